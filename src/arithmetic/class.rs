@@ -1,0 +1,101 @@
+//! Question classes and the complexity classes inside them.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::Question;
+
+/// ADD, SUB (a subtraction whose answer is not negative) or NEG (one whose answer is).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Addition.
+    Add,
+    /// Subtraction, answer ≥ 0.
+    Sub,
+    /// Subtraction, answer < 0.
+    Neg,
+}
+
+impl Class {
+    /// Every class, in the order reports list them.
+    pub const ALL: [Class; 3] = [Class::Add, Class::Sub, Class::Neg];
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Class::Add => "ADD",
+            Class::Sub => "SUB",
+            Class::Neg => "NEG",
+        })
+    }
+}
+
+impl Serialize for Class {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// How hard a question is by the published scale: `S0`–`S5`, `M0`–`M4`, `N1`–`N4`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Complexity {
+    /// The question's class, which gives the letter.
+    pub class: Class,
+    /// The grade; the highest of each class also holds all longer chains.
+    pub grade: u8,
+}
+
+impl fmt::Display for Complexity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let letter = match self.class {
+            Class::Add => 'S',
+            Class::Sub => 'M',
+            Class::Neg => 'N',
+        };
+        write!(f, "{letter}{}", self.grade)
+    }
+}
+
+/// The complexity class of a question.
+pub fn complexity(question: &Question) -> Complexity {
+    let class = question.class();
+    let n = question.n_digits();
+    // Where a carry (borrow) starts, and which columns would pass one on. The published grades of
+    // NEG questions are taken with b_k = [Dk < D'k] on the operands as written, not swapped: only
+    // so do the curated pairs of each grade come out as the published question sets hold them.
+    let starts = |k: usize| {
+        let (x, y) = question.column(k);
+        match class {
+            Class::Add => x + y >= 10,
+            Class::Sub | Class::Neg => x < y,
+        }
+    };
+    // Zero differences above the highest digit that is not zero do not count for NEG.
+    let top = match class {
+        Class::Neg => (0..n)
+            .rev()
+            .find(|&k| question.column(k) != (0, 0))
+            .map_or(0, |k| k + 1),
+        Class::Add | Class::Sub => n,
+    };
+    let passes = |k: usize| {
+        let (x, y) = question.column(k);
+        match class {
+            Class::Add => x + y == 9,
+            Class::Sub | Class::Neg => k < top && x == y,
+        }
+    };
+    let longest = (0..n)
+        .filter(|&k| starts(k))
+        .map(|k| (k + 1..n).take_while(|&above| passes(above)).count())
+        .max();
+    let grade = match (class, longest) {
+        (Class::Add | Class::Sub, None) => 0,
+        (Class::Neg, None) => 1,
+        (Class::Add, Some(nines)) => (1 + nines).min(5) as u8,
+        (Class::Sub | Class::Neg, Some(zeros)) => (1 + zeros).min(4) as u8,
+    };
+    Complexity { class, grade }
+}

@@ -1,0 +1,602 @@
+//! Pairs of store and clean question for a variable: telling ones, where the prediction differs from
+//! the clean answer, and placebo ones, where it does not.
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+
+use rand::Rng;
+use serde::Serialize;
+
+use super::space::{Sampler, Space, weighted};
+use super::{base, carry_out, classes, makes, predict};
+use crate::arithmetic::{Answer, Class, Operation, Prompt, Question};
+use crate::task::{Task, Variable};
+
+/// Whether the causal model predicts a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The variable differs so that the predicted answer changes.
+    Telling,
+    /// The variable is equal, or differs without a predicted change: nothing may change.
+    Placebo,
+}
+
+/// What sets one group of pairs of a family apart. Groups are drawn equally often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stratum {
+    /// The one group of a task that has no other.
+    Whole,
+    /// The highest token that changes is this many places above the variable's digit.
+    Depth(usize),
+    /// The digit decides the order of the operands, so the sign alone changes.
+    Order,
+    /// The clean question is of this class and the operation is replaced.
+    Operation(Class),
+    /// The clean question is of this class and the sign is replaced.
+    Sign(Class),
+}
+
+/// A store question and a clean question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pair {
+    /// Where the patched activation comes from.
+    pub store: Prompt,
+    /// What it is patched into.
+    pub clean: Question,
+}
+
+/// How the store question follows from the clean one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coupling {
+    /// Drawn apart, from a set of its own.
+    Independent,
+    /// The same operands under the other operation.
+    OtherOperation,
+    /// The same question with the other sign forced.
+    OtherSign,
+}
+
+/// Every combination of one store question and one clean question of two sets.
+#[derive(Debug, Clone)]
+struct Cell {
+    store: Space,
+    clean: Space,
+}
+
+#[derive(Debug, Clone)]
+struct Group {
+    stratum: Stratum,
+    coupling: Coupling,
+    cells: Vec<Cell>,
+}
+
+impl Group {
+    fn weights(&self) -> Vec<f64> {
+        self.cells
+            .iter()
+            .map(|cell| match self.coupling {
+                Coupling::Independent => cell.store.len() * cell.clean.len(),
+                Coupling::OtherOperation | Coupling::OtherSign => cell.clean.len(),
+            })
+            .collect()
+    }
+}
+
+/// All telling, or all placebo, pairs of a variable.
+#[derive(Debug, Clone)]
+pub struct Family {
+    variable: Variable,
+    kind: Kind,
+    groups: Vec<Group>,
+}
+
+/// A sum that is nine, or a difference that is zero.
+fn even(tri: Ordering) -> bool {
+    tri == Ordering::Equal
+}
+
+const TRI_CASES: [Ordering; 3] = [Ordering::Less, Ordering::Equal, Ordering::Greater];
+
+impl Family {
+    /// The pairs of one kind for a variable of a model of `n_digits`.
+    pub fn new(variable: Variable, kind: Kind, n_digits: usize) -> Self {
+        let mut groups = match variable.task {
+            Task::Sa | Task::Md | Task::Nd => base_pairs(variable, kind, n_digits),
+            Task::Sc | Task::Mb | Task::Nb => carry_pairs(variable, kind, n_digits),
+            Task::Ss | Task::Mz => through_pairs(variable, kind, n_digits),
+            Task::St | Task::Mt => tri_case_pairs(variable, kind, n_digits),
+            Task::Sv => resolved_pairs(variable, kind, n_digits),
+            Task::Gt => order_pairs(variable, kind, n_digits),
+            Task::Stc | Task::Mtc | Task::Ntc => combiner_pairs(variable, kind, n_digits),
+            Task::Opr => operation_pairs(kind, n_digits),
+            Task::Sgn => sign_pairs(kind, n_digits),
+            Task::Slt => {
+                let mut groups = operation_pairs(kind, n_digits);
+                groups.extend(sign_pairs(kind, n_digits));
+                groups
+            }
+        };
+        for group in &mut groups {
+            let coupling = group.coupling;
+            group.cells.retain(|cell| {
+                cell.clean.len() > 0.0
+                    && (coupling != Coupling::Independent || cell.store.len() > 0.0)
+            });
+        }
+        groups.retain(|group| !group.cells.is_empty());
+        Family {
+            variable,
+            kind,
+            groups,
+        }
+    }
+
+    /// Which kind of pair the family holds.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The strata that hold pairs, in drawing order.
+    pub fn strata(&self) -> Vec<Stratum> {
+        self.groups.iter().map(|group| group.stratum).collect()
+    }
+
+    /// How many pairs there are; exact up to 2^53.
+    pub fn len(&self) -> f64 {
+        self.groups
+            .iter()
+            .map(|group| group.weights().iter().sum::<f64>())
+            .sum()
+    }
+
+    /// Whether the variable has no pair of this kind.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// Keeps only the strata that satisfy `keep`.
+    pub fn restricted_to(mut self, keep: impl Fn(Stratum) -> bool) -> Self {
+        self.groups.retain(|group| keep(group.stratum));
+        self
+    }
+
+    /// Every pair, in a fixed order. Only for families known to be small.
+    pub fn enumerate(&self) -> Vec<(Stratum, Pair)> {
+        let mut pairs = Vec::new();
+        for group in &self.groups {
+            for cell in &group.cells {
+                let stores = match group.coupling {
+                    Coupling::Independent => cell.store.enumerate(),
+                    Coupling::OtherOperation | Coupling::OtherSign => Vec::new(),
+                };
+                for clean in cell.clean.enumerate() {
+                    match group.coupling {
+                        Coupling::Independent => pairs.extend(stores.iter().map(|&store| {
+                            let store = Prompt::truth(store);
+                            (group.stratum, Pair { store, clean })
+                        })),
+                        coupling => pairs.push((group.stratum, coupled(coupling, clean))),
+                    }
+                }
+            }
+        }
+        pairs.retain(|(_, pair)| self.admits(pair));
+        pairs
+    }
+
+    /// Cells are made so that every pair is of the family's kind; the one exception is OPR and SLT
+    /// with a second operand of zero, where both operations have the same answer.
+    fn admits(&self, pair: &Pair) -> bool {
+        let predicted = predict(self.variable, &pair.store, &pair.clean);
+        let changes = predicted.is_some_and(|answer| answer != Answer::of(&pair.clean));
+        changes == (self.kind == Kind::Telling)
+    }
+
+    /// A source of distinct pairs.
+    pub fn draws(&self) -> Draws<'_> {
+        let groups = self
+            .groups
+            .iter()
+            .map(|group| {
+                let weights = group.weights();
+                let samplers = group
+                    .cells
+                    .iter()
+                    .map(|cell| (cell.store.sampler(), cell.clean.sampler()))
+                    .collect();
+                GroupDraws {
+                    stratum: group.stratum,
+                    coupling: group.coupling,
+                    left: weights.iter().sum(),
+                    weights,
+                    samplers,
+                }
+            })
+            .collect();
+        Draws {
+            family: self,
+            groups,
+            seen: HashSet::new(),
+        }
+    }
+}
+
+fn coupled(coupling: Coupling, clean: Question) -> Pair {
+    let store = match coupling {
+        Coupling::OtherOperation => Prompt::truth(clean.with_other_operation()),
+        Coupling::OtherSign => Prompt {
+            question: clean,
+            forced: Answer::of(&clean).with_sign_flipped(),
+        },
+        Coupling::Independent => unreachable!("independent pairs are drawn from two sets"),
+    };
+    Pair { store, clean }
+}
+
+struct GroupDraws<'a> {
+    stratum: Stratum,
+    coupling: Coupling,
+    weights: Vec<f64>,
+    samplers: Vec<(Sampler<'a>, Sampler<'a>)>,
+    /// Distinct pairs not yet drawn.
+    left: f64,
+}
+
+/// Distinct pairs of a family, drawn at random: no pair comes twice.
+pub struct Draws<'a> {
+    family: &'a Family,
+    groups: Vec<GroupDraws<'a>>,
+    seen: HashSet<Pair>,
+}
+
+/// Once this share of a stratum has been drawn, the rest of it is no longer drawn but left to
+/// exhaustive runs: finding an unseen pair by chance takes ever longer.
+const MOST_OF_A_STRATUM: f64 = 0.75;
+
+impl Draws<'_> {
+    /// Draws up to `count` pairs not drawn before; fewer where the family runs out.
+    pub fn take(&mut self, count: usize, rng: &mut impl Rng) -> Vec<(Stratum, Pair)> {
+        let mut pairs = Vec::with_capacity(count);
+        while pairs.len() < count {
+            let open: Vec<f64> = self
+                .groups
+                .iter()
+                .map(|group| {
+                    let all: f64 = group.weights.iter().sum();
+                    f64::from(u8::from(group.left > all * (1.0 - MOST_OF_A_STRATUM)))
+                })
+                .collect();
+            if open.iter().sum::<f64>() == 0.0 {
+                break;
+            }
+            let group = &mut self.groups[weighted(rng, &open)];
+            let (stores, cleans) = &group.samplers[weighted(rng, &group.weights)];
+            let clean = cleans.draw(rng);
+            let pair = match group.coupling {
+                Coupling::Independent => Pair {
+                    store: Prompt::truth(stores.draw(rng)),
+                    clean,
+                },
+                coupling => coupled(coupling, clean),
+            };
+            if self.seen.insert(pair) {
+                group.left -= 1.0;
+                if self.family.admits(&pair) {
+                    pairs.push((group.stratum, pair));
+                }
+            }
+        }
+        pairs
+    }
+}
+
+fn one_group(cells: Vec<Cell>) -> Vec<Group> {
+    vec![Group {
+        stratum: Stratum::Whole,
+        coupling: Coupling::Independent,
+        cells,
+    }]
+}
+
+/// The digit, where the question has a column for it.
+fn column_of(variable: Variable, n_digits: usize) -> Option<usize> {
+    variable.digit.filter(|&k| k < n_digits)
+}
+
+/// SA, MD, ND: the base values of the column differ, or are equal.
+fn base_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
+    let Some(k) = column_of(variable, n_digits) else {
+        return Vec::new();
+    };
+    let class = classes(variable.task)[0];
+    let of =
+        |value: u8| Space::of_class(class, n_digits).with_column(k, |c| base(c, class) == value);
+    let mut cells = Vec::new();
+    for stored in 0..10 {
+        for own in 0..10 {
+            if (stored != own) == (kind == Kind::Telling) {
+                cells.push(Cell {
+                    store: of(stored),
+                    clean: of(own),
+                });
+            }
+        }
+    }
+    one_group(cells)
+}
+
+/// SC, MB, NB: the column makes a carry or stops one; it never passes one on.
+fn carry_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
+    let Some(k) = column_of(variable, n_digits) else {
+        return Vec::new();
+    };
+    let class = classes(variable.task)[0];
+    let of = |tri: Ordering| Space::of_class(class, n_digits).with_tri_case(k, |t| t == tri);
+    let mut cells = Vec::new();
+    for stored in [Ordering::Less, Ordering::Greater] {
+        for own in [Ordering::Less, Ordering::Greater] {
+            if (stored != own) == (kind == Kind::Telling) {
+                cells.push(Cell {
+                    store: of(stored),
+                    clean: of(own),
+                });
+            }
+        }
+    }
+    one_group(cells)
+}
+
+/// The states of the lower columns under which a carry does, or does not, come in.
+fn with_carry_in(space: Space, k: usize, class: Class, carry: bool) -> Space {
+    space.with_state(k, |state| (state == makes(class)) == carry)
+}
+
+/// SS, MZ: the column passes on what comes in.
+fn through_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
+    let Some(k) = column_of(variable, n_digits).filter(|&k| k > 0) else {
+        return Vec::new();
+    };
+    let class = classes(variable.task)[0];
+    let of = |carry: bool| {
+        let space = Space::of_class(class, n_digits).with_tri_case(k, even);
+        with_carry_in(space, k, class, carry)
+    };
+    let mut cells = Vec::new();
+    for stored in [false, true] {
+        for own in [false, true] {
+            if (stored != own) == (kind == Kind::Telling) {
+                cells.push(Cell {
+                    store: of(stored),
+                    clean: of(own),
+                });
+            }
+        }
+    }
+    one_group(cells)
+}
+
+/// `clean` limited to a cascade of exactly `depth` places above digit `k`: the columns between pass
+/// a carry on, the last does not (or is the place above all columns).
+fn with_cascade(mut clean: Space, k: usize, depth: usize) -> Space {
+    for between in k + 1..k + depth {
+        clean = clean.with_tri_case(between, even);
+    }
+    if k + depth < clean.n_digits() {
+        clean = clean.with_tri_case(k + depth, |tri| !even(tri));
+    }
+    clean
+}
+
+/// ST, MT: the tri-case of the column, by how far the change cascades; for MT also where the column
+/// decides the order of the operands.
+fn tri_case_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
+    let Some(k) = column_of(variable, n_digits) else {
+        return Vec::new();
+    };
+    let operation = match variable.task {
+        Task::St => Operation::Add,
+        _ => Operation::Sub,
+    };
+    let store =
+        |tri: Ordering| Space::of_operation(operation, n_digits).with_tri_case(k, |t| t == tri);
+    // Every way in which the stored tri-case does, or does not, change what leaves the column.
+    let cells = |class: Class, clean: &dyn Fn() -> Space| {
+        let mut cells = Vec::new();
+        for stored in TRI_CASES {
+            for own in TRI_CASES {
+                for carry in [false, true] {
+                    let changes = carry_out(stored, carry, class) != carry_out(own, carry, class);
+                    if changes == (kind == Kind::Telling) {
+                        let clean = clean().with_tri_case(k, |t| t == own);
+                        cells.push(Cell {
+                            store: store(stored),
+                            clean: with_carry_in(clean, k, class, carry),
+                        });
+                    }
+                }
+            }
+        }
+        cells
+    };
+    let mut groups = Vec::new();
+    // The place above the top column takes a carry; it never takes a borrow.
+    let deepest = match operation {
+        Operation::Add => n_digits - k,
+        Operation::Sub => n_digits - 1 - k,
+    };
+    for depth in 1..=deepest {
+        let mut all = Vec::new();
+        for &class in classes(variable.task) {
+            all.extend(cells(class, &|| {
+                with_cascade(Space::of_class(class, n_digits), k, depth)
+            }));
+        }
+        groups.push(Group {
+            stratum: Stratum::Depth(depth),
+            coupling: Coupling::Independent,
+            cells: all,
+        });
+    }
+    if variable.task == Task::Mt {
+        groups.push(order_group(k, kind, n_digits, &TRI_CASES));
+    }
+    groups
+}
+
+/// Pairs whose clean question has equal digits above column `k`, so that the stored tri-case does,
+/// or does not, turn the order of the operands round.
+fn order_group(k: usize, kind: Kind, n_digits: usize, tri_cases: &[Ordering]) -> Group {
+    let mut cells = Vec::new();
+    for &stored in tri_cases {
+        for &own in tri_cases {
+            for below in TRI_CASES {
+                let negative = |tri: Ordering| tri.then(below) == Ordering::Less;
+                if (negative(stored) != negative(own)) != (kind == Kind::Telling) {
+                    continue;
+                }
+                let mut clean = Space::of_operation(Operation::Sub, n_digits)
+                    .with_tri_case(k, |t| t == own)
+                    .with_state(k, |state| state == below);
+                for above in k + 1..n_digits {
+                    clean = clean.with_tri_case(above, even);
+                }
+                cells.push(Cell {
+                    store: Space::of_operation(Operation::Sub, n_digits)
+                        .with_tri_case(k, |t| t == stored),
+                    clean,
+                });
+            }
+        }
+    }
+    Group {
+        stratum: Stratum::Order,
+        coupling: Coupling::Independent,
+        cells,
+    }
+}
+
+/// GT: which digit of the column is the greater, where it decides the order.
+fn order_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
+    match column_of(variable, n_digits) {
+        Some(k) => vec![order_group(
+            k,
+            kind,
+            n_digits,
+            &[Ordering::Less, Ordering::Greater],
+        )],
+        None => Vec::new(),
+    }
+}
+
+/// SV: the resolved carry out of the column, by how far the change cascades.
+fn resolved_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
+    let Some(k) = column_of(variable, n_digits) else {
+        return Vec::new();
+    };
+    let class = classes(variable.task)[0];
+    let of = |carry: bool| with_carry_in(Space::of_class(class, n_digits), k + 1, class, carry);
+    let mut groups = Vec::new();
+    for depth in 1..=n_digits - k {
+        let mut cells = Vec::new();
+        for stored in [false, true] {
+            for own in [false, true] {
+                if (stored != own) == (kind == Kind::Telling) {
+                    cells.push(Cell {
+                        store: of(stored),
+                        clean: with_cascade(of(own), k, depth),
+                    });
+                }
+            }
+        }
+        groups.push(Group {
+            stratum: Stratum::Depth(depth),
+            coupling: Coupling::Independent,
+            cells,
+        });
+    }
+    groups
+}
+
+/// STC, MTC, NTC: store and clean share the column and differ in what comes into it.
+fn combiner_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
+    let Some(k) = variable.digit.filter(|&k| k <= n_digits) else {
+        return Vec::new();
+    };
+    let class = classes(variable.task)[0];
+    let columns: Vec<Option<(u8, u8)>> = if k == n_digits {
+        vec![None]
+    } else {
+        (0..100).map(|pair| Some((pair / 10, pair % 10))).collect()
+    };
+    let mut cells = Vec::new();
+    for column in columns {
+        let of = |carry: bool| {
+            let space = Space::of_class(class, n_digits);
+            let space = match column {
+                Some(column) => space.with_column(k, |c| c == column),
+                None => space,
+            };
+            with_carry_in(space, k, class, carry)
+        };
+        for stored in [false, true] {
+            for own in [false, true] {
+                if (stored != own) == (kind == Kind::Telling) {
+                    cells.push(Cell {
+                        store: of(stored),
+                        clean: of(own),
+                    });
+                }
+            }
+        }
+    }
+    one_group(cells)
+}
+
+/// OPR: the same operands under the other operation; as placebo, other operands under the same one.
+fn operation_pairs(kind: Kind, n_digits: usize) -> Vec<Group> {
+    Class::ALL
+        .into_iter()
+        .map(|class| {
+            let clean = Space::of_class(class, n_digits);
+            let operation = match class {
+                Class::Add => Operation::Add,
+                Class::Sub | Class::Neg => Operation::Sub,
+            };
+            Group {
+                stratum: Stratum::Operation(class),
+                coupling: match kind {
+                    Kind::Telling => Coupling::OtherOperation,
+                    Kind::Placebo => Coupling::Independent,
+                },
+                cells: vec![Cell {
+                    store: Space::of_operation(operation, n_digits),
+                    clean,
+                }],
+            }
+        })
+        .collect()
+}
+
+/// SGN: the same question with the other sign forced; as placebo, another question with the same
+/// sign. Equal operands are left out: zero has no other sign.
+fn sign_pairs(kind: Kind, n_digits: usize) -> Vec<Group> {
+    [Class::Sub, Class::Neg]
+        .into_iter()
+        .map(|class| {
+            let space = Space::of_class(class, n_digits).with_state(n_digits, |state| !even(state));
+            Group {
+                stratum: Stratum::Sign(class),
+                coupling: match kind {
+                    Kind::Telling => Coupling::OtherSign,
+                    Kind::Placebo => Coupling::Independent,
+                },
+                cells: vec![Cell {
+                    store: space.clone(),
+                    clean: space,
+                }],
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,384 @@
+//! The claims and behaviours files: nodes with their tags, and the claims those tags make.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::node::{Component, NodeName};
+use crate::task::{Task, Variable};
+
+/// What can be wrong with a claims or behaviours file.
+#[derive(Debug, Error)]
+pub enum ClaimsError {
+    /// Text that is not JSON, or JSON of another shape.
+    #[error(
+        "{file}: {source} (expected a list of {{\"position\", \"layer\", \"is_head\", \"num\", \"tags\"}})"
+    )]
+    Json {
+        file: String,
+        source: serde_json::Error,
+    },
+    /// A tag that is not `Major:Minor`.
+    #[error("{file}: node {node}: tag {tag:?} has {colons} colons, a tag is Major:Minor with one")]
+    Colons {
+        file: String,
+        node: NodeName,
+        tag: String,
+        colons: usize,
+    },
+    /// One node in two entries.
+    #[error("{file}: node {node} is listed twice, as entries {first} and {second}")]
+    Twice {
+        file: String,
+        node: NodeName,
+        first: usize,
+        second: usize,
+    },
+}
+
+/// A tag: `Major:Minor`. Unknown majors are kept as they are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag {
+    /// What kind of fact it is: `Algo`, `Fail%`, `Impact`, `Attn`, …
+    pub major: String,
+    /// The fact.
+    pub minor: String,
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+impl FromStr for Tag {
+    /// How many colons there are instead of one.
+    type Err = usize;
+
+    fn from_str(text: &str) -> Result<Self, usize> {
+        match text.split_once(':') {
+            Some((major, minor)) if !minor.contains(':') => Ok(Tag {
+                major: major.into(),
+                minor: minor.into(),
+            }),
+            _ => Err(text.matches(':').count()),
+        }
+    }
+}
+
+/// One node of a file with its tags.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaggedNode {
+    /// The node, not yet known to be inside a model.
+    pub node: NodeName,
+    /// Its tags, in the file's order.
+    pub tags: Vec<Tag>,
+    /// Keys this program does not know, kept for writing back.
+    pub extra: Map<String, Value>,
+}
+
+/// The form on disk; private, so that nothing else depends on it.
+#[derive(Serialize, Deserialize)]
+struct WireNode {
+    position: usize,
+    layer: usize,
+    is_head: bool,
+    num: usize,
+    tags: Vec<String>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+/// Reads a features.json or behaviors.json; `file` names it in errors.
+///
+/// # Errors
+/// [`ClaimsError`], one variant per thing that can be wrong.
+pub fn read_tagged_nodes(file: &str, bytes: &[u8]) -> Result<Vec<TaggedNode>, ClaimsError> {
+    let wire: Vec<WireNode> =
+        serde_json::from_slice(bytes).map_err(|source| ClaimsError::Json {
+            file: file.into(),
+            source,
+        })?;
+    let mut nodes: Vec<TaggedNode> = Vec::with_capacity(wire.len());
+    for (entry, wire) in wire.into_iter().enumerate() {
+        let node = NodeName {
+            position: wire.position,
+            layer: wire.layer,
+            component: if wire.is_head {
+                Component::Head(wire.num)
+            } else {
+                Component::Mlp(wire.num)
+            },
+        };
+        if let Some(first) = nodes.iter().position(|n| n.node == node) {
+            return Err(ClaimsError::Twice {
+                file: file.into(),
+                node,
+                first,
+                second: entry,
+            });
+        }
+        let tags = wire
+            .tags
+            .into_iter()
+            .map(|tag| {
+                tag.parse().map_err(|colons| ClaimsError::Colons {
+                    file: file.into(),
+                    node,
+                    tag,
+                    colons,
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        nodes.push(TaggedNode {
+            node,
+            tags,
+            extra: wire.extra,
+        });
+    }
+    Ok(nodes)
+}
+
+/// Writes nodes in the published form, one line, in the order given.
+pub fn write_tagged_nodes(nodes: &[TaggedNode]) -> String {
+    let wire: Vec<WireNode> = nodes
+        .iter()
+        .map(|n| {
+            let (is_head, num) = match n.node.component {
+                Component::Head(head) => (true, head),
+                Component::Mlp(slice) => (false, slice),
+            };
+            WireNode {
+                position: n.node.position,
+                layer: n.node.layer,
+                is_head,
+                num,
+                tags: n.tags.iter().map(Tag::to_string).collect(),
+                extra: n.extra.clone(),
+            }
+        })
+        .collect();
+    serde_json::to_string(&wire).expect("nodes have string keys")
+}
+
+/// Why an `Algo` tag claims nothing this program can test.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum UntestableTag {
+    /// A task outside the vocabulary.
+    #[error("unknown task {0:?}")]
+    UnknownTask(String),
+    /// A task that needs a digit, without one.
+    #[error("task {0} needs a digit, such as A2.{0}")]
+    NoDigit(Task),
+    /// A digit that cannot be read.
+    #[error("{0:?} is no digit: expected one such as A2")]
+    BadDigit(String),
+}
+
+/// One claim: one `Algo` tag on one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The node it is made of.
+    pub node: NodeName,
+    /// The tag's minor part, as the file has it, e.g. `A3.ST`.
+    pub text: String,
+    /// What is claimed, or why it cannot be tested.
+    pub variable: Result<Variable, UntestableTag>,
+}
+
+impl Claim {
+    /// Reads the minor part of an `Algo` tag: `A3.ST`, `D4.GT`, `A5.ND.A5` (a weak find with the
+    /// impact seen), `OPR`.
+    pub fn parse(node: NodeName, minor: &str) -> Self {
+        Claim {
+            node,
+            text: minor.into(),
+            variable: parse_variable(minor),
+        }
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.node, self.text)
+    }
+}
+
+impl Serialize for Claim {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+fn parse_variable(minor: &str) -> Result<Variable, UntestableTag> {
+    let mut parts = minor.split('.');
+    let first = parts.next().unwrap_or_default();
+    let Some(task) = parts.next() else {
+        let task: Task = first
+            .parse()
+            .map_err(|_| UntestableTag::UnknownTask(first.into()))?;
+        return if task.takes_digit() {
+            Err(UntestableTag::NoDigit(task))
+        } else {
+            Ok(Variable { task, digit: None })
+        };
+    };
+    let task: Task = task
+        .parse()
+        .map_err(|_| UntestableTag::UnknownTask(task.into()))?;
+    let digit = first
+        .strip_prefix(['A', 'D'])
+        .filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()))
+        .and_then(|d| d.parse().ok())
+        .ok_or_else(|| UntestableTag::BadDigit(first.into()))?;
+    Ok(Variable {
+        task,
+        digit: task.takes_digit().then_some(digit),
+    })
+}
+
+/// Every claim of a file, in its order. A tag repeated on a node is one claim.
+pub fn claims_of(nodes: &[TaggedNode]) -> Vec<Claim> {
+    let mut seen = BTreeSet::new();
+    nodes
+        .iter()
+        .flat_map(|n| {
+            n.tags
+                .iter()
+                .filter(|tag| tag.major == "Algo")
+                .map(|tag| Claim::parse(n.node, &tag.minor))
+        })
+        .filter(|claim| seen.insert((claim.node, claim.text.clone())))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> Result<Vec<TaggedNode>, ClaimsError> {
+        read_tagged_nodes("features.json", text.as_bytes())
+    }
+
+    fn entry(tags: &str) -> String {
+        format!(r#"{{"position": 9, "layer": 0, "is_head": true, "num": 1, "tags": [{tags}]}}"#)
+    }
+
+    fn variable(text: &str) -> Result<Variable, UntestableTag> {
+        parse_variable(text)
+    }
+
+    #[test]
+    fn a_file_that_is_not_json_is_refused_with_its_name() {
+        let error = read("[{]").unwrap_err().to_string();
+        assert!(
+            error.starts_with("features.json: ") && error.contains("line 1 column 3"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn json_of_another_shape_is_refused_with_the_shape_expected() {
+        let error = read(r#"{"claims": 3}"#).unwrap_err().to_string();
+        assert!(error.contains("expected a list of"), "{error}");
+        let error = read(r#"[{"position": 3}]"#).unwrap_err().to_string();
+        assert!(error.contains("missing field `layer`"), "{error}");
+    }
+
+    #[test]
+    fn a_tag_with_two_colons_is_refused_with_node_and_tag() {
+        let error = read(&format!("[{}]", entry(r#""Algo:A1:ST""#))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "features.json: node P9L0H1: tag \"Algo:A1:ST\" has 2 colons, a tag is Major:Minor with one"
+        );
+        assert!(matches!(
+            read(&format!("[{}]", entry(r#""Algo""#))),
+            Err(ClaimsError::Colons { colons: 0, .. })
+        ));
+    }
+
+    #[test]
+    fn a_node_listed_twice_is_refused_with_both_entries() {
+        let error = read(&format!("[{}, {}]", entry(""), entry(""))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "features.json: node P9L0H1 is listed twice, as entries 0 and 1"
+        );
+    }
+
+    #[test]
+    fn the_published_spellings_of_a_claim_are_read() {
+        let st = Variable {
+            task: Task::St,
+            digit: Some(3),
+        };
+        assert_eq!(variable("A3.ST"), Ok(st));
+        assert_eq!(
+            variable("D4.GT"),
+            Ok(Variable {
+                task: Task::Gt,
+                digit: Some(4)
+            })
+        );
+        assert_eq!(
+            variable("A5.ND.A5"),
+            Ok(Variable {
+                task: Task::Nd,
+                digit: Some(5)
+            })
+        );
+        assert_eq!(
+            variable("OPR"),
+            Ok(Variable {
+                task: Task::Opr,
+                digit: None
+            })
+        );
+    }
+
+    #[test]
+    fn a_tag_that_claims_nothing_testable_says_why() {
+        assert_eq!(
+            variable("A3.XY").unwrap_err().to_string(),
+            "unknown task \"XY\""
+        );
+        assert_eq!(
+            variable("ST").unwrap_err().to_string(),
+            "task ST needs a digit, such as A2.ST"
+        );
+        assert_eq!(
+            variable("Q3.ST").unwrap_err().to_string(),
+            "\"Q3\" is no digit: expected one such as A2"
+        );
+        assert_eq!(
+            variable("A.ST").unwrap_err(),
+            UntestableTag::BadDigit("A".into())
+        );
+    }
+
+    #[test]
+    fn unknown_majors_and_unknown_keys_survive_a_round_trip() {
+        let text = r#"[{"position":9,"layer":0,"is_head":false,"num":0,"tags":["Probe:A3.LINXFER=96","New:x"],"note":{"a":[1]}}]"#;
+        assert_eq!(write_tagged_nodes(&read(text).unwrap()), text);
+    }
+
+    proptest! {
+        #[test]
+        fn tags_round_trip(major in "[A-Za-z%.]{1,8}", minor in "[A-Za-z0-9.=]{0,12}") {
+            let tag = Tag { major, minor };
+            prop_assert_eq!(tag.to_string().parse::<Tag>().unwrap(), tag);
+        }
+
+        #[test]
+        fn variables_round_trip(task in proptest::sample::select(Task::all().collect::<Vec<_>>()), digit in 0usize..40) {
+            let variable = Variable { task, digit: task.takes_digit().then_some(digit) };
+            prop_assert_eq!(parse_variable(&variable.to_string()), Ok(variable));
+        }
+    }
+}
