@@ -1,0 +1,29 @@
+//! Reads a published model: its name, its weights, how it was trained, and the files of claims
+//! that lie beside it.
+//!
+//! Every file is untrusted. Bytes become a validated type at one door per file
+//! ([`ModelName`], [`TrainingRecord`], [`Weights`]), and [`ModelFolder`] is the door of the
+//! whole: what it returns agrees with itself.
+
+mod array;
+mod folder;
+mod name;
+mod operations;
+mod pickle;
+mod pth;
+mod safetensors;
+mod training;
+mod weights;
+
+pub use array::{Array, ArrayError};
+pub use folder::{
+    BUNDLED_NAME, Contradiction, LoadError, MAX_JSON_FILE_BYTES, MAX_MODEL_FILE_BYTES, ModelFolder,
+    RawFile,
+};
+pub use name::{ModelName, NameError};
+pub use operations::Operations;
+pub use pickle::PickleError;
+pub use pth::{MAX_PICKLE_BYTES, PthError, read_pth};
+pub use safetensors::{SafetensorsError, read_safetensors};
+pub use training::{TrainingError, TrainingRecord};
+pub use weights::{Weights, WeightsError};

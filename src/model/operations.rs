@@ -1,0 +1,103 @@
+//! Which arithmetic operations a model was trained for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::name::NameError;
+
+/// The operations a model was trained for, as names abbreviate them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operations {
+    /// Addition only (`add`).
+    Add,
+    /// Subtraction only (`sub`).
+    Sub,
+    /// Addition and subtraction (`mix`).
+    Mix,
+    /// Multiplication only (`mul`).
+    Mul,
+    /// Multiplication, addition and subtraction (`mas`).
+    Mas,
+}
+
+impl Operations {
+    /// All of them, in the order they are declared.
+    pub const ALL: [Self; 5] = [Self::Add, Self::Sub, Self::Mix, Self::Mul, Self::Mas];
+
+    /// Whether additions were among the training questions.
+    pub const fn trains_addition(self) -> bool {
+        matches!(self, Self::Add | Self::Mix | Self::Mas)
+    }
+
+    /// Whether subtractions were among the training questions.
+    pub const fn trains_subtraction(self) -> bool {
+        matches!(self, Self::Sub | Self::Mix | Self::Mas)
+    }
+
+    /// Whether multiplications were among the training questions.
+    pub const fn trains_multiplication(self) -> bool {
+        matches!(self, Self::Mul | Self::Mas)
+    }
+
+    /// The operations with these trained; `None` for a combination that has no name.
+    pub(super) fn trained(addition: bool, subtraction: bool, multiplication: bool) -> Option<Self> {
+        Self::ALL.into_iter().find(|operations| {
+            operations.trains_addition() == addition
+                && operations.trains_subtraction() == subtraction
+                && operations.trains_multiplication() == multiplication
+        })
+    }
+}
+
+impl fmt::Display for Operations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Add => "add",
+            Self::Sub => "sub",
+            Self::Mix => "mix",
+            Self::Mul => "mul",
+            Self::Mas => "mas",
+        })
+    }
+}
+
+impl FromStr for Operations {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        match text {
+            "add" => Ok(Self::Add),
+            "sub" => Ok(Self::Sub),
+            "mix" => Ok(Self::Mix),
+            "mul" => Ok(Self::Mul),
+            "mas" => Ok(Self::Mas),
+            other => Err(NameError::Operations(other.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_reads_back_and_is_told_by_what_it_trains() {
+        for operations in Operations::ALL {
+            assert_eq!(operations.to_string().parse(), Ok(operations));
+            assert_eq!(
+                Operations::trained(
+                    operations.trains_addition(),
+                    operations.trains_subtraction(),
+                    operations.trains_multiplication(),
+                ),
+                Some(operations)
+            );
+        }
+    }
+
+    #[test]
+    fn a_combination_nobody_trained_has_no_name() {
+        assert_eq!(Operations::trained(false, false, false), None);
+        assert_eq!(Operations::trained(true, false, true), None);
+    }
+}

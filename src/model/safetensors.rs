@@ -1,0 +1,61 @@
+//! Reads the tensors of a `.safetensors` file, under the same names as in a `.pth` file.
+
+use std::collections::BTreeMap;
+
+use ::safetensors::{Dtype, SafeTensors};
+use half::{bf16, f16};
+use thiserror::Error;
+
+use super::array::Array;
+use super::weights::is_buffer;
+
+/// Why bytes aren't a `.safetensors` file of float tensors.
+#[derive(Debug, Error)]
+pub enum SafetensorsError {
+    /// The bytes aren't in the format; the reason is the format's own reader's.
+    #[error("not a safetensors file: {0}")]
+    Format(String),
+    /// A tensor's elements aren't floating-point numbers.
+    #[error("tensor {name:?} has elements of type {found}, expected F64, F32, F16 or BF16")]
+    NotFloat {
+        /// The tensor.
+        name: String,
+        /// Its element type.
+        found: String,
+    },
+}
+
+/// The tensors of a `.safetensors` file by name, converted to float32; buffers that carry nothing
+/// (`blocks.i.attn.mask`, `blocks.i.attn.IGNORE`) are left out.
+///
+/// # Errors
+/// See [`SafetensorsError`].
+pub fn read_safetensors(bytes: &[u8]) -> Result<BTreeMap<String, Array>, SafetensorsError> {
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|error| SafetensorsError::Format(error.to_string()))?;
+    file.iter()
+        .filter(|(name, _)| !is_buffer(name))
+        .map(|(name, tensor)| {
+            let bytes = tensor.data();
+            let data = match tensor.dtype() {
+                Dtype::F64 => convert(bytes, |element| f64::from_le_bytes(element) as f32),
+                Dtype::F32 => convert(bytes, f32::from_le_bytes),
+                Dtype::F16 => convert(bytes, |element| f16::from_le_bytes(element).to_f32()),
+                Dtype::BF16 => convert(bytes, |element| bf16::from_le_bytes(element).to_f32()),
+                other => {
+                    return Err(SafetensorsError::NotFloat {
+                        name: name.to_owned(),
+                        found: format!("{other:?}"),
+                    });
+                }
+            };
+            let array = Array::new(tensor.shape().to_vec(), data)
+                .map_err(|error| SafetensorsError::Format(format!("tensor {name:?}: {error}")))?;
+            Ok((name.to_owned(), array))
+        })
+        .collect()
+}
+
+fn convert<const WIDTH: usize>(bytes: &[u8], element: impl Fn([u8; WIDTH]) -> f32) -> Vec<f32> {
+    bytes.as_chunks().0.iter().copied().map(element).collect()
+}

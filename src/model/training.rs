@@ -1,0 +1,211 @@
+//! The training record that lies beside a model: its configuration and its loss per batch.
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::operations::Operations;
+
+/// What `training_loss.json` says, as far as it is used here.
+///
+/// Every field of the configuration may be missing: files of different ages hold different ones.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingRecord {
+    /// The model's name at training time.
+    pub model_name: Option<String>,
+    /// Layers.
+    pub n_layers: Option<usize>,
+    /// Attention heads in each layer.
+    pub n_heads: Option<usize>,
+    /// Tokens of the vocabulary.
+    pub d_vocab: Option<usize>,
+    /// Width of the residual stream.
+    pub d_model: Option<usize>,
+    /// Width of the MLP's hidden layer over that of the residual stream.
+    pub d_mlp_multiplier: Option<usize>,
+    /// Width of one head.
+    pub d_head: Option<usize>,
+    /// Digits in each operand.
+    pub n_digits: Option<usize>,
+    /// Percent of training questions that were additions.
+    pub perc_add: Option<f64>,
+    /// Percent of training questions that were subtractions.
+    pub perc_sub: Option<f64>,
+    /// Percent of training questions that were multiplications.
+    pub perc_mult: Option<f64>,
+    /// The MLP's activation function.
+    pub act_fn: Option<String>,
+    /// The loss of each training batch, in order.
+    pub training_loss: Vec<f32>,
+    /// The last batch's loss.
+    pub final_loss: Option<f64>,
+    /// The mean loss of the last batches.
+    pub avg_final_loss: Option<f64>,
+}
+
+/// Why bytes aren't a training record.
+#[derive(Debug, Error)]
+pub enum TrainingError {
+    /// The bytes aren't JSON at all.
+    #[error("not JSON: {0}")]
+    NotJson(#[source] serde_json::Error),
+    /// The bytes are JSON of another shape; the reason says what was expected, what was found,
+    /// and at which line and column.
+    #[error("not a training record, which is {{\"Config\": {{…}}, \"TrainingLoss\": […]}}: {0}")]
+    OtherShape(#[source] serde_json::Error),
+}
+
+/// The file as written. Older files have the final losses beside `Config`, newer ones inside.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", expecting = "an object")]
+struct File {
+    config: Config,
+    training_loss: Vec<f32>,
+    final_loss: Option<f64>,
+    avg_final_loss: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "an object")]
+struct Config {
+    model_name: Option<String>,
+    n_layers: Option<usize>,
+    n_heads: Option<usize>,
+    d_vocab: Option<usize>,
+    d_model: Option<usize>,
+    d_mlp_multiplier: Option<usize>,
+    d_head: Option<usize>,
+    n_digits: Option<usize>,
+    perc_add: Option<f64>,
+    perc_sub: Option<f64>,
+    perc_mult: Option<f64>,
+    act_fn: Option<String>,
+    final_loss: Option<f64>,
+    avg_final_loss: Option<f64>,
+}
+
+impl TrainingRecord {
+    /// Reads the bytes of a `training_loss.json`, of the present layout or the older one.
+    ///
+    /// # Errors
+    /// If the bytes aren't JSON, or are JSON of another shape.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, TrainingError> {
+        let file: File = serde_json::from_slice(bytes).map_err(|error| {
+            if error.is_data() {
+                TrainingError::OtherShape(error)
+            } else {
+                TrainingError::NotJson(error)
+            }
+        })?;
+        let config = file.config;
+        Ok(Self {
+            model_name: config.model_name,
+            n_layers: config.n_layers,
+            n_heads: config.n_heads,
+            d_vocab: config.d_vocab,
+            d_model: config.d_model,
+            d_mlp_multiplier: config.d_mlp_multiplier,
+            d_head: config.d_head,
+            n_digits: config.n_digits,
+            perc_add: config.perc_add,
+            perc_sub: config.perc_sub,
+            perc_mult: config.perc_mult,
+            act_fn: config.act_fn,
+            training_loss: file.training_loss,
+            final_loss: config.final_loss.or(file.final_loss),
+            avg_final_loss: config.avg_final_loss.or(file.avg_final_loss),
+        })
+    }
+
+    /// The operations with a share of the training questions; `None` if no share is recorded, or
+    /// for a combination that has no name.
+    ///
+    /// Where only `perc_add` is missing it is what the others leave of 100: the first files
+    /// worked it out instead of writing it down.
+    pub fn operations(&self) -> Option<Operations> {
+        if self.perc_add.is_none() && self.perc_sub.is_none() {
+            return None;
+        }
+        let subtraction = self.perc_sub.unwrap_or(0.0);
+        let multiplication = self.perc_mult.unwrap_or(0.0);
+        let addition = self
+            .perc_add
+            .unwrap_or(100.0 - subtraction - multiplication);
+        Operations::trained(addition > 0.0, subtraction > 0.0, multiplication > 0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<TrainingRecord, TrainingError> {
+        TrainingRecord::from_json(json.as_bytes())
+    }
+
+    #[test]
+    fn final_losses_are_read_from_either_place() {
+        let newer = r#"{"Config": {"final_loss": 0.5, "avg_final_loss": 0.25}, "TrainingLoss": [2.0, 0.5]}"#;
+        let older =
+            r#"{"Config": {}, "AvgFinalLoss": 0.25, "FinalLoss": 0.5, "TrainingLoss": [2.0, 0.5]}"#;
+        assert_eq!(read(newer).unwrap(), read(older).unwrap());
+        assert_eq!(read(older).unwrap().final_loss, Some(0.5));
+        assert_eq!(read(older).unwrap().training_loss, [2.0, 0.5]);
+    }
+
+    #[test]
+    fn bytes_that_are_not_json_are_refused_with_the_place() {
+        assert_eq!(
+            read("{\n\"Config\": }").unwrap_err().to_string(),
+            "not JSON: expected value at line 2 column 11"
+        );
+        assert!(matches!(
+            read("{\"Config\"").unwrap_err(),
+            TrainingError::NotJson(_)
+        ));
+    }
+
+    #[test]
+    fn json_of_another_shape_is_refused_with_what_was_expected_and_found() {
+        let expectation =
+            "not a training record, which is {\"Config\": {…}, \"TrainingLoss\": […]}: ";
+        assert_eq!(
+            read(r#"{"Config": {"n_layers": "two"}, "TrainingLoss": []}"#)
+                .unwrap_err()
+                .to_string(),
+            format!(
+                "{expectation}invalid type: string \"two\", expected usize at line 1 column 29"
+            )
+        );
+        assert_eq!(
+            read(r#"{"TrainingLoss": []}"#).unwrap_err().to_string(),
+            format!("{expectation}missing field `Config` at line 1 column 20")
+        );
+        assert!(
+            read("7")
+                .unwrap_err()
+                .to_string()
+                .contains("invalid type: integer `7`, expected an object")
+        );
+    }
+
+    #[test]
+    fn shares_of_the_questions_tell_the_operations() {
+        let of = |config: &str| {
+            read(&format!("{{\"Config\": {config}, \"TrainingLoss\": []}}"))
+                .unwrap()
+                .operations()
+        };
+        assert_eq!(
+            of(r#"{"perc_add": 34, "perc_sub": 66}"#),
+            Some(Operations::Mix)
+        );
+        assert_eq!(
+            of(r#"{"perc_add": 100, "perc_sub": 0, "perc_mult": 0}"#),
+            Some(Operations::Add)
+        );
+        assert_eq!(of(r#"{"perc_sub": 100}"#), Some(Operations::Sub));
+        assert_eq!(of(r#"{"perc_sub": 0}"#), Some(Operations::Add));
+        assert_eq!(of("{}"), None);
+        assert_eq!(of(r#"{"perc_add": 50, "perc_mult": 50}"#), None);
+    }
+}
