@@ -2,6 +2,7 @@ pub mod arithmetic;
 pub mod causal;
 pub mod claims;
 pub mod engine;
+pub mod logits;
 pub mod model;
 pub mod node;
 pub mod shape;

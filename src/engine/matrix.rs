@@ -24,11 +24,6 @@ impl Matrix {
         }
     }
 
-    /// Columns of the product with this matrix.
-    pub fn columns(&self) -> usize {
-        self.columns
-    }
-
     /// One row, `[columns]`.
     pub fn row(&self, row: usize) -> &[f32] {
         &self.data[row * self.columns..][..self.columns]
