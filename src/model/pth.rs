@@ -25,8 +25,9 @@ use super::array::{Array, element_count};
 use super::pickle::{Element, Id, Pickle, PickleError, StorageRef, TensorRef};
 use super::weights::is_buffer;
 
-/// Largest `data.pkl` read. That of a published model is about 5 KB.
-pub const MAX_PICKLE_BYTES: usize = 16 << 20;
+/// Largest `data.pkl` read. That of a published model is about 5 KB. Read, each byte may become a
+/// value of about a hundred, so this is what bounds the memory that a hostile pickle takes.
+pub const MAX_PICKLE_BYTES: usize = 1 << 20;
 
 /// Longest name of a tensor; those of a state dict have about 20 characters.
 const MAX_TENSOR_NAME: usize = 256;
@@ -164,7 +165,7 @@ pub enum PthError {
 /// (`blocks.i.attn.mask`, `blocks.i.attn.IGNORE`) are left out.
 ///
 /// The state dict may be the file's whole content or lie under the key `model` or `state_dict`.
-/// Memory used is at most a small multiple of `bytes.len()`, whatever the file claims.
+/// `bytes.len()` and [`MAX_PICKLE_BYTES`] bound the memory used, whatever the file claims.
 ///
 /// # Errors
 /// See [`PthError`].
