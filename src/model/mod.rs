@@ -5,7 +5,9 @@
 //! ([`ModelName`], [`TrainingRecord`], [`Weights`]), and [`ModelFolder`] is the door of the
 //! whole: what it returns agrees with itself.
 
+mod agreement;
 mod array;
+mod files;
 mod folder;
 mod name;
 mod operations;
@@ -15,11 +17,10 @@ mod safetensors;
 mod training;
 mod weights;
 
+pub use agreement::Contradiction;
 pub use array::{Array, ArrayError};
-pub use folder::{
-    BUNDLED_NAME, Contradiction, LoadError, MAX_JSON_FILE_BYTES, MAX_MODEL_FILE_BYTES, ModelFolder,
-    RawFile,
-};
+pub use files::{MAX_JSON_FILE_BYTES, MAX_MODEL_FILE_BYTES, RawFile};
+pub use folder::{BUNDLED_NAME, LoadError, ModelFolder};
 pub use name::{ModelName, NameError};
 pub use operations::Operations;
 pub use pickle::PickleError;

@@ -217,8 +217,9 @@ enum Value<'a> {
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(Global),
-    Storage(StorageRef<'a>),
-    Tensor(TensorRef<'a>),
+    // Boxed, so that the many small values of a pickle stay small.
+    Storage(Box<StorageRef<'a>>),
+    Tensor(Box<TensorRef<'a>>),
 }
 
 impl Value<'_> {
@@ -665,7 +666,7 @@ impl<'a> Machine<'a> {
             // storage, offset, size, stride, requires_grad, hooks and, of late, metadata
             (Global::RebuildTensor, &[storage, offset, shape, strides, ..]) => {
                 let tensor = self.tensor(storage, offset, shape, strides)?;
-                self.push(Value::Tensor(tensor))
+                self.push(Value::Tensor(Box::new(tensor)))
             }
             // tensor, requires_grad, hooks
             (Global::RebuildParameter, &[tensor, ..]) => match self.values[tensor.0] {
@@ -707,7 +708,7 @@ impl<'a> Machine<'a> {
             key: self.expect_text(key)?,
             elements: self.expect_count(elements)?,
         };
-        self.push(Value::Storage(storage))
+        self.push(Value::Storage(Box::new(storage)))
     }
 
     fn tensor(&self, storage: Id, offset: Id, shape: Id, strides: Id) -> Step<TensorRef<'a>> {
@@ -724,7 +725,7 @@ impl<'a> Machine<'a> {
             });
         }
         Ok(TensorRef {
-            storage: *reference,
+            storage: **reference,
             offset: self.expect_count(offset)?,
             shape,
             strides,

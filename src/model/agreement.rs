@@ -1,0 +1,185 @@
+//! Holds a model's name, configuration and tensors against each other.
+
+use std::fmt;
+use std::path::Path;
+
+use super::files::Files;
+use super::folder::LoadError;
+use super::name::ModelName;
+use super::operations::Operations;
+use super::training::TrainingRecord;
+use crate::shape::{D_VOCAB, Shape};
+
+/// What published repositories of one model have before the model's name.
+const REPOSITORY_PREFIX: &str = "QuantaMaths_";
+
+/// Two places that say different things about a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contradiction {
+    /// What they speak of.
+    pub what: &'static str,
+    /// The one value.
+    pub left: String,
+    /// Where it comes from.
+    pub left_from: String,
+    /// The other value.
+    pub right: String,
+    /// Where that comes from.
+    pub right_from: String,
+}
+
+impl fmt::Display for Contradiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} is {} by {}, but {} by {}",
+            self.what, self.left, self.left_from, self.right, self.right_from
+        )
+    }
+}
+
+/// What name, configuration and tensors say in common.
+pub(super) struct Agreement {
+    pub(super) model_name: Option<ModelName>,
+    pub(super) operations: Operations,
+}
+
+impl Agreement {
+    pub(super) fn reach<T>(
+        files: &Files<T>,
+        shape: Shape,
+        training: Option<&TrainingRecord>,
+    ) -> Result<Self, LoadError> {
+        let folder = &files.shown;
+        let published = files
+            .name
+            .strip_prefix(REPOSITORY_PREFIX)
+            .unwrap_or(&files.name);
+        let from_folder: Option<ModelName> = published.parse().ok();
+        let config_text = training.and_then(|record| record.model_name.as_deref());
+        let from_config: Option<ModelName> = config_text.and_then(|text| text.parse().ok());
+        let folder_source = format!("the name {:?}", files.name);
+        let config_source = format!("Config.model_name {:?}", config_text.unwrap_or_default());
+
+        if let Some(name) = &from_folder {
+            same(folder, name_and_tensors(name, &folder_source, shape))?;
+        }
+        if let Some(record) = training {
+            same(folder, config_and_tensors(record, shape))?;
+        }
+        if let Some(name) = &from_config {
+            same(folder, name_and_tensors(name, &config_source, shape))?;
+        }
+        if let (Some(left), Some(right)) = (&from_folder, &from_config) {
+            let claims = [
+                (
+                    "operation",
+                    left.operations.to_string(),
+                    right.operations.to_string(),
+                ),
+                ("seed", left.seed.to_string(), right.seed.to_string()),
+            ];
+            same(
+                folder,
+                claims.map(|(what, left, right)| Contradiction {
+                    what,
+                    left,
+                    left_from: folder_source.clone(),
+                    right,
+                    right_from: config_source.clone(),
+                }),
+            )?;
+        }
+
+        let (model_name, source) = match from_folder {
+            Some(name) => (Some(name), folder_source),
+            None => (from_config, config_source),
+        };
+        let by_name = model_name.as_ref().map(|name| name.operations);
+        let by_config = training.and_then(TrainingRecord::operations);
+        if let (Some(left), Some(right)) = (by_name, by_config) {
+            same(
+                folder,
+                [Contradiction {
+                    what: "operation",
+                    left: left.to_string(),
+                    left_from: source,
+                    right: right.to_string(),
+                    right_from: "Config.perc_add and perc_sub".to_owned(),
+                }],
+            )?;
+        }
+        let operations = by_name.or(by_config).ok_or_else(|| LoadError::Operations {
+            folder: folder.clone(),
+            name: files.name.clone(),
+        })?;
+        Ok(Self {
+            model_name,
+            operations,
+        })
+    }
+}
+
+/// The first of the pairs whose sides differ, as an error.
+fn same(folder: &Path, pairs: impl IntoIterator<Item = Contradiction>) -> Result<(), LoadError> {
+    match pairs.into_iter().find(|pair| pair.left != pair.right) {
+        None => Ok(()),
+        Some(contradiction) => Err(LoadError::Contradiction {
+            folder: folder.to_owned(),
+            contradiction: Box::new(contradiction),
+        }),
+    }
+}
+
+fn name_and_tensors(name: &ModelName, source: &str, shape: Shape) -> Vec<Contradiction> {
+    with_tensors(
+        |_| source.to_owned(),
+        [
+            ("n_digits", Some(name.digits), shape.n_digits),
+            ("n_layers", Some(name.layers), shape.n_layers),
+            ("n_heads", Some(name.heads), shape.n_heads),
+            ("d_model", name.width, shape.d_model),
+        ],
+    )
+}
+
+fn config_and_tensors(record: &TrainingRecord, shape: Shape) -> Vec<Contradiction> {
+    let mut pairs = with_tensors(
+        |what| format!("Config.{what}"),
+        [
+            ("n_digits", record.n_digits, shape.n_digits),
+            ("n_layers", record.n_layers, shape.n_layers),
+            ("n_heads", record.n_heads, shape.n_heads),
+            ("d_model", record.d_model, shape.d_model),
+            ("d_head", record.d_head, shape.d_head),
+            ("d_vocab", record.d_vocab, D_VOCAB),
+        ],
+    );
+    let d_mlp = record
+        .d_mlp_multiplier
+        .map(|multiplier| multiplier.saturating_mul(shape.d_model));
+    pairs.extend(with_tensors(
+        |_| "Config.d_mlp_multiplier times d_model".to_owned(),
+        [("d_mlp", d_mlp, shape.d_mlp)],
+    ));
+    pairs
+}
+
+/// Pairs of what a source says, where it says something, and what the tensors say.
+fn with_tensors<const N: usize>(
+    source: impl Fn(&str) -> String,
+    claims: [(&'static str, Option<usize>, usize); N],
+) -> Vec<Contradiction> {
+    claims
+        .into_iter()
+        .filter_map(|(what, said, found)| {
+            Some(Contradiction {
+                what,
+                left: said?.to_string(),
+                left_from: source(what),
+                right: found.to_string(),
+                right_from: "its tensors".to_owned(),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,184 @@
+//! Finds and reads the files of a model, in either layout they are published in.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::folder::LoadError;
+
+/// Largest file of weights read. Four layers of the published width take 56 MB.
+pub const MAX_MODEL_FILE_BYTES: u64 = 1 << 30;
+
+/// Largest JSON file read. The losses of 40,000 batches take 0.9 MB.
+pub const MAX_JSON_FILE_BYTES: u64 = 64 << 20;
+
+pub(super) const PTH: &str = "model.pth";
+pub(super) const SAFETENSORS: &str = "model.safetensors";
+pub(super) const TRAINING: &str = "training_loss.json";
+const BEHAVIORS: &str = "behaviors.json";
+const FEATURES: &str = "features.json";
+
+/// A file as it was found, not yet read for what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawFile {
+    /// Where it was found, to be shown.
+    pub path: PathBuf,
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// SHA-256 of the content, in hex.
+    pub sha256: String,
+}
+
+/// The files of a model: their paths, or their contents.
+pub(super) struct Files<T> {
+    pub(super) name: String,
+    /// The folder or flat file, to be shown.
+    pub(super) shown: PathBuf,
+    pub(super) weights: Option<T>,
+    pub(super) training: Option<T>,
+    pub(super) features: Option<T>,
+    pub(super) behaviors: Option<T>,
+}
+
+pub(super) struct Content<B> {
+    pub(super) path: PathBuf,
+    pub(super) bytes: B,
+}
+
+impl<B: AsRef<[u8]>> Content<B> {
+    pub(super) fn to_raw(&self) -> RawFile {
+        let bytes = self.bytes.as_ref();
+        RawFile {
+            path: self.path.clone(),
+            bytes: bytes.to_vec(),
+            sha256: sha256(bytes),
+        }
+    }
+}
+
+impl Files<PathBuf> {
+    pub(super) fn find(path: &Path) -> Result<Self, LoadError> {
+        if path.is_dir() {
+            return Ok(Self::in_folder(path));
+        }
+        if !path.exists() {
+            return Err(LoadError::NotFound {
+                path: path.to_owned(),
+            });
+        }
+        let stem = match (path.file_stem(), path.extension()) {
+            (Some(stem), Some(kind)) if kind == "pth" || kind == "safetensors" => {
+                stem.to_string_lossy().into_owned()
+            }
+            _ => {
+                return Err(LoadError::NotAModel {
+                    path: path.to_owned(),
+                });
+            }
+        };
+        // The folder layout's own file was named: its folder is meant, but with these weights.
+        if path
+            .file_name()
+            .is_some_and(|name| name == PTH || name == SAFETENSORS)
+        {
+            let folder = match path.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent,
+                _ => Path::new("."),
+            };
+            return Ok(Self {
+                weights: Some(path.to_owned()),
+                ..Self::in_folder(folder)
+            });
+        }
+        let beside = |ending: &str| existing(path.with_file_name(format!("{stem}_{ending}.json")));
+        Ok(Self {
+            shown: path.to_owned(),
+            weights: Some(path.to_owned()),
+            training: beside("train"),
+            features: beside("maths"),
+            behaviors: beside("behavior"),
+            name: stem,
+        })
+    }
+
+    fn in_folder(folder: &Path) -> Self {
+        // A path such as `.` names its folder only once it is resolved.
+        let resolved = folder
+            .canonicalize()
+            .unwrap_or_else(|_| folder.to_path_buf());
+        let name = folder.file_name().or(resolved.file_name());
+        let within = |file: &str| existing(folder.join(file));
+        Self {
+            name: name.map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            shown: folder.to_owned(),
+            weights: within(PTH).or_else(|| within(SAFETENSORS)),
+            training: within(TRAINING),
+            features: within(FEATURES),
+            behaviors: within(BEHAVIORS),
+        }
+    }
+
+    pub(super) fn read(self) -> Result<Files<Content<Vec<u8>>>, LoadError> {
+        let read = |path: Option<PathBuf>, limit: u64| {
+            path.map(|path| {
+                let bytes = read_file(&path, limit)?;
+                Ok(Content { path, bytes })
+            })
+            .transpose()
+        };
+        Ok(Files {
+            name: self.name,
+            shown: self.shown,
+            weights: read(self.weights, MAX_MODEL_FILE_BYTES)?,
+            training: read(self.training, MAX_JSON_FILE_BYTES)?,
+            features: read(self.features, MAX_JSON_FILE_BYTES)?,
+            behaviors: read(self.behaviors, MAX_JSON_FILE_BYTES)?,
+        })
+    }
+}
+
+/// The path, unless nothing is there. A dangling link counts as there, so that it's reported.
+fn existing(path: PathBuf) -> Option<PathBuf> {
+    path.symlink_metadata().is_ok().then_some(path)
+}
+
+fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, LoadError> {
+    let io = |reason| LoadError::Io {
+        file: path.to_owned(),
+        reason,
+    };
+    // Before opening: to open a pipe is to wait for its writer.
+    let metadata = path.metadata().map_err(io)?;
+    if !metadata.is_file() {
+        return Err(LoadError::NotAFile {
+            file: path.to_owned(),
+        });
+    }
+    let too_large = |bytes| LoadError::TooLarge {
+        file: path.to_owned(),
+        bytes,
+        limit,
+    };
+    if metadata.len() > limit {
+        return Err(too_large(metadata.len()));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    File::open(path)
+        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
+        .map_err(io)?;
+    // It may have grown since.
+    if bytes.len() as u64 > limit {
+        return Err(too_large(bytes.len() as u64));
+    }
+    Ok(bytes)
+}
+
+/// SHA-256 in lowercase hex.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
