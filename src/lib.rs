@@ -6,4 +6,5 @@ pub mod logits;
 pub mod model;
 pub mod node;
 pub mod shape;
+pub mod stats;
 pub mod task;

@@ -1,0 +1,207 @@
+//! Rates with exact intervals, and how a claim's error is spent over its looks.
+//!
+//! Intervals are those of Clopper and Pearson, "The use of confidence or fiducial limits illustrated
+//! in the case of the binomial", Biometrika 26 (1934): the bounds are quantiles of Beta
+//! distributions (Brown, Cai and DasGupta, Statistical Science 16 (2001), section 4.2.1).
+
+use serde::Serialize;
+use statrs::distribution::{Beta, ContinuousCDF};
+
+/// A number of successes among a number of distinct trials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+pub struct Count {
+    /// Trials with the outcome counted.
+    pub hits: u64,
+    /// All trials.
+    pub trials: u64,
+}
+
+impl Count {
+    /// Counts one more trial.
+    pub fn add(&mut self, hit: bool) {
+        self.trials += 1;
+        self.hits += u64::from(hit);
+    }
+
+    /// The share of hits; 0 where there were no trials.
+    pub fn share(&self) -> f64 {
+        if self.trials == 0 {
+            0.0
+        } else {
+            self.hits as f64 / self.trials as f64
+        }
+    }
+
+    /// Both one-sided bounds, each wrong with probability at most `alpha`.
+    pub fn bounds(&self, alpha: f64) -> Bounds {
+        let (hits, misses) = (self.hits as f64, (self.trials - self.hits) as f64);
+        let quantile = |a: f64, b: f64, p: f64| {
+            Beta::new(a, b)
+                .expect("both parameters are at least one half")
+                .inverse_cdf(p)
+        };
+        let lower = match (self.hits, self.trials - self.hits) {
+            (0, _) => 0.0,
+            // The quantile in closed form, where the general search is least exact.
+            (_, 0) => alpha.powf(1.0 / hits),
+            _ => quantile(hits, misses + 1.0, alpha),
+        };
+        let upper = match (self.hits, self.trials - self.hits) {
+            (_, 0) => 1.0,
+            (0, _) => 1.0 - alpha.powf(1.0 / misses),
+            _ => quantile(hits + 1.0, misses, 1.0 - alpha),
+        };
+        Bounds { lower, upper }
+    }
+
+    /// The bounds of a count that holds every trial there is: the share itself.
+    pub fn exact(&self) -> Bounds {
+        Bounds {
+            lower: self.share(),
+            upper: self.share(),
+        }
+    }
+}
+
+/// A lower and an upper bound of a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Bounds {
+    /// Lower bound.
+    pub lower: f64,
+    /// Upper bound.
+    pub upper: f64,
+}
+
+/// A count with its bounds, as evidence states it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Rate {
+    /// Trials with the outcome counted.
+    pub hits: u64,
+    /// All trials.
+    pub trials: u64,
+    /// Whether the trials are all there are, so that the bounds are the rate itself.
+    pub exhaustive: bool,
+    /// Lower bound.
+    pub lower: f64,
+    /// Upper bound.
+    pub upper: f64,
+}
+
+impl Rate {
+    /// A count of sampled trials with bounds each wrong with probability at most `alpha`.
+    pub fn sampled(count: Count, alpha: f64) -> Self {
+        Self::with_bounds(count, false, count.bounds(alpha))
+    }
+
+    /// A count of all trials there are, or of a sample of them.
+    pub fn new(count: Count, exhaustive: bool, alpha: f64) -> Self {
+        let exhaustive = exhaustive && count.trials > 0;
+        let bounds = if exhaustive {
+            count.exact()
+        } else {
+            count.bounds(alpha)
+        };
+        Self::with_bounds(count, exhaustive, bounds)
+    }
+
+    fn with_bounds(count: Count, exhaustive: bool, bounds: Bounds) -> Self {
+        Rate {
+            hits: count.hits,
+            trials: count.trials,
+            exhaustive,
+            lower: bounds.lower,
+            upper: bounds.upper,
+        }
+    }
+
+    /// The share of hits.
+    pub fn share(&self) -> f64 {
+        Count {
+            hits: self.hits,
+            trials: self.trials,
+        }
+        .share()
+    }
+}
+
+/// The error that look `look` (from 1) of a claim may spend of `alpha`: 2^−look of it, so that all
+/// looks together, however many, spend no more than `alpha`.
+pub fn alpha_of_look(alpha: f64, look: usize) -> f64 {
+    alpha * 0.5f64.powi(look as i32)
+}
+
+/// The lower bound of the paired difference of two rates measured on the same trials: `first_only`
+/// trials had the outcome under the first alone, `second_only` under the second alone. The two
+/// discordant shares are bounded apart with half of `alpha` each, which needs no normal
+/// approximation (a Bonferroni split of exact bounds).
+pub fn paired_difference_lower(
+    first_only: u64,
+    second_only: u64,
+    trials: u64,
+    alpha: f64,
+) -> f64 {
+    let bounds = |hits| Count { hits, trials }.bounds(alpha / 2.0);
+    bounds(first_only).lower - bounds(second_only).upper
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// `P(X ≥ hits)` for a binomial, summed term by term: the definition the bounds must meet.
+    fn upper_tail(hits: u64, trials: u64, p: f64) -> f64 {
+        let ln_choose = |k: u64| -> f64 {
+            (1..=k).map(|i| (((trials - k + i) as f64) / i as f64).ln()).sum()
+        };
+        (hits..=trials)
+            .map(|k| (ln_choose(k) + k as f64 * p.ln() + (trials - k) as f64 * (1.0 - p).ln()).exp())
+            .sum()
+    }
+
+    #[test]
+    fn bounds_agree_with_published_tables() {
+        // 95 % limits for 3 of 10: 0.0667 to 0.6525; for 0 of 10: 0 to 0.3085 (two-sided).
+        let bounds = Count { hits: 3, trials: 10 }.bounds(0.025);
+        assert!((bounds.lower - 0.0667395).abs() < 1e-6, "{bounds:?}");
+        assert!((bounds.upper - 0.6524529).abs() < 1e-6, "{bounds:?}");
+        let none = Count { hits: 0, trials: 10 }.bounds(0.025);
+        assert_eq!(none.lower, 0.0);
+        assert!((none.upper - 0.3084971).abs() < 1e-6, "{none:?}");
+    }
+
+    #[test]
+    fn all_looks_together_spend_no_more_than_alpha() {
+        let spent: f64 = (1..60).map(|look| alpha_of_look(0.01, look)).sum();
+        assert!(spent <= 0.01 && spent > 0.0099);
+    }
+
+    #[test]
+    fn a_count_without_trials_bounds_nothing() {
+        let bounds = Count::default().bounds(0.01);
+        assert_eq!((bounds.lower, bounds.upper), (0.0, 1.0));
+    }
+
+    #[test]
+    fn an_exhaustive_rate_is_a_point() {
+        let rate = Rate::new(Count { hits: 9, trials: 12 }, true, 0.01);
+        assert_eq!((rate.lower, rate.upper), (0.75, 0.75));
+    }
+
+    proptest! {
+        #[test]
+        fn bounds_are_the_rates_at_which_the_tail_is_alpha(trials in 1u64..400, share in 0.0f64..=1.0, exponent in 1i32..8) {
+            let hits = (share * trials as f64).round() as u64;
+            let alpha = 10f64.powi(-exponent);
+            let bounds = Count { hits, trials }.bounds(alpha);
+            if hits > 0 {
+                let tail = upper_tail(hits, trials, bounds.lower);
+                prop_assert!((tail / alpha - 1.0).abs() < 1e-4, "lower {tail} {alpha}");
+            }
+            if hits < trials {
+                let tail = 1.0 - upper_tail(hits + 1, trials, bounds.upper);
+                prop_assert!((tail - alpha).abs() < alpha * 1e-3 + 1e-12, "upper {tail} {alpha}");
+            }
+        }
+    }
+}
