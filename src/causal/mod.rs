@@ -6,7 +6,7 @@ mod pairs;
 mod space;
 
 pub use canonical::{Canonical, Expectation, canonical_pairs, impact_text};
-pub use pairs::{Family, Kind, Pair, Stratum};
+pub use pairs::{Draws, Family, Kind, Pair, Stratum};
 pub use space::Space;
 
 use std::cmp::Ordering;

@@ -1,0 +1,172 @@
+//! The result of a verification: one type that every report is made from.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::arithmetic::{AnswerToken, TokenSet};
+use crate::causal::Stratum;
+use crate::node::{Node, NodeName};
+use crate::shape::Shape;
+use crate::stats::Count;
+use crate::verify::{
+    Baseline, Controls, Measures, Necessity, Published, PublishedResult, Verdict,
+};
+
+/// The name and version of the form of `evidence.json`.
+pub const SCHEMA: &str = "circuitcheck/evidence/1";
+
+/// Everything a verification found. The same input and seed give the same bytes: nothing in it is
+/// derived from logits but tokens, and it holds no times.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evidence {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// What was tested.
+    pub inputs: Inputs,
+    /// The rules it was tested by.
+    pub protocol: Protocol,
+    /// The unpatched model.
+    pub baseline: Baseline,
+    /// How many claims have each verdict.
+    pub summary: BTreeMap<&'static str, usize>,
+    /// Every claim, in the file's order.
+    pub claims: Vec<ClaimEvidence>,
+}
+
+/// The files and the network under test.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Inputs {
+    /// The model's name.
+    pub model: String,
+    /// SHA-256 of the weights file.
+    pub weights_sha256: String,
+    /// SHA-256 of the claims file.
+    pub features_sha256: String,
+    /// SHA-256 of the behaviours file, where there is one: attention is taken from it.
+    pub behaviors_sha256: Option<String>,
+    /// What the model was trained for.
+    pub operations: String,
+    /// The network's dimensions.
+    pub shape: Shape,
+}
+
+/// The rules of a verification.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Protocol {
+    /// How answers are read.
+    pub decode: &'static str,
+    /// Agreement to reach.
+    pub threshold: f64,
+    /// Error of the whole file, both directions of all claims together.
+    pub alpha: f64,
+    /// Testable claims the error is shared by, whatever filter is on.
+    pub testable_claims: usize,
+    /// Telling trials after which a claim's sampling ends.
+    pub max_trials: usize,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Filters that were on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<String>,
+}
+
+/// One claim and all that was found of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClaimEvidence {
+    /// Node and tag, e.g. `P9L0H1 A1.ST`.
+    pub claim: String,
+    /// The node claimed.
+    pub node: NodeName,
+    /// The node set the verdict is about: the node, or the set it is joint with.
+    pub nodes: Vec<NodeName>,
+    /// The task claimed.
+    pub task: String,
+    /// The digit claimed.
+    pub digit: Option<usize>,
+    /// What the published test gives.
+    pub published: PublishedResult,
+    /// The published test's pairs and answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published_test: Option<Published>,
+    /// The verdict and what it rests on.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// The verdict when the model reads its own tokens, where both were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_running: Option<FreeRunning>,
+    /// What was measured; absent where the claim is not testable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trials: Option<Trials>,
+}
+
+/// The verdict of a claim with the model reading its own tokens.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FreeRunning {
+    /// The verdict.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// The node's measures.
+    pub measures: Option<Measures>,
+}
+
+/// What the trials of a claim gave.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Trials {
+    /// Error the claim may spend in each direction.
+    pub alpha: f64,
+    /// The tokens the node is judged on.
+    pub reach: TokenSet,
+    /// Pairs dropped because the unpatched model answered wrongly.
+    pub dropped: usize,
+    /// The node alone.
+    pub alone: Measures,
+    /// Telling trials that moved each token as predicted, by stratum.
+    pub tokens: Vec<TokenCount>,
+    /// Tokens the causal model changes and the node does not reach, with what reaches them instead.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreached: Vec<Unreached>,
+    /// Sets the node was tried in, where it does not hold alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub escalation: Vec<Escalated>,
+    /// What else passes, and what the nodes pass elsewhere.
+    pub controls: Controls,
+    /// What mean-ablating the nodes costs.
+    pub necessity: Necessity,
+}
+
+/// How often one token moved as predicted, in one stratum of pairs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TokenCount {
+    /// The stratum.
+    pub stratum: Stratum,
+    /// The token.
+    pub token: AnswerToken,
+    /// Moves among trials that predict one.
+    #[serde(flatten)]
+    pub moved: Count,
+}
+
+/// A token a node does not reach.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Unreached {
+    /// The token.
+    pub token: AnswerToken,
+    /// Claims found to hold that move it.
+    pub reached_by: Vec<String>,
+}
+
+/// A set tried in place of a node alone.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Escalated {
+    /// The nodes patched together.
+    pub nodes: Vec<Node>,
+    /// Nodes neutralised in both arms.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub neutralised: Vec<Node>,
+    /// What came out.
+    pub measures: Measures,
+    /// Lower bound of the set's agreement less that of the set without the node claimed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub need: Option<f64>,
+}

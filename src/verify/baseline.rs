@@ -1,0 +1,111 @@
+//! Baseline: how well the unpatched network does the arithmetic, which gates everything else.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::sequence::stream;
+use crate::arithmetic::{Class, Prompt, Question};
+use crate::causal::Space;
+use crate::engine::{Engine, EngineError};
+use crate::model::Operations;
+use crate::stats::{Count, Rate};
+
+/// Accuracy that a class must reach, at the lower bound of its interval, for claims about it to mean
+/// anything.
+pub const GATE: f64 = 0.99;
+
+/// Questions drawn of each class: enough for a lower bound over the gate with a few wrong.
+const QUESTIONS: usize = 2048;
+
+/// Accuracy on one class.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassAccuracy {
+    /// The class.
+    pub class: Class,
+    /// Questions answered rightly at every token, teacher-forced.
+    pub accuracy: Rate,
+    /// Whether claims about this class can be tested.
+    pub passes: bool,
+    /// Questions answered wrongly, with nothing patched.
+    pub wrong: Vec<Question>,
+}
+
+/// The unpatched network on random questions.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Baseline {
+    /// By class, those the model was trained for.
+    pub classes: Vec<ClassAccuracy>,
+    /// Rightly answered questions, by class, in drawing order.
+    #[serde(skip)]
+    pub right: BTreeMap<Class, Vec<Question>>,
+}
+
+/// The classes a model was trained for.
+pub fn trained_classes(operations: Operations) -> Vec<Class> {
+    Class::ALL
+        .into_iter()
+        .filter(|class| match class {
+            Class::Add => operations.trains_addition(),
+            Class::Sub | Class::Neg => operations.trains_subtraction(),
+        })
+        .collect()
+}
+
+impl Baseline {
+    /// Measures the accuracy of each trained class on questions drawn uniformly from it; `alpha` is
+    /// shared among the classes.
+    ///
+    /// # Errors
+    /// [`EngineError`], which questions drawn for this model do not cause.
+    pub fn measure(
+        engine: &Engine,
+        operations: Operations,
+        alpha: f64,
+        seed: u64,
+    ) -> Result<Self, EngineError> {
+        let n_digits = engine.shape().n_digits;
+        let trained = trained_classes(operations);
+        let alpha = alpha / trained.len().max(1) as f64;
+        let mut classes = Vec::new();
+        let mut right = BTreeMap::new();
+        for class in trained {
+            let space = Space::of_class(class, n_digits);
+            let exhaustive = space.len() <= QUESTIONS as f64;
+            let questions: Vec<Question> = if exhaustive {
+                space.enumerate()
+            } else {
+                let mut rng = stream(seed, &format!("baseline/{class}"));
+                let sampler = space.sampler();
+                let mut seen = std::collections::HashSet::new();
+                std::iter::repeat_with(|| sampler.draw(&mut rng))
+                    .filter(|question| seen.insert(*question))
+                    .take(QUESTIONS)
+                    .collect()
+            };
+            let prompts: Vec<Prompt> = questions.iter().map(|&q| Prompt::truth(q)).collect();
+            let mut count = Count::default();
+            let (mut wrong, mut answered) = (Vec::new(), Vec::new());
+            for (prompt, logits) in prompts.iter().zip(engine.logits(&prompts)?) {
+                let is_right = logits.answer() == prompt.forced;
+                count.add(is_right);
+                let list = if is_right { &mut answered } else { &mut wrong };
+                list.push(prompt.question);
+            }
+            let accuracy = Rate::new(count, exhaustive, alpha);
+            classes.push(ClassAccuracy {
+                class,
+                accuracy,
+                passes: accuracy.lower >= GATE,
+                wrong,
+            });
+            right.insert(class, answered);
+        }
+        Ok(Baseline { classes, right })
+    }
+
+    /// The accuracy of a class, if the model was trained for it.
+    pub fn of(&self, class: Class) -> Option<&ClassAccuracy> {
+        self.classes.iter().find(|c| c.class == class)
+    }
+}

@@ -1,0 +1,443 @@
+//! Controls of a claim: what else passes the same trials, and what the same nodes pass elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::seq::SliceRandom;
+use serde::Serialize;
+
+use super::sequence::{Rules, stream};
+use super::tally::NEGLIGIBLE;
+use super::trial::{Bench, Outcome, Reference, StoreFrom, Subject, Trial};
+use crate::arithmetic::{Class, TokenSet};
+use crate::causal::{Family, Kind, classes};
+use crate::engine::{Decode, EngineError};
+use crate::node::Node;
+use crate::stats::{Count, Rate, paired_difference_lower};
+use crate::task::{Task, Variable};
+
+/// Telling pairs on which decoys and wrong digits are tried beside the claim's own nodes.
+const PANEL_TRIALS: usize = 128;
+
+/// Pairs for controls that are reported and decide nothing: wrong tasks, untrained weights, and own
+/// activations.
+const SIDE_TRIALS: usize = 64;
+
+/// Decoys drawn for each claim.
+const DECOYS: usize = 20;
+
+/// A claim must beat each decoy and each wrong digit by this much, at the lower bound of the
+/// difference (METHOD.md, "Measures of a claim": selectivity).
+pub const SELECTIVITY_MARGIN: f64 = 0.2;
+
+/// What a claim's own nodes and one control gave on the same trials.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DecoyResult {
+    /// The nodes patched instead.
+    pub nodes: Vec<Node>,
+    /// How often they gave the predicted answer.
+    pub agreement: Count,
+    /// Lower bound of the claim's agreement less this one's, on the same trials.
+    pub difference_lower: f64,
+    /// The decoy passes telling trials and leaves placebo trials alone: it carries the variable too,
+    /// and is reported as a find.
+    pub carries: bool,
+}
+
+/// The same nodes tried for another variable.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ElsewhereResult {
+    /// The variable tried.
+    pub variable: Variable,
+    /// How often the nodes gave the answer it predicts.
+    pub agreement: Count,
+}
+
+/// The controls of one claim, and the selectivity that follows from them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Controls {
+    /// Trials in which patching with the clean run's own activation changed anything.
+    pub own_activation: Count,
+    /// The claim's own agreement on the trials that decoys were tried on.
+    pub agreement: Count,
+    /// Decoys, the closest first.
+    pub decoys: Vec<DecoyResult>,
+    /// The same nodes under the same task at other digits.
+    pub wrong_digits: Vec<ElsewhereResult>,
+    /// The same nodes under other tasks at the same digit.
+    pub wrong_tasks: Vec<ElsewhereResult>,
+    /// The same trials on a network of the same shape with untrained weights.
+    pub untrained: Count,
+    /// Lower bound of the claim's agreement less that of the best decoy that does not carry the
+    /// variable.
+    pub beats_decoys_by: f64,
+    /// Lower bound of the claim's agreement less that at the best wrong digit; absent for tasks
+    /// without a digit and where no other digit can be tried.
+    pub beats_wrong_digits_by: Option<f64>,
+}
+
+impl Controls {
+    /// Whether the claim beats every control by the margin.
+    pub fn selective(&self) -> bool {
+        self.beats_decoys_by >= SELECTIVITY_MARGIN
+            && self
+                .beats_wrong_digits_by
+                .is_none_or(|by| by >= SELECTIVITY_MARGIN)
+    }
+}
+
+/// What a claim's controls start from.
+#[derive(Debug, Clone)]
+pub struct Controlled {
+    /// What it claims.
+    pub variable: Variable,
+    /// The nodes it is about.
+    pub subject: Subject,
+    /// The tokens it is judged on.
+    pub reach: TokenSet,
+}
+
+/// What the controls are drawn from.
+pub struct Setting<'a> {
+    /// The network under test.
+    pub bench: &'a Bench<'a>,
+    /// A network of the same shape with untrained weights.
+    pub untrained: &'a Bench<'a>,
+    /// Nodes claimed for each variable, which are no decoys for it.
+    pub claimed: &'a BTreeMap<Variable, BTreeSet<Node>>,
+    /// The classes that pass the baseline.
+    pub classes: &'a [Class],
+    /// Threshold, error and seed.
+    pub rules: Rules,
+}
+
+/// Judged outcomes of one subject on a panel: whether each trial agreed, in order.
+type Column = Vec<Option<bool>>;
+
+impl Setting<'_> {
+    /// The controls of every claim in `claims`, in order. Claims that share a panel of trials share
+    /// its runs.
+    ///
+    /// # Errors
+    /// [`EngineError`] where an intervention was not applied.
+    pub fn run(&self, claims: &[Controlled]) -> Result<Vec<Controls>, EngineError> {
+        let decoys: Vec<Vec<Subject>> = claims.iter().map(|c| self.decoys(c)).collect();
+        let mut panels = Panels::default();
+        for (claim, decoys) in claims.iter().zip(&decoys) {
+            panels.ask(claim.variable, PANEL_TRIALS, &claim.subject, claim.reach);
+            for decoy in decoys {
+                panels.ask(claim.variable, PANEL_TRIALS, decoy, claim.reach);
+            }
+            for variable in self.wrong_digits(claim.variable) {
+                panels.ask(variable, PANEL_TRIALS, &claim.subject, claim.reach);
+            }
+            for variable in self.wrong_tasks(claim.variable) {
+                panels.ask(variable, SIDE_TRIALS, &claim.subject, self.everything());
+            }
+        }
+        panels.run(self)?;
+        claims
+            .iter()
+            .zip(&decoys)
+            .map(|(claim, decoys)| self.assemble(claim, decoys, &panels))
+            .collect()
+    }
+
+    fn everything(&self) -> TokenSet {
+        TokenSet::all(self.bench.engine.shape().n_digits)
+    }
+
+    fn assemble(
+        &self,
+        claim: &Controlled,
+        decoys: &[Subject],
+        panels: &Panels,
+    ) -> Result<Controls, EngineError> {
+        let alpha = self.rules.alpha;
+        let column = |variable: Variable, trials: usize, subject: &Subject, reach: TokenSet| {
+            panels.get(variable, trials, subject, reach)
+        };
+        let own = column(claim.variable, PANEL_TRIALS, &claim.subject, claim.reach);
+        let agreement = count(own);
+        let mut results = Vec::new();
+        for decoy in decoys {
+            let theirs = column(claim.variable, PANEL_TRIALS, decoy, claim.reach);
+            let agreement = count(theirs);
+            results.push(DecoyResult {
+                nodes: decoy.nodes.clone(),
+                agreement,
+                difference_lower: paired_lower(own, theirs, alpha),
+                carries: agreement.share() >= self.rules.threshold
+                    && self.leaves_placebos_alone(claim, decoy)?,
+            });
+        }
+        results.sort_by(|a, b| {
+            (a.difference_lower.total_cmp(&b.difference_lower)).then(a.nodes.cmp(&b.nodes))
+        });
+        let beats_decoys_by = results
+            .iter()
+            .filter(|decoy| !decoy.carries)
+            .map(|decoy| decoy.difference_lower)
+            .fold(agreement.bounds(alpha).lower, f64::min);
+        let elsewhere = |variables: Vec<Variable>, trials: usize, reach: TokenSet| {
+            variables
+                .into_iter()
+                .map(|variable| ElsewhereResult {
+                    variable,
+                    agreement: count(column(variable, trials, &claim.subject, reach)),
+                })
+                .filter(|result| result.agreement.trials > 0)
+                .collect::<Vec<_>>()
+        };
+        let wrong_digits = elsewhere(self.wrong_digits(claim.variable), PANEL_TRIALS, claim.reach);
+        let beats_wrong_digits_by = wrong_digits
+            .iter()
+            // Two counts on different trials: each bounded with half the error.
+            .map(|result| {
+                agreement.bounds(alpha / 2.0).lower - result.agreement.bounds(alpha / 2.0).upper
+            })
+            .min_by(f64::total_cmp);
+        Ok(Controls {
+            own_activation: self.own_activation(claim)?,
+            agreement,
+            decoys: results,
+            wrong_digits,
+            wrong_tasks: elsewhere(self.wrong_tasks(claim.variable), SIDE_TRIALS, self.everything()),
+            untrained: self.untrained(claim)?,
+            beats_decoys_by,
+            beats_wrong_digits_by,
+        })
+    }
+
+    /// Sets of as many unclaimed nodes of the same kinds, at or before the position that predicts the
+    /// last token judged: first those of the claim's own layer and position, then others at random.
+    fn decoys(&self, claim: &Controlled) -> Vec<Subject> {
+        let shape = self.bench.engine.shape();
+        let lowest = claim.reach.iter().last().map_or(0, |place| place.0);
+        let last_position = shape.n_ctx() - 2 - lowest;
+        let taken = self.claimed.get(&claim.variable);
+        let free = |node: &Node| {
+            node.position() <= last_position
+                && !taken.is_some_and(|taken| taken.contains(node))
+                && !claim.subject.nodes.contains(node)
+        };
+        let pool: Vec<Node> = Node::all(&shape).into_iter().filter(free).collect();
+        let nodes = &claim.subject.nodes;
+        let mut found: Vec<Subject> = Vec::new();
+        if let [node] = nodes[..] {
+            let siblings = pool.iter().filter(|other| {
+                other.same_kind(&node)
+                    && (other.layer(), other.position()) == (node.layer(), node.position())
+            });
+            found.extend(siblings.map(|&other| Subject::of([other])));
+        }
+        let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
+        let name = format!("{}/decoys/{}", claim.variable, names.join("+"));
+        let mut rng = stream(self.rules.seed, &name);
+        // A few more tries than decoys wanted: small models have few sets to draw.
+        for _ in 0..4 * DECOYS {
+            if found.len() >= DECOYS {
+                break;
+            }
+            let mut shuffled = pool.clone();
+            shuffled.shuffle(&mut rng);
+            let mut chosen: Vec<Node> = Vec::new();
+            for node in nodes {
+                let next = shuffled
+                    .iter()
+                    .find(|other| other.same_kind(node) && !chosen.contains(other));
+                chosen.extend(next);
+            }
+            let decoy = Subject {
+                neutralised: claim.subject.neutralised.clone(),
+                ..Subject::of(chosen)
+            };
+            if decoy.nodes.len() == nodes.len() && !found.contains(&decoy) {
+                found.push(decoy);
+            }
+        }
+        found
+    }
+
+    fn leaves_placebos_alone(
+        &self,
+        claim: &Controlled,
+        decoy: &Subject,
+    ) -> Result<bool, EngineError> {
+        let trials = self.side_pairs(claim.variable, Kind::Placebo, PANEL_TRIALS);
+        let mut changed = Count::default();
+        let subjects = std::slice::from_ref(decoy);
+        self.bench
+            .run(claim.variable, &trials, StoreFrom::Store, subjects, |block| {
+                for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
+                    if let Some(outcome) = outcome {
+                        changed.add(outcome.answer != trial.reference);
+                    }
+                }
+            })?;
+        Ok(changed.share() <= NEGLIGIBLE)
+    }
+
+    fn side_pairs(
+        &self,
+        variable: Variable,
+        kind: Kind,
+        trials: usize,
+    ) -> Vec<(crate::causal::Stratum, crate::causal::Pair)> {
+        let n_digits = self.bench.engine.shape().n_digits;
+        let family = Family::new(variable, kind, n_digits);
+        let name = match kind {
+            Kind::Telling => "telling",
+            Kind::Placebo => "placebo",
+        };
+        let mut rng = stream(self.rules.seed, &format!("{variable}/{name}/controls"));
+        family.draws().take(trials, &mut rng)
+    }
+
+    fn own_activation(&self, claim: &Controlled) -> Result<Count, EngineError> {
+        let pairs = self.side_pairs(claim.variable, Kind::Telling, SIDE_TRIALS);
+        let mut changed = Count::default();
+        // Nothing else is touched here, so neutralised nodes play no part.
+        let subject = [Subject::of(claim.subject.nodes.iter().copied())];
+        self.bench
+            .run(claim.variable, &pairs, StoreFrom::Clean, &subject, |block| {
+                for (trial, outcome) in block.trials.iter().zip(block.outcomes[0].iter().flatten())
+                {
+                    changed.add(outcome.answer != trial.reference);
+                }
+            })?;
+        Ok(changed)
+    }
+
+    fn untrained(&self, claim: &Controlled) -> Result<Count, EngineError> {
+        let pairs = self.side_pairs(claim.variable, Kind::Telling, SIDE_TRIALS);
+        let mut agreed = Count::default();
+        let subject = [Subject::of(claim.subject.nodes.iter().copied())];
+        self.untrained
+            .run(claim.variable, &pairs, StoreFrom::Store, &subject, |block| {
+                for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
+                    if let Some(agrees) = judge(claim.variable, trial, outcome.as_ref(), claim.reach, self.untrained.decode) {
+                        agreed.add(agrees);
+                    }
+                }
+            })?;
+        debug_assert_eq!(self.untrained.reference, Reference::Own);
+        Ok(agreed)
+    }
+
+    fn testable(&self, variable: Variable) -> bool {
+        let n_digits = self.bench.engine.shape().n_digits;
+        classes(variable.task)
+            .iter()
+            .all(|class| self.classes.contains(class))
+            && !Family::new(variable, Kind::Telling, n_digits).is_empty()
+    }
+
+    fn wrong_digits(&self, variable: Variable) -> Vec<Variable> {
+        let n_digits = self.bench.engine.shape().n_digits;
+        let Some(own) = variable.digit else {
+            return Vec::new();
+        };
+        (0..=n_digits)
+            .filter(|&digit| digit != own)
+            .map(|digit| Variable {
+                digit: Some(digit),
+                ..variable
+            })
+            .filter(|&variable| self.testable(variable))
+            .collect()
+    }
+
+    fn wrong_tasks(&self, variable: Variable) -> Vec<Variable> {
+        Task::all()
+            .filter(|&task| task != variable.task && task.takes_digit() == variable.digit.is_some())
+            .map(|task| Variable { task, ..variable })
+            .filter(|&variable| self.testable(variable))
+            .collect()
+    }
+}
+
+fn judge(
+    variable: Variable,
+    trial: &Trial,
+    outcome: Option<&Outcome>,
+    reach: TokenSet,
+    decode: Decode,
+) -> Option<bool> {
+    let direction_only = variable.task.predicts_only_direction();
+    let judged = trial.judge(outcome?, reach, direction_only, decode)?;
+    Some(judged.agrees)
+}
+
+fn count(column: &Column) -> Count {
+    let mut count = Count::default();
+    column.iter().flatten().for_each(|&agrees| count.add(agrees));
+    count
+}
+
+/// The lower bound of the difference in agreement of two subjects over the trials that say something
+/// of both.
+pub fn paired_lower(first: &[Option<bool>], second: &[Option<bool>], alpha: f64) -> f64 {
+    let pairs = || first.iter().zip(second).filter_map(|(a, b)| Some(((*a)?, (*b)?)));
+    let first_only = pairs().filter(|&(a, b)| a && !b).count() as u64;
+    let second_only = pairs().filter(|&(a, b)| b && !a).count() as u64;
+    match pairs().count() as u64 {
+        0 => f64::NEG_INFINITY,
+        trials => paired_difference_lower(first_only, second_only, trials, alpha),
+    }
+}
+
+/// Subjects to be tried on panels of trials: one run of each panel serves everyone who asked.
+#[derive(Default)]
+struct Panels {
+    asked: BTreeMap<(Variable, usize), BTreeMap<(Subject, TokenSet), Column>>,
+}
+
+impl Panels {
+    fn ask(&mut self, variable: Variable, trials: usize, subject: &Subject, reach: TokenSet) {
+        self.asked
+            .entry((variable, trials))
+            .or_default()
+            .entry((subject.clone(), reach))
+            .or_default();
+    }
+
+    fn get(
+        &self,
+        variable: Variable,
+        trials: usize,
+        subject: &Subject,
+        reach: TokenSet,
+    ) -> &Column {
+        &self.asked[&(variable, trials)][&(subject.clone(), reach)]
+    }
+
+    fn run(&mut self, setting: &Setting) -> Result<(), EngineError> {
+        for (&(variable, trials), columns) in &mut self.asked {
+            let pairs = setting.side_pairs(variable, Kind::Telling, trials);
+            let mut subjects: Vec<Subject> = columns.keys().map(|(s, _)| s.clone()).collect();
+            subjects.dedup();
+            setting
+                .bench
+                .run(variable, &pairs, StoreFrom::Store, &subjects, |block| {
+                    for ((subject, reach), column) in columns.iter_mut() {
+                        let at = subjects
+                            .iter()
+                            .position(|s| s == subject)
+                            .expect("every column's subject is run");
+                        let judged = block.trials.iter().zip(&block.outcomes[at]).map(
+                            |(trial, outcome)| {
+                                judge(variable, trial, outcome.as_ref(), *reach, setting.bench.decode)
+                            },
+                        );
+                        column.extend(judged);
+                    }
+                })?;
+        }
+        Ok(())
+    }
+}
+
+/// A rate over a control's trials, at the error of the claim.
+pub fn rate(count: Count, alpha: f64) -> Rate {
+    Rate::sampled(count, alpha)
+}

@@ -1,0 +1,151 @@
+//! Where a claim fails: the simplest descriptions of trials on which it fails more often than
+//! elsewhere.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use statrs::distribution::{DiscreteCDF, Hypergeometric};
+
+use super::sequence::Judgment;
+use crate::arithmetic::{Class, Question};
+use crate::causal::{Kind, Stratum};
+use crate::stats::{Count, Rate};
+use crate::task::Variable;
+
+/// A group of trials that fails more often than the rest.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Weakness {
+    /// What the trials share, e.g. `stored sum of digit 2`.
+    pub feature: String,
+    /// The values at which it fails more often.
+    pub values: Vec<String>,
+    /// Failures where the feature has one of the values, on trials not used to find it.
+    pub within: Rate,
+    /// Failures elsewhere, on the same trials.
+    pub elsewhere: Rate,
+}
+
+/// Most weaknesses named for a claim.
+const MOST_NAMED: usize = 3;
+
+/// A feature of a trial and its value there. Simpler features come first.
+fn features(variable: Variable, judgment: &Judgment) -> Vec<(String, String)> {
+    let pair = &judgment.trial.pair;
+    let (store, clean) = (&pair.store.question, &pair.clean);
+    let mut found = Vec::new();
+    let mut add = |feature: String, value: String| found.push((feature, value));
+    if let Some(digit) = variable.digit {
+        let columns = [Some(digit), digit.checked_sub(1), Some(digit + 1)];
+        for column in columns.into_iter().flatten() {
+            for (which, question) in [("stored", store), ("clean", clean)] {
+                let (word, value) = column_result(question, column);
+                add(format!("{which} {word} of digit {column}"), value);
+            }
+        }
+        add("carry into the clean digit".into(), carry_in(clean, digit).into());
+        add("carry into the stored digit".into(), carry_in(store, digit).into());
+    }
+    if let Stratum::Depth(depth) = judgment.trial.stratum {
+        add("depth of the cascade".into(), depth.to_string());
+    }
+    add("class of the clean question".into(), clean.class().to_string());
+    add("class of the stored question".into(), store.class().to_string());
+    add("leading zeros of the clean question".into(), leading_zeros(clean).to_string());
+    found
+}
+
+fn column_result(question: &Question, k: usize) -> (&'static str, String) {
+    let (x, y) = question.column(k);
+    match question.class() {
+        Class::Add => ("sum", (x + y).to_string()),
+        Class::Sub | Class::Neg => ("difference", (i16::from(x) - i16::from(y)).to_string()),
+    }
+}
+
+fn carry_in(question: &Question, k: usize) -> &'static str {
+    let below = crate::arithmetic::power_of_ten(k);
+    let (x, y) = (question.first() % below, question.second() % below);
+    let carries = match question.class() {
+        Class::Add => x + y >= below,
+        Class::Sub => x < y,
+        Class::Neg => y < x,
+    };
+    if carries { "yes" } else { "no" }
+}
+
+fn leading_zeros(question: &Question) -> usize {
+    (0..question.n_digits())
+        .rev()
+        .take_while(|&k| question.column(k) == (0, 0))
+        .count()
+}
+
+/// Names the groups of telling trials on which a claim fails significantly more often than on the
+/// rest: found on every other trial by Fisher's exact test, its level shared over all groups looked
+/// at, and stated on the trials between, which took no part in the choice.
+pub fn weaknesses(variable: Variable, kept: &[Judgment], alpha: f64) -> Vec<Weakness> {
+    let telling: Vec<&Judgment> = kept.iter().filter(|j| j.kind == Kind::Telling).collect();
+    let (choosing, stating): (Vec<_>, Vec<_>) =
+        telling.iter().enumerate().partition(|(i, _)| i % 2 == 0);
+    let choosing: Vec<&Judgment> = choosing.into_iter().map(|(_, j)| *j).collect();
+    let stating: Vec<&Judgment> = stating.into_iter().map(|(_, j)| *j).collect();
+
+    // Failures by feature and value, features in order of first mention: the simplest first.
+    let mut order: Vec<String> = Vec::new();
+    let mut groups: BTreeMap<String, BTreeMap<String, Count>> = BTreeMap::new();
+    let mut all = Count::default();
+    for judgment in &choosing {
+        all.add(!judgment.agrees);
+        for (feature, value) in features(variable, judgment) {
+            if !groups.contains_key(&feature) {
+                order.push(feature.clone());
+            }
+            let group = groups.entry(feature).or_default();
+            group.entry(value).or_default().add(!judgment.agrees);
+        }
+    }
+    let tests: usize = groups.values().map(BTreeMap::len).sum();
+    if all.hits == 0 || all.hits == all.trials || tests == 0 {
+        return Vec::new();
+    }
+    let level = alpha / tests as f64;
+    let mut found = Vec::new();
+    for feature in order {
+        let values: Vec<String> = groups[&feature]
+            .iter()
+            .filter(|(_, group)| group.share() > all.share() && excess_p(**group, all) < level)
+            .map(|(value, _)| value.clone())
+            .collect();
+        if values.is_empty() || values.len() == groups[&feature].len() {
+            continue;
+        }
+        let (mut within, mut elsewhere) = (Count::default(), Count::default());
+        for judgment in &stating {
+            let inside = features(variable, judgment)
+                .iter()
+                .any(|(f, v)| *f == feature && values.contains(v));
+            if inside { &mut within } else { &mut elsewhere }.add(!judgment.agrees);
+        }
+        found.push(Weakness {
+            feature,
+            values,
+            within: Rate::sampled(within, alpha),
+            elsewhere: Rate::sampled(elsewhere, alpha),
+        });
+    }
+    // The description that leaves the least failing outside it says the most.
+    found.sort_by(|a, b| a.elsewhere.share().total_cmp(&b.elsewhere.share()));
+    found.truncate(MOST_NAMED);
+    found
+}
+
+/// Fisher's exact test, one-sided: the chance of at least as many failures in the group if failures
+/// fell anywhere alike (R. A. Fisher, Statistical Methods for Research Workers, section 21.02).
+fn excess_p(group: Count, all: Count) -> f64 {
+    if group.hits == 0 {
+        return 1.0;
+    }
+    Hypergeometric::new(all.trials, all.hits, group.trials)
+        .expect("a group is part of all trials")
+        .sf(group.hits - 1)
+}

@@ -1,0 +1,100 @@
+//! Necessity: what mean-ablating a claim's nodes costs where its variable matters and where not.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::baseline::Baseline;
+use super::trial::Subject;
+use crate::arithmetic::{Prompt, Question};
+use crate::causal::needs;
+use crate::engine::{Activations, Decode, Engine, EngineError, Intervention, Source};
+use crate::stats::Count;
+use crate::task::Variable;
+
+/// Rightly answered questions ablated on each side.
+const QUESTIONS: usize = 128;
+
+/// Accuracy with a claim's nodes mean-ablated, on questions the unpatched network answers rightly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Necessity {
+    /// Still right, among questions whose answer hangs on the variable.
+    pub needing: Count,
+    /// Still right, among questions whose answer does not.
+    pub not_needing: Count,
+}
+
+impl Necessity {
+    /// How much more accuracy is lost where the variable matters.
+    pub fn drop(&self) -> f64 {
+        self.not_needing.share() - self.needing.share()
+    }
+}
+
+/// Ablates each subject on questions that need its variable and on questions that do not.
+///
+/// # Errors
+/// [`EngineError`] where an intervention was not applied.
+pub fn measure(
+    engine: &Engine,
+    means: &Activations,
+    baseline: &Baseline,
+    claims: &[(Variable, &Subject)],
+) -> Result<Vec<Necessity>, EngineError> {
+    let mut found = vec![Necessity::default(); claims.len()];
+    let mut by_variable: BTreeMap<Variable, Vec<usize>> = BTreeMap::new();
+    for (claim, (variable, _)) in claims.iter().enumerate() {
+        by_variable.entry(*variable).or_default().push(claim);
+    }
+    for (variable, sharing) in by_variable {
+        // Turn by turn from every class, so that none crowds the others out.
+        let longest = baseline.right.values().map(Vec::len).max().unwrap_or(0);
+        let questions = (0..longest)
+            .flat_map(|i| baseline.right.values().filter_map(move |all| all.get(i)))
+            .copied();
+        let (needing, not_needing): (Vec<Question>, Vec<Question>) =
+            questions.partition(|question| needs(variable, question));
+        let subjects: Vec<&Subject> = sharing.iter().map(|&claim| claims[claim].1).collect();
+        let needing = still_right(engine, means, &needing, &subjects)?;
+        let not_needing = still_right(engine, means, &not_needing, &subjects)?;
+        for (i, &claim) in sharing.iter().enumerate() {
+            found[claim] = Necessity {
+                needing: needing[i],
+                not_needing: not_needing[i],
+            };
+        }
+    }
+    Ok(found)
+}
+
+/// Questions each subject's ablation leaves right.
+fn still_right(
+    engine: &Engine,
+    means: &Activations,
+    questions: &[Question],
+    subjects: &[&Subject],
+) -> Result<Vec<Count>, EngineError> {
+    let prompts: Vec<Prompt> = questions
+        .iter()
+        .take(QUESTIONS)
+        .map(|&question| Prompt::truth(question))
+        .collect();
+    let run = engine.run(&prompts)?;
+    subjects
+        .iter()
+        .map(|subject| {
+            let ablate = || {
+                let nodes = subject.nodes.iter();
+                Intervention::new(nodes.map(|&n| means.overwrite(0, n, Source::Mean)))
+            };
+            let jobs: Vec<(usize, Intervention)> =
+                (0..prompts.len()).map(|i| (i, ablate())).collect();
+            let mut count = Count::default();
+            let logits = engine.intervene(&run, &jobs, Decode::Forced)?;
+            for (logits, prompt) in logits.iter().zip(&prompts) {
+                count.add(logits.answer() == prompt.forced);
+            }
+            Ok(count)
+        })
+        .collect()
+}

@@ -1,0 +1,243 @@
+//! The published result of a claim: what the published tool's one or two fixed pairs give.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::arithmetic::{Answer, AnswerToken, Prompt};
+use crate::causal::{Canonical, Expectation, canonical_pairs, impact_text};
+use crate::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
+use crate::model::Operations;
+use crate::node::Node;
+use crate::task::{Task, Variable};
+
+/// What the published test of a claim gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PublishedResult {
+    /// The task has no published test at this digit.
+    #[serde(rename = "no test")]
+    NoTest,
+    /// Neither the answer nor the impact is as expected.
+    Failed,
+    /// The attention prerequisite, which is the whole test of OPR and SGN, holds.
+    #[serde(rename = "attention only")]
+    AttentionOnly,
+    /// The impact alone is as expected.
+    Weak,
+    /// Answer and impact are as expected.
+    Strong,
+}
+
+impl PublishedResult {
+    /// The word reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            PublishedResult::NoTest => "no test",
+            PublishedResult::Failed => "failed",
+            PublishedResult::AttentionOnly => "attention only",
+            PublishedResult::Weak => "weak",
+            PublishedResult::Strong => "strong",
+        }
+    }
+}
+
+/// A published result and the nodes that were patched together to get it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Published {
+    /// What came out.
+    pub result: PublishedResult,
+    /// The node alone, or with one partner.
+    pub nodes: Vec<Node>,
+    /// What each pair answered, `store -> clean = answer`, for the result given.
+    pub answers: Vec<PublishedTrial>,
+}
+
+/// One published pair as it came out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PublishedTrial {
+    /// Where the activation came from.
+    pub store: Prompt,
+    /// What it was patched into.
+    pub clean: Prompt,
+    /// The patched answer.
+    pub got: Answer,
+}
+
+/// Tasks for which the published tool also tries pairs of heads.
+const TRIED_IN_PAIRS: [Task; 5] = [Task::Sa, Task::St, Task::Md, Task::Mt, Task::Nd];
+
+/// Tasks for which the impact alone counts as a weak find. For the others the weak pass repeats the
+/// strong test.
+const WEAK_BY_IMPACT: [Task; 3] = [Task::Sa, Task::Md, Task::Nd];
+
+/// Runs the published tests.
+pub struct PublishedTests<'a> {
+    engine: &'a Engine,
+    operations: Operations,
+}
+
+impl<'a> PublishedTests<'a> {
+    /// Tests on one network, trained for `operations`.
+    pub fn new(engine: &'a Engine, operations: Operations) -> Self {
+        PublishedTests { engine, operations }
+    }
+
+    /// The published result of a claim with a digit: the node alone, then with each of `partners`
+    /// (heads of its layer and position with the same tag), the best taken.
+    ///
+    /// # Errors
+    /// [`EngineError`] where an intervention was not applied.
+    pub fn interventions(
+        &self,
+        variable: Variable,
+        node: Node,
+        partners: &[Node],
+    ) -> Result<Published, EngineError> {
+        let n_digits = self.engine.shape().n_digits;
+        let Some(pairs) = canonical_pairs(variable, n_digits) else {
+            return Ok(Published {
+                result: PublishedResult::NoTest,
+                nodes: vec![node],
+                answers: Vec::new(),
+            });
+        };
+        let mut sets = vec![vec![node]];
+        if TRIED_IN_PAIRS.contains(&variable.task) && node.head().is_some() {
+            sets.extend(partners.iter().map(|&partner| {
+                let mut set = vec![node, partner];
+                set.sort();
+                set
+            }));
+        }
+        let mut best: Option<Published> = None;
+        for nodes in sets {
+            let tried = self.try_set(variable, &pairs, nodes)?;
+            if best.as_ref().is_none_or(|b| tried.result > b.result) {
+                best = Some(tried);
+            }
+        }
+        Ok(best.expect("the node alone was tried"))
+    }
+
+    fn try_set(
+        &self,
+        variable: Variable,
+        pairs: &[Canonical],
+        nodes: Vec<Node>,
+    ) -> Result<Published, EngineError> {
+        let cleans: Vec<Prompt> = pairs.iter().map(|p| Prompt::truth(p.clean)).collect();
+        let stores: Vec<Prompt> = pairs.iter().map(|p| Prompt::truth(p.store)).collect();
+        let run = self.engine.run(&cleans)?;
+        let stored = self
+            .engine
+            .activations(&stores, nodes.iter().map(|&n| Site::from(n)))?;
+        let jobs: Vec<(usize, Intervention)> = (0..pairs.len())
+            .map(|pair| {
+                let patch = nodes
+                    .iter()
+                    .map(|&node| stored.overwrite(pair, node, Source::Stored));
+                (pair, Intervention::new(patch))
+            })
+            .collect();
+        let logits = self.engine.intervene(&run, &jobs, Decode::Forced)?;
+        let answers: Vec<PublishedTrial> = logits
+            .iter()
+            .zip(stores.iter().zip(&cleans))
+            .map(|(logits, (&store, &clean))| PublishedTrial {
+                store,
+                clean,
+                got: logits.answer(),
+            })
+            .collect();
+        let outcomes: Vec<PublishedResult> = pairs
+            .iter()
+            .zip(&answers)
+            .map(|(pair, trial)| self.compare(variable, pair, trial))
+            .collect();
+        // Both tests of a task with two must pass.
+        let result = outcomes.into_iter().min().expect("a published test has pairs");
+        Ok(Published {
+            result,
+            nodes,
+            answers,
+        })
+    }
+
+    fn compare(
+        &self,
+        variable: Variable,
+        pair: &Canonical,
+        trial: &PublishedTrial,
+    ) -> PublishedResult {
+        let truth = trial.clean.forced;
+        let changed = trial.got.changed_from(&truth);
+        let passed = match pair.expect {
+            Expectation::AnyChange => !changed.is_empty(),
+            Expectation::SignFlips => changed.contains(truth.sign_place()),
+            Expectation::Exactly { answer, impact } => {
+                let sign_has_number = self.operations.trains_subtraction();
+                let text = impact_text(changed, truth.sign_place(), sign_has_number);
+                let impact_holds = text == impact.to_string();
+                if trial.got != answer && impact_holds && WEAK_BY_IMPACT.contains(&variable.task) {
+                    return PublishedResult::Weak;
+                }
+                trial.got == answer && impact_holds
+            }
+        };
+        if passed {
+            PublishedResult::Strong
+        } else {
+            PublishedResult::Failed
+        }
+    }
+}
+
+/// Sources of attention the published files name for each node, at most four a node.
+pub type AttentionSources = BTreeMap<Node, Vec<usize>>;
+
+/// Most sources of attention a node is described by.
+const TOP_SOURCES: usize = 4;
+
+/// Rounded percent of attention from which a source is named.
+const NAMED_PERCENT: f32 = 1.0;
+
+/// The main sources of attention of every head, from mean attention weights
+/// `[n_layers, n_heads, n_ctx, n_ctx]`, by the published rule: the four largest of at least 1 %.
+pub fn attention_sources(engine: &Engine, attention: &[f32]) -> AttentionSources {
+    let shape = engine.shape();
+    let n_ctx = shape.n_ctx();
+    Node::all(&shape)
+        .into_iter()
+        .filter_map(|node| {
+            let head = node.head()?;
+            let row = (node.layer() * shape.n_heads + head) * n_ctx + node.position();
+            let weights = &attention[row * n_ctx..][..n_ctx];
+            let mut sources: Vec<usize> = (0..n_ctx)
+                .filter(|&source| (weights[source] * 100.0).round() >= NAMED_PERCENT)
+                .collect();
+            sources.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(a.cmp(&b)));
+            sources.truncate(TOP_SOURCES);
+            Some((node, sources))
+        })
+        .collect()
+}
+
+/// The position whose attention is the whole published test of OPR or SGN.
+pub fn attended_position(task: Task, engine: &Engine) -> Option<usize> {
+    let n_digits = engine.shape().n_digits;
+    match task {
+        Task::Opr => Some(n_digits),
+        Task::Sgn => Some(2 * n_digits + 2),
+        _ => None,
+    }
+}
+
+/// The place of the answer that a position predicts, if it predicts one.
+pub fn predicted_place(position: usize, n_digits: usize) -> Option<AnswerToken> {
+    let last = 3 * n_digits + 2;
+    let first = 2 * n_digits + 1;
+    (first..=last)
+        .contains(&position)
+        .then(|| AnswerToken(last - position))
+}

@@ -1,0 +1,219 @@
+//! Minimal counterexamples: failing pairs made simpler, all in one batch a step, while they fail.
+
+use serde::Serialize;
+
+use super::sequence::Judgment;
+use super::tally::Terms;
+use super::trial::{Bench, StoreFrom, Subject};
+use crate::arithmetic::{Answer, Prompt, Question, TokenSet, power_of_ten};
+use crate::causal::{Kind, Pair, Stratum, predict, value};
+use crate::engine::EngineError;
+use crate::node::Node;
+use crate::task::Variable;
+
+/// Failing pairs shrunk side by side; the simplest result is shown.
+const SHRUNK_TOGETHER: usize = 3;
+
+/// A pair on which a claim fails.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Counterexample {
+    /// The nodes patched.
+    pub nodes: Vec<Node>,
+    /// Whether a change was predicted.
+    pub kind: Kind,
+    /// Where the activation came from.
+    pub store: Prompt,
+    /// What it was patched into.
+    pub clean: Prompt,
+    /// The answer the claim predicts.
+    pub predicted: Answer,
+    /// The answer given.
+    pub got: Answer,
+    /// The tokens that are not as predicted.
+    pub wrong: TokenSet,
+}
+
+impl Counterexample {
+    /// The arguments after the model that replay it: `--store … --clean … --node …`.
+    pub fn arguments(&self) -> String {
+        let store = if self.store.forced == Answer::of(&self.store.question) {
+            self.store.question.to_string()
+        } else {
+            self.store.to_string()
+        };
+        let nodes: Vec<String> = self.nodes.iter().map(|n| format!("--node {n}")).collect();
+        format!(
+            "--store {store} --clean {} {}",
+            self.clean.question,
+            nodes.join(" ")
+        )
+    }
+}
+
+/// How simple a pair is: fewer digits that are not zero first, then smaller digits.
+fn size(pair: &Pair) -> (u32, u32) {
+    let mut size = (0, 0);
+    for question in [&pair.store.question, &pair.clean] {
+        for k in 0..question.n_digits() {
+            let (x, y) = question.column(k);
+            for digit in [x, y] {
+                size.0 += u32::from(digit > 0);
+                size.1 += u32::from(digit);
+            }
+        }
+    }
+    size
+}
+
+/// Every question with one digit made zero or one less, the simpler first.
+fn simpler(question: &Question) -> Vec<Question> {
+    let mut found = Vec::new();
+    let n = question.n_digits();
+    for to_zero in [true, false] {
+        for k in 0..n {
+            let (x, y) = question.column(k);
+            let power = power_of_ten(k);
+            for (digit, first) in [(x, true), (y, false)] {
+                if digit == 0 || (!to_zero && digit == 1) {
+                    continue;
+                }
+                let less = u128::from(if to_zero { digit } else { 1 }) * power;
+                let (a, b) = match first {
+                    true => (question.first() - less, question.second()),
+                    false => (question.first(), question.second() - less),
+                };
+                found.push(Question::new(a, question.operation(), b, n));
+            }
+        }
+    }
+    found
+}
+
+/// Simpler pairs that still are of the given kind for the variable. A store that hangs on the clean
+/// question (the same operands) follows it.
+fn simpler_pairs(variable: Variable, kind: Kind, pair: &Pair) -> Vec<Pair> {
+    let forced_turned = pair.store.forced != Answer::of(&pair.store.question);
+    let same_operands = (pair.store.question.first(), pair.store.question.second())
+        == (pair.clean.first(), pair.clean.second());
+    let candidates: Vec<Pair> = if forced_turned {
+        let turned = |clean: Question| Pair {
+            store: Prompt {
+                question: clean,
+                forced: Answer::of(&clean).with_sign_flipped(),
+            },
+            clean,
+        };
+        simpler(&pair.clean).into_iter().map(turned).collect()
+    } else if same_operands && variable.digit.is_none() {
+        let other = |clean: Question| Pair {
+            store: Prompt::truth(clean.with_other_operation()),
+            clean,
+        };
+        simpler(&pair.clean).into_iter().map(other).collect()
+    } else {
+        let stores = simpler(&pair.store.question).into_iter().map(|store| Pair {
+            store: Prompt::truth(store),
+            ..*pair
+        });
+        let cleans = simpler(&pair.clean)
+            .into_iter()
+            .map(|clean| Pair { clean, ..*pair });
+        stores.chain(cleans).collect()
+    };
+    candidates
+        .into_iter()
+        .filter(|candidate| {
+            // Both questions stay in the variable's domain, and what is predicted stays of its kind.
+            let clean = Prompt::truth(candidate.clean);
+            value(variable, &clean).is_some()
+                && candidate.store.question.class() == pair.store.question.class()
+                && candidate.clean.class() == pair.clean.class()
+                && predict(variable, &candidate.store, &candidate.clean).is_some_and(|predicted| {
+                    (predicted != clean.forced) == (kind == Kind::Telling)
+                })
+        })
+        .collect()
+}
+
+/// The simplest counterexample that shrinking the failing trials of a subject leads to; `None` where
+/// none of the kept trials failed.
+///
+/// # Errors
+/// [`EngineError`] where an intervention was not applied.
+pub fn counterexample(
+    bench: &Bench,
+    variable: Variable,
+    subject: &Subject,
+    terms: Terms,
+    kept: &[Judgment],
+) -> Result<Option<Counterexample>, EngineError> {
+    // A failed prediction says more than a placebo that moved; placebos stand in where none failed.
+    let failing = |kind: Kind| {
+        let mut failing: Vec<&Judgment> = kept
+            .iter()
+            .filter(|j| j.kind == kind && !j.agrees)
+            .collect();
+        failing.sort_by_key(|j| size(&j.trial.pair));
+        failing.truncate(SHRUNK_TOGETHER);
+        failing
+    };
+    let (kind, seeds) = [Kind::Telling, Kind::Placebo]
+        .into_iter()
+        .map(|kind| (kind, failing(kind)))
+        .find(|(_, seeds)| !seeds.is_empty())
+        .unwrap_or((Kind::Telling, Vec::new()));
+    let mut best: Vec<Judgment> = seeds.into_iter().copied().collect();
+    let mut growing: Vec<bool> = vec![true; best.len()];
+    while growing.contains(&true) {
+        // One batch holds the candidates of every pair still shrinking.
+        let mut batch: Vec<(Stratum, Pair)> = Vec::new();
+        let mut owner = Vec::new();
+        for (i, judgment) in best.iter().enumerate().filter(|(i, _)| growing[*i]) {
+            for pair in simpler_pairs(variable, kind, &judgment.trial.pair) {
+                batch.push((judgment.trial.stratum, pair));
+                owner.push((i, pair));
+            }
+        }
+        let mut next: Vec<Option<Judgment>> = vec![None; best.len()];
+        bench.run(variable, &batch, StoreFrom::Store, std::slice::from_ref(subject), |block| {
+            for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
+                let Some(outcome) = outcome else { continue };
+                let judged =
+                    trial.judge(outcome, terms.reach, terms.direction_only, terms.decode);
+                if judged.is_none_or(|j| j.agrees) {
+                    continue;
+                }
+                for &(i, pair) in owner.iter().filter(|(_, pair)| *pair == trial.pair) {
+                    let simpler = next[i].is_none_or(|n| size(&pair) < size(&n.trial.pair));
+                    if simpler {
+                        next[i] = Some(Judgment {
+                            kind,
+                            trial: *trial,
+                            outcome: *outcome,
+                            agrees: false,
+                        });
+                    }
+                }
+            }
+        })?;
+        for (i, next) in next.into_iter().enumerate() {
+            growing[i] = next.is_some();
+            if let Some(next) = next {
+                best[i] = next;
+            }
+        }
+    }
+    best.sort_by_key(|j| (size(&j.trial.pair), j.trial.pair));
+    Ok(best.first().map(|judgment| {
+        let trial = &judgment.trial;
+        Counterexample {
+            nodes: subject.nodes.clone(),
+            kind,
+            store: trial.pair.store,
+            clean: Prompt::truth(trial.pair.clean),
+            predicted: trial.predicted,
+            got: judgment.outcome.answer,
+            wrong: trial.predicted.changed_from(&judgment.outcome.answer),
+        }
+    }))
+}

@@ -1,0 +1,306 @@
+//! Trials: patch a node set from a store question into a clean one, and judge what is answered.
+
+use serde::Serialize;
+
+use crate::arithmetic::{Answer, AnswerToken, Prompt, TokenSet};
+use crate::causal::{Pair, Stratum, predict};
+use crate::engine::{Activations, Decode, Engine, EngineError, Intervention, Site, Source};
+use crate::logits::AnswerLogits;
+use crate::node::Node;
+use crate::task::Variable;
+
+/// Lead of the highest logit over the second under which a token is a numerical tie: a rounding
+/// error away from another answer, so it refutes nothing (METHOD.md, "Counterexamples").
+pub const TIE_MARGIN: f32 = 1e-4;
+
+/// Memory that the base run of one block of trials may take.
+const BLOCK_BYTES: usize = 32 << 20;
+
+/// A node set under test.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Subject {
+    /// The nodes patched together, sorted.
+    pub nodes: Vec<Node>,
+    /// Nodes held at their mean in both arms, so that they carry nothing; sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub neutralised: Vec<Node>,
+}
+
+impl Subject {
+    /// A set of nodes, all else left as it is.
+    pub fn of(nodes: impl IntoIterator<Item = Node>) -> Self {
+        Subject {
+            nodes: sorted(nodes),
+            neutralised: Vec::new(),
+        }
+    }
+
+    /// The same set with other nodes neutralised.
+    pub fn with_neutralised(mut self, nodes: impl IntoIterator<Item = Node>) -> Self {
+        self.neutralised = sorted(nodes);
+        self
+    }
+}
+
+fn sorted(nodes: impl IntoIterator<Item = Node>) -> Vec<Node> {
+    let mut nodes: Vec<Node> = nodes.into_iter().collect();
+    nodes.sort();
+    nodes.dedup();
+    nodes
+}
+
+/// Where the patched activation is taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreFrom {
+    /// The pair's store question.
+    Store,
+    /// The clean question itself: a control that must change nothing.
+    Clean,
+}
+
+/// What an answer is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reference {
+    /// The true answer; trials whose unpatched answer is wrong are dropped.
+    Truth,
+    /// The network's own unpatched answer, for networks that cannot do the arithmetic.
+    Own,
+}
+
+/// One trial, before anything is patched.
+#[derive(Debug, Clone, Copy)]
+pub struct Trial {
+    /// The group of pairs it was drawn from.
+    pub stratum: Stratum,
+    /// The pair.
+    pub pair: Pair,
+    /// The answer without the patch.
+    pub reference: Answer,
+    /// The answer the causal model predicts with it.
+    pub predicted: Answer,
+}
+
+/// What the network answered in one trial with one subject patched.
+#[derive(Debug, Clone, Copy)]
+pub struct Outcome {
+    /// The answer.
+    pub answer: Answer,
+    /// Tokens whose lead is under [`TIE_MARGIN`].
+    pub ties: TokenSet,
+}
+
+/// Trials with each subject's outcomes.
+#[derive(Debug, Default)]
+pub struct Block {
+    /// The trials that count.
+    pub trials: Vec<Trial>,
+    /// `outcomes[subject][trial]`; `None` where the subject's neutralised nodes alone already change
+    /// the answer.
+    pub outcomes: Vec<Vec<Option<Outcome>>>,
+    /// Pairs dropped because the unpatched network answers the clean question wrongly.
+    pub dropped: usize,
+}
+
+/// A network under test.
+pub struct Bench<'a> {
+    /// The network.
+    pub engine: &'a Engine,
+    /// Mean activations of every node, for neutralising.
+    pub means: &'a Activations,
+    /// How answers are read.
+    pub decode: Decode,
+    /// What they are compared with.
+    pub reference: Reference,
+}
+
+fn ties(logits: &AnswerLogits) -> TokenSet {
+    (0..logits.rows().len())
+        .map(AnswerToken)
+        .filter(|&place| logits.margin(place) < TIE_MARGIN)
+        .collect()
+}
+
+impl Bench<'_> {
+    /// Runs every subject on every pair, block by block, and hands each block to `consume`.
+    ///
+    /// # Errors
+    /// [`EngineError`] where an intervention was not applied.
+    pub fn run(
+        &self,
+        variable: Variable,
+        pairs: &[(Stratum, Pair)],
+        store_from: StoreFrom,
+        subjects: &[Subject],
+        mut consume: impl FnMut(Block),
+    ) -> Result<(), EngineError> {
+        for block in pairs.chunks(self.engine.questions_in(BLOCK_BYTES)) {
+            consume(self.run_block(variable, block, store_from, subjects)?);
+        }
+        Ok(())
+    }
+
+    fn run_block(
+        &self,
+        variable: Variable,
+        pairs: &[(Stratum, Pair)],
+        store_from: StoreFrom,
+        subjects: &[Subject],
+    ) -> Result<Block, EngineError> {
+        let cleans: Vec<Prompt> = pairs.iter().map(|(_, p)| Prompt::truth(p.clean)).collect();
+        let run = self.engine.run(&cleans)?;
+        let mut block = Block::default();
+        let mut question_of = Vec::new();
+        for (question, &(stratum, pair)) in pairs.iter().enumerate() {
+            let truth = cleans[question].forced;
+            let own = run.logits()[question].answer();
+            // Teacher-forced right at every token is free-running right too.
+            if self.reference == Reference::Truth && own != truth {
+                block.dropped += 1;
+                continue;
+            }
+            let predicted = predict(variable, &pair.store, &pair.clean)
+                .expect("pairs are drawn inside the variable's domain");
+            // What the causal model changes in the truth is changed in the network's own answer.
+            let mut expected = own;
+            for place in predicted.changed_from(&truth).iter() {
+                expected.set(place, predicted.get(place));
+            }
+            question_of.push(question);
+            block.trials.push(Trial {
+                stratum,
+                pair,
+                reference: own,
+                predicted: expected,
+            });
+        }
+        let stores: Vec<Prompt> = block
+            .trials
+            .iter()
+            .map(|trial| match store_from {
+                StoreFrom::Store => trial.pair.store,
+                StoreFrom::Clean => Prompt::truth(trial.pair.clean),
+            })
+            .collect();
+        let source = match store_from {
+            StoreFrom::Store => Source::Stored,
+            StoreFrom::Clean => Source::Own,
+        };
+        let sites = subjects.iter().flat_map(|s| &s.nodes).map(|&n| Site::from(n));
+        let stored = self.engine.activations(&stores, sites)?;
+        for subject in subjects {
+            let held = || {
+                subject
+                    .neutralised
+                    .iter()
+                    .map(|&node| self.means.overwrite(0, node, Source::Mean))
+            };
+            let patched: Vec<(usize, Intervention)> = question_of
+                .iter()
+                .enumerate()
+                .map(|(trial, &question)| {
+                    let patch = subject
+                        .nodes
+                        .iter()
+                        .map(|&node| stored.overwrite(trial, node, source));
+                    (question, Intervention::new(patch.chain(held())))
+                })
+                .collect();
+            let logits = self.engine.intervene(&run, &patched, self.decode)?;
+            let stands: Vec<bool> = if subject.neutralised.is_empty() {
+                vec![true; logits.len()]
+            } else {
+                let unpatched: Vec<(usize, Intervention)> = question_of
+                    .iter()
+                    .map(|&question| (question, Intervention::new(held())))
+                    .collect();
+                let unpatched = self.engine.intervene(&run, &unpatched, self.decode)?;
+                unpatched
+                    .iter()
+                    .zip(&block.trials)
+                    .map(|(logits, trial)| logits.answer() == trial.reference)
+                    .collect()
+            };
+            let outcomes = logits.iter().zip(stands).map(|(logits, stands)| {
+                stands.then(|| Outcome {
+                    answer: logits.answer(),
+                    ties: ties(logits),
+                })
+            });
+            block.outcomes.push(outcomes.collect());
+        }
+        Ok(block)
+    }
+}
+
+/// How one outcome compares with what was predicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judged {
+    /// Exactly as predicted.
+    pub agrees: bool,
+    /// Some token predicted to change did change.
+    pub moved: bool,
+    /// Some token the causal model says cannot change did change.
+    pub spilled: bool,
+    /// The tokens that moved to their predicted value.
+    pub right: TokenSet,
+    /// The tokens predicted to change that moved elsewhere.
+    pub astray: TokenSet,
+}
+
+impl Trial {
+    /// The tokens the causal model changes.
+    pub fn predicted_change(&self) -> TokenSet {
+        self.predicted.changed_from(&self.reference)
+    }
+
+    /// Judges an outcome on the tokens of `reach`; tokens outside it that the causal model changes
+    /// may follow the prediction or stay. `None` where the trial says nothing: nothing is predicted
+    /// inside `reach`, or all that is wrong are numerical ties.
+    ///
+    /// With `direction_only` no token must move, but those that do must move as predicted, and one
+    /// at least.
+    pub fn judge(
+        &self,
+        outcome: &Outcome,
+        reach: TokenSet,
+        direction_only: bool,
+        decode: Decode,
+    ) -> Option<Judged> {
+        let predicted = self.predicted_change();
+        let judged = predicted.intersection(reach);
+        if judged.is_empty() && !predicted.is_empty() {
+            return None;
+        }
+        let mut changed = outcome.answer.changed_from(&self.reference);
+        let right: TokenSet = predicted
+            .iter()
+            .filter(|&place| {
+                changed.contains(place) && outcome.answer.get(place) == self.predicted.get(place)
+            })
+            .collect();
+        // Free-running, the digits after a turned sign are those of the other sign: the network has
+        // read it, so only the sign itself is judged there.
+        if decode == Decode::Free && self.stratum == Stratum::Order {
+            changed = changed.intersection(predicted);
+        }
+        let spill = changed.difference(predicted);
+        let astray = changed.intersection(predicted).difference(right);
+        let still = if direction_only {
+            TokenSet::EMPTY
+        } else {
+            judged.difference(changed)
+        };
+        let wrong = spill.union(astray).union(still);
+        if !wrong.is_empty() && wrong.difference(outcome.ties).is_empty() {
+            return None;
+        }
+        let moved = !changed.intersection(judged).is_empty();
+        Some(Judged {
+            agrees: wrong.is_empty() && (moved || judged.is_empty()),
+            moved,
+            spilled: !spill.is_empty(),
+            right,
+            astray,
+        })
+    }
+}

@@ -1,0 +1,256 @@
+//! Verdicts, each with what it rests on.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::failure::Weakness;
+use super::shrink::Counterexample;
+use super::tally::Measures;
+use crate::arithmetic::Class;
+use crate::claims::UntestableTag;
+use crate::node::{Node, NodeError};
+use crate::stats::Rate;
+use crate::task::Variable;
+
+/// What was found of a claim (METHOD.md, "Verdicts").
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "verdict", content = "because", rename_all = "lowercase")]
+pub enum Verdict {
+    /// The node does what is claimed, by every measure and control.
+    Supported,
+    /// The predicted answers come out, but so does more, or decoys do as well.
+    Unspecific {
+        /// What is too high or not beaten.
+        reasons: Vec<String>,
+        /// A pair that shows it, where one does.
+        counterexample: Option<Counterexample>,
+    },
+    /// A set that holds the node is supported where neither the node alone nor the rest of the set is.
+    Joint {
+        /// The set.
+        set: Vec<Node>,
+        /// The set's measures.
+        measures: Measures,
+        /// Lower bound of the set's agreement less that of the set without the node.
+        need: f64,
+    },
+    /// Patching the node alone changes nothing; with the other carriers neutralised it decides.
+    Redundant {
+        /// The carriers neutralised.
+        neutralised: Vec<Node>,
+        /// The node's measures with them neutralised.
+        measures: Measures,
+    },
+    /// The claim holds on part of its domain.
+    Partial {
+        /// Where it fails more often, as far as that could be told.
+        fails_where: Vec<Weakness>,
+        /// A pair on which it fails.
+        counterexample: Option<Counterexample>,
+    },
+    /// The predicted answers do not come out.
+    Refuted {
+        /// Whether patching changes anything at all.
+        inert: bool,
+        /// Where it fails more often, as far as that could be told.
+        fails_where: Vec<Weakness>,
+        /// A pair on which it fails.
+        counterexample: Option<Counterexample>,
+    },
+    /// Only attention is as claimed; patching has no such effect.
+    Correlational {
+        /// Whether the node attends where the claim needs it to.
+        attends: bool,
+    },
+    /// The budget ended between the bounds.
+    Inconclusive {
+        /// What was left open.
+        open: String,
+    },
+    /// The claim cannot be tested.
+    #[serde(rename = "not testable")]
+    NotTestable {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Verdict {
+    /// The verdict's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Verdict::Supported => "supported",
+            Verdict::Unspecific { .. } => "unspecific",
+            Verdict::Joint { .. } => "joint",
+            Verdict::Redundant { .. } => "redundant",
+            Verdict::Partial { .. } => "partial",
+            Verdict::Refuted { .. } => "refuted",
+            Verdict::Correlational { .. } => "correlational",
+            Verdict::Inconclusive { .. } => "inconclusive",
+            Verdict::NotTestable { .. } => "not testable",
+        }
+    }
+
+    /// Every verdict's name, in the order of METHOD.md's table.
+    pub const NAMES: [&'static str; 9] = [
+        "supported",
+        "unspecific",
+        "joint",
+        "redundant",
+        "partial",
+        "refuted",
+        "correlational",
+        "inconclusive",
+        "not testable",
+    ];
+
+    /// Whether the claim counts as refuted.
+    pub fn refutes(&self) -> bool {
+        matches!(self, Verdict::Refuted { .. } | Verdict::Unspecific { .. })
+    }
+
+    /// The counterexample the verdict carries, if any.
+    pub fn counterexample(&self) -> Option<&Counterexample> {
+        match self {
+            Verdict::Unspecific { counterexample, .. }
+            | Verdict::Partial { counterexample, .. }
+            | Verdict::Refuted { counterexample, .. } => counterexample.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// One line on why, for tables.
+    pub fn note(&self) -> String {
+        match self {
+            Verdict::Supported => String::new(),
+            Verdict::Unspecific { reasons, .. } => reasons.join("; "),
+            Verdict::Joint { set, .. } => format!("holds for {} together", listed(set)),
+            Verdict::Redundant { neutralised, .. } => {
+                format!("holds with {} neutralised", listed(neutralised))
+            }
+            Verdict::Partial { fails_where, .. } => match fails_where.first() {
+                Some(weakness) => format!("fails where {weakness}"),
+                None => "holds in part".into(),
+            },
+            Verdict::Refuted {
+                inert,
+                fails_where,
+                counterexample,
+            } => {
+                let mut parts = Vec::new();
+                if *inert {
+                    parts.push("patching it changes nothing".to_owned());
+                }
+                parts.extend(fails_where.first().map(|w| format!("fails most where {w}")));
+                parts.extend(counterexample.as_ref().map(|c| {
+                    format!(
+                        "{} into {}: {} predicted, {} given",
+                        c.store.question, c.clean.question, c.predicted, c.got
+                    )
+                }));
+                parts.join("; ")
+            }
+            Verdict::Correlational { attends: true } => {
+                "attends as claimed, with no such effect".into()
+            }
+            Verdict::Correlational { attends: false } => "neither attends nor has an effect".into(),
+            Verdict::Inconclusive { open } => open.clone(),
+            Verdict::NotTestable { reason } => reason.clone(),
+        }
+    }
+}
+
+fn listed(nodes: &[Node]) -> String {
+    let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
+    names.join(" ")
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl fmt::Display for Weakness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values = match &self.values[..] {
+            [all @ .., last] if !all.is_empty() => format!("{} or {last}", all.join(", ")),
+            values => values.join(""),
+        };
+        let percent = |rate: &Rate| (rate.share() * 100.0).round();
+        write!(
+            f,
+            "the {} is {values} ({} % there, {} % elsewhere)",
+            self.feature,
+            percent(&self.within),
+            percent(&self.elsewhere)
+        )
+    }
+}
+
+/// Why a claim cannot be tested.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Untestable {
+    /// The tag claims nothing known.
+    Tag(UntestableTag),
+    /// The model has no such node.
+    Node(NodeError),
+    /// The model has no such digit.
+    Digit {
+        /// What is claimed.
+        variable: Variable,
+        /// Digits of an operand.
+        n_digits: usize,
+    },
+    /// The model was not trained for a class of question the task is about.
+    Untrained {
+        /// What is claimed.
+        variable: Variable,
+        /// The class.
+        class: Class,
+    },
+    /// The task has no pair of questions at this digit that could tell.
+    NoPairs {
+        /// What is claimed.
+        variable: Variable,
+    },
+    /// The model is not accurate enough on a class of question the task is about.
+    Inaccurate {
+        /// The class.
+        class: Class,
+        /// Its accuracy.
+        accuracy: Rate,
+        /// What it must reach.
+        gate: f64,
+    },
+}
+
+impl fmt::Display for Untestable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Untestable::Tag(tag) => tag.fmt(f),
+            Untestable::Node(node) => node.fmt(f),
+            Untestable::Digit { variable, n_digits } => write!(
+                f,
+                "{variable} names a digit the model's operands of {n_digits} digits do not have"
+            ),
+            Untestable::Untrained { variable, class } => write!(
+                f,
+                "{variable} is about {class} questions, which the model was not trained for"
+            ),
+            Untestable::NoPairs { variable } => {
+                write!(f, "no pair of questions tells two values of {variable} apart")
+            }
+            Untestable::Inaccurate {
+                class,
+                accuracy,
+                gate,
+            } => write!(
+                f,
+                "the model answers {} of {} {class} questions rightly, at least {:.4} of all (lower bound); {gate} is needed",
+                accuracy.hits, accuracy.trials, accuracy.lower
+            ),
+        }
+    }
+}
