@@ -5,6 +5,7 @@ pub mod engine;
 pub mod evidence;
 pub mod logits;
 pub mod model;
+pub mod network;
 pub mod node;
 pub mod shape;
 pub mod stats;

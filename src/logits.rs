@@ -58,22 +58,34 @@ impl AnswerLogits {
 
     /// The probability of each token at a place.
     pub fn probabilities(&self, place: AnswerToken) -> [f64; D_VOCAB] {
-        let row = self.row(place).map(f64::from);
-        let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let weights = row.map(|logit| (logit - top).exp());
-        let total: f64 = weights.iter().sum();
-        weights.map(|weight| weight / total)
+        let row = self.row(place);
+        let normalizer = log_sum_exp(row);
+        row.map(|logit| (f64::from(logit) - normalizer).exp())
     }
 
     /// Mean cross-entropy of the answer tokens of `truth`, in nats.
+    ///
+    /// # Panics
+    /// If `truth` has more or fewer tokens.
     pub fn loss(&self, truth: &Answer) -> f64 {
         let places = self.rows.len();
-        let total: f64 = (0..places)
-            .map(AnswerToken)
-            .map(|place| -self.probabilities(place)[truth.get(place) as usize].ln())
+        assert_eq!(truth.tokens().len(), places);
+        let total: f64 = (self.rows.iter())
+            .zip(truth.tokens())
+            .map(|(row, &token)| log_sum_exp(row) - f64::from(row[token as usize]))
             .sum();
         total / places as f64
     }
+}
+
+/// `ln Σ exp(logit)`, which a probability can be too small to be taken through.
+fn log_sum_exp(row: &[f32; D_VOCAB]) -> f64 {
+    let top = f64::from(row[highest(row) as usize]);
+    let total: f64 = row
+        .iter()
+        .map(|&logit| (f64::from(logit) - top).exp())
+        .sum();
+    top + total.ln()
 }
 
 fn highest(row: &[f32; D_VOCAB]) -> Token {
@@ -84,4 +96,73 @@ fn highest(row: &[f32; D_VOCAB]) -> Token {
         }
     }
     best as Token
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Logits whose answer to a question of one digit is `+05`, each token `height` above the rest.
+    fn peaked(height: f32) -> AnswerLogits {
+        let mut logits = AnswerLogits::zeros(3);
+        for (index, token) in [10, 0, 5].into_iter().enumerate() {
+            let mut row = [0.0; D_VOCAB];
+            row[token] = height;
+            logits.set(index, row);
+        }
+        logits
+    }
+
+    #[test]
+    fn the_answer_is_the_highest_logit_of_each_place() {
+        assert_eq!(peaked(1.0).answer().to_string(), "+05");
+    }
+
+    #[test]
+    fn a_tie_goes_to_the_lowest_token_and_has_no_margin() {
+        let tie = peaked(0.0);
+        assert_eq!(tie.answer().to_string(), "000");
+        assert_eq!(tie.smallest_margin(), 0.0);
+    }
+
+    #[test]
+    fn places_are_counted_from_the_units_digit() {
+        let mut logits = peaked(4.0);
+        let mut units = *logits.row(AnswerToken(0));
+        units[7] = 3.0;
+        logits.set(2, units);
+        assert_eq!(logits.margin(AnswerToken(0)), 1.0);
+        assert_eq!(logits.margin(AnswerToken(2)), 4.0);
+        assert_eq!(logits.smallest_margin(), 1.0);
+    }
+
+    #[test]
+    fn the_loss_of_equal_logits_is_the_logarithm_of_the_vocabulary() {
+        let logits = peaked(0.0);
+        let loss = logits.loss(&logits.answer());
+        assert!((loss - (D_VOCAB as f64).ln()).abs() < 1e-12, "{loss}");
+    }
+
+    #[test]
+    fn the_loss_of_a_sure_answer_is_not_rounded_away() {
+        let logits = peaked(20.0);
+        let loss = logits.loss(&logits.answer());
+        let expected = 14.0 * (-20f64).exp();
+        assert!((loss / expected - 1.0).abs() < 1e-6, "{loss}");
+    }
+
+    #[test]
+    fn the_loss_of_an_answer_of_no_probability_is_finite() {
+        // Two of the three tokens of 000 lie 1000 nats below the predicted ones.
+        let loss = peaked(1000.0).loss(&peaked(0.0).answer());
+        assert!((loss - 2000.0 / 3.0).abs() < 1e-9, "{loss}");
+    }
+
+    #[test]
+    fn probabilities_are_the_softmax_of_a_place() {
+        let probabilities = peaked(2.0).probabilities(AnswerToken(0));
+        let e = 2f64.exp();
+        assert!((probabilities[5] - e / (e + 14.0)).abs() < 1e-12);
+        assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+    }
 }
