@@ -10,7 +10,7 @@ use std::io::BufReader;
 use std::path::PathBuf;
 
 use circuitcheck::arithmetic::{Answer, Prompt, Question, token_of};
-use circuitcheck::engine::{Intervention, Overwrite, Site, Source};
+use circuitcheck::engine::{Decode, Engine, Intervention, Overwrite, Site, Source};
 use circuitcheck::logits::AnswerLogits;
 use circuitcheck::model::{ModelFolder, Weights};
 use circuitcheck::network::Network;
@@ -35,20 +35,25 @@ const BATCH: usize = 64;
 /// What is held against the reference.
 enum Implementation {
     Plain(Network),
+    Engine(Engine),
 }
 
 impl Implementation {
     /// Every implementation of these weights, by name.
     fn all(weights: &Weights) -> Vec<(&'static str, Self)> {
-        vec![(
-            "plain",
-            Implementation::Plain(Network::load(weights).unwrap()),
-        )]
+        vec![
+            (
+                "plain",
+                Implementation::Plain(Network::load(weights).unwrap()),
+            ),
+            ("engine", Implementation::Engine(Engine::new(weights))),
+        ]
     }
 
     fn shape(&self) -> Shape {
         match self {
             Implementation::Plain(network) => network.shape(),
+            Implementation::Engine(engine) => engine.shape(),
         }
     }
 
@@ -60,6 +65,11 @@ impl Implementation {
                 .zip(interventions.chunks(BATCH))
                 .flat_map(|(prompts, i)| network.forward(prompts, i).unwrap())
                 .collect(),
+            Implementation::Engine(engine) => {
+                let run = engine.run(prompts).unwrap();
+                let jobs: Vec<_> = interventions.iter().cloned().enumerate().collect();
+                engine.intervene(&run, &jobs, Decode::Forced).unwrap()
+            }
         }
     }
 
@@ -67,6 +77,12 @@ impl Implementation {
     fn activations(&self, prompt: Prompt, sites: &[Site]) -> Vec<Vec<f32>> {
         match self {
             Implementation::Plain(network) => network.read(&[prompt], sites).unwrap().remove(0),
+            Implementation::Engine(engine) => {
+                let read = engine
+                    .activations(&[prompt], sites.iter().copied())
+                    .unwrap();
+                sites.iter().map(|&s| read.get(0, s).to_vec()).collect()
+            }
         }
     }
 
@@ -83,6 +99,12 @@ impl Implementation {
                     }
                 }
                 sums.iter().map(Mean::finish).collect()
+            }
+            Implementation::Engine(engine) => {
+                let means = engine
+                    .mean_activations(prompts, sites.iter().copied())
+                    .unwrap();
+                sites.iter().map(|&s| means.get(0, s).to_vec()).collect()
             }
         }
     }
@@ -103,6 +125,7 @@ impl Implementation {
                 }
                 sums.iter().flat_map(Mean::finish).collect()
             }
+            Implementation::Engine(engine) => engine.mean_attention(prompts).unwrap(),
         }
     }
 }
