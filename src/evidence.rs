@@ -9,9 +9,7 @@ use crate::causal::Stratum;
 use crate::node::{Node, NodeName};
 use crate::shape::Shape;
 use crate::stats::Count;
-use crate::verify::{
-    Baseline, Controls, Measures, Necessity, Published, PublishedResult, Verdict,
-};
+use crate::verify::{Baseline, Controls, Measures, Necessity, Published, PublishedResult, Verdict};
 
 /// The name and version of the form of `evidence.json`.
 pub const SCHEMA: &str = "circuitcheck/evidence/1";

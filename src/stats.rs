@@ -134,12 +134,7 @@ pub fn alpha_of_look(alpha: f64, look: usize) -> f64 {
 /// trials had the outcome under the first alone, `second_only` under the second alone. The two
 /// discordant shares are bounded apart with half of `alpha` each, which needs no normal
 /// approximation (a Bonferroni split of exact bounds).
-pub fn paired_difference_lower(
-    first_only: u64,
-    second_only: u64,
-    trials: u64,
-    alpha: f64,
-) -> f64 {
+pub fn paired_difference_lower(first_only: u64, second_only: u64, trials: u64, alpha: f64) -> f64 {
     let bounds = |hits| Count { hits, trials }.bounds(alpha / 2.0);
     bounds(first_only).lower - bounds(second_only).upper
 }
@@ -152,20 +147,32 @@ mod tests {
     /// `P(X ≥ hits)` for a binomial, summed term by term: the definition the bounds must meet.
     fn upper_tail(hits: u64, trials: u64, p: f64) -> f64 {
         let ln_choose = |k: u64| -> f64 {
-            (1..=k).map(|i| (((trials - k + i) as f64) / i as f64).ln()).sum()
+            (1..=k)
+                .map(|i| (((trials - k + i) as f64) / i as f64).ln())
+                .sum()
         };
         (hits..=trials)
-            .map(|k| (ln_choose(k) + k as f64 * p.ln() + (trials - k) as f64 * (1.0 - p).ln()).exp())
+            .map(|k| {
+                (ln_choose(k) + k as f64 * p.ln() + (trials - k) as f64 * (1.0 - p).ln()).exp()
+            })
             .sum()
     }
 
     #[test]
     fn bounds_agree_with_published_tables() {
         // 95 % limits for 3 of 10: 0.0667 to 0.6525; for 0 of 10: 0 to 0.3085 (two-sided).
-        let bounds = Count { hits: 3, trials: 10 }.bounds(0.025);
+        let bounds = Count {
+            hits: 3,
+            trials: 10,
+        }
+        .bounds(0.025);
         assert!((bounds.lower - 0.0667395).abs() < 1e-6, "{bounds:?}");
         assert!((bounds.upper - 0.6524529).abs() < 1e-6, "{bounds:?}");
-        let none = Count { hits: 0, trials: 10 }.bounds(0.025);
+        let none = Count {
+            hits: 0,
+            trials: 10,
+        }
+        .bounds(0.025);
         assert_eq!(none.lower, 0.0);
         assert!((none.upper - 0.3084971).abs() < 1e-6, "{none:?}");
     }
@@ -184,7 +191,14 @@ mod tests {
 
     #[test]
     fn an_exhaustive_rate_is_a_point() {
-        let rate = Rate::new(Count { hits: 9, trials: 12 }, true, 0.01);
+        let rate = Rate::new(
+            Count {
+                hits: 9,
+                trials: 12,
+            },
+            true,
+            0.01,
+        );
         assert_eq!((rate.lower, rate.upper), (0.75, 0.75));
     }
 

@@ -156,7 +156,7 @@ impl Engine {
             .par_chunks(QUESTIONS_PER_SLICE)
             .map(|slice| {
                 let mut cache = Cache::default();
-                let logits = self.from_scratch(
+                let logits = self.run_whole(
                     slice,
                     Needed::for_answers(&self.packed),
                     &mut Record::Base(&mut cache),
@@ -183,7 +183,7 @@ impl Engine {
             .par_chunks(QUESTIONS_PER_SLICE)
             .map(|slice| {
                 let needed = Needed::for_answers(&self.packed);
-                self.from_scratch(slice, needed, &mut Record::Nothing)
+                self.run_whole(slice, needed, &mut Record::Nothing)
             })
             .collect();
         Ok(slices.into_iter().flatten().collect())
@@ -252,11 +252,7 @@ impl Engine {
             })
             .collect();
         let mut sums: Vec<Vec<f64>> = widths.iter().map(|&w| vec![0.0; w]).collect();
-        for (sum, part) in slices
-            .iter()
-            .flat_map(|slice| slice.iter().enumerate())
-            .map(|(i, p)| (i, p))
-        {
+        for (sum, part) in slices.iter().flat_map(|slice| slice.iter().enumerate()) {
             sums[sum].iter_mut().zip(part).for_each(|(s, v)| *s += v);
         }
         let count = prompts.len() as f64;
@@ -292,7 +288,7 @@ impl Engine {
             .map(|slice| {
                 let mut sums = vec![0.0; size];
                 let needed = Needed::for_sites(&self.packed, &everywhere);
-                self.from_scratch(slice, needed, &mut Record::Attention(&mut sums));
+                self.run_whole(slice, needed, &mut Record::Attention(&mut sums));
                 sums
             })
             .collect();
@@ -357,15 +353,15 @@ impl Engine {
             .iter()
             .map(|(question, _)| run.prompts[*question].tokens())
             .collect();
-        let windows = match decode {
-            Decode::Forced => vec![0..shape.n_ctx() - 1],
-            // The question up to `=` at once, then each answer token as it becomes known.
-            Decode::Free => std::iter::once(0..first + 1)
-                .chain((first + 1..shape.n_ctx() - 1).map(|p| p..p + 1))
-                .collect(),
+        // Everything at once where all tokens are known; else the question up to `=`, then each answer
+        // token as it becomes known.
+        let known = match decode {
+            Decode::Forced => shape.n_ctx() - 1,
+            Decode::Free => first + 1,
         };
-        for window in windows {
-            if decode == Decode::Free && window.start > first {
+        let later = (known..shape.n_ctx() - 1).map(|position| position..position + 1);
+        for window in std::iter::once(0..known).chain(later) {
+            if window.start > 0 {
                 let place = AnswerToken(shape.n_ctx() - 1 - window.start);
                 for (tokens, logits) in tokens.iter_mut().zip(&logits) {
                     tokens[window.start] = logits.answer().get(place);
@@ -407,13 +403,13 @@ impl Engine {
             sites,
             values: &mut values,
         };
-        self.from_scratch(slice, Needed::for_sites(&self.packed, sites), &mut record);
+        self.run_whole(slice, Needed::for_sites(&self.packed, sites), &mut record);
         values
     }
 
     /// Runs a slice without base runs. Logits come only where the last layer's answer rows are
     /// among the needed.
-    fn from_scratch(
+    fn run_whole(
         &self,
         slice: &[Prompt],
         needed: Needed,

@@ -12,11 +12,14 @@ use crate::arithmetic::{Class, TokenSet};
 use crate::causal::{Family, Kind, classes};
 use crate::engine::{Decode, EngineError};
 use crate::node::Node;
-use crate::stats::{Count, Rate, paired_difference_lower};
+use crate::stats::{Count, paired_difference_lower};
 use crate::task::{Task, Variable};
 
-/// Telling pairs on which decoys and wrong digits are tried beside the claim's own nodes.
+/// Telling pairs on which decoys and wrong digits are tried beside the claim's own nodes…
 const PANEL_TRIALS: usize = 128;
+
+/// …and how many more where those leave open a difference that they suggest.
+const LARGE_PANEL_TRIALS: usize = 1024;
 
 /// Pairs for controls that are reported and decide nothing: wrong tasks, untrained weights, and own
 /// activations.
@@ -85,6 +88,22 @@ impl Controls {
     }
 }
 
+impl Controls {
+    /// Whether the shares counted suggest the margin, so that more trials may show it.
+    fn may_be_selective(&self) -> bool {
+        let decoys = self.decoys.iter().filter(|decoy| !decoy.carries);
+        let best = decoys
+            .map(|decoy| decoy.agreement.share())
+            .chain(
+                self.wrong_digits
+                    .iter()
+                    .map(|wrong| wrong.agreement.share()),
+            )
+            .fold(0.0, f64::max);
+        self.agreement.share() - best > SELECTIVITY_MARGIN
+    }
+}
+
 /// What a claim's controls start from.
 #[derive(Debug, Clone)]
 pub struct Controlled {
@@ -115,20 +134,35 @@ type Column = Vec<Option<bool>>;
 
 impl Setting<'_> {
     /// The controls of every claim in `claims`, in order. Claims that share a panel of trials share
-    /// its runs.
+    /// its runs. Each panel spends half of the claim's error.
     ///
     /// # Errors
     /// [`EngineError`] where an intervention was not applied.
     pub fn run(&self, claims: &[Controlled]) -> Result<Vec<Controls>, EngineError> {
+        let mut controls = self.panel(claims, PANEL_TRIALS)?;
+        let open: Vec<usize> = (0..claims.len())
+            .filter(|&i| !controls[i].selective() && controls[i].may_be_selective())
+            .collect();
+        let again: Vec<Controlled> = open.iter().map(|&i| claims[i].clone()).collect();
+        for (i, larger) in open
+            .into_iter()
+            .zip(self.panel(&again, LARGE_PANEL_TRIALS)?)
+        {
+            controls[i] = larger;
+        }
+        Ok(controls)
+    }
+
+    fn panel(&self, claims: &[Controlled], size: usize) -> Result<Vec<Controls>, EngineError> {
         let decoys: Vec<Vec<Subject>> = claims.iter().map(|c| self.decoys(c)).collect();
         let mut panels = Panels::default();
         for (claim, decoys) in claims.iter().zip(&decoys) {
-            panels.ask(claim.variable, PANEL_TRIALS, &claim.subject, claim.reach);
+            panels.ask(claim.variable, size, &claim.subject, claim.reach);
             for decoy in decoys {
-                panels.ask(claim.variable, PANEL_TRIALS, decoy, claim.reach);
+                panels.ask(claim.variable, size, decoy, claim.reach);
             }
             for variable in self.wrong_digits(claim.variable) {
-                panels.ask(variable, PANEL_TRIALS, &claim.subject, claim.reach);
+                panels.ask(variable, size, &claim.subject, claim.reach);
             }
             for variable in self.wrong_tasks(claim.variable) {
                 panels.ask(variable, SIDE_TRIALS, &claim.subject, self.everything());
@@ -138,7 +172,7 @@ impl Setting<'_> {
         claims
             .iter()
             .zip(&decoys)
-            .map(|(claim, decoys)| self.assemble(claim, decoys, &panels))
+            .map(|(claim, decoys)| self.assemble(claim, decoys, &panels, size))
             .collect()
     }
 
@@ -151,16 +185,17 @@ impl Setting<'_> {
         claim: &Controlled,
         decoys: &[Subject],
         panels: &Panels,
+        size: usize,
     ) -> Result<Controls, EngineError> {
-        let alpha = self.rules.alpha;
+        let alpha = self.rules.alpha / 2.0;
         let column = |variable: Variable, trials: usize, subject: &Subject, reach: TokenSet| {
             panels.get(variable, trials, subject, reach)
         };
-        let own = column(claim.variable, PANEL_TRIALS, &claim.subject, claim.reach);
+        let own = column(claim.variable, size, &claim.subject, claim.reach);
         let agreement = count(own);
         let mut results = Vec::new();
         for decoy in decoys {
-            let theirs = column(claim.variable, PANEL_TRIALS, decoy, claim.reach);
+            let theirs = column(claim.variable, size, decoy, claim.reach);
             let agreement = count(theirs);
             results.push(DecoyResult {
                 nodes: decoy.nodes.clone(),
@@ -188,7 +223,7 @@ impl Setting<'_> {
                 .filter(|result| result.agreement.trials > 0)
                 .collect::<Vec<_>>()
         };
-        let wrong_digits = elsewhere(self.wrong_digits(claim.variable), PANEL_TRIALS, claim.reach);
+        let wrong_digits = elsewhere(self.wrong_digits(claim.variable), size, claim.reach);
         let beats_wrong_digits_by = wrong_digits
             .iter()
             // Two counts on different trials: each bounded with half the error.
@@ -201,7 +236,11 @@ impl Setting<'_> {
             agreement,
             decoys: results,
             wrong_digits,
-            wrong_tasks: elsewhere(self.wrong_tasks(claim.variable), SIDE_TRIALS, self.everything()),
+            wrong_tasks: elsewhere(
+                self.wrong_tasks(claim.variable),
+                SIDE_TRIALS,
+                self.everything(),
+            ),
             untrained: self.untrained(claim)?,
             beats_decoys_by,
             beats_wrong_digits_by,
@@ -266,14 +305,19 @@ impl Setting<'_> {
         let trials = self.side_pairs(claim.variable, Kind::Placebo, PANEL_TRIALS);
         let mut changed = Count::default();
         let subjects = std::slice::from_ref(decoy);
-        self.bench
-            .run(claim.variable, &trials, StoreFrom::Store, subjects, |block| {
+        self.bench.run(
+            claim.variable,
+            &trials,
+            StoreFrom::Store,
+            subjects,
+            |block| {
                 for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
                     if let Some(outcome) = outcome {
                         changed.add(outcome.answer != trial.reference);
                     }
                 }
-            })?;
+            },
+        )?;
         Ok(changed.share() <= NEGLIGIBLE)
     }
 
@@ -298,13 +342,18 @@ impl Setting<'_> {
         let mut changed = Count::default();
         // Nothing else is touched here, so neutralised nodes play no part.
         let subject = [Subject::of(claim.subject.nodes.iter().copied())];
-        self.bench
-            .run(claim.variable, &pairs, StoreFrom::Clean, &subject, |block| {
+        self.bench.run(
+            claim.variable,
+            &pairs,
+            StoreFrom::Clean,
+            &subject,
+            |block| {
                 for (trial, outcome) in block.trials.iter().zip(block.outcomes[0].iter().flatten())
                 {
                     changed.add(outcome.answer != trial.reference);
                 }
-            })?;
+            },
+        )?;
         Ok(changed)
     }
 
@@ -312,14 +361,25 @@ impl Setting<'_> {
         let pairs = self.side_pairs(claim.variable, Kind::Telling, SIDE_TRIALS);
         let mut agreed = Count::default();
         let subject = [Subject::of(claim.subject.nodes.iter().copied())];
-        self.untrained
-            .run(claim.variable, &pairs, StoreFrom::Store, &subject, |block| {
+        self.untrained.run(
+            claim.variable,
+            &pairs,
+            StoreFrom::Store,
+            &subject,
+            |block| {
                 for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
-                    if let Some(agrees) = judge(claim.variable, trial, outcome.as_ref(), claim.reach, self.untrained.decode) {
+                    if let Some(agrees) = judge(
+                        claim.variable,
+                        trial,
+                        outcome.as_ref(),
+                        claim.reach,
+                        self.untrained.decode,
+                    ) {
                         agreed.add(agrees);
                     }
                 }
-            })?;
+            },
+        )?;
         debug_assert_eq!(self.untrained.reference, Reference::Own);
         Ok(agreed)
     }
@@ -370,14 +430,22 @@ fn judge(
 
 fn count(column: &Column) -> Count {
     let mut count = Count::default();
-    column.iter().flatten().for_each(|&agrees| count.add(agrees));
+    column
+        .iter()
+        .flatten()
+        .for_each(|&agrees| count.add(agrees));
     count
 }
 
 /// The lower bound of the difference in agreement of two subjects over the trials that say something
 /// of both.
 pub fn paired_lower(first: &[Option<bool>], second: &[Option<bool>], alpha: f64) -> f64 {
-    let pairs = || first.iter().zip(second).filter_map(|(a, b)| Some(((*a)?, (*b)?)));
+    let pairs = || {
+        first
+            .iter()
+            .zip(second)
+            .filter_map(|(a, b)| Some(((*a)?, (*b)?)))
+    };
     let first_only = pairs().filter(|&(a, b)| a && !b).count() as u64;
     let second_only = pairs().filter(|&(a, b)| b && !a).count() as u64;
     match pairs().count() as u64 {
@@ -424,20 +492,24 @@ impl Panels {
                             .iter()
                             .position(|s| s == subject)
                             .expect("every column's subject is run");
-                        let judged = block.trials.iter().zip(&block.outcomes[at]).map(
-                            |(trial, outcome)| {
-                                judge(variable, trial, outcome.as_ref(), *reach, setting.bench.decode)
-                            },
-                        );
+                        let judged =
+                            block
+                                .trials
+                                .iter()
+                                .zip(&block.outcomes[at])
+                                .map(|(trial, outcome)| {
+                                    judge(
+                                        variable,
+                                        trial,
+                                        outcome.as_ref(),
+                                        *reach,
+                                        setting.bench.decode,
+                                    )
+                                });
                         column.extend(judged);
                     }
                 })?;
         }
         Ok(())
     }
-}
-
-/// A rate over a control's trials, at the error of the claim.
-pub fn rate(count: Count, alpha: f64) -> Rate {
-    Rate::sampled(count, alpha)
 }

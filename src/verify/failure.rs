@@ -42,15 +42,30 @@ fn features(variable: Variable, judgment: &Judgment) -> Vec<(String, String)> {
                 add(format!("{which} {word} of digit {column}"), value);
             }
         }
-        add("carry into the clean digit".into(), carry_in(clean, digit).into());
-        add("carry into the stored digit".into(), carry_in(store, digit).into());
+        add(
+            "carry into the clean digit".into(),
+            carry_in(clean, digit).into(),
+        );
+        add(
+            "carry into the stored digit".into(),
+            carry_in(store, digit).into(),
+        );
     }
     if let Stratum::Depth(depth) = judgment.trial.stratum {
         add("depth of the cascade".into(), depth.to_string());
     }
-    add("class of the clean question".into(), clean.class().to_string());
-    add("class of the stored question".into(), store.class().to_string());
-    add("leading zeros of the clean question".into(), leading_zeros(clean).to_string());
+    add(
+        "class of the clean question".into(),
+        clean.class().to_string(),
+    );
+    add(
+        "class of the stored question".into(),
+        store.class().to_string(),
+    );
+    add(
+        "leading zeros of the clean question".into(),
+        leading_zeros(clean).to_string(),
+    );
     found
 }
 

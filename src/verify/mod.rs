@@ -17,19 +17,19 @@ mod trial;
 mod verdict;
 
 pub use baseline::{Baseline, ClassAccuracy, GATE, trained_classes};
-pub use controls::{Controlled, Controls, DecoyResult, ElsewhereResult, SELECTIVITY_MARGIN, Setting};
+pub use controls::{
+    Controlled, Controls, DecoyResult, ElsewhereResult, SELECTIVITY_MARGIN, Setting,
+};
 pub use failure::Weakness;
 pub use necessity::Necessity;
 pub use published::{
     AttentionSources, Published, PublishedResult, PublishedTests, PublishedTrial,
     attended_position, attention_sources, predicted_place,
 };
-pub use sequence::{Finding, Judgment, Rules, discover, judge, stream};
+pub use sequence::{Finding, Goal, Judgment, Rules, discover, judge, stream};
 pub use shrink::{Counterexample, counterexample};
 pub use tally::{Aspect, HALF, Measures, NEGLIGIBLE, Standing, Tally, Telling, Terms};
-pub use trial::{
-    Bench, Block, Judged, Outcome, Reference, StoreFrom, Subject, TIE_MARGIN, Trial,
-};
+pub use trial::{Bench, Block, Judged, Outcome, Reference, StoreFrom, Subject, TIE_MARGIN, Trial};
 pub use verdict::{Untestable, Verdict};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -181,11 +181,12 @@ pub fn verify(
     options: &Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Evidence, VerifyError> {
-    let features = features
-        .or(folder.features.as_ref())
-        .ok_or_else(|| VerifyError::NoFeatures {
-            model: folder.name.clone(),
-        })?;
+    let features =
+        features
+            .or(folder.features.as_ref())
+            .ok_or_else(|| VerifyError::NoFeatures {
+                model: folder.name.clone(),
+            })?;
     let file = features.path.display().to_string();
     let tagged = read_tagged_nodes(&file, &features.bytes)?;
     let all = claims_of(&tagged);
@@ -201,8 +202,7 @@ pub fn verify(
         done: 0,
         of: 1,
     });
-    let baseline =
-        Baseline::measure(&engine, folder.operations(), options.alpha, options.seed)?;
+    let baseline = Baseline::measure(&engine, folder.operations(), options.alpha, options.seed)?;
     let plan = Plan::new(&all, &engine, &baseline, options);
     if plan.selected.is_empty() {
         return Err(VerifyError::NothingSelected {
@@ -379,7 +379,8 @@ impl<'a> Verification<'a> {
         let mut attention = attention_sources(engine, &engine.mean_attention(&prompts)?);
         attention.extend(stated_attention(behaviors, engine));
         let untrained = Engine::new(&Weights::random(shape, UNTRAINED_SEED));
-        let untrained_means = untrained.mean_activations(&prompts[..1.min(prompts.len())], sites())?;
+        let untrained_means =
+            untrained.mean_activations(&prompts[..1.min(prompts.len())], sites())?;
         Ok(Verification {
             engine,
             untrained,
@@ -417,10 +418,7 @@ impl<'a> Verification<'a> {
         }
     }
 
-    fn run(
-        &self,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Vec<ClaimEvidence>, VerifyError> {
+    fn run(&self, progress: &mut dyn FnMut(Progress)) -> Result<Vec<ClaimEvidence>, VerifyError> {
         let decode = match self.options.decoding {
             Decoding::Free => Decode::Free,
             Decoding::Forced | Decoding::Both => Decode::Forced,
@@ -460,7 +458,8 @@ impl<'a> Verification<'a> {
                     reason: reason.to_string(),
                 };
             } else {
-                let (verdict, trials) = main.remove(&index).expect("every testable claim was tried");
+                let (verdict, trials) =
+                    main.remove(&index).expect("every testable claim was tried");
                 if let Verdict::Joint { set, .. } = &verdict {
                     found.nodes = set.iter().map(Node::name).collect();
                 }
@@ -531,16 +530,19 @@ impl<'a> Verification<'a> {
             let rules = self.rules(self.alpha());
             let subjects: Vec<Subject> = claims.iter().map(|c| Subject::of([c.node])).collect();
             let reaches = discover(&bench, variable, &subjects, rules, "alone")?;
-            let findings = judge(&bench, variable, subjects, &reaches, rules, "alone")?;
+            let findings = judge(
+                &bench,
+                variable,
+                subjects,
+                &reaches,
+                Goal::Standing,
+                rules,
+                "alone",
+            )?;
             let failing: Vec<(usize, &Finding)> = findings
                 .iter()
                 .enumerate()
-                .filter(|(_, finding)| {
-                    !matches!(
-                        finding.standing,
-                        Standing::Holds | Standing::HoldsUnspecifically
-                    )
-                })
+                .filter(|(_, finding)| !finding.holds())
                 .collect();
             let mut attempts =
                 escalation::attempts(&bench, variable, &failing, self.claimed(variable), rules)?;
@@ -610,8 +612,10 @@ impl<'a> Verification<'a> {
             })
             .collect();
         let controls = setting.run(&controlled)?;
-        let claims: Vec<(Variable, &Subject)> =
-            controlled.iter().map(|c| (c.variable, &c.subject)).collect();
+        let claims: Vec<(Variable, &Subject)> = controlled
+            .iter()
+            .map(|c| (c.variable, &c.subject))
+            .collect();
         let necessities = necessity::measure(self.engine, &self.means, self.baseline, &claims)?;
         let of = tried.len();
         let mut verdicts = BTreeMap::new();
@@ -646,9 +650,7 @@ impl<'a> Verification<'a> {
             direction_only,
             decode: bench.decode,
         };
-        let example = || {
-            counterexample(bench, variable, &finding.subject, terms, &finding.kept)
-        };
+        let example = || counterexample(bench, variable, &finding.subject, terms, &finding.kept);
         let weaknesses = || failure::weaknesses(variable, &finding.kept, self.options.alpha);
         let mut reasons = side_effects(&finding.measures);
         if controls.own_activation.hits > 0 {
@@ -691,18 +693,28 @@ impl<'a> Verification<'a> {
                 fails_where: weaknesses(),
                 counterexample: example()?,
             },
-            Standing::HoldsInPart | Standing::PartUnspecifically => Verdict::Unspecific {
+            Standing::HoldsInPart | Standing::FailsUnspecifically => Verdict::Unspecific {
                 reasons: if reasons.is_empty() {
-                    vec!["holds in part, and decoys do as well".into()]
+                    vec!["holds in part, and only in a set that is not selective".into()]
                 } else {
                     reasons
                 },
                 counterexample: example()?,
             },
-            Standing::Fails if direction_only && inert => Verdict::Correlational {
-                attends: attended_position(variable.task, self.engine)
-                    .is_some_and(|position| self.attends(claim.node, position)),
-            },
+            // No effect was shown: it may be as small as a placebo's.
+            Standing::Fails
+                if direction_only
+                    && finding
+                        .measures
+                        .effect
+                        .values()
+                        .all(|e| e.lower <= NEGLIGIBLE) =>
+            {
+                Verdict::Correlational {
+                    attends: attended_position(variable.task, self.engine)
+                        .is_some_and(|position| self.attends(claim.node, position)),
+                }
+            }
             Standing::Fails => Verdict::Refuted {
                 inert,
                 fails_where: weaknesses(),
@@ -769,7 +781,8 @@ impl Tried {
 
     /// What the claim comes down to: the set that holds, or the node.
     fn chosen(&self) -> &Finding {
-        self.success().map_or(&self.finding, |attempt| &attempt.finding)
+        self.success()
+            .map_or(&self.finding, |attempt| &attempt.finding)
     }
 }
 
@@ -782,7 +795,11 @@ fn side_effects(measures: &Measures) -> Vec<String> {
             measures.placebo.share() * 100.0
         ));
     }
-    for spill in measures.spill.values().filter(|rate| rate.lower > NEGLIGIBLE) {
+    for spill in measures
+        .spill
+        .values()
+        .filter(|rate| rate.lower > NEGLIGIBLE)
+    {
         reasons.push(format!(
             "{:.0} % of telling trials change a token they must not",
             spill.share() * 100.0
@@ -805,7 +822,10 @@ fn lacks_selectivity(controls: &Controls) -> Vec<String> {
             )
         }));
     }
-    if controls.beats_wrong_digits_by.is_some_and(|by| by < SELECTIVITY_MARGIN) {
+    if controls
+        .beats_wrong_digits_by
+        .is_some_and(|by| by < SELECTIVITY_MARGIN)
+    {
         let best = controls
             .wrong_digits
             .iter()
@@ -865,7 +885,12 @@ fn name_what_reaches(evidence: &mut [ClaimEvidence]) {
         .filter(|claim| matches!(claim.verdict, Verdict::Supported | Verdict::Joint { .. }))
         .filter_map(|claim| {
             let trials = claim.trials.as_ref()?;
-            Some((claim.claim.clone(), claim.task.clone(), claim.digit, trials.reach))
+            Some((
+                claim.claim.clone(),
+                claim.task.clone(),
+                claim.digit,
+                trials.reach,
+            ))
         })
         .collect();
     for claim in evidence.iter_mut() {

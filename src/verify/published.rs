@@ -156,7 +156,10 @@ impl<'a> PublishedTests<'a> {
             .map(|(pair, trial)| self.compare(variable, pair, trial))
             .collect();
         // Both tests of a task with two must pass.
-        let result = outcomes.into_iter().min().expect("a published test has pairs");
+        let result = outcomes
+            .into_iter()
+            .min()
+            .expect("a published test has pairs");
         Ok(Published {
             result,
             nodes,

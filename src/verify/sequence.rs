@@ -51,6 +51,15 @@ pub fn stream(seed: u64, name: &str) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(Sha256::digest(format!("{seed}/{name}")).into())
 }
 
+/// What sampling is to settle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Which standing the subject has.
+    Standing,
+    /// Only whether the subject holds: one that is known to fall short is settled.
+    Holds,
+}
+
 /// A trial that was judged, kept to describe failures.
 #[derive(Debug, Clone, Copy)]
 pub struct Judgment {
@@ -77,12 +86,20 @@ pub struct Finding {
     pub standing: Standing,
     /// By stratum and token: telling trials that moved it as predicted, over all looks.
     pub tokens: BTreeMap<(Stratum, AnswerToken), crate::stats::Count>,
-    /// Whether each telling pair agreed, in drawing order; `None` where it said nothing.
-    pub agreed: Vec<Option<bool>>,
     /// The first judged trials.
     pub kept: Vec<Judgment>,
     /// Pairs dropped because the unpatched network was wrong.
     pub dropped: usize,
+}
+
+impl Finding {
+    /// Whether agreement reaches the threshold, specifically or not.
+    pub fn holds(&self) -> bool {
+        matches!(
+            self.standing,
+            Standing::Holds | Standing::HoldsUnspecifically
+        )
+    }
 }
 
 /// Pairs of one kind in one named stream, all of them where they are few.
@@ -184,6 +201,7 @@ pub fn judge(
     variable: Variable,
     subjects: Vec<Subject>,
     reaches: &[TokenSet],
+    goal: Goal,
     rules: Rules,
     name: &str,
 ) -> Result<Vec<Finding>, EngineError> {
@@ -211,7 +229,6 @@ pub fn judge(
                 measures,
                 standing: Standing::Open,
                 tokens: BTreeMap::new(),
-                agreed: Vec::new(),
                 kept: Vec::new(),
                 dropped: 0,
             };
@@ -222,7 +239,13 @@ pub fn judge(
     for look in 1.. {
         let wanted = (FIRST_LOOK << (look - 1)).min(rules.max_trials) - drawn;
         let open: Vec<usize> = (0..candidates.len())
-            .filter(|&i| candidates[i].finding.standing == Standing::Open)
+            .filter(|&i| {
+                let Finding {
+                    standing, measures, ..
+                } = &candidates[i].finding;
+                let short = measures.falls_short(rules.threshold, direction_only);
+                *standing == Standing::Open && !(goal == Goal::Holds && short)
+            })
             .collect();
         if open.is_empty() || wanted == 0 {
             break;
@@ -291,9 +314,6 @@ impl Candidate {
             decode: bench.decode,
         };
         let agreed = self.tally.add(kind, trial, outcome, terms);
-        if kind == Kind::Telling {
-            self.finding.agreed.push(agreed);
-        }
         if let (Some(agrees), Some(outcome)) = (agreed, outcome)
             && self.finding.kept.len() < KEPT_TRIALS
         {

@@ -128,9 +128,8 @@ fn simpler_pairs(variable: Variable, kind: Kind, pair: &Pair) -> Vec<Pair> {
             value(variable, &clean).is_some()
                 && candidate.store.question.class() == pair.store.question.class()
                 && candidate.clean.class() == pair.clean.class()
-                && predict(variable, &candidate.store, &candidate.clean).is_some_and(|predicted| {
-                    (predicted != clean.forced) == (kind == Kind::Telling)
-                })
+                && predict(variable, &candidate.store, &candidate.clean)
+                    .is_some_and(|predicted| (predicted != clean.forced) == (kind == Kind::Telling))
         })
         .collect()
 }
@@ -175,27 +174,33 @@ pub fn counterexample(
             }
         }
         let mut next: Vec<Option<Judgment>> = vec![None; best.len()];
-        bench.run(variable, &batch, StoreFrom::Store, std::slice::from_ref(subject), |block| {
-            for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
-                let Some(outcome) = outcome else { continue };
-                let judged =
-                    trial.judge(outcome, terms.reach, terms.direction_only, terms.decode);
-                if judged.is_none_or(|j| j.agrees) {
-                    continue;
-                }
-                for &(i, pair) in owner.iter().filter(|(_, pair)| *pair == trial.pair) {
-                    let simpler = next[i].is_none_or(|n| size(&pair) < size(&n.trial.pair));
-                    if simpler {
-                        next[i] = Some(Judgment {
-                            kind,
-                            trial: *trial,
-                            outcome: *outcome,
-                            agrees: false,
-                        });
+        bench.run(
+            variable,
+            &batch,
+            StoreFrom::Store,
+            std::slice::from_ref(subject),
+            |block| {
+                for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
+                    let Some(outcome) = outcome else { continue };
+                    let judged =
+                        trial.judge(outcome, terms.reach, terms.direction_only, terms.decode);
+                    if judged.is_none_or(|j| j.agrees) {
+                        continue;
+                    }
+                    for &(i, pair) in owner.iter().filter(|(_, pair)| *pair == trial.pair) {
+                        let simpler = next[i].is_none_or(|n| size(&pair) < size(&n.trial.pair));
+                        if simpler {
+                            next[i] = Some(Judgment {
+                                kind,
+                                trial: *trial,
+                                outcome: *outcome,
+                                agrees: false,
+                            });
+                        }
                     }
                 }
-            }
-        })?;
+            },
+        )?;
         for (i, next) in next.into_iter().enumerate() {
             growing[i] = next.is_some();
             if let Some(next) = next {

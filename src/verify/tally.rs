@@ -172,8 +172,8 @@ pub enum Standing {
     HoldsUnspecifically,
     /// Agreement is below the threshold and at least one half, placebo and spill are negligible.
     HoldsInPart,
-    /// Agreement is at least one half, below the threshold, and placebo or spill is too high.
-    PartUnspecifically,
+    /// Agreement is below the threshold, and placebo or spill is too high.
+    FailsUnspecifically,
     /// Agreement is below one half.
     Fails,
     /// A bound still lies between.
@@ -188,9 +188,7 @@ impl Measures {
             tally
                 .telling
                 .iter()
-                .map(|(&aspect, telling)| {
-                    (aspect, Rate::new(count(telling), exhaustive.0, alpha))
-                })
+                .map(|(&aspect, telling)| (aspect, Rate::new(count(telling), exhaustive.0, alpha)))
                 .collect()
         };
         Measures {
@@ -218,6 +216,12 @@ impl Measures {
         !self.effect.is_empty() && self.effect.values().all(|rate| rate.upper < NEGLIGIBLE)
     }
 
+    /// Whether agreement is known to be below the threshold, whatever else is open.
+    pub fn falls_short(&self, threshold: f64, direction_only: bool) -> bool {
+        let deciding = self.deciding(direction_only);
+        deciding.values().any(|rate| rate.upper < threshold)
+    }
+
     /// What the measures say at this agreement threshold.
     pub fn standing(&self, threshold: f64, direction_only: bool) -> Standing {
         let deciding = self.deciding(direction_only);
@@ -231,14 +235,18 @@ impl Measures {
         let clean = side_effects().all(|rate| rate.upper <= NEGLIGIBLE);
         let dirty = side_effects().any(|rate| rate.lower > NEGLIGIBLE);
         let holds = deciding.values().all(|rate| rate.lower >= threshold);
-        let part = deciding.values().any(|rate| rate.upper < threshold)
-            && deciding.values().all(|rate| rate.lower >= HALF);
-        match (holds, part) {
-            (true, _) if clean => Standing::Holds,
-            (true, _) if dirty => Standing::HoldsUnspecifically,
-            (_, true) if clean => Standing::HoldsInPart,
-            (_, true) if dirty => Standing::PartUnspecifically,
-            _ => Standing::Open,
+        let below = deciding.values().any(|rate| rate.upper < threshold);
+        let above_half = deciding.values().all(|rate| rate.lower >= HALF);
+        if holds && clean {
+            Standing::Holds
+        } else if holds && dirty {
+            Standing::HoldsUnspecifically
+        } else if below && dirty {
+            Standing::FailsUnspecifically
+        } else if below && above_half && clean {
+            Standing::HoldsInPart
+        } else {
+            Standing::Open
         }
     }
 }

@@ -185,7 +185,10 @@ impl Bench<'_> {
             StoreFrom::Store => Source::Stored,
             StoreFrom::Clean => Source::Own,
         };
-        let sites = subjects.iter().flat_map(|s| &s.nodes).map(|&n| Site::from(n));
+        let sites = subjects
+            .iter()
+            .flat_map(|s| &s.nodes)
+            .map(|&n| Site::from(n));
         let stored = self.engine.activations(&stores, sites)?;
         for subject in subjects {
             let held = || {

@@ -240,7 +240,10 @@ impl fmt::Display for Untestable {
                 "{variable} is about {class} questions, which the model was not trained for"
             ),
             Untestable::NoPairs { variable } => {
-                write!(f, "no pair of questions tells two values of {variable} apart")
+                write!(
+                    f,
+                    "no pair of questions tells two values of {variable} apart"
+                )
             }
             Untestable::Inaccurate {
                 class,
