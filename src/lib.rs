@@ -7,6 +7,7 @@ pub mod logits;
 pub mod model;
 pub mod network;
 pub mod node;
+pub mod report;
 pub mod shape;
 pub mod stats;
 pub mod task;

@@ -1,0 +1,92 @@
+//! Files of a report: each is written whole or not at all.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Why a report could not be written.
+#[derive(Debug, Error)]
+#[error("{}: cannot be written: {reason}", .path.display())]
+pub struct OutputError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What the operating system says.
+    pub reason: io::Error,
+}
+
+/// Checks that files can be made in `folder`, which need not exist yet, and leaves nothing behind.
+///
+/// # Errors
+/// [`OutputError`] where the nearest folder that exists takes no file.
+pub fn check_writable(folder: &Path) -> Result<(), OutputError> {
+    let existing = folder
+        .ancestors()
+        .map(|path| {
+            if path.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                path
+            }
+        })
+        .find(|path| path.exists())
+        .unwrap_or(Path::new("."));
+    match tempfile::NamedTempFile::new_in(existing) {
+        Ok(_) => Ok(()),
+        Err(reason) => Err(OutputError {
+            path: folder.to_owned(),
+            reason,
+        }),
+    }
+}
+
+/// Writes files into `folder`, making it where it does not exist. Each is written under another name
+/// and then renamed, so that a run that is killed leaves the old file or the new one.
+///
+/// # Errors
+/// [`OutputError`], naming the first file that could not be written.
+pub fn write_files(folder: &Path, files: &[(&str, String)]) -> Result<(), OutputError> {
+    let failed = |path: PathBuf| move |reason: io::Error| OutputError { path, reason };
+    std::fs::create_dir_all(folder).map_err(failed(folder.to_owned()))?;
+    for (name, content) in files {
+        let path = folder.join(name);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".circuitcheck-");
+        // As any other new file: readable by all where the user's mask allows it.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let write = || -> io::Result<()> {
+            let mut file = builder.tempfile_in(folder)?;
+            file.write_all(content.as_bytes())?;
+            file.as_file().sync_all()?;
+            file.persist(&path)?;
+            Ok(())
+        };
+        write().map_err(failed(path.clone()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_replace_older_ones_and_leave_no_other_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("deep/er");
+        write_files(&out, &[("a", "old".into())]).unwrap();
+        write_files(&out, &[("a", "new".into()), ("b", "x".into())]).unwrap();
+        assert_eq!(std::fs::read_to_string(out.join("a")).unwrap(), "new");
+        assert_eq!(std::fs::read_dir(&out).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_folder_that_is_a_file_is_refused_with_its_name() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = check_writable(&file.path().join("out")).unwrap_err();
+        let name = file.path().join("out").display().to_string();
+        assert!(error.to_string().starts_with(&name), "{error}");
+        assert!(write_files(&file.path().join("out"), &[]).is_err());
+    }
+}

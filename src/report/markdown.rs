@@ -1,0 +1,204 @@
+//! The report as Markdown, for a repository.
+
+use std::fmt::Write;
+
+use super::{agreement_text, rate_text, summary_line};
+use crate::evidence::{ClaimEvidence, Evidence, Trials};
+use crate::verify::{SELECTIVITY_MARGIN, Verdict};
+
+/// The report of a verification. `model` is how the command line names the model, for the commands
+/// that reproduce what is shown; empty for the bundled one.
+pub fn markdown(evidence: &Evidence, model: &str) -> String {
+    let mut text = String::new();
+    // Writing into a String cannot fail.
+    write(&mut text, evidence, model).expect("a String takes any text");
+    text
+}
+
+fn write(text: &mut String, evidence: &Evidence, model: &str) -> std::fmt::Result {
+    let inputs = &evidence.inputs;
+    let protocol = &evidence.protocol;
+    writeln!(text, "# Claims about {}\n", inputs.model)?;
+    writeln!(text, "{}.\n", summary_line(evidence))?;
+    let shape = &inputs.shape;
+    writeln!(
+        text,
+        "{} digits, {} layers of {} heads, d_model {}, trained for `{}`. Weights SHA-256 `{}`, claims `{}`.\n",
+        shape.n_digits,
+        shape.n_layers,
+        shape.n_heads,
+        shape.d_model,
+        inputs.operations,
+        inputs.weights_sha256,
+        inputs.features_sha256,
+    )?;
+    writeln!(
+        text,
+        "Decoding {}, agreement threshold {}, error α = {} over {} testable claims and both directions, at most {} telling trials a claim, seed {}.",
+        protocol.decode,
+        protocol.threshold,
+        protocol.alpha,
+        protocol.testable_claims,
+        protocol.max_trials,
+        protocol.seed
+    )?;
+    for filter in &protocol.filters {
+        writeln!(text, "Only claims of {filter} were tested.")?;
+    }
+
+    writeln!(text, "\n## The model, unpatched\n")?;
+    writeln!(text, "| class | right | claims testable |\n|---|---|---|")?;
+    for class in &evidence.baseline.classes {
+        writeln!(
+            text,
+            "| {} | {} | {} |",
+            class.class,
+            rate_text(&class.accuracy),
+            if class.passes { "yes" } else { "no" }
+        )?;
+    }
+
+    writeln!(text, "\n## Claims\n")?;
+    writeln!(
+        text,
+        "| node | claim | published | verdict | agreement | note |\n|---|---|---|---|---|---|"
+    )?;
+    for claim in &evidence.claims {
+        let (node, tag) = claim.claim.split_once(' ').unwrap_or((&claim.claim, ""));
+        writeln!(
+            text,
+            "| {node} | {tag} | {} | {} | {} | {} |",
+            claim.published.name(),
+            claim.verdict.name(),
+            agreement_text(claim),
+            claim.verdict.note().replace('|', "\\|"),
+        )?;
+    }
+
+    let detailed: Vec<&ClaimEvidence> = evidence
+        .claims
+        .iter()
+        .filter(|claim| claim.trials.is_some())
+        .collect();
+    if !detailed.is_empty() {
+        writeln!(text, "\n## Each claim\n")?;
+    }
+    for claim in detailed {
+        if let Some(trials) = &claim.trials {
+            write_claim(text, claim, trials, model)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_claim(
+    text: &mut String,
+    claim: &ClaimEvidence,
+    trials: &Trials,
+    model: &str,
+) -> std::fmt::Result {
+    writeln!(text, "### {}: {}\n", claim.claim, claim.verdict.name())?;
+    for (aspect, rate) in &trials.alone.agreement {
+        let aspect = format!("{aspect:?}").to_lowercase();
+        writeln!(text, "- {aspect}: agreement {}", rate_text(rate))?;
+    }
+    for (name, rates) in [
+        ("effect", &trials.alone.effect),
+        ("spill", &trials.alone.spill),
+    ] {
+        for rate in rates.values() {
+            writeln!(text, "- {name} {}", rate_text(rate))?;
+        }
+    }
+    writeln!(text, "- placebo {}", rate_text(&trials.alone.placebo))?;
+    if let Some(free) = &claim.free_running {
+        writeln!(text, "- reading its own tokens: {}", free.verdict.name())?;
+    }
+    writeln!(text, "- judged on {}", trials.reach)?;
+    for unreached in &trials.unreached {
+        let by = if unreached.reached_by.is_empty() {
+            String::new()
+        } else {
+            format!(", which {} moves", unreached.reached_by.join(" and "))
+        };
+        writeln!(text, "- does not reach {}{by}", unreached.token)?;
+    }
+    for tried in &trials.escalation {
+        let names = |nodes: &[crate::node::Node]| {
+            let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+            names.join(" ")
+        };
+        let agreement: Vec<String> = tried.measures.agreement.values().map(rate_text).collect();
+        let held = if tried.neutralised.is_empty() {
+            String::new()
+        } else {
+            format!(" with {} neutralised", names(&tried.neutralised))
+        };
+        writeln!(
+            text,
+            "- tried {}{held}: agreement {}",
+            names(&tried.nodes),
+            agreement.join(", ")
+        )?;
+    }
+    let controls = &trials.controls;
+    writeln!(
+        text,
+        "- beats every decoy by at least {:.2} ({SELECTIVITY_MARGIN} needed), over {} trials",
+        controls.beats_decoys_by, controls.agreement.trials
+    )?;
+    for decoy in controls.decoys.iter().filter(|decoy| decoy.carries) {
+        let names: Vec<String> = decoy.nodes.iter().map(ToString::to_string).collect();
+        writeln!(
+            text,
+            "- find: {} carries it too, {} of {}",
+            names.join(" "),
+            decoy.agreement.hits,
+            decoy.agreement.trials
+        )?;
+    }
+    if let Some(by) = controls.beats_wrong_digits_by {
+        writeln!(
+            text,
+            "- beats itself at every other digit by at least {by:.2}"
+        )?;
+    }
+    writeln!(
+        text,
+        "- untrained weights agree in {} of {}; its own activation changes {} of {}",
+        controls.untrained.hits,
+        controls.untrained.trials,
+        controls.own_activation.hits,
+        controls.own_activation.trials
+    )?;
+    let necessity = &trials.necessity;
+    writeln!(
+        text,
+        "- mean-ablated, {} of {} questions that need it stay right, {} of {} others",
+        necessity.needing.hits,
+        necessity.needing.trials,
+        necessity.not_needing.hits,
+        necessity.not_needing.trials
+    )?;
+    if let Verdict::Partial { fails_where, .. } | Verdict::Refuted { fails_where, .. } =
+        &claim.verdict
+    {
+        for weakness in fails_where {
+            writeln!(text, "- fails where {weakness}")?;
+        }
+    }
+    if let Some(example) = claim.verdict.counterexample() {
+        writeln!(
+            text,
+            "- counterexample: {} predicted, {} given",
+            example.predicted, example.got
+        )?;
+        let space = if model.is_empty() { "" } else { " " };
+        writeln!(
+            text,
+            "\n  ```\n  circuitcheck patch{space}{model} {}\n  ```",
+            example.arguments()
+        )?;
+    }
+    writeln!(text)
+}

@@ -1,0 +1,66 @@
+//! Reports: what is made from evidence, and how it gets onto disk.
+
+mod files;
+mod markdown;
+mod run;
+
+pub use files::{OutputError, check_writable, write_files};
+pub use markdown::markdown;
+pub use run::{Margin, Run, margins};
+
+use crate::evidence::{ClaimEvidence, Evidence};
+use crate::stats::Rate;
+use crate::verify::{Aspect, Verdict};
+
+/// A rate as text: `256/256 [0.957, 1.000]`, or `12/16 exactly` where every trial was run.
+pub fn rate_text(rate: &Rate) -> String {
+    let Rate {
+        hits,
+        trials,
+        lower,
+        upper,
+        ..
+    } = rate;
+    if rate.exhaustive {
+        format!("{hits}/{trials} exactly")
+    } else {
+        format!("{hits}/{trials} [{lower:.3}, {upper:.3}]")
+    }
+}
+
+/// The agreement that a claim's verdict rests on, as text: the node's own, that of the set it is
+/// joint with, or that with others neutralised. Empty where the claim was not tested.
+pub fn agreement_text(claim: &ClaimEvidence) -> String {
+    let Some(trials) = &claim.trials else {
+        return String::new();
+    };
+    let measures = match &claim.verdict {
+        Verdict::Joint { measures, .. } | Verdict::Redundant { measures, .. } => measures,
+        _ => &trials.alone,
+    };
+    let several = measures.agreement.len() > 1;
+    let parts: Vec<String> = measures
+        .agreement
+        .iter()
+        .map(|(aspect, rate)| {
+            let name = match aspect {
+                Aspect::Digits => "digits ",
+                Aspect::Sign => "sign ",
+                Aspect::Operation => "operation ",
+            };
+            format!("{}{}", if several { name } else { "" }, rate_text(rate))
+        })
+        .collect();
+    parts.join(", ")
+}
+
+/// One line that sums up a verification.
+pub fn summary_line(evidence: &Evidence) -> String {
+    let counts: Vec<String> = Verdict::NAMES
+        .iter()
+        .filter_map(|name| Some(format!("{} {name}", evidence.summary.get(name)?)))
+        .collect();
+    let claims = evidence.claims.len();
+    let noun = if claims == 1 { "claim" } else { "claims" };
+    format!("{claims} {noun}: {}", counts.join(", "))
+}

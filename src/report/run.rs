@@ -1,0 +1,106 @@
+//! What belongs to one run of the program and not to its evidence: times, the machine's make-up, and
+//! figures derived from logits.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::arithmetic::Prompt;
+use crate::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
+use crate::evidence::Evidence;
+
+/// The content of `run.json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Run {
+    /// SHA-256 of the `evidence.json` this run wrote.
+    pub evidence_sha256: String,
+    /// The program's version.
+    pub program: &'static str,
+    /// Whether the program was built with optimisation.
+    pub optimised: bool,
+    /// Processor family.
+    pub architecture: &'static str,
+    /// Instruction set extensions found at run time that products may use.
+    pub instruction_sets: Vec<&'static str>,
+    /// Threads computed with.
+    pub threads: usize,
+    /// Wall-clock seconds of the verification.
+    pub seconds: f64,
+    /// How close the counterexamples are.
+    pub counterexample_margins: Vec<Margin>,
+}
+
+/// How far the answer of a counterexample is from another.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Margin {
+    /// The claim.
+    pub claim: String,
+    /// The smallest lead of a highest logit over the second, over the patched answer's tokens.
+    pub logit_margin: f32,
+}
+
+impl Run {
+    /// The record of a run that took `elapsed`.
+    pub fn new(evidence_sha256: String, elapsed: Duration, margins: Vec<Margin>) -> Self {
+        Run {
+            evidence_sha256,
+            program: env!("CARGO_PKG_VERSION"),
+            optimised: !cfg!(debug_assertions),
+            architecture: std::env::consts::ARCH,
+            instruction_sets: instruction_sets(),
+            threads: rayon::current_num_threads(),
+            seconds: elapsed.as_secs_f64(),
+            counterexample_margins: margins,
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn instruction_sets() -> Vec<&'static str> {
+    [
+        ("avx2", std::arch::is_x86_feature_detected!("avx2")),
+        ("fma", std::arch::is_x86_feature_detected!("fma")),
+        ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+    ]
+    .into_iter()
+    .filter_map(|(name, found)| found.then_some(name))
+    .collect()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn instruction_sets() -> Vec<&'static str> {
+    Vec::new()
+}
+
+/// Replays every counterexample of the evidence and takes its smallest logit margin.
+///
+/// # Errors
+/// [`EngineError`] where an intervention was not applied.
+pub fn margins(engine: &Engine, evidence: &Evidence) -> Result<Vec<Margin>, EngineError> {
+    let decode = match evidence.protocol.decode {
+        "free" => Decode::Free,
+        _ => Decode::Forced,
+    };
+    let mut margins = Vec::new();
+    for claim in &evidence.claims {
+        let Some(example) = claim.verdict.counterexample() else {
+            continue;
+        };
+        let clean: [Prompt; 1] = [example.clean];
+        let run = engine.run(&clean)?;
+        let sites = example.nodes.iter().map(|&node| Site::from(node));
+        let stored = engine.activations(&[example.store], sites)?;
+        let patch = example
+            .nodes
+            .iter()
+            .map(|&node| stored.overwrite(0, node, Source::Stored));
+        let jobs = [(0, Intervention::new(patch))];
+        for logits in engine.intervene(&run, &jobs, decode)? {
+            margins.push(Margin {
+                claim: claim.claim.clone(),
+                logit_margin: logits.smallest_margin(),
+            });
+        }
+    }
+    Ok(margins)
+}
