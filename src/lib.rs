@@ -1,3 +1,4 @@
+pub mod ablation;
 pub mod arithmetic;
 pub mod causal;
 pub mod claims;

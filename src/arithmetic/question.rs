@@ -46,11 +46,16 @@ impl fmt::Display for Operation {
 }
 
 /// What can be wrong with the text of a question.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum QuestionError {
     /// No operator between two operands.
     #[error("question {text:?} has no operator: expected digits, then + or -, then digits")]
     NoOperator { text: String },
+    /// An operator that is neither `+` nor `-`.
+    #[error(
+        "question {text:?} has the operator {found:?}, the operators known are \"+\" and \"-\""
+    )]
+    UnknownOperator { text: String, found: char },
     /// An operand that is no number.
     #[error("question {text:?}: operand {operand:?} is not a row of digits")]
     NotDigits { text: String, operand: String },
@@ -70,6 +75,21 @@ pub enum QuestionError {
         text: String,
         stated: String,
         expected: String,
+    },
+    /// A forced answer that is too long or too short for the question.
+    #[error("question {text:?}: answer {answer:?} has {found} tokens, the model takes {expected}")]
+    AnswerLength {
+        text: String,
+        answer: String,
+        found: usize,
+        expected: usize,
+    },
+    /// A forced answer with a character outside the vocabulary.
+    #[error("question {text:?}: answer {answer:?} has {found:?}, which is no token")]
+    NotAToken {
+        text: String,
+        answer: String,
+        found: char,
     },
 }
 
@@ -104,6 +124,20 @@ impl Question {
     /// # Errors
     /// [`QuestionError`], one variant per thing that can be wrong.
     pub fn parse(text: &str, n_digits: usize) -> Result<Self, QuestionError> {
+        let (question, stated) = Self::parse_apart(text, n_digits)?;
+        let expected = Answer::of(&question).to_string();
+        match stated {
+            Some(stated) if stated != expected => Err(QuestionError::WrongAnswer {
+                text: text.into(),
+                stated: stated.into(),
+                expected,
+            }),
+            _ => Ok(question),
+        }
+    }
+
+    /// The question in `text`, and the answer that follows it as written, if there is one.
+    fn parse_apart(text: &str, n_digits: usize) -> Result<(Self, Option<&str>), QuestionError> {
         let trimmed = text.trim();
         let (body, stated) = match trimmed.split_once('=') {
             Some((body, stated)) => (body, Some(stated)),
@@ -112,7 +146,7 @@ impl Question {
         let operator = body
             .find(['+', '-'])
             .filter(|&i| i > 0)
-            .ok_or_else(|| QuestionError::NoOperator { text: text.into() })?;
+            .ok_or_else(|| no_operator(text, body))?;
         let operation = if body[operator..].starts_with('+') {
             Operation::Add
         } else {
@@ -143,17 +177,7 @@ impl Question {
             operand(&body[operator + 1..])?,
             n_digits,
         );
-        if let Some(stated) = stated {
-            let expected = Answer::of(&question).to_string();
-            if stated != expected {
-                return Err(QuestionError::WrongAnswer {
-                    text: text.into(),
-                    stated: stated.into(),
-                    expected,
-                });
-            }
-        }
-        Ok(question)
+        Ok((question, stated))
     }
 
     /// The first operand, D.
@@ -206,6 +230,22 @@ impl Question {
     }
 }
 
+/// Two operands around something else than `+` or `-`, or nothing of the kind.
+fn no_operator(text: &str, body: &str) -> QuestionError {
+    let is_digit = |c: char| c.is_ascii_digit();
+    let between = body.trim_matches(is_digit);
+    let mut characters = between.chars();
+    match (characters.next(), characters.next()) {
+        (Some(found), None) if body.starts_with(is_digit) && body.ends_with(is_digit) => {
+            QuestionError::UnknownOperator {
+                text: text.into(),
+                found,
+            }
+        }
+        _ => QuestionError::NoOperator { text: text.into() },
+    }
+}
+
 impl fmt::Display for Question {
     /// Writes `12345+00090`, operands at full length.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -250,6 +290,42 @@ impl Prompt {
         }
     }
 
+    /// Reads `12345-67890`, or with the answer to be forced, which need not be the true one:
+    /// `12345-67890=+055545`.
+    ///
+    /// # Errors
+    /// [`QuestionError`], one variant per thing that can be wrong.
+    pub fn parse(text: &str, n_digits: usize) -> Result<Self, QuestionError> {
+        let (question, stated) = Question::parse_apart(text, n_digits)?;
+        let truth = Prompt::truth(question);
+        let Some(stated) = stated else {
+            return Ok(truth);
+        };
+        let tokens = stated
+            .chars()
+            .map(|found| {
+                token_of(found).ok_or_else(|| QuestionError::NotAToken {
+                    text: text.into(),
+                    answer: stated.into(),
+                    found,
+                })
+            })
+            .collect::<Result<Vec<Token>, _>>()?;
+        let expected = truth.forced.tokens().len();
+        if tokens.len() != expected {
+            return Err(QuestionError::AnswerLength {
+                text: text.into(),
+                answer: stated.into(),
+                found: tokens.len(),
+                expected,
+            });
+        }
+        Ok(Prompt {
+            question,
+            forced: Answer::from_tokens(&tokens),
+        })
+    }
+
     /// The tokens: `[n_ctx]`, `n_ctx = 3 * n_digits + 4`.
     pub fn tokens(&self) -> Vec<Token> {
         let text = self.question.to_string();
@@ -282,6 +358,91 @@ impl Serialize for Prompt {
             serializer.collect_str(&self.question)
         } else {
             serializer.collect_str(self)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        Question::parse(text, 5).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_operator_that_is_not_known_is_shown_with_the_known_ones() {
+        assert_eq!(
+            refusal("12345*67890"),
+            "question \"12345*67890\" has the operator '*', the operators known are \"+\" and \"-\""
+        );
+    }
+
+    #[test]
+    fn text_without_two_operands_has_no_operator() {
+        for text in ["12345", "", "*5", "5*", "hello"] {
+            let error = Question::parse(text, 5).unwrap_err();
+            assert_eq!(error, QuestionError::NoOperator { text: text.into() });
+        }
+    }
+
+    #[test]
+    fn an_operand_of_too_many_digits_is_refused_with_both_numbers() {
+        assert_eq!(
+            refusal("123456+1"),
+            "question \"123456+1\": operand \"123456\" has 6 digits, the model takes 5"
+        );
+    }
+
+    #[test]
+    fn an_operand_that_is_no_number_is_shown() {
+        assert_eq!(
+            refusal("12a45+1"),
+            "question \"12a45+1\": operand \"12a45\" is not a row of digits"
+        );
+    }
+
+    #[test]
+    fn a_wrong_answer_is_refused_for_a_question_and_forced_for_a_prompt() {
+        let text = "12345-67890=+055545";
+        assert_eq!(
+            refusal(text),
+            "question \"12345-67890=+055545\" states the answer \"+055545\", the true answer is -055545"
+        );
+        let prompt = Prompt::parse(text, 5).unwrap();
+        assert_eq!(
+            prompt.forced,
+            Answer::of(&prompt.question).with_sign_flipped()
+        );
+    }
+
+    #[test]
+    fn a_forced_answer_of_another_length_is_refused_with_both_numbers() {
+        assert_eq!(
+            Prompt::parse("1+2=+3", 5).unwrap_err().to_string(),
+            "question \"1+2=+3\": answer \"+3\" has 2 tokens, the model takes 7"
+        );
+    }
+
+    #[test]
+    fn a_forced_answer_has_only_tokens() {
+        assert_eq!(
+            Prompt::parse("1+2=+00000x", 5).unwrap_err().to_string(),
+            "question \"1+2=+00000x\": answer \"+00000x\" has 'x', which is no token"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn prompts_round_trip(first in 0u128..100_000, second in 0u128..100_000, add: bool, flip: bool) {
+            let operation = if add { Operation::Add } else { Operation::Sub };
+            let mut prompt = Prompt::truth(Question::new(first, operation, second, 5));
+            if flip {
+                prompt.forced = prompt.forced.with_sign_flipped();
+            }
+            prop_assert_eq!(Prompt::parse(&prompt.to_string(), 5), Ok(prompt));
         }
     }
 }

@@ -31,6 +31,20 @@ pub struct RawFile {
     pub sha256: String,
 }
 
+impl RawFile {
+    /// Reads a JSON file that lies anywhere.
+    ///
+    /// # Errors
+    /// [`LoadError::Io`], [`LoadError::NotAFile`] or [`LoadError::TooLarge`].
+    pub fn read(path: &Path) -> Result<Self, LoadError> {
+        let content = Content {
+            path: path.to_owned(),
+            bytes: read_file(path, MAX_JSON_FILE_BYTES)?,
+        };
+        Ok(content.to_raw())
+    }
+}
+
 /// The files of a model: their paths, or their contents.
 pub(super) struct Files<T> {
     pub(super) name: String,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::name::NameError;
+use crate::arithmetic::{Class, Operation};
 
 /// The operations a model was trained for, as names abbreviate them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +38,25 @@ impl Operations {
     /// Whether multiplications were among the training questions.
     pub const fn trains_multiplication(self) -> bool {
         matches!(self, Self::Mul | Self::Mas)
+    }
+
+    /// Whether questions of an operation were among the training questions.
+    pub const fn trains(self, operation: Operation) -> bool {
+        match operation {
+            Operation::Add => self.trains_addition(),
+            Operation::Sub => self.trains_subtraction(),
+        }
+    }
+
+    /// The question classes trained. Multiplications make none: nothing is claimed of them.
+    pub fn classes(self) -> Vec<Class> {
+        Class::ALL
+            .into_iter()
+            .filter(|class| match class {
+                Class::Add => self.trains_addition(),
+                Class::Sub | Class::Neg => self.trains_subtraction(),
+            })
+            .collect()
     }
 
     /// The operations with these trained; `None` for a combination that has no name.

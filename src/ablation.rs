@@ -1,0 +1,259 @@
+//! Ablations: what stands in a node's place when what it computes is taken away.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rand::{Rng, RngExt};
+use serde::{Serialize, Serializer};
+use thiserror::Error;
+
+use crate::arithmetic::Prompt;
+use crate::engine::{Activations, Engine, EngineError, Intervention, Overwrite, Site, Source};
+use crate::node::Node;
+
+/// What an ablated node holds instead of its own value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ablation {
+    /// The mean of its values over a set of questions.
+    Mean,
+    /// Zeros.
+    Zero,
+    /// Its value in another question of a set, drawn at random; the same question for all nodes
+    /// ablated together.
+    Resample,
+}
+
+impl Ablation {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Mean, Self::Zero, Self::Resample];
+
+    /// The name it is written by.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Zero => "zero",
+            Self::Resample => "resample",
+        }
+    }
+}
+
+impl fmt::Display for Ablation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Ablation {
+    type Err = AblationError;
+
+    fn from_str(text: &str) -> Result<Self, AblationError> {
+        Self::ALL
+            .into_iter()
+            .find(|ablation| ablation.name() == text)
+            .ok_or_else(|| AblationError::Unknown(text.to_owned()))
+    }
+}
+
+impl Serialize for Ablation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// Why nodes can't be ablated.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum AblationError {
+    /// A text that names no ablation.
+    #[error("unknown ablation {0:?}, the known ones are mean, zero and resample")]
+    Unknown(String),
+    /// The set is too small: the mean over one question, or a value drawn from it, is the node's
+    /// own value there, and the outcome would read as "no effect".
+    #[error(
+        "{ablation} ablation takes values from 2 different questions or more, the set has {found}"
+    )]
+    SetTooSmall { ablation: Ablation, found: usize },
+    /// The values can't be read off the network.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// The values that stand in for some nodes.
+#[derive(Debug, Clone)]
+pub struct Replacement<'a> {
+    nodes: Vec<Node>,
+    set: &'a [Prompt],
+    values: Values,
+}
+
+#[derive(Debug, Clone)]
+enum Values {
+    Mean(Activations),
+    /// Zeros for each node.
+    Zero(Vec<Vec<f32>>),
+    Resample(Activations),
+}
+
+impl<'a> Replacement<'a> {
+    /// Reads off `set` what is to stand in for `nodes`. Zeros need no set.
+    ///
+    /// # Errors
+    /// See [`AblationError`].
+    pub fn new(
+        ablation: Ablation,
+        engine: &Engine,
+        nodes: &[Node],
+        set: &'a [Prompt],
+    ) -> Result<Self, AblationError> {
+        if ablation != Ablation::Zero && !set.iter().any(|prompt| prompt != &set[0]) {
+            return Err(AblationError::SetTooSmall {
+                ablation,
+                found: set.len().min(1),
+            });
+        }
+        let sites = nodes.iter().map(|&node| Site::from(node));
+        let values = match ablation {
+            Ablation::Mean => Values::Mean(engine.mean_activations(set, sites)?),
+            Ablation::Zero => Values::Zero(
+                sites
+                    .map(|site| vec![0.0; site.width(&engine.shape())])
+                    .collect(),
+            ),
+            Ablation::Resample => Values::Resample(engine.activations(set, sites)?),
+        };
+        Ok(Self {
+            nodes: nodes.to_vec(),
+            set,
+            values,
+        })
+    }
+
+    /// The intervention that ablates all nodes in a run of `prompt`. Only resampling draws.
+    pub fn intervention(&self, prompt: &Prompt, rng: &mut impl Rng) -> Intervention<'_> {
+        match &self.values {
+            Values::Mean(means) => Intervention::new(
+                self.nodes
+                    .iter()
+                    .map(|&node| means.overwrite(0, node, Source::Mean)),
+            ),
+            Values::Zero(zeros) => Intervention::new(self.nodes.iter().zip(zeros).map(
+                |(&node, value)| Overwrite {
+                    site: node.into(),
+                    source: Source::Zero,
+                    value,
+                },
+            )),
+            Values::Resample(activations) => {
+                // Ends, because the set has two different questions.
+                let other = loop {
+                    let drawn = rng.random_range(0..self.set.len());
+                    if &self.set[drawn] != prompt {
+                        break drawn;
+                    }
+                };
+                Intervention::new(
+                    self.nodes
+                        .iter()
+                        .map(|&node| activations.overwrite(other, node, Source::Stored)),
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::engine::Decode;
+    use crate::model::ModelFolder;
+
+    static ENGINE: LazyLock<Engine> =
+        LazyLock::new(|| Engine::new(&ModelFolder::bundled().weights));
+
+    fn prompts(texts: &[&str]) -> Vec<Prompt> {
+        texts
+            .iter()
+            .map(|text| Prompt::parse(text, 5).unwrap())
+            .collect()
+    }
+
+    fn node(name: &str) -> Node {
+        let name: crate::node::NodeName = name.parse().unwrap();
+        name.resolve(&ENGINE.shape()).unwrap()
+    }
+
+    #[test]
+    fn every_ablation_is_read_back_from_its_name() {
+        for ablation in Ablation::ALL {
+            assert_eq!(ablation.to_string().parse(), Ok(ablation));
+        }
+        assert_eq!(
+            "median".parse::<Ablation>().unwrap_err().to_string(),
+            "unknown ablation \"median\", the known ones are mean, zero and resample"
+        );
+    }
+
+    #[test]
+    fn one_question_is_no_set_to_take_values_from() {
+        let set = prompts(&["1+2", "00001+00002"]);
+        for (ablation, set, found) in [
+            (Ablation::Mean, &set[..], 1),
+            (Ablation::Resample, &set[..1], 1),
+            (Ablation::Mean, &set[..0], 0),
+        ] {
+            let error = Replacement::new(ablation, &ENGINE, &[node("P15L0H2")], set).unwrap_err();
+            assert_eq!(error, AblationError::SetTooSmall { ablation, found });
+        }
+    }
+
+    #[test]
+    fn zeros_need_no_set() {
+        let asked = prompts(&["22222+66966"]);
+        let replacement =
+            Replacement::new(Ablation::Zero, &ENGINE, &[node("P15L0H2")], &[]).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let intervention = replacement.intervention(&asked[0], &mut rng);
+        assert_eq!(intervention.to_string(), "P15L0H2=zero");
+        assert!(intervention.overwrites()[0].value.iter().all(|&v| v == 0.0));
+    }
+
+    #[test]
+    fn a_resampled_value_is_never_the_questions_own() {
+        let set = prompts(&["22222+66966", "33333+55555", "22222+66966"]);
+        let nodes = [node("P15L0H2"), node("P15L0M0")];
+        let replacement = Replacement::new(Ablation::Resample, &ENGINE, &nodes, &set).unwrap();
+        let others = ENGINE
+            .activations(&set[1..2], nodes.map(Site::from))
+            .unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        for _ in 0..20 {
+            let intervention = replacement.intervention(&set[0], &mut rng);
+            for overwrite in intervention.overwrites() {
+                assert_eq!(overwrite.value, others.get(0, overwrite.site));
+            }
+        }
+    }
+
+    #[test]
+    fn an_ablation_of_a_node_no_answer_hangs_on_changes_nothing() {
+        let set = prompts(&["22222+66966", "33333+55555"]);
+        let run = ENGINE.run(&set).unwrap();
+        // The last position's logits predict nothing.
+        let nodes = [node("P18L2M0")];
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        for ablation in Ablation::ALL {
+            let replacement = Replacement::new(ablation, &ENGINE, &nodes, &set).unwrap();
+            let jobs: Vec<_> = set
+                .iter()
+                .map(|prompt| replacement.intervention(prompt, &mut rng))
+                .enumerate()
+                .collect();
+            let logits = ENGINE.intervene(&run, &jobs, Decode::Forced).unwrap();
+            assert_eq!(logits, run.logits(), "{ablation}");
+        }
+    }
+}

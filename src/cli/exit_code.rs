@@ -1,0 +1,62 @@
+//! How the program ends: the one place that knows what its exit codes mean.
+
+use std::fmt::Write;
+
+/// What the program found, or why it found nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Nothing was refuted. Commands that check no claim end so whatever the answers are.
+    Success = 0,
+    /// A claim was refuted.
+    Refuted = 1,
+    /// The command line can't be understood. The number is clap's.
+    Usage = 2,
+    /// No claim was refuted, but what was seen doesn't decide all of them.
+    Inconclusive = 3,
+    /// What was named on the command line can't be read, or contradicts itself or the model.
+    Input = 4,
+    /// The model can't do the arithmetic itself, so nothing can be said of its parts.
+    Baseline = 5,
+}
+
+impl ExitCode {
+    const ALL: [Self; 6] = [
+        Self::Success,
+        Self::Refuted,
+        Self::Usage,
+        Self::Inconclusive,
+        Self::Input,
+        Self::Baseline,
+    ];
+
+    const fn meaning(self) -> &'static str {
+        match self {
+            Self::Success => "nothing was refuted",
+            Self::Refuted => "some claim was refuted",
+            Self::Usage => "the command line is wrong: an unknown option, a malformed node name",
+            Self::Inconclusive => "nothing was refuted, but something stayed inconclusive",
+            Self::Input => {
+                "input can't be read or is contradictory: a file, a question, a node that the model doesn't have; or the output can't be written"
+            }
+            Self::Baseline => "the model fails the baseline gate in every question class",
+        }
+    }
+
+    /// The section of the help that lists the codes.
+    pub fn help() -> String {
+        Self::ALL
+            .into_iter()
+            .fold("Exit codes:".to_owned(), |mut text, code| {
+                write!(text, "\n  {}  {}", code as u8, code.meaning())
+                    .expect("a String takes any text");
+                text
+            })
+    }
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}

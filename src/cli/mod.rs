@@ -1,0 +1,100 @@
+//! The command line: its definition, and which command answers what.
+
+mod ablate;
+mod accuracy;
+mod answer;
+mod ask;
+mod error;
+mod exit_code;
+mod model;
+mod output;
+mod pages;
+mod patch;
+mod question_set;
+mod show;
+mod style;
+mod table;
+mod tagged_file;
+
+use std::num::NonZeroUsize;
+
+use clap::{Args, Parser, Subcommand};
+
+use error::CliError;
+use exit_code::ExitCode;
+
+/// Seed of the random questions where none is given.
+const DEFAULT_SEED: u64 = 372_001;
+
+const EXAMPLES: &str = "\
+Examples:
+  circuitcheck show
+  circuitcheck ask 12345+67890 5-90
+  circuitcheck patch models/add --store 22222+66966 --clean 33333+55555 --node P15L0H2
+  circuitcheck ablate --node P15L0H3 --by mean --json";
+
+/// Checks published claims about what the parts of small arithmetic transformers compute, by
+/// intervening on the network.
+///
+/// Every command takes a model's folder (or the file of its weights) and, without one, the mixed
+/// addition and subtraction model that is part of the program.
+#[derive(Debug, Parser)]
+#[command(name = "circuitcheck", version, max_term_width = 100)]
+#[command(after_help = format!("{EXAMPLES}\n\n{}", ExitCode::help()))]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+struct Global {
+    /// Threads to compute with; without it, as many as there are cores
+    #[arg(long, value_name = "N", global = true)]
+    threads: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Show(show::Show),
+    Ask(ask::Ask),
+    Patch(patch::Patch),
+    Ablate(ablate::Ablate),
+    Completions(pages::Completions),
+    Man(pages::Man),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    ///
+    /// # Errors
+    /// See [`CliError`].
+    pub fn run(self) -> Result<ExitCode, CliError> {
+        if let Some(threads) = self.global.threads {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads.get())
+                .build_global()
+                .map_err(|error| CliError::input("--threads", error))?;
+        }
+        match self.command {
+            Command::Show(show) => show.run(),
+            Command::Ask(ask) => ask.run(),
+            Command::Patch(patch) => patch.run(),
+            Command::Ablate(ablate) => ablate.run(),
+            Command::Completions(completions) => completions.run(),
+            Command::Man(man) => man.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

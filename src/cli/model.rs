@@ -1,0 +1,211 @@
+//! The model a command is about, and what the command line says of it.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use circuitcheck::arithmetic::{Prompt, Question, QuestionError};
+use circuitcheck::engine::{Decode, Engine, Intervention};
+use circuitcheck::logits::AnswerLogits;
+use circuitcheck::model::ModelFolder;
+use circuitcheck::node::{Node, NodeName};
+use clap::Args;
+use serde::Serialize;
+
+use super::error::CliError;
+
+/// Memory that the base runs of one batch may take.
+const BATCH_BYTES: usize = 512 << 20;
+
+/// How answers are read.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Reading {
+    /// Let the model read the answer tokens it predicts, as a user of it would see them, not the
+    /// true answer's
+    #[arg(long)]
+    free: bool,
+}
+
+impl Reading {
+    pub fn decode(self) -> Decode {
+        if self.free {
+            Decode::Free
+        } else {
+            Decode::Forced
+        }
+    }
+
+    /// The mode's name in results.
+    pub fn name(self) -> &'static str {
+        if self.free { "free" } else { "forced" }
+    }
+}
+
+/// Which model a result is about.
+#[derive(Debug, Clone, Serialize)]
+pub struct Identity {
+    pub model: String,
+    pub weights_sha256: String,
+}
+
+/// An opened model.
+pub struct Model {
+    pub folder: ModelFolder,
+    pub engine: Engine,
+    /// The path given or, without one, the model's name: what errors point at.
+    shown: String,
+}
+
+impl Model {
+    /// Opens the model in `path`, or the bundled one.
+    pub fn open(path: Option<&Path>) -> Result<Self, CliError> {
+        let folder = match path {
+            Some(path) => ModelFolder::open(path)?,
+            None => ModelFolder::bundled(),
+        };
+        Ok(Self {
+            engine: Engine::new(&folder.weights),
+            shown: path.map_or_else(|| folder.name.clone(), |path| path.display().to_string()),
+            folder,
+        })
+    }
+
+    pub fn identity(&self) -> Identity {
+        Identity {
+            model: self.folder.name.clone(),
+            weights_sha256: self.folder.weights_sha256.clone(),
+        }
+    }
+
+    /// The nodes of these names.
+    pub fn nodes(&self, names: &[NodeName]) -> Result<Vec<Node>, CliError> {
+        let shape = self.engine.shape();
+        let mut nodes = names
+            .iter()
+            .map(|name| name.resolve(&shape))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| CliError::input(&self.shown, error))?;
+        nodes.sort();
+        nodes.dedup();
+        Ok(nodes)
+    }
+
+    /// A question with, perhaps, its true answer. `place` is where it was found, if not on the
+    /// command line.
+    pub fn question(&self, text: &str, place: Option<&str>) -> Result<Question, CliError> {
+        self.accept(Question::parse(text, self.engine.shape().n_digits), place)
+    }
+
+    /// A question with, perhaps, the answer to be forced.
+    pub fn prompt(&self, text: &str) -> Result<Prompt, CliError> {
+        let prompt = Prompt::parse(text, self.engine.shape().n_digits);
+        self.accept(
+            prompt
+                .as_ref()
+                .map(|prompt| prompt.question)
+                .map_err(Clone::clone),
+            None,
+        )?;
+        prompt.map_err(|error| CliError::input(&self.shown, error))
+    }
+
+    fn accept(
+        &self,
+        question: Result<Question, QuestionError>,
+        place: Option<&str>,
+    ) -> Result<Question, CliError> {
+        let place = place.unwrap_or(&self.shown);
+        let question = question.map_err(|error| CliError::input(place, error))?;
+        let (operation, trained) = (question.operation(), self.folder.operations());
+        if trained.trains(operation) {
+            Ok(question)
+        } else {
+            Err(CliError::input(
+                place,
+                format_args!(
+                    "question {:?} has the operator \"{operation}\", the model was trained for \"{trained}\" alone",
+                    question.to_string()
+                ),
+            ))
+        }
+    }
+
+    /// Runs prompts, each with the intervention that `of` makes for it. Returns the logits without
+    /// and with it.
+    pub fn intervene<'a>(
+        &self,
+        prompts: &[Prompt],
+        decode: Decode,
+        mut of: impl FnMut(&Prompt) -> Intervention<'a>,
+    ) -> Result<(Vec<AnswerLogits>, Vec<AnswerLogits>), CliError> {
+        let (mut clean, mut changed) = (Vec::new(), Vec::new());
+        for batch in prompts.chunks(self.engine.questions_in(BATCH_BYTES)) {
+            let run = self.engine.run(batch)?;
+            let jobs: Vec<_> = batch.iter().map(&mut of).enumerate().collect();
+            changed.extend(self.engine.intervene(&run, &jobs, decode)?);
+            match decode {
+                Decode::Forced => clean.extend_from_slice(run.logits()),
+                Decode::Free => {
+                    let nothing = Intervention::default();
+                    let jobs: Vec<_> = (0..batch.len())
+                        .map(|question| (question, nothing.clone()))
+                        .collect();
+                    clean.extend(self.engine.intervene(&run, &jobs, decode)?);
+                }
+            }
+        }
+        Ok((clean, changed))
+    }
+
+    /// Runs prompts as they are.
+    pub fn logits(
+        &self,
+        prompts: &[Prompt],
+        decode: Decode,
+    ) -> Result<Vec<AnswerLogits>, CliError> {
+        match decode {
+            Decode::Forced => Ok(self.engine.logits(prompts)?),
+            Decode::Free => {
+                let (logits, _) = self.intervene(prompts, decode, |_| Intervention::default())?;
+                Ok(logits)
+            }
+        }
+    }
+}
+
+/// What `[DIR] [QUESTION]…` says: the first argument is the model unless it reads like a question.
+pub fn split_arguments(arguments: &[OsString]) -> (Option<PathBuf>, Vec<String>) {
+    let (dir, questions) = match arguments.split_first() {
+        Some((first, rest)) if !reads_like_a_question(first) => (Some(first.into()), rest),
+        _ => (None, arguments),
+    };
+    // What isn't Unicode isn't a question either, and is shown as far as it can be.
+    let text = |question: &OsString| question.to_string_lossy().into_owned();
+    (dir, questions.iter().map(text).collect())
+}
+
+/// Whether text is made of digits and signs alone, at least one of each. A folder of such a name
+/// is reached by `./`.
+fn reads_like_a_question(text: &OsStr) -> bool {
+    text.to_str().is_some_and(|text| {
+        let is_sign = |c| matches!(c, '+' | '-' | '*' | '=');
+        text.chars()
+            .all(|c| c.is_ascii_digit() || is_sign(c) || c == ' ')
+            && text.contains(is_sign)
+            && text.contains(|c: char| c.is_ascii_digit())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_told_from_a_folder_by_its_characters() {
+        for question in ["1+2", "12345-67890=-055545", "3*4", "1 + 2", "-5+3"] {
+            assert!(reads_like_a_question(question.as_ref()), "{question}");
+        }
+        for folder in ["models/1+2", "./2024-01-05", "12345", "a+b", "", "w126_add"] {
+            assert!(!reads_like_a_question(folder.as_ref()), "{folder}");
+        }
+    }
+}

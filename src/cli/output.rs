@@ -1,0 +1,44 @@
+//! Writes a command's result: text with colours, or one JSON object.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::error::CliError;
+
+/// In which form results are printed.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Format {
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl Format {
+    /// Prints a result to stdout.
+    ///
+    /// # Errors
+    /// If stdout can't be written to, other than for want of a reader.
+    pub fn print<R: Serialize + Display>(self, result: &R) -> Result<(), CliError> {
+        if self.json {
+            let json = serde_json::to_string_pretty(result).expect("results have string keys");
+            write(format_args!("{json}\n"))
+        } else {
+            write(result)
+        }
+    }
+}
+
+/// Writes to stdout. A reader that has gone, as in `… | head -1`, has read all it wanted.
+///
+/// # Errors
+/// If stdout can't be written to for another reason.
+pub fn write(text: impl Display) -> Result<(), CliError> {
+    let mut stdout = anstream::stdout().lock();
+    match write!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Output(error)),
+        _ => Ok(()),
+    }
+}
