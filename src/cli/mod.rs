@@ -15,6 +15,7 @@ mod show;
 mod style;
 mod table;
 mod tagged_file;
+mod verify;
 
 use std::num::NonZeroUsize;
 
@@ -28,6 +29,8 @@ const DEFAULT_SEED: u64 = 372_001;
 
 const EXAMPLES: &str = "\
 Examples:
+  circuitcheck verify
+  circuitcheck verify models/add --task ST --out reports/add
   circuitcheck show
   circuitcheck ask 12345+67890 5-90
   circuitcheck patch models/add --store 22222+66966 --clean 33333+55555 --node P15L0H2
@@ -58,6 +61,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Verify(Box<verify::Verify>),
     Show(show::Show),
     Ask(ask::Ask),
     Patch(patch::Patch),
@@ -79,6 +83,7 @@ impl Cli {
                 .map_err(|error| CliError::input("--threads", error))?;
         }
         match self.command {
+            Command::Verify(verify) => verify.run(),
             Command::Show(show) => show.run(),
             Command::Ask(ask) => ask.run(),
             Command::Patch(patch) => patch.run(),

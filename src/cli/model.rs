@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::error::CliError;
 
 /// Memory that the base runs of one batch may take.
-const BATCH_BYTES: usize = 512 << 20;
+const BATCH_BYTES: usize = 64 << 20;
 
 /// How answers are read.
 #[derive(Debug, Clone, Copy, Args)]

@@ -190,7 +190,7 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, LoadError> {
 }
 
 /// SHA-256 in lowercase hex.
-pub(super) fn sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))

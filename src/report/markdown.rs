@@ -91,6 +91,114 @@ fn write(text: &mut String, evidence: &Evidence, model: &str) -> std::fmt::Resul
     Ok(())
 }
 
+/// The whole trail of one claim: what was drawn, each measure, each control, and why its verdict.
+pub fn explanation(claim: &ClaimEvidence, evidence: &Evidence, model: &str) -> String {
+    let mut text = String::new();
+    write_explanation(&mut text, claim, evidence, model).expect("a String takes any text");
+    text
+}
+
+fn write_explanation(
+    text: &mut String,
+    claim: &ClaimEvidence,
+    evidence: &Evidence,
+    model: &str,
+) -> std::fmt::Result {
+    let protocol = &evidence.protocol;
+    let Some(trials) = &claim.trials else {
+        return writeln!(
+            text,
+            "### {}: {}\n\n{}",
+            claim.claim,
+            claim.verdict.name(),
+            claim.verdict.note()
+        );
+    };
+    write_claim(text, claim, trials, model)?;
+    writeln!(text, "Why: {}\n", why(claim))?;
+    writeln!(
+        text,
+        "Bounds: each wrong with probability at most {:.2e}, the share of one claim and direction in α = {}, halved between the node alone and the sets tried for it; look k of {} spent 2^-k of that. {} pairs were dropped because the unpatched model answers them wrongly, {} set aside as numerical ties.\n",
+        trials.alpha, protocol.alpha, trials.alone.looks, trials.dropped, trials.alone.ties
+    )?;
+    if let Some(test) = &claim.published_test {
+        writeln!(text, "Published test ({}):\n", claim.published.name())?;
+        for trial in &test.answers {
+            writeln!(
+                text,
+                "- {} into {}: {}",
+                trial.store.question, trial.clean, trial.got
+            )?;
+        }
+        writeln!(text)?;
+    }
+    writeln!(text, "Tokens moved as predicted, by stratum of pairs:\n")?;
+    for count in &trials.tokens {
+        let stratum = serde_json::to_string(&count.stratum).expect("a stratum has string keys");
+        writeln!(
+            text,
+            "- {stratum} {}: {} of {}",
+            count.token, count.moved.hits, count.moved.trials
+        )?;
+    }
+    writeln!(text, "\nDecoys, the closest first:\n")?;
+    for decoy in &trials.controls.decoys {
+        let names: Vec<String> = decoy.nodes.iter().map(ToString::to_string).collect();
+        writeln!(
+            text,
+            "- {}: {} of {}, difference at least {:.2}{}",
+            names.join(" "),
+            decoy.agreement.hits,
+            decoy.agreement.trials,
+            decoy.difference_lower,
+            if decoy.carries {
+                ", carries it too"
+            } else {
+                ""
+            }
+        )?;
+    }
+    let elsewhere = trials.controls.wrong_digits.iter();
+    writeln!(text, "\nThe same nodes elsewhere:\n")?;
+    for result in elsewhere.chain(&trials.controls.wrong_tasks) {
+        writeln!(
+            text,
+            "- {}: {} of {}",
+            result.variable, result.agreement.hits, result.agreement.trials
+        )?;
+    }
+    writeln!(text)
+}
+
+/// Why a claim has its verdict, in a sentence.
+fn why(claim: &ClaimEvidence) -> String {
+    let rule = match &claim.verdict {
+        Verdict::Supported => {
+            "the predicted answers come out at the threshold, placebo and spill are negligible, and every decoy and wrong digit is beaten"
+        }
+        Verdict::Unspecific { .. } => "more moves than is predicted, or decoys do as well",
+        Verdict::Joint { .. } => {
+            "a set that holds the node passes every test, and neither the node alone nor the rest of the set does"
+        }
+        Verdict::Redundant { .. } => {
+            "patching the node alone changes nothing, and with the other carriers neutralised it decides"
+        }
+        Verdict::Partial { .. } => {
+            "agreement is below the threshold and at least one half, with nothing else disturbed"
+        }
+        Verdict::Refuted { .. } => "agreement is below one half",
+        Verdict::Correlational { .. } => "no effect of patching was shown",
+        Verdict::Inconclusive { .. } => "the budget ended before the bounds decided",
+        Verdict::NotTestable { .. } => "the claim cannot be tested",
+    };
+    let note = claim.verdict.note();
+    if note.is_empty() {
+        format!("{rule}.")
+    } else {
+        format!("{rule}: {note}.")
+    }
+}
+
 fn write_claim(
     text: &mut String,
     claim: &ClaimEvidence,

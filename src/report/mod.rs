@@ -5,7 +5,7 @@ mod markdown;
 mod run;
 
 pub use files::{OutputError, check_writable, write_files};
-pub use markdown::markdown;
+pub use markdown::{explanation, markdown};
 pub use run::{Margin, Run, margins};
 
 use crate::evidence::{ClaimEvidence, Evidence};

@@ -1,0 +1,344 @@
+//! `circuitcheck verify`: the main job.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use circuitcheck::evidence::{ClaimEvidence, Evidence};
+use circuitcheck::model::{ModelFolder, RawFile};
+use circuitcheck::node::NodeName;
+use circuitcheck::report::{
+    OutputError, Run, agreement_text, check_writable, explanation, margins, markdown, rate_text,
+    summary_line, write_files,
+};
+use circuitcheck::task::Task;
+use circuitcheck::verify::{Decoding, Options, Progress, Verdict, VerifyError, verify};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::error::{CliError, warn};
+use super::exit_code::ExitCode;
+use super::model::Model;
+use super::output::write;
+use super::style;
+use super::table::{Cell, Side, Table};
+
+/// A run shorter than this shows no progress bar.
+const QUIET_FOR: Duration = Duration::from_secs(1);
+
+/// Longest note in the table; reports hold it whole.
+const NOTE_WIDTH: usize = 90;
+
+/// Checks every claim of a model's features.json by intervening on its network.
+///
+/// Prints a table of claims with their verdicts, and writes evidence.json, run.json and report.md.
+/// The same model, claims and seed give the same evidence.json, byte for byte, whatever the number
+/// of threads; times, margins and the machine stand in run.json.
+///
+/// Verdicts: supported, unspecific (counts as refuted), joint (a set holds, which needs the node),
+/// redundant (holds once other carriers are neutralised), partial (holds on part of its domain),
+/// refuted, correlational (attention alone), inconclusive, not testable.
+///
+/// With --json the evidence is printed: schema, inputs, protocol, baseline, summary, and claims[],
+/// each with claim, node, nodes, task, digit, published, verdict, because (what the verdict rests
+/// on) and trials.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The model's folder or file of weights; without it, the bundled mixed model
+    dir: Option<PathBuf>,
+    /// Claims to check instead of the folder's features.json
+    #[arg(long, value_name = "FILE")]
+    features: Option<PathBuf>,
+    /// Only claims of this task, such as ST; may be given more than once
+    #[arg(long, value_name = "TASK")]
+    task: Vec<Task>,
+    /// Only claims of this node, such as P12L0H1; may be given more than once
+    #[arg(long, value_name = "NODE")]
+    node: Vec<NodeName>,
+    /// Agreement that a claim must reach, at the lower bound of its interval
+    #[arg(long, value_name = "SHARE", default_value_t = Options::default().threshold, value_parser = share)]
+    threshold: f64,
+    /// Chance of any wrong verdict in the file, shared by its testable claims
+    #[arg(long, value_name = "SHARE", default_value_t = Options::default().alpha, value_parser = share)]
+    alpha: f64,
+    /// Telling trials after which a claim's sampling ends
+    #[arg(long, value_name = "N", default_value_t = Options::default().max_trials, value_parser = trials)]
+    max_trials: usize,
+    /// Seed of every draw
+    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
+    seed: u64,
+    /// How answers are read: teacher-forced, free-running, or one beside the other
+    #[arg(long, value_enum, default_value_t = DecodeArg::Forced)]
+    decode: DecodeArg,
+    /// Folder for the report; without it, reports/<model>/, and none where a filter is on
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print the whole trail of one claim, such as "P9L0H1 A1.ST", instead of the table
+    #[arg(long, value_name = "CLAIM", conflicts_with = "json")]
+    explain: Option<String>,
+    /// Print the evidence as one JSON object instead of the table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DecodeArg {
+    Forced,
+    Free,
+    Both,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if value > 0.0 && value < 1.0 {
+        Ok(value)
+    } else {
+        Err(format!("{value} is not between 0 and 1"))
+    }
+}
+
+fn trials(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("no trial can be judged without one".into()),
+        Ok(trials) => Ok(trials),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+impl Verify {
+    /// Verifies and reports.
+    pub fn run(self) -> Result<ExitCode, CliError> {
+        let model = Model::open(self.dir.as_deref())?;
+        let features = self.features.as_deref().map(RawFile::read).transpose()?;
+        let out = self.out_folder(&model.folder);
+        if let Some(out) = &out {
+            check_writable(out)?;
+        }
+        let started = Instant::now();
+        let evidence = self.verify(&model.folder, features.as_ref())?;
+        let margins = margins(&model.engine, &evidence)?;
+        let json = serde_json::to_string_pretty(&evidence).expect("evidence has string keys");
+        if let Some(out) = &out {
+            let run = Run::new(
+                circuitcheck::model::sha256(json.as_bytes()),
+                started.elapsed(),
+                margins,
+            );
+            let run = serde_json::to_string_pretty(&run).expect("a run has string keys");
+            write_files(
+                out,
+                &[
+                    ("evidence.json", json.clone() + "\n"),
+                    ("run.json", run + "\n"),
+                    ("report.md", markdown(&evidence, &self.shown_model())),
+                ],
+            )?;
+        }
+        if self.json {
+            write(format_args!("{json}\n"))?;
+        } else if let Some(claim) = &self.explain {
+            self.print_explanation(&evidence, claim)?;
+        } else {
+            print_table(&evidence)?;
+        }
+        if let Some(out) = &out {
+            // Where the files are is news for the user, not data.
+            let _ = writeln!(
+                anstream::stderr(),
+                "wrote evidence.json, run.json and report.md to {}",
+                out.display()
+            );
+        }
+        Ok(exit_code(&evidence))
+    }
+
+    fn verify(
+        &self,
+        folder: &ModelFolder,
+        features: Option<&RawFile>,
+    ) -> Result<Evidence, CliError> {
+        let options = Options {
+            threshold: self.threshold,
+            alpha: self.alpha,
+            max_trials: self.max_trials,
+            seed: self.seed,
+            decoding: match self.decode {
+                DecodeArg::Forced => Decoding::Forced,
+                DecodeArg::Free => Decoding::Free,
+                DecodeArg::Both => Decoding::Both,
+            },
+            tasks: self.task.clone(),
+            nodes: self.node.clone(),
+        };
+        let mut bar = Bar::new();
+        let evidence = verify(folder, features, &options, &mut |progress| {
+            bar.show(progress)
+        });
+        bar.finish();
+        Ok(evidence?)
+    }
+
+    fn out_folder(&self, folder: &ModelFolder) -> Option<PathBuf> {
+        let filtered = !self.task.is_empty() || !self.node.is_empty();
+        match &self.out {
+            Some(out) => Some(out.clone()),
+            None if filtered || self.explain.is_some() => None,
+            None => Some(Path::new("reports").join(&folder.name)),
+        }
+    }
+
+    /// The model as the command line names it.
+    fn shown_model(&self) -> String {
+        let dir = self.dir.as_deref();
+        dir.map_or_else(String::new, |dir| dir.display().to_string())
+    }
+
+    fn print_explanation(&self, evidence: &Evidence, wanted: &str) -> Result<(), CliError> {
+        let found: Vec<&ClaimEvidence> = evidence
+            .claims
+            .iter()
+            .filter(|claim| claim.claim == wanted || claim.claim.ends_with(&format!(" {wanted}")))
+            .collect();
+        if found.is_empty() {
+            return Err(CliError::input(
+                &evidence.inputs.model,
+                format_args!(
+                    "no claim reads {wanted:?}; claims read like \"{}\"",
+                    evidence.claims[0].claim
+                ),
+            ));
+        }
+        for claim in found {
+            write(explanation(claim, evidence, &self.shown_model()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The claims with their verdicts, and the line that sums them up.
+fn print_table(evidence: &Evidence) -> Result<(), CliError> {
+    let mut table = Table::new([Side::Left; 5]);
+    table.heading(["claim", "published", "verdict", "agreement", "note"]);
+    for claim in &evidence.claims {
+        let name = match &claim.free_running {
+            Some(free) => format!("{} / free: {}", claim.verdict.name(), free.verdict.name()),
+            None => claim.verdict.name().to_owned(),
+        };
+        table.row([
+            (&claim.claim).into(),
+            claim.published.name().into(),
+            Cell::styled(name, verdict_style(&claim.verdict)),
+            agreement_text(claim).into(),
+            shortened(&claim.verdict.note()).into(),
+        ]);
+    }
+    write(format_args!("{table}\n{}\n", summary_line(evidence)))?;
+    for class in evidence
+        .baseline
+        .classes
+        .iter()
+        .filter(|class| !class.passes)
+    {
+        warn(format_args!(
+            "of {} questions the unpatched model answers {} rightly; claims about them are not testable",
+            class.class,
+            rate_text(&class.accuracy)
+        ));
+    }
+    Ok(())
+}
+
+/// How a verification ends the program.
+fn exit_code(evidence: &Evidence) -> ExitCode {
+    let verdicts = || evidence.claims.iter().map(|claim| &claim.verdict);
+    if evidence.baseline.classes.iter().all(|class| !class.passes) {
+        ExitCode::Baseline
+    } else if verdicts().any(Verdict::refutes) {
+        ExitCode::Refuted
+    } else if verdicts().any(|verdict| matches!(verdict, Verdict::Inconclusive { .. }))
+        || verdicts().all(|verdict| matches!(verdict, Verdict::NotTestable { .. }))
+    {
+        ExitCode::Inconclusive
+    } else {
+        ExitCode::Success
+    }
+}
+
+fn verdict_style(verdict: &Verdict) -> anstyle::Style {
+    match verdict {
+        Verdict::Supported | Verdict::Joint { .. } | Verdict::Redundant { .. } => style::RIGHT,
+        Verdict::Refuted { .. } | Verdict::Unspecific { .. } => style::WRONG,
+        Verdict::Partial { .. } | Verdict::Correlational { .. } | Verdict::Inconclusive { .. } => {
+            style::WARNING
+        }
+        Verdict::NotTestable { .. } => style::PLAIN,
+    }
+}
+
+fn shortened(note: &str) -> String {
+    if note.chars().count() <= NOTE_WIDTH {
+        return note.to_owned();
+    }
+    let cut: String = note.chars().take(NOTE_WIDTH - 1).collect();
+    format!("{}…", cut.trim_end())
+}
+
+/// The progress bar, on a terminal and for runs that last.
+struct Bar {
+    bar: ProgressBar,
+    started: Instant,
+}
+
+impl Bar {
+    fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        bar.set_style(
+            ProgressStyle::with_template("{msg:10} {wide_bar} {pos}/{len} ETA {eta}")
+                .expect("the template is well-formed"),
+        );
+        Bar {
+            bar,
+            started: Instant::now(),
+        }
+    }
+
+    fn show(&mut self, progress: Progress) {
+        if self.bar.is_hidden()
+            && self.started.elapsed() > QUIET_FOR
+            && std::io::stderr().is_terminal()
+        {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        if self.bar.message() != progress.phase {
+            self.bar.reset();
+        }
+        self.bar.set_message(progress.phase);
+        self.bar.set_length(progress.of as u64);
+        self.bar.set_position(progress.done as u64);
+    }
+
+    fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl From<VerifyError> for CliError {
+    fn from(error: VerifyError) -> Self {
+        if let VerifyError::NothingSelected { .. } = error {
+            return super::usage_error("verify", clap::error::ErrorKind::ValueValidation, error);
+        }
+        CliError::Input {
+            message: error.to_string(),
+            hint: None,
+        }
+    }
+}
+
+impl From<OutputError> for CliError {
+    fn from(error: OutputError) -> Self {
+        CliError::Input {
+            message: error.to_string(),
+            hint: None,
+        }
+    }
+}
