@@ -13,7 +13,7 @@ use circuitcheck::report::{
 };
 use circuitcheck::task::Task;
 use circuitcheck::verify::{Decoding, Options, Progress, Verdict, VerifyError, verify};
-use clap::{Args, ValueEnum};
+use clap::{Args, CommandFactory, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::error::{CliError, warn};
@@ -325,7 +325,8 @@ impl Bar {
 impl From<VerifyError> for CliError {
     fn from(error: VerifyError) -> Self {
         if let VerifyError::NothingSelected { .. } = error {
-            return super::usage_error("verify", clap::error::ErrorKind::ValueValidation, error);
+            let kind = clap::error::ErrorKind::ValueValidation;
+            return CliError::Usage(super::Cli::command().error(kind, error));
         }
         CliError::Input {
             message: error.to_string(),
