@@ -622,6 +622,7 @@ fn colours_reach_neither_pipes_nor_those_who_refuse_them() {
     assert!(forced.stdout.contains(&escape));
     let refused = program()
         .args(["ask", "1+2"])
+        .env("CLICOLOR_FORCE", "1")
         .env("NO_COLOR", "1")
         .output()
         .unwrap();
