@@ -9,6 +9,7 @@ mod controls;
 mod escalation;
 mod failure;
 mod necessity;
+mod parity;
 mod published;
 mod sequence;
 mod shrink;
@@ -22,6 +23,7 @@ pub use controls::{
 };
 pub use failure::Weakness;
 pub use necessity::Necessity;
+pub use parity::EngineParity;
 pub use published::{
     AttentionSources, Published, PublishedResult, PublishedTests, PublishedTrial,
     attended_position, attention_sources, predicted_place,
@@ -146,6 +148,12 @@ pub enum VerifyError {
     /// The claims or behaviours file cannot be read.
     #[error(transparent)]
     Claims(#[from] ClaimsError),
+    /// The engine and the plain forward pass disagree, so nothing the engine says can be believed.
+    #[error(
+        "the engine and the plain forward pass differ on {} of {} answers: this is a bug, please report it",
+        .0.differing, .0.answers
+    )]
+    EngineDiffers(EngineParity),
     /// A run went wrong.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -214,6 +222,11 @@ pub fn verify(
         Some(file) => read_tagged_nodes(&file.path.display().to_string(), &file.bytes)?,
         None => Vec::new(),
     };
+    let nodes: Vec<Node> = plan.testable.iter().map(|claim| claim.node).collect();
+    let engine_parity = parity::measure(&engine, &folder.weights, &baseline, &nodes)?;
+    if engine_parity.differing > 0 {
+        return Err(VerifyError::EngineDiffers(engine_parity));
+    }
     let verification = Verification::new(folder, &engine, &baseline, &plan, options, &behaviors)?;
     let claims = verification.run(progress)?;
 
@@ -240,6 +253,7 @@ pub fn verify(
             seed: options.seed,
             filters: options.filters(),
         },
+        engine_parity,
         baseline,
         summary,
         claims,
