@@ -1,0 +1,91 @@
+//! The engine beside the plain forward pass, on the bundled mixed model, in one run: compare the two
+//! rows of each group, not absolute times.
+
+use circuitcheck::arithmetic::{Class, Prompt};
+use circuitcheck::causal::Space;
+use circuitcheck::engine::{Decode, Engine, Intervention, Site, Source};
+use circuitcheck::model::ModelFolder;
+use circuitcheck::network::Network;
+use circuitcheck::node::Node;
+use circuitcheck::verify::stream;
+use divan::Bencher;
+use divan::counter::ItemsCount;
+
+/// Questions in one forward pass.
+const QUESTIONS: usize = 512;
+
+/// Questions that are patched; the plain pass runs each from scratch.
+const PATCHED: usize = 128;
+
+fn main() {
+    divan::main();
+}
+
+fn prompts(count: usize) -> Vec<Prompt> {
+    let space = Space::of_class(Class::Add, 5);
+    let sampler = space.sampler();
+    let mut rng = stream(1, "bench");
+    (0..count)
+        .map(|_| Prompt::truth(sampler.draw(&mut rng)))
+        .collect()
+}
+
+#[divan::bench]
+fn forward_engine(bencher: Bencher) {
+    let engine = Engine::new(&ModelFolder::bundled().weights);
+    let prompts = prompts(QUESTIONS);
+    bencher
+        .counter(ItemsCount::new(QUESTIONS))
+        .bench(|| engine.logits(&prompts).unwrap());
+}
+
+#[divan::bench]
+fn forward_plain(bencher: Bencher) {
+    let network = Network::load(&ModelFolder::bundled().weights).unwrap();
+    let prompts = prompts(QUESTIONS);
+    bencher
+        .counter(ItemsCount::new(QUESTIONS))
+        .bench(|| network.forward(&prompts, &[]).unwrap());
+}
+
+fn node() -> Node {
+    let shape = ModelFolder::bundled().weights.shape();
+    let name: circuitcheck::node::NodeName = "P12L0H3".parse().unwrap();
+    name.resolve(&shape).unwrap()
+}
+
+#[divan::bench]
+fn patch_engine(bencher: Bencher) {
+    let engine = Engine::new(&ModelFolder::bundled().weights);
+    let cleans = prompts(PATCHED);
+    let stores: Vec<Prompt> = cleans.iter().rev().copied().collect();
+    let run = engine.run(&cleans).unwrap();
+    let node = node();
+    bencher.counter(ItemsCount::new(PATCHED)).bench(|| {
+        let stored = engine.activations(&stores, [Site::from(node)]).unwrap();
+        let jobs: Vec<(usize, Intervention)> = (0..PATCHED)
+            .map(|i| {
+                let patch = stored.overwrite(i, node, Source::Stored);
+                (i, Intervention::new([patch]))
+            })
+            .collect();
+        engine.intervene(&run, &jobs, Decode::Forced).unwrap()
+    });
+}
+
+#[divan::bench]
+fn patch_plain(bencher: Bencher) {
+    let folder = ModelFolder::bundled();
+    let network = Network::load(&folder.weights).unwrap();
+    let engine = Engine::new(&folder.weights);
+    let cleans = prompts(PATCHED);
+    let stores: Vec<Prompt> = cleans.iter().rev().copied().collect();
+    let node = node();
+    let stored = engine.activations(&stores, [Site::from(node)]).unwrap();
+    let interventions: Vec<Intervention> = (0..PATCHED)
+        .map(|i| Intervention::new([stored.overwrite(i, node, Source::Stored)]))
+        .collect();
+    bencher
+        .counter(ItemsCount::new(PATCHED))
+        .bench(|| network.forward(&cleans, &interventions).unwrap());
+}
