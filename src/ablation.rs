@@ -226,14 +226,12 @@ mod tests {
         let set = prompts(&["22222+66966", "33333+55555", "22222+66966"]);
         let nodes = [node("P15L0H2"), node("P15L0M0")];
         let replacement = Replacement::new(Ablation::Resample, &ENGINE, &nodes, &set).unwrap();
-        let others = ENGINE
-            .activations(&set[1..2], nodes.map(Site::from))
-            .unwrap();
+        let read = ENGINE.activations(&set, nodes.map(Site::from)).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         for _ in 0..20 {
             let intervention = replacement.intervention(&set[0], &mut rng);
             for overwrite in intervention.overwrites() {
-                assert_eq!(overwrite.value, others.get(0, overwrite.site));
+                assert_eq!(overwrite.value, read.get(1, overwrite.site));
             }
         }
     }

@@ -8,8 +8,10 @@ use crate::arithmetic::{AnswerToken, TokenSet};
 use crate::causal::Stratum;
 use crate::node::{Node, NodeName};
 use crate::shape::Shape;
-use crate::stats::Count;
-use crate::verify::{Baseline, Controls, Measures, Necessity, Published, PublishedResult, Verdict};
+use crate::stats::{Count, rounded_option};
+use crate::verify::{
+    Baseline, Controls, EngineParity, Measures, Necessity, Published, PublishedResult, Verdict,
+};
 
 /// The name and version of the form of `evidence.json`.
 pub const SCHEMA: &str = "circuitcheck/evidence/1";
@@ -24,6 +26,8 @@ pub struct Evidence {
     pub inputs: Inputs,
     /// The rules it was tested by.
     pub protocol: Protocol,
+    /// The engine against the plain forward pass, on this model and these nodes.
+    pub engine_parity: EngineParity,
     /// The unpatched model.
     pub baseline: Baseline,
     /// How many claims have each verdict.
@@ -165,6 +169,9 @@ pub struct Escalated {
     /// What came out.
     pub measures: Measures,
     /// Lower bound of the set's agreement less that of the set without the node claimed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "rounded_option"
+    )]
     pub need: Option<f64>,
 }

@@ -1,3 +1,55 @@
+//! Checks published claims about what the parts of small arithmetic transformers compute, by
+//! intervening on the network.
+//!
+//! A claim says that a node (one head, or one MLP, at one token position) computes one variable of
+//! the arithmetic: `P17L0H1` performs `A0.SA`, the base sum of digit 0. To check it, the node's
+//! activation in a run of one question is patched into a run of another, and the answer is compared
+//! with what integer arithmetic predicts when that one variable is replaced and all else is kept.
+//!
+//! One complete claim:
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use circuitcheck::model::ModelFolder;
+//! use circuitcheck::verify::{Options, verify};
+//!
+//! let folder = ModelFolder::open(Path::new("models/w126_add_d5_l2_h3_t15K_s372001"))?;
+//! let options = Options {
+//!     nodes: vec!["P17L0H1".parse()?],
+//!     ..Options::default()
+//! };
+//! let evidence = verify(&folder, None, &options, &mut |_| {})?;
+//!
+//! let claim = &evidence.claims[0];
+//! assert_eq!(claim.claim, "P17L0H1 A0.SA");
+//! assert_eq!(claim.verdict.name(), "supported");
+//!
+//! // Rests on: every one of 256 random pairs gave exactly the predicted answer, and no pair with
+//! // equal base sums changed anything.
+//! let measures = &claim.trials.as_ref().unwrap().alone;
+//! let agreement = measures.agreement.values().next().unwrap();
+//! assert_eq!((agreement.hits, agreement.trials), (256, 256));
+//! assert_eq!(measures.placebo.hits, 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The way of the data
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`model`] | a model's files, read and checked: weights, name, training record |
+//! | [`claims`] | features.json and behaviors.json: nodes, tags, and the claims they make |
+//! | [`node`], [`task`], [`shape`] | what claims speak of |
+//! | [`arithmetic`] | questions, answers, classes: the oracle, on integers |
+//! | [`causal`] | each task's variable, what follows when it is replaced, and pairs of questions that tell |
+//! | [`network`] | the plain forward pass, with candle: slow, and meant to be read |
+//! | [`engine`] | the same network, recomputing only what an intervention can change |
+//! | [`stats`] | rates with exact intervals |
+//! | [`verify`] | trials, controls, verdicts |
+//! | [`evidence`] | the result that every report is made from |
+//! | [`report`] | reports, and how they get onto disk |
+
 pub mod ablation;
 pub mod arithmetic;
 pub mod causal;

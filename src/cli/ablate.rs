@@ -1,12 +1,11 @@
 //! `ablate`: what goes wrong when nodes no longer hold what they compute.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
 use circuitcheck::ablation::{Ablation, AblationError, Replacement};
-use circuitcheck::arithmetic::{Complexity, Prompt, TokenSet, complexity};
+use circuitcheck::arithmetic::Prompt;
 use circuitcheck::node::{Node, NodeName};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -23,6 +22,7 @@ use super::output::Format;
 use super::question_set;
 use super::style;
 use super::table::{Cell, Side, Table};
+use super::tally::Tally;
 
 /// Questions up to which the text shows every answer.
 const FEW: usize = 20;
@@ -62,8 +62,9 @@ Keys of --json:
   complexities  for each complexity class asked: complexity (e.g. \"S1\"), asked, failed
 ", answer_keys!(), effect_keys!()))]
 pub struct Ablate {
-    /// A model's folder, then questions to ask. The first argument is a question if it is made of
-    /// digits and signs alone: write ./1-2 for a folder of that name
+    /// A model's folder, then questions to ask. The first argument is taken for a question if it is
+    /// made of digits and signs, or begins with a digit and nothing is there: write ./1-2 for a
+    /// folder of that name
     #[arg(value_name = "DIR|QUESTION")]
     arguments: Vec<OsString>,
     /// A node to ablate, e.g. P15L0H2 (a head) or P15L0M0 (an MLP); may be given several times
@@ -137,61 +138,6 @@ impl Ablate {
             (AblationError::Engine(error), _) => error.into(),
             (error, Some(file)) => CliError::input(file.display(), error),
             (error, None) => CliError::input("the questions drawn", error),
-        }
-    }
-}
-
-/// How many questions an ablation makes go wrong, and which.
-#[derive(Debug, Serialize)]
-struct Tally {
-    asked: usize,
-    wrong_before: usize,
-    failed: usize,
-    fail_percent: Option<f64>,
-    impact: TokenSet,
-    complexities: Vec<Grade>,
-}
-
-/// The questions of one complexity class.
-#[derive(Debug, Serialize)]
-struct Grade {
-    complexity: String,
-    asked: usize,
-    failed: usize,
-}
-
-impl Tally {
-    /// The published count also asks for a mean loss over 0.01, which a wrong token always makes:
-    /// it alone adds ln 2 / (n + 2).
-    fn of(effects: &[Effect]) -> Self {
-        let (asked, wrong_before): (Vec<&Effect>, Vec<&Effect>) = effects
-            .iter()
-            .partition(|effect| effect.clean_answer == effect.given.true_answer);
-        let failed = asked.iter().filter(|effect| !effect.given.right).count();
-        let mut grades: BTreeMap<Complexity, (usize, usize)> = BTreeMap::new();
-        for effect in &asked {
-            let grade = grades
-                .entry(complexity(&effect.given.question.question))
-                .or_default();
-            grade.0 += 1;
-            grade.1 += usize::from(!effect.given.right);
-        }
-        Self {
-            asked: asked.len(),
-            wrong_before: wrong_before.len(),
-            failed,
-            fail_percent: (!asked.is_empty()).then(|| 100.0 * failed as f64 / asked.len() as f64),
-            impact: asked.iter().fold(TokenSet::EMPTY, |impact, effect| {
-                impact.union(effect.given.wrong)
-            }),
-            complexities: grades
-                .into_iter()
-                .map(|(complexity, (asked, failed))| Grade {
-                    complexity: complexity.to_string(),
-                    asked,
-                    failed,
-                })
-                .collect(),
         }
     }
 }

@@ -10,8 +10,7 @@ use super::table::Cell;
 /// How the keys are told in the help of every command that has them.
 macro_rules! answer_keys {
     () => {
-        "\
-  model, weights_sha256  which model: its name, and the digest of its weights
+        "  model, weights_sha256  which model: its name, and the digest of its weights
   decode        \"forced\" or, with --free, \"free\"
   answers       one object for each question; with one question, its keys also stand at the top:
     question      the question, followed by =ANSWER if another than the true one is forced

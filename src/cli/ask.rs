@@ -5,11 +5,10 @@ use std::fmt;
 
 use circuitcheck::arithmetic::{AnswerToken, Prompt, char_of};
 use circuitcheck::logits::AnswerLogits;
+use clap::Args;
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory};
 use serde::Serialize;
 
-use super::Cli;
 use super::answer::{Answers, GivenAnswer, answer_keys};
 use super::error::CliError;
 use super::exit_code::ExitCode;
@@ -17,6 +16,7 @@ use super::model::{Identity, Model, Reading, split_arguments};
 use super::output::Format;
 use super::style;
 use super::table::{Cell, Side, Table};
+use super::usage_error;
 
 /// Ask the model questions
 ///
@@ -39,8 +39,9 @@ Keys of --json:
     tokens        one object for each answer token, the sign first: place (e.g. \"A3\"), token,
                   probability, logit_margin"))]
 pub struct Ask {
-    /// A model's folder, then questions such as 12345+67890. The first argument is a question if it
-    /// is made of digits and signs alone: write ./1-2 for a folder of that name
+    /// A model's folder, then questions such as 12345+67890. The first argument is taken for a
+    /// question if it is made of digits and signs, or begins with a digit and nothing is there:
+    /// write ./1-2 for a folder of that name
     #[arg(value_name = "DIR|QUESTION", required = true)]
     arguments: Vec<OsString>,
     #[command(flatten)]
@@ -54,8 +55,11 @@ impl Ask {
         let (dir, questions) = split_arguments(&self.arguments);
         if questions.is_empty() {
             let message = "there is no question: expected one such as 12345+67890";
-            let error = Cli::command().error(ErrorKind::MissingRequiredArgument, message);
-            return Err(CliError::Usage(error));
+            return Err(usage_error(
+                "ask",
+                ErrorKind::MissingRequiredArgument,
+                message,
+            ));
         }
         let model = Model::open(dir.as_deref())?;
         let prompts = questions

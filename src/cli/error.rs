@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::path::Path;
 
 use circuitcheck::claims::ClaimsError;
 use circuitcheck::engine::EngineError;
@@ -69,9 +68,6 @@ pub fn warn(message: impl fmt::Display) {
 impl From<LoadError> for CliError {
     fn from(error: LoadError) -> Self {
         let hint = match &error {
-            LoadError::NotFound { path } if starts_with_digit(path) => {
-                Some("a question is two rows of digits with + or - between, such as 12345+67890")
-            }
             LoadError::NotFound { .. }
             | LoadError::NotAModel { .. }
             | LoadError::NoWeights { .. } => {
@@ -84,12 +80,6 @@ impl From<LoadError> for CliError {
             hint: hint.map(str::to_owned),
         }
     }
-}
-
-/// As a question does that can't be read as one and so was taken for a folder.
-fn starts_with_digit(path: &Path) -> bool {
-    path.to_string_lossy()
-        .starts_with(|c: char| c.is_ascii_digit())
 }
 
 impl From<ClaimsError> for CliError {

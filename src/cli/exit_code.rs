@@ -37,7 +37,7 @@ impl ExitCode {
             Self::Usage => "the command line is wrong: an unknown option, a malformed node name",
             Self::Inconclusive => "nothing was refuted, but something stayed inconclusive",
             Self::Input => {
-                "input can't be read or is contradictory: a file, a question, a node that the model doesn't have; or the output can't be written"
+                "a file, question or node is unreadable or contradictory, or output unwritable"
             }
             Self::Baseline => "the model fails the baseline gate in every question class",
         }

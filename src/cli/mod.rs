@@ -15,11 +15,14 @@ mod show;
 mod style;
 mod table;
 mod tagged_file;
+mod tally;
 mod verify;
 
+use std::fmt::Display;
 use std::num::NonZeroUsize;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use error::CliError;
 use exit_code::ExitCode;
@@ -94,12 +97,22 @@ impl Cli {
     }
 }
 
+/// An error like clap's own, for what the definition of a command can't express.
+fn usage_error(command: &str, kind: ErrorKind, message: impl Display) -> CliError {
+    let mut root = Cli::command();
+    root.build();
+    let command = root
+        .find_subcommand_mut(command)
+        .expect("commands name themselves");
+    CliError::Usage(command.error(kind, message))
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use super::*;
 
     #[test]
     fn the_definition_of_the_command_line_is_sound() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
     }
 }

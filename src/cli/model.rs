@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use circuitcheck::arithmetic::{Prompt, Question, QuestionError};
+use circuitcheck::arithmetic::{Prompt, Question};
 use circuitcheck::engine::{Decode, Engine, Intervention};
 use circuitcheck::logits::AnswerLogits;
 use circuitcheck::model::ModelFolder;
@@ -92,41 +92,33 @@ impl Model {
     /// A question with, perhaps, its true answer. `place` is where it was found, if not on the
     /// command line.
     pub fn question(&self, text: &str, place: Option<&str>) -> Result<Question, CliError> {
-        self.accept(Question::parse(text, self.engine.shape().n_digits), place)
+        let place = place.unwrap_or(&self.shown);
+        let question = Question::parse(text, self.engine.shape().n_digits)
+            .map_err(|error| CliError::input(place, error))?;
+        self.check_trained(text, &question, place)?;
+        Ok(question)
     }
 
     /// A question with, perhaps, the answer to be forced.
     pub fn prompt(&self, text: &str) -> Result<Prompt, CliError> {
-        let prompt = Prompt::parse(text, self.engine.shape().n_digits);
-        self.accept(
-            prompt
-                .as_ref()
-                .map(|prompt| prompt.question)
-                .map_err(Clone::clone),
-            None,
-        )?;
-        prompt.map_err(|error| CliError::input(&self.shown, error))
+        let prompt = Prompt::parse(text, self.engine.shape().n_digits)
+            .map_err(|error| CliError::input(&self.shown, error))?;
+        self.check_trained(text, &prompt.question, &self.shown)?;
+        Ok(prompt)
     }
 
-    fn accept(
-        &self,
-        question: Result<Question, QuestionError>,
-        place: Option<&str>,
-    ) -> Result<Question, CliError> {
-        let place = place.unwrap_or(&self.shown);
-        let question = question.map_err(|error| CliError::input(place, error))?;
+    /// What a model does with an operation it never met says nothing about it.
+    fn check_trained(&self, text: &str, question: &Question, place: &str) -> Result<(), CliError> {
         let (operation, trained) = (question.operation(), self.folder.operations());
         if trained.trains(operation) {
-            Ok(question)
-        } else {
-            Err(CliError::input(
-                place,
-                format_args!(
-                    "question {:?} has the operator \"{operation}\", the model was trained for \"{trained}\" alone",
-                    question.to_string()
-                ),
-            ))
+            return Ok(());
         }
+        Err(CliError::input(
+            place,
+            format_args!(
+                "question {text:?} has the operator \"{operation}\", the model was trained for \"{trained}\" alone"
+            ),
+        ))
     }
 
     /// Runs prompts, each with the intervention that `of` makes for it. Returns the logits without
@@ -183,16 +175,15 @@ pub fn split_arguments(arguments: &[OsString]) -> (Option<PathBuf>, Vec<String>)
     (dir, questions.iter().map(text).collect())
 }
 
-/// Whether text is made of digits and signs alone, at least one of each. A folder of such a name
-/// is reached by `./`.
-fn reads_like_a_question(text: &OsStr) -> bool {
-    text.to_str().is_some_and(|text| {
-        let is_sign = |c| matches!(c, '+' | '-' | '*' | '=');
-        text.chars()
-            .all(|c| c.is_ascii_digit() || is_sign(c) || c == ' ')
-            && text.contains(is_sign)
-            && text.contains(|c: char| c.is_ascii_digit())
-    })
+/// Whether an argument is made of digits and signs, or begins with a digit and names nothing that
+/// exists: so `12345x67890` is told to have a wrong operator, not to be a missing folder.
+fn reads_like_a_question(argument: &OsStr) -> bool {
+    let text = argument.to_string_lossy();
+    let is_sign = |c| matches!(c, '+' | '-' | '*' | '=' | ' ');
+    let is_digit = |c: char| c.is_ascii_digit();
+    let signs_and_digits = text.chars().all(|c| is_digit(c) || is_sign(c));
+    (signs_and_digits && text.contains(is_sign) && text.contains(is_digit))
+        || (text.starts_with(is_digit) && !Path::new(argument).exists())
 }
 
 #[cfg(test)]
@@ -201,10 +192,18 @@ mod tests {
 
     #[test]
     fn a_question_is_told_from_a_folder_by_its_characters() {
-        for question in ["1+2", "12345-67890=-055545", "3*4", "1 + 2", "-5+3"] {
+        for question in [
+            "1+2",
+            "12345-67890=-055545",
+            "3*4",
+            "-5+3",
+            "1x2",
+            "1/2",
+            "12345",
+        ] {
             assert!(reads_like_a_question(question.as_ref()), "{question}");
         }
-        for folder in ["models/1+2", "./2024-01-05", "12345", "a+b", "", "w126_add"] {
+        for folder in ["models/1+2", "./2024-01-05", "a+b", "", "w126_add"] {
             assert!(!reads_like_a_question(folder.as_ref()), "{folder}");
         }
     }

@@ -5,10 +5,9 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man as Page;
 
-use super::Cli;
 use super::error::CliError;
 use super::exit_code::ExitCode;
-use super::output;
+use super::{Cli, output, usage_error};
 
 /// Print a shell's completion script
 #[derive(Debug, Args)]
@@ -44,7 +43,7 @@ impl Man {
                 let found = root.find_subcommand(name).cloned();
                 found.ok_or_else(|| {
                     let message = format!("there is no command '{name}'");
-                    CliError::Usage(root.error(ErrorKind::InvalidSubcommand, message))
+                    usage_error("man", ErrorKind::InvalidSubcommand, message)
                 })?
             }
         };

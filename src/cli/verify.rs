@@ -13,7 +13,7 @@ use circuitcheck::report::{
 };
 use circuitcheck::task::Task;
 use circuitcheck::verify::{Decoding, Options, Progress, Verdict, VerifyError, verify};
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::error::{CliError, warn};
@@ -22,6 +22,7 @@ use super::model::Model;
 use super::output::write;
 use super::style;
 use super::table::{Cell, Side, Table};
+use super::usage_error;
 
 /// A run shorter than this shows no progress bar.
 const QUIET_FOR: Duration = Duration::from_secs(1);
@@ -326,7 +327,7 @@ impl From<VerifyError> for CliError {
     fn from(error: VerifyError) -> Self {
         if let VerifyError::NothingSelected { .. } = error {
             let kind = clap::error::ErrorKind::ValueValidation;
-            return CliError::Usage(super::Cli::command().error(kind, error));
+            return usage_error("verify", kind, error);
         }
         CliError::Input {
             message: error.to_string(),

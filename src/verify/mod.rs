@@ -1,6 +1,6 @@
 //! The main job: check every claim of a model by intervening on its network.
 //!
-//! The phases are the method's (METHOD.md): the unpatched model first; every claimed node alone;
+//! The phases are the method's (docs/METHOD.md): the unpatched model first; every claimed node alone;
 //! sets and neutralised carriers for those that do not hold alone; controls and necessity for the
 //! node set each claim comes down to; then the verdicts.
 
@@ -9,6 +9,7 @@ mod controls;
 mod escalation;
 mod failure;
 mod necessity;
+mod parity;
 mod published;
 mod sequence;
 mod shrink;
@@ -22,6 +23,7 @@ pub use controls::{
 };
 pub use failure::Weakness;
 pub use necessity::Necessity;
+pub use parity::EngineParity;
 pub use published::{
     AttentionSources, Published, PublishedResult, PublishedTests, PublishedTrial,
     attended_position, attention_sources, predicted_place,
@@ -146,6 +148,12 @@ pub enum VerifyError {
     /// The claims or behaviours file cannot be read.
     #[error(transparent)]
     Claims(#[from] ClaimsError),
+    /// The engine and the plain forward pass disagree, so nothing the engine says can be believed.
+    #[error(
+        "the engine and the plain forward pass differ on {} of {} answers: this is a bug, please report it",
+        .0.differing, .0.answers
+    )]
+    EngineDiffers(EngineParity),
     /// A run went wrong.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -214,6 +222,11 @@ pub fn verify(
         Some(file) => read_tagged_nodes(&file.path.display().to_string(), &file.bytes)?,
         None => Vec::new(),
     };
+    let nodes: Vec<Node> = plan.testable.iter().map(|claim| claim.node).collect();
+    let engine_parity = parity::measure(&engine, &folder.weights, &baseline, &nodes)?;
+    if engine_parity.differing > 0 {
+        return Err(VerifyError::EngineDiffers(engine_parity));
+    }
     let verification = Verification::new(folder, &engine, &baseline, &plan, options, &behaviors)?;
     let claims = verification.run(progress)?;
 
@@ -240,6 +253,7 @@ pub fn verify(
             seed: options.seed,
             filters: options.filters(),
         },
+        engine_parity,
         baseline,
         summary,
         claims,
@@ -634,7 +648,7 @@ impl<'a> Verification<'a> {
         Ok(verdicts)
     }
 
-    /// The first verdict of METHOD.md's table that applies.
+    /// The first verdict of docs/METHOD.md's table that applies.
     fn verdict(
         &self,
         bench: &Bench,
@@ -657,7 +671,9 @@ impl<'a> Verification<'a> {
             reasons.push("patching its own activation changes the answer".into());
         }
         let chosen_alone = tried.success().is_none();
-        if chosen_alone && !controls.selective() {
+        // A claim that fails has nothing by which to beat a decoy; that it fails is reason enough.
+        let worth_comparing = finding.holds() || finding.standing == Standing::HoldsInPart;
+        if chosen_alone && worth_comparing && !controls.selective() {
             reasons.extend(lacks_selectivity(controls));
         }
         match finding.standing {

@@ -1,0 +1,652 @@
+//! The program as its users meet it: what it prints, where, and how it ends.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use assert_cmd::cargo::cargo_bin;
+use serde_json::Value;
+
+const ADD: &str = "models/w126_add_d5_l2_h3_t15K_s372001";
+const BUNDLED: &str = "w126_mix_d5_l3_h4_t40K_s372001";
+
+/// The exit codes, as the help documents them.
+const SUCCESS: i32 = 0;
+const USAGE: i32 = 2;
+const INPUT: i32 = 4;
+
+const ANSWER_KEYS: [&str; 8] = [
+    "question",
+    "class",
+    "complexity",
+    "true_answer",
+    "answer",
+    "right",
+    "wrong",
+    "logit_margin",
+];
+const EFFECT_KEYS: [&str; 3] = ["clean_answer", "clean_logit_margin", "changed"];
+
+fn program() -> Command {
+    let mut command = Command::new(cargo_bin!("circuitcheck"));
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove("NO_COLOR")
+        .env_remove("CLICOLOR_FORCE");
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    program().args(arguments).output().unwrap()
+}
+
+/// What a run that succeeds without a word on stderr prints.
+fn text(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+    assert_eq!(output.status.code(), Some(SUCCESS), "{arguments:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let mut arguments = arguments.to_vec();
+    arguments.push("--json");
+    serde_json::from_str(&text(&arguments)).unwrap()
+}
+
+/// What a run that fails with `code` prints on stderr, given that it prints nothing on stdout.
+fn refusal(code: i32, arguments: &[&str]) -> String {
+    let output = run(arguments);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    assert!(stderr.starts_with("error: "), "{stderr}");
+    stderr
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
+}
+
+fn assert_has_keys(value: &Value, wanted: &[&str]) {
+    let keys = keys(value);
+    for key in wanted {
+        assert!(keys.contains(key), "no {key} among {keys:?}");
+    }
+}
+
+fn reference(model: &str) -> Value {
+    let path = Path::new("tests/reference")
+        .join(model)
+        .join("reference.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn strings(value: &Value) -> Vec<&str> {
+    let list = value.as_array().unwrap().iter();
+    list.map(|text| text.as_str().unwrap()).collect()
+}
+
+fn file_with(content: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), content).unwrap();
+    file
+}
+
+#[test]
+fn show_describes_the_bundled_model_where_no_folder_is_named() {
+    let text = text(&["show"]);
+    assert!(text.starts_with(&format!("{BUNDLED}\n")), "{text}");
+    assert!(
+        text.contains("40000 batches, final loss 1.064e-8"),
+        "{text}"
+    );
+    assert!(text.contains("\nP7L0H1 "), "{text}");
+}
+
+#[test]
+fn show_prints_the_documented_keys() {
+    let shown = json(&["show", ADD, "--accuracy"]);
+    let wanted = [
+        "model",
+        "weights_sha256",
+        "operations",
+        "shape",
+        "n_ctx",
+        "training",
+        "features",
+        "behaviors",
+        "nodes",
+        "tags",
+        "claims",
+        "untestable",
+        "seed",
+        "accuracy",
+    ];
+    assert_eq!(keys(&shown).len(), wanted.len());
+    assert_has_keys(&shown, &wanted);
+    assert_eq!(shown["operations"], "add");
+    assert_eq!(shown["shape"]["n_digits"], 5);
+    assert_eq!(shown["training"]["batches"], 15_000);
+    assert_eq!(shown["claims"]["SC"], 4);
+    let accuracy = &shown["accuracy"];
+    assert_eq!(accuracy.as_array().unwrap().len(), 1);
+    assert_eq!(accuracy[0]["class"], "ADD");
+    assert_eq!(accuracy[0]["questions"], 1000);
+    assert!(accuracy[0]["accuracy"].as_f64().unwrap() > 0.99);
+    let node = &shown["nodes"][0];
+    assert_eq!(node["node"], "P6L0H1");
+    assert!(strings(&node["tags"]).contains(&"Algo:A4.ST"));
+}
+
+#[test]
+fn show_describes_a_file_of_tags_without_a_model() {
+    let file = "tests/published/add_d8_l2_h3_t45K_s173289/features.json";
+    let shown = json(&["show", "--features-only", file]);
+    assert_has_keys(
+        &shown,
+        &["path", "sha256", "nodes", "tags", "claims", "untestable"],
+    );
+    assert_eq!(shown["path"], file);
+    assert!(shown["claims"]["SA"].as_u64().unwrap() > 0);
+    assert!(text(&["show", "--features-only", file]).contains("Algo:"));
+}
+
+#[test]
+fn claims_about_nodes_that_the_model_lacks_are_refused_with_file_node_and_bound() {
+    let file = "tests/published/add_d8_l2_h3_t45K_s173289/features.json";
+    let error = refusal(INPUT, &["show", "--features", file]);
+    assert!(error.contains(file), "{error}");
+    assert!(
+        error.contains("P19L0H0 is at position 19, the model has positions 0 to 18"),
+        "{error}"
+    );
+}
+
+#[test]
+fn ask_spells_each_answer() {
+    let text = text(&["ask", "12345+67890", "5-90"]);
+    assert!(text.contains("12345+67890  +080235  right\n"), "{text}");
+    assert!(text.contains("00005-00090  -000085  right\n"), "{text}");
+    assert_eq!(text.matches("  A6 ").count(), 2, "{text}");
+}
+
+#[test]
+fn the_answer_to_one_question_stands_at_the_top_too() {
+    let asked = json(&["ask", ADD, "12345+67890"]);
+    assert_has_keys(&asked, &["model", "weights_sha256", "decode", "tokens"]);
+    assert_has_keys(&asked, &ANSWER_KEYS);
+    assert_eq!(asked["model"], "w126_add_d5_l2_h3_t15K_s372001");
+    assert_eq!(asked["decode"], "forced");
+    assert_eq!(asked["answer"], "+080235");
+    assert_eq!(asked["right"], true);
+    assert_eq!(asked["complexity"], "S2");
+    assert_eq!(asked["answers"].as_array().unwrap().len(), 1);
+    assert_eq!(asked["answers"][0]["answer"], asked["answer"]);
+    let tokens = asked["tokens"].as_array().unwrap();
+    assert_eq!(tokens.len(), 7);
+    assert_eq!(
+        (&tokens[0]["place"], &tokens[0]["token"]),
+        (&"A6".into(), &"+".into())
+    );
+    assert!(tokens[0]["probability"].as_f64().unwrap() > 0.99);
+}
+
+#[test]
+fn the_answers_to_more_questions_are_a_list_in_the_order_asked() {
+    let asked = json(&["ask", "1+2", "3-4", "5+6", "--free"]);
+    assert!(!keys(&asked).contains(&"answer"));
+    assert_eq!(asked["decode"], "free");
+    let answers: Vec<&Value> = asked["answers"].as_array().unwrap().iter().collect();
+    assert_has_keys(answers[0], &ANSWER_KEYS);
+    let said: Vec<&str> = answers
+        .iter()
+        .map(|a| a["answer"].as_str().unwrap())
+        .collect();
+    assert_eq!(said, ["+000003", "-000001", "+000011"]);
+}
+
+#[test]
+fn patch_agrees_with_the_reference() {
+    for model in ["w126_add_d5_l2_h3_t15K_s372001", BUNDLED] {
+        for entry in reference(model)["patch"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .take(12)
+        {
+            let folder = format!("models/{model}");
+            let (store, clean) = (&entry["store"], entry["clean"].as_str().unwrap());
+            let mut arguments = vec!["patch", &folder, "--store", store.as_str().unwrap()];
+            arguments.extend(["--clean", clean]);
+            for node in strings(&entry["nodes"]) {
+                arguments.extend(["--node", node]);
+            }
+            let patched = json(&arguments);
+            assert_eq!(patched["answer"], entry["answer"], "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn patch_tells_the_tokens_changed_and_both_margins() {
+    // From the reference file; the last digit of the clean sum is 8.
+    let arguments = [
+        "patch",
+        ADD,
+        "--store",
+        "77186+82813",
+        "--clean",
+        "08328+91650",
+        "--node",
+        "P17L0M0",
+    ];
+    let patched = json(&arguments);
+    assert_has_keys(&patched, &["model", "store", "nodes", "decode", "answers"]);
+    assert_has_keys(&patched, &ANSWER_KEYS);
+    assert_has_keys(&patched, &EFFECT_KEYS);
+    assert_eq!(patched["clean_answer"], "+099978");
+    assert_eq!(patched["answer"], "+099979");
+    assert_eq!(strings(&patched["changed"]), ["A0"]);
+    assert_eq!(patched["right"], false);
+    assert!(patched["logit_margin"].as_f64().unwrap() > 0.0);
+    let text = text(&arguments);
+    assert!(text.contains("wrong at A0\nchanged         A0\n"), "{text}");
+}
+
+#[test]
+fn a_store_may_force_the_other_sign() {
+    let patched = json(&[
+        "patch",
+        "--store",
+        "12345-67890=+055545",
+        "--clean",
+        "12345-67890",
+        "--node",
+        "P18L0H0",
+    ]);
+    assert_eq!(patched["store"], "12345-67890=+055545");
+    assert_eq!(patched["question"], "12345-67890");
+    // The last position's logits predict nothing.
+    assert_eq!(strings(&patched["changed"]), [""; 0]);
+}
+
+#[test]
+fn ablate_agrees_with_the_reference() {
+    let model = "w126_add_d5_l2_h3_t15K_s372001";
+    let questions = format!("tests/reference/{model}/questions.json");
+    let reference = reference(model);
+    for entry in reference["mean_ablation"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .take(5)
+    {
+        let node = entry["node"].as_str().unwrap();
+        let mut arguments = vec!["ablate", ADD, "--by", "mean", "--node", node];
+        arguments.extend(["--questions", &questions]);
+        arguments.extend(strings(&reference["ablation_questions"]));
+        let ablated = json(&arguments);
+        assert_eq!(ablated["set_size"], reference["question_file_count"]);
+        let answers: Vec<&Value> = ablated["answers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|answer| &answer["answer"])
+            .collect();
+        let expected: Vec<&Value> = entry["answers"].as_array().unwrap().iter().collect();
+        assert_eq!(answers, expected, "{node}");
+    }
+}
+
+#[test]
+fn ablate_counts_what_goes_wrong() {
+    let arguments = ["ablate", ADD, "--node", "P15L0M0", "--by", "zero"];
+    let ablated = json(&arguments);
+    let wanted = [
+        "nodes",
+        "by",
+        "decode",
+        "seed",
+        "set_size",
+        "asked",
+        "wrong_before",
+        "failed",
+        "fail_percent",
+        "impact",
+        "complexities",
+        "answers",
+    ];
+    assert_has_keys(&ablated, &wanted);
+    assert!(!keys(&ablated).contains(&"answer"));
+    let number = |key: &str| ablated[key].as_u64().unwrap();
+    assert_eq!(number("asked") + number("wrong_before"), 512);
+    assert_eq!(number("set_size"), 512);
+    assert!(number("failed") > 0);
+    let answers = ablated["answers"].as_array().unwrap();
+    let wrong = answers
+        .iter()
+        .filter(|answer| answer["right"] == false)
+        .count() as u64;
+    assert_eq!(wrong, number("failed") + number("wrong_before"));
+    let by_class = |key: &str| -> u64 {
+        let classes = ablated["complexities"].as_array().unwrap().iter();
+        classes.map(|class| class[key].as_u64().unwrap()).sum()
+    };
+    assert_eq!(by_class("asked"), number("asked"));
+    assert_eq!(by_class("failed"), number("failed"));
+    assert!(strings(&ablated["impact"]).contains(&"A2"));
+    assert!(text(&arguments).contains("Fail%"));
+}
+
+#[test]
+fn ablating_one_question_puts_its_answer_at_the_top() {
+    let ablated = json(&[
+        "ablate",
+        ADD,
+        "--node",
+        "P15L0M0",
+        "--by",
+        "mean",
+        "12345+67890",
+    ]);
+    assert_has_keys(&ablated, &ANSWER_KEYS);
+    assert_has_keys(&ablated, &EFFECT_KEYS);
+    assert_eq!(ablated["clean_answer"], "+080235");
+}
+
+#[test]
+fn what_is_drawn_hangs_on_the_seed_alone() {
+    let resample = |seed: &str, threads: &str| {
+        text(&[
+            "ablate",
+            ADD,
+            "--node",
+            "P15L0H1",
+            "--by",
+            "resample",
+            "--json",
+            "--seed",
+            seed,
+            "--threads",
+            threads,
+        ])
+    };
+    let first = resample("7", "1");
+    assert_eq!(first, resample("7", "3"));
+    assert_ne!(first, resample("8", "1"));
+}
+
+#[test]
+fn a_file_of_questions_is_json_or_lines() {
+    let lines = file_with("12345+67890\n\n1+2=+000003\n");
+    let list = file_with(r#"["12345+67890", "1+2"]"#);
+    let ablate = |file: &tempfile::NamedTempFile| {
+        let path = file.path().to_str().unwrap();
+        json(&[
+            "ablate",
+            "--node",
+            "P15L0H3",
+            "--by",
+            "mean",
+            "--questions",
+            path,
+        ])
+    };
+    assert_eq!(ablate(&lines), ablate(&list));
+    assert_eq!(ablate(&list)["set_size"], 2);
+}
+
+#[test]
+fn a_wrong_line_of_a_file_is_named() {
+    let refused = |content: &str| {
+        let file = file_with(content);
+        let path = file.path().to_str().unwrap();
+        let error = refusal(
+            INPUT,
+            &[
+                "ablate",
+                "--node",
+                "P15L0H3",
+                "--by",
+                "zero",
+                "--questions",
+                path,
+            ],
+        );
+        assert!(error.contains(path), "{error}");
+        error
+    };
+    assert!(refused("1+2\n123456+1\n").contains("line 2: question \"123456+1\""));
+    assert!(refused(r#"["1+2", "1+2=+000004"]"#).contains("question 2: question \"1+2=+000004\""));
+    assert!(refused("[3]").contains("expected a list of questions"));
+    assert!(refused("\n").contains("no question"));
+}
+
+#[test]
+fn one_question_is_no_set_to_take_a_mean_over() {
+    let file = file_with("1+2\n");
+    let path = file.path().to_str().unwrap();
+    let error = refusal(
+        INPUT,
+        &[
+            "ablate",
+            "--node",
+            "P15L0H3",
+            "--by",
+            "mean",
+            "--questions",
+            path,
+        ],
+    );
+    assert!(
+        error.contains("2 different questions or more, the set has 1"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    for arguments in [
+        &["show", "no/such"][..],
+        &["ask", "no/such", "1+2"],
+        &[
+            "patch", "no/such", "--store", "1+2", "--clean", "3+4", "--node", "P1L0H0",
+        ],
+        &["ablate", "no/such", "--node", "P1L0H0", "--by", "zero"],
+    ] {
+        let error = refusal(INPUT, arguments);
+        assert!(
+            error.contains("no/such: no such folder or file\nhint: "),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_malformed_node_name_is_wrong_usage() {
+    for node in ["15L0H2", "P15L0", "P15L0X2"] {
+        let error = refusal(USAGE, &["ablate", "--node", node, "--by", "zero"]);
+        assert!(
+            error.contains(node) && error.contains("such as P12L0H1"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_node_outside_the_model_is_refused_with_the_figure_and_the_bound() {
+    for (node, message) in [
+        ("P19L0H0", "at position 19, the model has positions 0 to 18"),
+        ("P3L2H0", "in layer 2, the model has layers 0 to 1"),
+        ("P3L1H3", "head 3, the model has heads 0 to 2"),
+    ] {
+        let error = refusal(INPUT, &["ablate", ADD, "--node", node, "--by", "zero"]);
+        assert!(
+            error.contains(&format!("{ADD}: node {node} is {message}")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_question_is_refused_with_the_model_and_both_values() {
+    for (question, message) in [
+        (
+            "123456+1",
+            "operand \"123456\" has 6 digits, the model takes 5",
+        ),
+        (
+            "12*34",
+            "has the operator '*', the operators known are \"+\" and \"-\"",
+        ),
+        (
+            "12x34",
+            "has the operator 'x', the operators known are \"+\" and \"-\"",
+        ),
+        (
+            "5-90",
+            "has the operator \"-\", the model was trained for \"add\" alone",
+        ),
+        ("12345", "has no operator"),
+        ("1+2=+3", "answer \"+3\" has 2 tokens, the model takes 7"),
+    ] {
+        let error = refusal(INPUT, &["ask", ADD, question]);
+        assert!(
+            error.starts_with(&format!("error: {ADD}: question \"{question}\"")),
+            "{error}"
+        );
+        assert!(error.contains(message), "{error}");
+    }
+    let error = refusal(INPUT, &["ask", "12x34"]);
+    assert!(
+        error.contains(BUNDLED) && error.contains("operator 'x'"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_clean_question_with_a_wrong_answer_is_refused() {
+    let error = refusal(
+        INPUT,
+        &[
+            "patch",
+            "--store",
+            "1+2",
+            "--clean",
+            "3+4=+000008",
+            "--node",
+            "P15L0H2",
+        ],
+    );
+    assert!(
+        error.contains("states the answer \"+000008\", the true answer is +000007"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_command_line_that_lacks_something_is_wrong_usage() {
+    for arguments in [
+        &["ask"][..],
+        &["ask", ADD],
+        &["patch", "--store", "1+2", "--clean", "3+4"],
+        &["ablate", "--node", "P15L0H2"],
+        &["ablate", "--node", "P15L0H2", "--by", "median"],
+        &["show", "--accurate"],
+        &["show", "--threads", "0"],
+        &["man", "nothing"],
+    ] {
+        let error = refusal(USAGE, arguments);
+        assert!(
+            error.contains("For more information, try '--help'"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn the_help_documents_the_exit_codes_and_the_keys() {
+    let help = text(&["--help"]);
+    for code in [
+        "0  nothing",
+        "1  some claim",
+        "2  the command",
+        "3  ",
+        "4  ",
+        "5  ",
+    ] {
+        assert!(help.contains(&format!("\n  {code}")), "{help}");
+    }
+    for command in ["ask", "patch", "ablate"] {
+        let help = text(&[command, "--help"]);
+        let keys = ANSWER_KEYS.iter().chain(match command {
+            "ask" => &[][..],
+            _ => &EFFECT_KEYS,
+        });
+        for key in keys {
+            assert!(help.contains(key), "{command}: {key}");
+        }
+    }
+    assert!(text(&["--version"]).starts_with("circuitcheck 0"));
+}
+
+#[test]
+fn completions_and_manual_pages_come_from_the_same_definition() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = text(&["completions", shell]);
+        assert!(
+            script.contains("ablate") && script.contains("resample"),
+            "{shell}"
+        );
+    }
+    assert!(text(&["man"]).contains(".TH circuitcheck 1"));
+    assert!(text(&["man", "patch"]).contains("\\-\\-store"));
+}
+
+#[test]
+fn colours_reach_neither_pipes_nor_those_who_refuse_them() {
+    let escape = b'\x1b';
+    assert!(!run(&["ask", "1+2"]).stdout.contains(&escape));
+    assert!(!run(&["ask", "no/such", "1+2"]).stderr.contains(&escape));
+    let forced = program()
+        .args(["ask", "1+2"])
+        .env("CLICOLOR_FORCE", "1")
+        .output()
+        .unwrap();
+    assert!(forced.stdout.contains(&escape));
+    let refused = program()
+        .args(["ask", "1+2"])
+        .env("CLICOLOR_FORCE", "1")
+        .env("NO_COLOR", "1")
+        .output()
+        .unwrap();
+    assert!(!refused.stdout.contains(&escape));
+}
+
+#[test]
+fn a_reader_that_leaves_early_ends_the_program_quietly() {
+    for arguments in [&["show"][..], &["show", "--json"], &["completions", "bash"]] {
+        let mut child = program()
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let mut stderr = String::new();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut stderr)
+            .unwrap();
+        assert_eq!(stderr, "", "{arguments:?}");
+        assert_eq!(child.wait().unwrap().code(), Some(SUCCESS), "{arguments:?}");
+    }
+}
