@@ -8,7 +8,7 @@ use crate::arithmetic::{AnswerToken, TokenSet};
 use crate::causal::Stratum;
 use crate::node::{Node, NodeName};
 use crate::shape::Shape;
-use crate::stats::Count;
+use crate::stats::{Count, rounded_option};
 use crate::verify::{
     Baseline, Controls, EngineParity, Measures, Necessity, Published, PublishedResult, Verdict,
 };
@@ -169,6 +169,9 @@ pub struct Escalated {
     /// What came out.
     pub measures: Measures,
     /// Lower bound of the set's agreement less that of the set without the node claimed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "rounded_option"
+    )]
     pub need: Option<f64>,
 }

@@ -56,6 +56,7 @@ pub mod causal;
 pub mod claims;
 pub mod engine;
 pub mod evidence;
+pub mod handmade;
 pub mod logits;
 pub mod model;
 pub mod network;

@@ -4,7 +4,7 @@
 //! in the case of the binomial", Biometrika 26 (1934): the bounds are quantiles of Beta
 //! distributions (Brown, Cai and DasGupta, Statistical Science 16 (2001), section 4.2.1).
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use statrs::distribution::{Beta, ContinuousCDF};
 
 /// A number of successes among a number of distinct trials.
@@ -63,12 +63,40 @@ impl Count {
     }
 }
 
+/// Decimals to which bounds are written: the last bits of a quantile may differ between machines'
+/// mathematical libraries, and evidence must not.
+const WRITTEN_DECIMALS: f64 = 1e6;
+
+/// Serialises a bound, rounded to six decimals.
+///
+/// # Errors
+/// Those of the serialiser.
+pub fn rounded<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((value * WRITTEN_DECIMALS).round() / WRITTEN_DECIMALS)
+}
+
+/// As [`rounded`], for a bound that may be absent.
+///
+/// # Errors
+/// Those of the serialiser.
+pub fn rounded_option<S: Serializer>(
+    value: &Option<f64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => rounded(value, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// A lower and an upper bound of a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Bounds {
     /// Lower bound.
+    #[serde(serialize_with = "rounded")]
     pub lower: f64,
     /// Upper bound.
+    #[serde(serialize_with = "rounded")]
     pub upper: f64,
 }
 
@@ -82,8 +110,10 @@ pub struct Rate {
     /// Whether the trials are all there are, so that the bounds are the rate itself.
     pub exhaustive: bool,
     /// Lower bound.
+    #[serde(serialize_with = "rounded")]
     pub lower: f64,
     /// Upper bound.
+    #[serde(serialize_with = "rounded")]
     pub upper: f64,
 }
 

@@ -12,7 +12,7 @@ use crate::arithmetic::{Class, TokenSet};
 use crate::causal::{Family, Kind, classes};
 use crate::engine::{Decode, EngineError};
 use crate::node::Node;
-use crate::stats::{Count, paired_difference_lower};
+use crate::stats::{Count, paired_difference_lower, rounded, rounded_option};
 use crate::task::{Task, Variable};
 
 /// Telling pairs on which decoys and wrong digits are tried beside the claim's own nodes…
@@ -29,7 +29,7 @@ const SIDE_TRIALS: usize = 64;
 const DECOYS: usize = 20;
 
 /// A claim must beat each decoy and each wrong digit by this much, at the lower bound of the
-/// difference (METHOD.md, "Measures of a claim": selectivity).
+/// difference (docs/METHOD.md, "Measures of a claim": selectivity).
 pub const SELECTIVITY_MARGIN: f64 = 0.2;
 
 /// What a claim's own nodes and one control gave on the same trials.
@@ -40,6 +40,7 @@ pub struct DecoyResult {
     /// How often they gave the predicted answer.
     pub agreement: Count,
     /// Lower bound of the claim's agreement less this one's, on the same trials.
+    #[serde(serialize_with = "rounded")]
     pub difference_lower: f64,
     /// The decoy passes telling trials and leaves placebo trials alone: it carries the variable too,
     /// and is reported as a find.
@@ -72,9 +73,11 @@ pub struct Controls {
     pub untrained: Count,
     /// Lower bound of the claim's agreement less that of the best decoy that does not carry the
     /// variable.
+    #[serde(serialize_with = "rounded")]
     pub beats_decoys_by: f64,
     /// Lower bound of the claim's agreement less that at the best wrong digit; absent for tasks
     /// without a digit and where no other digit can be tried.
+    #[serde(serialize_with = "rounded_option")]
     pub beats_wrong_digits_by: Option<f64>,
 }
 

@@ -13,7 +13,7 @@ use crate::engine::{EngineError, Site};
 use crate::node::Node;
 use crate::task::Variable;
 
-/// A set must need the node by this much, at the lower bound of the difference (METHOD.md,
+/// A set must need the node by this much, at the lower bound of the difference (docs/METHOD.md,
 /// "Verdicts": joint).
 const JOINT_NEED: f64 = 0.2;
 

@@ -1,6 +1,6 @@
 //! The main job: check every claim of a model by intervening on its network.
 //!
-//! The phases are the method's (METHOD.md): the unpatched model first; every claimed node alone;
+//! The phases are the method's (docs/METHOD.md): the unpatched model first; every claimed node alone;
 //! sets and neutralised carriers for those that do not hold alone; controls and necessity for the
 //! node set each claim comes down to; then the verdicts.
 
@@ -663,7 +663,7 @@ impl<'a> Verification<'a> {
         Ok(verdicts)
     }
 
-    /// The first verdict of METHOD.md's table that applies.
+    /// The first verdict of docs/METHOD.md's table that applies.
     fn verdict(
         &self,
         bench: &Bench,
@@ -686,7 +686,9 @@ impl<'a> Verification<'a> {
             reasons.push("patching its own activation changes the answer".into());
         }
         let chosen_alone = tried.success().is_none();
-        if chosen_alone && !controls.selective() {
+        // A claim that fails has nothing by which to beat a decoy; that it fails is reason enough.
+        let worth_comparing = finding.holds() || finding.standing == Standing::HoldsInPart;
+        if chosen_alone && worth_comparing && !controls.selective() {
             reasons.extend(lacks_selectivity(controls));
         }
         match finding.standing {

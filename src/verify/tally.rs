@@ -10,7 +10,7 @@ use crate::causal::{Kind, Stratum};
 use crate::engine::Decode;
 use crate::stats::{Count, Rate};
 
-/// Placebo and spill rates above this are too high for a claim to be specific (METHOD.md,
+/// Placebo and spill rates above this are too high for a claim to be specific (docs/METHOD.md,
 /// "Verdicts"); an effect below it is inert.
 pub const NEGLIGIBLE: f64 = 0.05;
 

@@ -10,7 +10,7 @@ use crate::node::Node;
 use crate::task::Variable;
 
 /// Lead of the highest logit over the second under which a token is a numerical tie: a rounding
-/// error away from another answer, so it refutes nothing (METHOD.md, "Counterexamples").
+/// error away from another answer, so it refutes nothing (docs/METHOD.md, "Counterexamples").
 pub const TIE_MARGIN: f32 = 1e-4;
 
 /// Memory that the base run of one block of trials may take.

@@ -10,10 +10,10 @@ use super::tally::Measures;
 use crate::arithmetic::Class;
 use crate::claims::UntestableTag;
 use crate::node::{Node, NodeError};
-use crate::stats::Rate;
+use crate::stats::{Rate, rounded};
 use crate::task::Variable;
 
-/// What was found of a claim (METHOD.md, "Verdicts").
+/// What was found of a claim (docs/METHOD.md, "Verdicts").
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "verdict", content = "because", rename_all = "lowercase")]
 pub enum Verdict {
@@ -33,6 +33,7 @@ pub enum Verdict {
         /// The set's measures.
         measures: Measures,
         /// Lower bound of the set's agreement less that of the set without the node.
+        #[serde(serialize_with = "rounded")]
         need: f64,
     },
     /// Patching the node alone changes nothing; with the other carriers neutralised it decides.
@@ -92,7 +93,7 @@ impl Verdict {
         }
     }
 
-    /// Every verdict's name, in the order of METHOD.md's table.
+    /// Every verdict's name, in the order of docs/METHOD.md's table.
     pub const NAMES: [&'static str; 9] = [
         "supported",
         "unspecific",
