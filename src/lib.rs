@@ -62,6 +62,7 @@ pub mod model;
 pub mod network;
 pub mod node;
 pub mod report;
+pub mod selfcheck;
 pub mod shape;
 pub mod stats;
 pub mod task;

@@ -39,7 +39,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::sheet::{Entry, Head, Sheet, Step};
 use crate::arithmetic::token_of;
-use crate::claims::{Tag, TaggedNode, write_tagged_nodes};
+use crate::claims::write_claims;
 use crate::model::{ModelFolder, Operations, Weights};
 use crate::node::{Component, Node, NodeName};
 use crate::shape::{D_VOCAB, Shape};
@@ -416,26 +416,11 @@ impl Handmade {
         &self,
         claims: impl IntoIterator<Item = &'a (NodeName, Variable)>,
     ) -> ModelFolder {
-        let mut nodes: BTreeMap<NodeName, Vec<Tag>> = BTreeMap::new();
-        for (node, variable) in claims {
-            nodes.entry(*node).or_default().push(Tag {
-                major: "Algo".into(),
-                minor: variable.to_string(),
-            });
-        }
-        let nodes: Vec<TaggedNode> = nodes
-            .into_iter()
-            .map(|(node, tags)| TaggedNode {
-                node,
-                tags,
-                extra: serde_json::Map::new(),
-            })
-            .collect();
         ModelFolder::from_weights(
             "handmade",
             self.weights.clone(),
             Operations::Add,
-            write_tagged_nodes(&nodes).into_bytes(),
+            write_claims(claims).into_bytes(),
         )
     }
 }

@@ -32,6 +32,15 @@ pub struct RawFile {
 }
 
 impl RawFile {
+    /// A file made in memory, to be shown as lying at `path`.
+    pub fn made(path: &Path, bytes: Vec<u8>) -> Self {
+        Content {
+            path: path.to_owned(),
+            bytes,
+        }
+        .to_raw()
+    }
+
     /// Reads a JSON file that lies anywhere.
     ///
     /// # Errors
