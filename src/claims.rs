@@ -1,6 +1,6 @@
 //! The claims and behaviours files: nodes with their tags, and the claims those tags make.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -163,6 +163,26 @@ pub fn write_tagged_nodes(nodes: &[TaggedNode]) -> String {
         })
         .collect();
     serde_json::to_string(&wire).expect("nodes have string keys")
+}
+
+/// The file that makes these claims, in the published form.
+pub fn write_claims<'a>(claims: impl IntoIterator<Item = &'a (NodeName, Variable)>) -> String {
+    let mut nodes: BTreeMap<NodeName, Vec<Tag>> = BTreeMap::new();
+    for (node, variable) in claims {
+        nodes.entry(*node).or_default().push(Tag {
+            major: "Algo".into(),
+            minor: variable.to_string(),
+        });
+    }
+    let nodes: Vec<TaggedNode> = nodes
+        .into_iter()
+        .map(|(node, tags)| TaggedNode {
+            node,
+            tags,
+            extra: Map::new(),
+        })
+        .collect();
+    write_tagged_nodes(&nodes)
 }
 
 /// Why an `Algo` tag claims nothing this program can test.

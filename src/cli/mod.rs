@@ -11,6 +11,7 @@ mod output;
 mod pages;
 mod patch;
 mod question_set;
+mod selfcheck;
 mod show;
 mod style;
 mod table;
@@ -69,6 +70,7 @@ enum Command {
     Ask(ask::Ask),
     Patch(patch::Patch),
     Ablate(ablate::Ablate),
+    Selfcheck(selfcheck::Selfcheck),
     Completions(pages::Completions),
     Man(pages::Man),
 }
@@ -91,6 +93,7 @@ impl Cli {
             Command::Ask(ask) => ask.run(),
             Command::Patch(patch) => patch.run(),
             Command::Ablate(ablate) => ablate.run(),
+            Command::Selfcheck(selfcheck) => selfcheck.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),
         }

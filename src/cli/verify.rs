@@ -170,6 +170,7 @@ impl Verify {
             },
             tasks: self.task.clone(),
             nodes: self.node.clone(),
+            block: None,
         };
         let mut bar = Bar::new();
         let evidence = verify(folder, features, &options, &mut |progress| {

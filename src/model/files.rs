@@ -18,7 +18,7 @@ pub(super) const PTH: &str = "model.pth";
 pub(super) const SAFETENSORS: &str = "model.safetensors";
 pub(super) const TRAINING: &str = "training_loss.json";
 const BEHAVIORS: &str = "behaviors.json";
-const FEATURES: &str = "features.json";
+pub(super) const FEATURES: &str = "features.json";
 
 /// A file as it was found, not yet read for what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,15 @@ pub struct RawFile {
 }
 
 impl RawFile {
+    /// A file made in memory, to be shown as lying at `path`.
+    pub fn made(path: &Path, bytes: Vec<u8>) -> Self {
+        Content {
+            path: path.to_owned(),
+            bytes,
+        }
+        .to_raw()
+    }
+
     /// Reads a JSON file that lies anywhere.
     ///
     /// # Errors

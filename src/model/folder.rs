@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::agreement::{Agreement, Contradiction};
-use super::files::{Content, Files, PTH, RawFile, SAFETENSORS, TRAINING, sha256};
+use super::files::{Content, FEATURES, Files, PTH, RawFile, SAFETENSORS, TRAINING, sha256};
 use super::name::ModelName;
 use super::operations::Operations;
 use super::pth::{PthError, read_pth};
@@ -184,6 +184,36 @@ impl ModelFolder {
             behaviors: bundled!("behaviors.json"),
         };
         Self::from_files(&files).expect("the bundled model loads, as a test holds")
+    }
+
+    /// A model made in code, with the content of its `features.json`. In place of a file's, the
+    /// SHA-256 of its weights is that of the tensors in the order of their names, each as its name and
+    /// its little-endian elements.
+    pub fn from_weights(
+        name: &str,
+        weights: Weights,
+        operations: Operations,
+        features: Vec<u8>,
+    ) -> Self {
+        let mut bytes = Vec::new();
+        for (tensor, array) in weights.iter() {
+            bytes.extend_from_slice(tensor.as_bytes());
+            bytes.extend(array.data().iter().flat_map(|weight| weight.to_le_bytes()));
+        }
+        let features = Content {
+            path: Path::new(name).join(FEATURES),
+            bytes: features,
+        };
+        Self {
+            name: name.to_owned(),
+            model_name: None,
+            weights_sha256: sha256(&bytes),
+            weights,
+            training: None,
+            features: Some(features.to_raw()),
+            behaviors: None,
+            operations,
+        }
     }
 
     /// The operations the model was trained for.

@@ -28,13 +28,16 @@ pub use published::{
     AttentionSources, Published, PublishedResult, PublishedTests, PublishedTrial,
     attended_position, attention_sources, predicted_place,
 };
-pub use sequence::{Finding, Goal, Judgment, Rules, discover, judge, stream};
+pub use sequence::{Finding, Goal, Judgment, Rules, Sampling, discover, judge, looks, stream};
 pub use shrink::{Counterexample, counterexample};
 pub use tally::{Aspect, HALF, Measures, NEGLIGIBLE, Standing, Tally, Telling, Terms};
-pub use trial::{Bench, Block, Judged, Outcome, Reference, StoreFrom, Subject, TIE_MARGIN, Trial};
+pub use trial::{
+    Bench, Block, Judged, Outcome, Reference, StoreFrom, Subject, TIE_MARGIN, Trial, default_block,
+};
 pub use verdict::{Untestable, Verdict};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 
 use thiserror::Error;
 
@@ -90,6 +93,9 @@ pub struct Options {
     pub tasks: Vec<Task>,
     /// Only claims of these nodes; all where empty.
     pub nodes: Vec<NodeName>,
+    /// Questions run together; without it, as many as fit the memory a block may have. No result
+    /// hangs on it.
+    pub block: Option<NonZeroUsize>,
 }
 
 impl Default for Options {
@@ -102,11 +108,18 @@ impl Default for Options {
             decoding: Decoding::Forced,
             tasks: Vec::new(),
             nodes: Vec::new(),
+            block: None,
         }
     }
 }
 
 impl Options {
+    /// Questions that this network runs together.
+    fn block(&self, engine: &Engine) -> usize {
+        self.block
+            .map_or_else(|| default_block(engine), NonZeroUsize::get)
+    }
+
     fn selects(&self, claim: &Claim) -> bool {
         let task = claim.variable.as_ref().ok().map(|v| v.task);
         (self.tasks.is_empty() || task.is_some_and(|task| self.tasks.contains(&task)))
@@ -429,6 +442,7 @@ impl<'a> Verification<'a> {
             means: &self.means,
             decode,
             reference: Reference::Truth,
+            block: self.options.block(self.engine),
         }
     }
 
@@ -597,6 +611,7 @@ impl<'a> Verification<'a> {
             means: &self.untrained_means,
             decode: bench.decode,
             reference: Reference::Own,
+            block: bench.block,
         };
         let passing: Vec<Class> = self
             .baseline

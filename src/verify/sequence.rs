@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
-use super::tally::{Measures, Standing, Tally, Terms};
+use super::tally::{Measures, NEGLIGIBLE, Standing, Tally, Terms};
 use super::trial::{Bench, Outcome, StoreFrom, Subject, Trial};
 use crate::arithmetic::{AnswerToken, TokenSet};
 use crate::causal::{Draws, Family, Kind, Pair, Stratum};
@@ -189,9 +189,75 @@ pub fn discover(
         .collect())
 }
 
+/// The sampling of one subject: what was counted, and what that says at the last look.
+#[derive(Debug, Clone)]
+pub struct Sampling {
+    /// Everything counted.
+    pub tally: Tally,
+    /// Rates with intervals, at the last look taken.
+    pub measures: Measures,
+    /// What they say.
+    pub standing: Standing,
+    rules: Rules,
+    direction_only: bool,
+    exhaustive: (bool, bool),
+}
+
+impl Sampling {
+    /// A sampling before its first trial. `exhaustive` tells, for telling and placebo trials, that
+    /// the first look sees every pair there is.
+    pub fn new(rules: Rules, direction_only: bool, exhaustive: (bool, bool)) -> Self {
+        let tally = Tally::default();
+        Sampling {
+            measures: Measures::of(&tally, rules.alpha, 0, (false, false)),
+            tally,
+            standing: Standing::Open,
+            rules,
+            direction_only,
+            exhaustive,
+        }
+    }
+
+    /// Whether more trials could settle what is asked.
+    pub fn is_open(&self, goal: Goal) -> bool {
+        let short = || {
+            let threshold = self.rules.threshold;
+            self.measures.falls_short(threshold, self.direction_only)
+        };
+        self.standing == Standing::Open && !(goal == Goal::Holds && short())
+    }
+
+    /// Whether the next look needs more trials of a kind: a placebo rate that is already bounded on
+    /// one side of negligible needs none.
+    pub fn wants(&self, kind: Kind) -> bool {
+        let placebo = &self.measures.placebo;
+        kind == Kind::Telling || (placebo.lower <= NEGLIGIBLE && placebo.upper > NEGLIGIBLE)
+    }
+
+    /// Takes look `look` (from 1) at the counts.
+    pub fn look(&mut self, look: usize) {
+        let alpha = alpha_of_look(self.rules.alpha, look);
+        self.measures = Measures::of(&self.tally, alpha, look, self.exhaustive);
+        self.standing = self
+            .measures
+            .standing(self.rules.threshold, self.direction_only);
+    }
+}
+
+/// How many pairs of each kind have been drawn at each look: twice as many as at the one before, and
+/// `max_trials` at the last.
+pub fn looks(max_trials: usize) -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(FIRST_LOOK.min(max_trials)), move |&drawn| {
+        (drawn < max_trials).then(|| (2 * drawn).min(max_trials))
+    })
+}
+
 struct Candidate {
-    tally: Tally,
-    finding: Finding,
+    sampling: Sampling,
+    subject: Subject,
+    reach: TokenSet,
+    kept: Vec<Judgment>,
+    dropped: usize,
 }
 
 /// Judges subjects on fresh pairs of the stream `name`. All see the same pairs; each stops when its
@@ -220,49 +286,34 @@ pub fn judge(
     let mut candidates: Vec<Candidate> = subjects
         .into_iter()
         .zip(reaches)
-        .map(|(subject, &reach)| {
-            let tally = Tally::default();
-            let measures = Measures::of(&tally, rules.alpha, 0, (false, false));
-            let finding = Finding {
-                subject,
-                reach,
-                measures,
-                standing: Standing::Open,
-                tokens: BTreeMap::new(),
-                kept: Vec::new(),
-                dropped: 0,
-            };
-            Candidate { tally, finding }
+        .map(|(subject, &reach)| Candidate {
+            sampling: Sampling::new(rules, direction_only, exhaustive),
+            subject,
+            reach,
+            kept: Vec::new(),
+            dropped: 0,
         })
         .collect();
     let mut drawn = 0;
-    for look in 1.. {
-        let wanted = (FIRST_LOOK << (look - 1)).min(rules.max_trials) - drawn;
+    for (look, total) in looks(rules.max_trials).enumerate() {
         let open: Vec<usize> = (0..candidates.len())
-            .filter(|&i| {
-                let Finding {
-                    standing, measures, ..
-                } = &candidates[i].finding;
-                let short = measures.falls_short(rules.threshold, direction_only);
-                *standing == Standing::Open && !(goal == Goal::Holds && short)
-            })
+            .filter(|&i| candidates[i].sampling.is_open(goal))
             .collect();
-        if open.is_empty() || wanted == 0 {
+        if open.is_empty() {
             break;
         }
         let mut found_any = false;
         for (source, kind) in sources.iter_mut().zip([Kind::Telling, Kind::Placebo]) {
-            // A placebo rate that is already bounded on one side of negligible needs no more.
             let active: Vec<usize> = open
                 .iter()
                 .copied()
-                .filter(|&i| kind == Kind::Telling || candidates[i].placebo_open())
+                .filter(|&i| candidates[i].sampling.wants(kind))
                 .collect();
-            let pairs = source.take(wanted);
+            let pairs = source.take(total - drawn);
             found_any |= !pairs.is_empty();
             let subjects: Vec<Subject> = active
                 .iter()
-                .map(|&i| candidates[i].finding.subject.clone())
+                .map(|&i| candidates[i].subject.clone())
                 .collect();
             if subjects.is_empty() {
                 continue;
@@ -270,36 +321,39 @@ pub fn judge(
             bench.run(variable, &pairs, StoreFrom::Store, &subjects, |block| {
                 for (&i, outcomes) in active.iter().zip(&block.outcomes) {
                     let candidate = &mut candidates[i];
-                    candidate.finding.dropped += block.dropped;
+                    candidate.dropped += block.dropped;
                     for (trial, outcome) in block.trials.iter().zip(outcomes) {
                         candidate.add(kind, trial, outcome.as_ref(), direction_only, bench);
                     }
                 }
             })?;
         }
-        drawn += wanted;
+        drawn = total;
         for &i in &open {
-            candidates[i].look(look, rules, direction_only, exhaustive);
+            candidates[i].sampling.look(look + 1);
         }
         if !found_any || (exhaustive.0 && exhaustive.1) {
             break;
         }
     }
-    Ok(candidates
-        .into_iter()
-        .map(|candidate| Finding {
-            tokens: candidate.tally.tokens,
-            ..candidate.finding
-        })
-        .collect())
+    Ok(candidates.into_iter().map(Finding::from).collect())
+}
+
+impl From<Candidate> for Finding {
+    fn from(candidate: Candidate) -> Self {
+        Finding {
+            subject: candidate.subject,
+            reach: candidate.reach,
+            measures: candidate.sampling.measures,
+            standing: candidate.sampling.standing,
+            tokens: candidate.sampling.tally.tokens,
+            kept: candidate.kept,
+            dropped: candidate.dropped,
+        }
+    }
 }
 
 impl Candidate {
-    fn placebo_open(&self) -> bool {
-        let placebo = &self.finding.measures.placebo;
-        placebo.lower <= super::tally::NEGLIGIBLE && placebo.upper > super::tally::NEGLIGIBLE
-    }
-
     fn add(
         &mut self,
         kind: Kind,
@@ -309,27 +363,20 @@ impl Candidate {
         bench: &Bench,
     ) {
         let terms = Terms {
-            reach: self.finding.reach,
+            reach: self.reach,
             direction_only,
             decode: bench.decode,
         };
-        let agreed = self.tally.add(kind, trial, outcome, terms);
+        let agreed = self.sampling.tally.add(kind, trial, outcome, terms);
         if let (Some(agrees), Some(outcome)) = (agreed, outcome)
-            && self.finding.kept.len() < KEPT_TRIALS
+            && self.kept.len() < KEPT_TRIALS
         {
-            self.finding.kept.push(Judgment {
+            self.kept.push(Judgment {
                 kind,
                 trial: *trial,
                 outcome: *outcome,
                 agrees,
             });
         }
-    }
-
-    fn look(&mut self, look: usize, rules: Rules, direction_only: bool, exhaustive: (bool, bool)) {
-        let alpha = alpha_of_look(rules.alpha, look);
-        let measures = Measures::of(&self.tally, alpha, look, exhaustive);
-        self.finding.standing = measures.standing(rules.threshold, direction_only);
-        self.finding.measures = measures;
     }
 }

@@ -111,6 +111,13 @@ pub struct Bench<'a> {
     pub decode: Decode,
     /// What they are compared with.
     pub reference: Reference,
+    /// Questions run together, at least one. No result hangs on it.
+    pub block: usize,
+}
+
+/// The questions whose base run takes the memory that a block of trials may have.
+pub fn default_block(engine: &Engine) -> usize {
+    engine.questions_in(BLOCK_BYTES)
 }
 
 fn ties(logits: &AnswerLogits) -> TokenSet {
@@ -133,7 +140,7 @@ impl Bench<'_> {
         subjects: &[Subject],
         mut consume: impl FnMut(Block),
     ) -> Result<(), EngineError> {
-        for block in pairs.chunks(self.engine.questions_in(BLOCK_BYTES)) {
+        for block in pairs.chunks(self.block) {
             consume(self.run_block(variable, block, store_from, subjects)?);
         }
         Ok(())

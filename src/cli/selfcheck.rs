@@ -1,0 +1,144 @@
+//! `selfcheck`: the checker, checked.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use circuitcheck::model::ModelFolder;
+use circuitcheck::selfcheck::{Check, Effort, Figure, Value, run};
+use circuitcheck::verify::Options;
+use clap::Args;
+use serde::Serialize;
+
+use super::error::CliError;
+use super::exit_code::ExitCode;
+use super::output::Format;
+use super::style;
+use super::table::{Cell, Side, Table};
+
+/// Check the checker itself
+///
+/// Corrupted claims must be caught; what is true of a network written by hand must be found, and all
+/// else refuted; decisions on claims of known rates must be wrong no more often than their error
+/// allows; and neither threads, nor block size, nor the order of claims may change the evidence.
+///
+/// Ends with 0 where every check passes, otherwise with 1.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  circuitcheck selfcheck --quick
+  circuitcheck selfcheck models/add models/mix --seed 7")]
+#[command(after_long_help = "\
+Examples:
+  circuitcheck selfcheck --quick
+  circuitcheck selfcheck models/add models/mix --seed 7
+
+Keys of --json:
+  seed     seed of every draw
+  quick    whether less was tried
+  passed   whether every check passed
+  checks   one object for each: name, what, figures (what, value and, where there is a limit, most),
+           passed")]
+pub struct Selfcheck {
+    /// Models whose claims are corrupted and verified; without any, the bundled one
+    #[arg(value_name = "DIR")]
+    dirs: Vec<PathBuf>,
+    /// Try less: half a minute for one model
+    #[arg(long)]
+    quick: bool,
+    /// Seed of every draw
+    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
+    seed: u64,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Selfcheck {
+    pub fn run(&self) -> Result<ExitCode, CliError> {
+        let models = if self.dirs.is_empty() {
+            vec![ModelFolder::bundled()]
+        } else {
+            let open = |dir: &PathBuf| ModelFolder::open(dir);
+            self.dirs.iter().map(open).collect::<Result<_, _>>()?
+        };
+        let effort = if self.quick {
+            Effort::QUICK
+        } else {
+            Effort::FULL
+        };
+        let checks = run(&models, &effort, self.seed, &mut |_| {})?;
+        let passed = checks.iter().all(|check| check.passed);
+        self.format.print(&Checked {
+            seed: self.seed,
+            quick: self.quick,
+            passed,
+            checks,
+        })?;
+        Ok(if passed {
+            ExitCode::Success
+        } else {
+            ExitCode::Refuted
+        })
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Checked {
+    seed: u64,
+    quick: bool,
+    passed: bool,
+    checks: Vec<Check>,
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for check in &self.checks {
+            let mut title = Table::new([Side::Left; 2]);
+            let verdict = if check.passed {
+                Cell::styled("passed", style::RIGHT)
+            } else {
+                Cell::styled("failed", style::WRONG)
+            };
+            title.row([Cell::styled(&check.name, style::TITLE), verdict]);
+            writeln!(f, "{title}  {}", check.what)?;
+            let mut table = Table::new([Side::Left, Side::Right, Side::Left]).indented();
+            let (told, counted): (Vec<&Figure>, Vec<&Figure>) = check
+                .figures
+                .iter()
+                .partition(|figure| matches!(figure.value, Value::Text(_)));
+            for figure in counted {
+                table.row(row(figure));
+            }
+            write!(f, "{table}")?;
+            for figure in told {
+                writeln!(f, "  {}: {}", figure.what, shown(&figure.value))?;
+            }
+            writeln!(f)?;
+        }
+        let failed = self.checks.iter().filter(|check| !check.passed).count();
+        writeln!(f, "{} checks: {failed} failed", self.checks.len())
+    }
+}
+
+fn row(figure: &Figure) -> [Cell; 3] {
+    let shade = if figure.within() {
+        style::PLAIN
+    } else {
+        style::WRONG
+    };
+    let limit = figure
+        .most
+        .map_or_else(String::new, |most| format!("at most {most}"));
+    [
+        (&figure.what).into(),
+        Cell::styled(shown(&figure.value), shade),
+        limit.into(),
+    ]
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Count(count) => count.to_string(),
+        Value::Mean(mean) => format!("{mean:.1}"),
+        Value::Text(text) => text.clone(),
+    }
+}

@@ -1,0 +1,245 @@
+//! Weights written down by what they do: heads that read chosen positions, steps that the MLP
+//! takes, all else zero.
+//!
+//! LayerNorm has to be got out of the way. The residual stream is a vector and, behind it, the same
+//! vector negated, so its mean is zero; one pair of entries is so large that all others hardly add
+//! to the variance; and the norm's weights multiply by what it divides by. What is read after a
+//! norm is then what was written before it, to about one part in ten thousand.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Array, Weights};
+use crate::shape::{D_VOCAB, Shape};
+
+/// What the residual stream holds, one entry each; after the last comes one for every position,
+/// which is 1 there and 0 elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// [`CONSTANT`], which keeps the norm.
+    Constant,
+    /// The token, if it is a digit.
+    Digit,
+    /// Sum of the column whose answer digit is predicted here.
+    Sum,
+    /// Sum of the column below, as one of up to three heads read it.
+    Below(usize),
+    /// Sums of all columns under that one, each a tenth as heavy as the next higher.
+    Lower,
+    /// Votes for a carry coming in.
+    Votes,
+    /// 1 where a carry comes in.
+    Carry,
+    /// 1 where the column's sum with that carry is ten or more.
+    Overflow,
+    /// What nothing reads.
+    Noise,
+    /// The position.
+    At(usize),
+}
+
+impl Entry {
+    const fn index(self) -> usize {
+        match self {
+            Entry::Constant => 0,
+            Entry::Digit => 1,
+            Entry::Sum => 2,
+            Entry::Below(vote) => 3 + vote,
+            Entry::Lower => 6,
+            Entry::Votes => 7,
+            Entry::Carry => 8,
+            Entry::Overflow => 9,
+            Entry::Noise => 10,
+            Entry::At(position) => 11 + position,
+        }
+    }
+
+    /// Entries of the residual stream before its negated half.
+    const fn count(n_ctx: usize) -> usize {
+        Entry::At(n_ctx).index()
+    }
+}
+
+/// Far larger than what all other entries sum to (their squares stay below 4,000), small enough for
+/// float32 to carry digits beside it.
+const CONSTANT: f32 = 4096.0;
+
+/// Lead of a position that is attended over one that is not, before softmax: the rest gets e⁻²⁵.
+const ATTENDED: f32 = 25.0;
+
+/// Neurons for each step an MLP can take, and the most steps one takes.
+const NEURONS_PER_STEP: usize = 2;
+const MOST_STEPS: usize = 7;
+
+/// A head: at each position listed it sums the digits it finds at others, weighted, and writes that.
+pub(super) struct Head {
+    pub(super) layer: usize,
+    pub(super) number: usize,
+    pub(super) writes: Entry,
+    /// Where the attention goes that the digits leave over; what lies there must be no digit.
+    /// Positions with nothing to read attend to it alone, those before it to all they can see.
+    pub(super) rest: usize,
+    /// By position, the positions read and their weights.
+    pub(super) reads: BTreeMap<usize, Vec<(usize, f32)>>,
+}
+
+/// A step: 0 while `Σ weight · entry` is at most `from`, `height` once it is at least `to`.
+pub(super) struct Step<'a> {
+    pub(super) reads: &'a [(Entry, f32)],
+    pub(super) from: f32,
+    pub(super) to: f32,
+    pub(super) writes: Entry,
+    pub(super) height: f32,
+}
+
+/// Weights being written.
+pub(super) struct Sheet {
+    shape: Shape,
+    tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    /// Steps taken so far in each layer.
+    steps: Vec<usize>,
+}
+
+impl Sheet {
+    /// A network that adds nothing to its embedding, with norms that change nothing.
+    pub(super) fn new(n_digits: usize, n_layers: usize, n_heads: usize) -> Self {
+        let n_ctx = 3 * n_digits + 4;
+        let shape = Shape {
+            n_digits,
+            n_layers,
+            n_heads,
+            d_model: 2 * Entry::count(n_ctx),
+            d_head: n_ctx,
+            d_mlp: NEURONS_PER_STEP * MOST_STEPS,
+        };
+        // Any network of this shape has its tensors' names and dimensions.
+        let tensors = Weights::random(shape, 0)
+            .iter()
+            .map(|(name, array)| {
+                let zeros = vec![0.0; array.data().len()];
+                (name.to_owned(), (array.shape().to_vec(), zeros))
+            })
+            .collect();
+        let mut sheet = Sheet {
+            shape,
+            tensors,
+            steps: vec![0; n_layers],
+        };
+        sheet.embed();
+        sheet.undo_norms();
+        sheet
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn embed(&mut self) {
+        for position in 0..self.shape.n_ctx() {
+            self.write("pos_embed.W_pos", &[position], Entry::Constant, CONSTANT);
+            self.write("pos_embed.W_pos", &[position], Entry::At(position), 1.0);
+        }
+        for digit in 0..10 {
+            self.write("embed.W_E", &[digit], Entry::Digit, digit as f32);
+        }
+    }
+
+    fn undo_norms(&mut self) {
+        // Standard deviation of a residual stream that holds the constant and its position alone.
+        let squares = 2.0 * (CONSTANT * CONSTANT + 1.0);
+        let deviation = (squares / self.shape.d_model as f32).sqrt();
+        let layers = 0..self.shape.n_layers;
+        let norms = layers.flat_map(|layer| [1, 2].map(|n| format!("blocks.{layer}.ln{n}.w")));
+        for name in norms.chain(["ln_final.w".to_owned()]) {
+            for index in 0..self.shape.d_model {
+                self.set(&name, &[index], deviation);
+            }
+        }
+    }
+
+    fn set(&mut self, name: &str, index: &[usize], value: f32) {
+        let (dims, data) = self.tensors.get_mut(name).expect("a tensor of the network");
+        assert_eq!(dims.len(), index.len(), "{name}");
+        let offset = dims.iter().zip(index).fold(0, |offset, (&dim, &i)| {
+            assert!(i < dim, "{name} {index:?}");
+            offset * dim + i
+        });
+        data[offset] = value;
+    }
+
+    /// Sets a weight that writes to an entry, and its negative in the other half.
+    fn write(&mut self, name: &str, before: &[usize], entry: Entry, value: f32) {
+        let negated = self.shape.d_model / 2;
+        let at = |index: usize| [before, &[index]].concat();
+        self.set(name, &at(entry.index()), value);
+        self.set(name, &at(negated + entry.index()), -value);
+    }
+
+    /// Has every input at `position` start with `value` in an entry.
+    pub(super) fn start_with(&mut self, position: usize, entry: Entry, value: f32) {
+        self.write("pos_embed.W_pos", &[position], entry, value);
+    }
+
+    /// Adds a head.
+    pub(super) fn head(&mut self, head: &Head) {
+        let Shape { n_digits, .. } = self.shape;
+        let (layer, number) = (head.layer, head.number);
+        let tensor = |part: &str| format!("blocks.{layer}.attn.{part}");
+        let total = |reads: &Vec<(usize, f32)>| reads.iter().map(|&(_, weight)| weight).sum();
+        // Attention sums to one: the heaviest reader uses all of it.
+        let gain = head.reads.values().map(total).fold(0.0, f32::max);
+        let scale = (self.shape.d_head as f32).sqrt();
+        for position in 0..self.shape.n_ctx() {
+            let at = Entry::At(position).index();
+            self.set(&tensor("W_K"), &[number, at, position], 1.0);
+            let mut attended = head.reads.get(&position).cloned().unwrap_or_default();
+            let left = gain - attended.iter().map(|&(_, weight)| weight).sum::<f32>();
+            if left > 0.0 {
+                attended.push((head.rest, left));
+            }
+            for (source, weight) in attended {
+                let score = scale * (ATTENDED + weight.ln());
+                self.set(&tensor("W_Q"), &[number, at, source], score);
+            }
+        }
+        assert!(
+            head.rest >= n_digits,
+            "what is left over must fall on no digit"
+        );
+        self.set(&tensor("W_V"), &[number, Entry::Digit.index(), 0], 1.0);
+        self.write(&tensor("W_O"), &[number, 0], head.writes, gain);
+    }
+
+    /// Adds a step to the MLP of a layer, at every position.
+    pub(super) fn step(&mut self, layer: usize, step: &Step) {
+        let tensor = |part: &str| format!("blocks.{layer}.mlp.{part}");
+        let slope = 1.0 / (step.to - step.from);
+        let first = NEURONS_PER_STEP * self.steps[layer];
+        self.steps[layer] += 1;
+        for (neuron, starts, sign) in [(first, step.from, 1.0), (first + 1, step.to, -1.0)] {
+            for &(entry, weight) in step.reads {
+                self.set(&tensor("W_in"), &[entry.index(), neuron], slope * weight);
+            }
+            self.set(&tensor("b_in"), &[neuron], -slope * starts);
+            self.write(&tensor("W_out"), &[neuron], step.writes, sign * step.height);
+        }
+    }
+
+    /// Makes the logit of `token` `bias + Σ weight · entry`.
+    pub(super) fn logit(&mut self, token: usize, bias: f32, reads: &[(Entry, f32)]) {
+        assert!(token < D_VOCAB);
+        self.set("unembed.b_U", &[token], bias);
+        for &(entry, weight) in reads {
+            self.set("unembed.W_U", &[entry.index(), token], weight);
+        }
+    }
+
+    /// The network.
+    pub(super) fn finish(self) -> Weights {
+        let arrays = self.tensors.into_iter().map(|(name, (dims, data))| {
+            let array =
+                Array::new(dims, data).expect("dimensions and elements of a network's tensor");
+            (name, array)
+        });
+        Weights::from_arrays(arrays.collect()).expect("every tensor of the network, all finite")
+    }
+}

@@ -1,0 +1,207 @@
+//! Claims made false: a published claim with its digit, node or task exchanged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use rand::seq::SliceRandom;
+use serde::Serialize;
+
+use crate::arithmetic::AnswerToken;
+use crate::causal::{Family, Kind, classes, predict};
+use crate::claims::{ClaimsError, claims_of, read_tagged_nodes};
+use crate::model::ModelFolder;
+use crate::node::{Component, Node, NodeName};
+use crate::shape::Shape;
+use crate::task::{Task, Variable};
+use crate::verify::{stream, trained_classes};
+
+/// Telling pairs from which it is taken which tokens a variable changes: the rarest kind of pair is
+/// one of a dozen or so.
+const REACH_PAIRS: usize = 512;
+
+/// What was exchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Corruption {
+    /// The digit.
+    Digit,
+    /// The head, for another of its layer and position.
+    Head,
+    /// The position.
+    Position,
+    /// The task.
+    Task,
+    /// The head, for the MLP of its layer and position.
+    Mlp,
+}
+
+impl Corruption {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [
+        Self::Digit,
+        Self::Head,
+        Self::Position,
+        Self::Task,
+        Self::Mlp,
+    ];
+}
+
+impl fmt::Display for Corruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Corruption::Digit => "another digit",
+            Corruption::Head => "another head",
+            Corruption::Position => "another position",
+            Corruption::Task => "another task",
+            Corruption::Mlp => "an MLP for a head",
+        })
+    }
+}
+
+/// A claim made false.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Corrupted {
+    /// What was exchanged.
+    pub kind: Corruption,
+    /// The published claim.
+    pub from: (NodeName, Variable),
+    /// What it was made into.
+    pub claim: (NodeName, Variable),
+    /// Whether no network of this shape could make it true: the node comes before the digits
+    /// claimed, or after every token they change. Of the others some may happen to be true.
+    pub impossible: bool,
+}
+
+/// Up to `most` corruptions of each kind of a model's claims, chosen by `seed`. None equals a claim
+/// of the file, and each is of a task that the model can be tested for.
+///
+/// # Errors
+/// [`ClaimsError`] where the claims file cannot be read.
+pub fn corruptions(
+    folder: &ModelFolder,
+    most: usize,
+    seed: u64,
+) -> Result<Vec<Corrupted>, ClaimsError> {
+    let Some(file) = &folder.features else {
+        return Ok(Vec::new());
+    };
+    let tagged = read_tagged_nodes(&file.path.display().to_string(), &file.bytes)?;
+    let shape = folder.weights.shape();
+    let published: Vec<(NodeName, Variable)> = claims_of(&tagged)
+        .into_iter()
+        .filter_map(|claim| Some((claim.node, claim.variable.ok()?)))
+        .filter(|(node, _)| node.resolve(&shape).is_ok())
+        .collect();
+    let variables = testable_variables(folder);
+    let mut taken: BTreeSet<(NodeName, Variable)> = published.iter().copied().collect();
+    let mut found = Vec::new();
+    for kind in Corruption::ALL {
+        let mut possible: Vec<_> = published
+            .iter()
+            .flat_map(|&from| {
+                let claims = changed(from, kind, &shape, variables.keys());
+                claims.into_iter().map(move |claim| (from, claim))
+            })
+            .collect();
+        possible.shuffle(&mut stream(seed, &format!("selfcheck/corruption/{kind}")));
+        let fresh = possible
+            .into_iter()
+            .filter(|(_, claim)| taken.insert(*claim))
+            .take(most);
+        found.extend(fresh.map(|(from, claim)| Corrupted {
+            kind,
+            from,
+            claim,
+            impossible: impossible(claim, &shape, variables[&claim.1]),
+        }));
+    }
+    Ok(found)
+}
+
+/// Every variable the model can be tested for, with the lowest token it changes.
+fn testable_variables(folder: &ModelFolder) -> BTreeMap<Variable, AnswerToken> {
+    let trained = trained_classes(folder.operations());
+    let n_digits = folder.weights.shape().n_digits;
+    let tasks = Task::all().filter(|&task| classes(task).iter().all(|c| trained.contains(c)));
+    tasks
+        .flat_map(|task| {
+            let digits: Vec<Option<usize>> = if task.takes_digit() {
+                (0..=n_digits).map(Some).collect()
+            } else {
+                vec![None]
+            };
+            digits
+                .into_iter()
+                .map(move |digit| Variable { task, digit })
+        })
+        .filter_map(|variable| Some((variable, lowest_changed(variable, n_digits)?)))
+        .collect()
+}
+
+fn lowest_changed(variable: Variable, n_digits: usize) -> Option<AnswerToken> {
+    let family = Family::new(variable, Kind::Telling, n_digits);
+    let mut rng = stream(0, &format!("selfcheck/reach/{variable}"));
+    let pairs = family.draws().take(REACH_PAIRS, &mut rng);
+    let lowest = |(_, pair): &(_, crate::causal::Pair)| {
+        let predicted = predict(variable, &pair.store, &pair.clean)?;
+        let truth = crate::arithmetic::Answer::of(&pair.clean);
+        predicted.changed_from(&truth).iter().min()
+    };
+    pairs.iter().filter_map(lowest).min()
+}
+
+fn changed<'a>(
+    (node, variable): (NodeName, Variable),
+    kind: Corruption,
+    shape: &Shape,
+    testable: impl Iterator<Item = &'a Variable>,
+) -> Vec<(NodeName, Variable)> {
+    let nodes = |wanted: &dyn Fn(NodeName) -> bool| {
+        Node::all(shape)
+            .into_iter()
+            .map(|other| other.name())
+            .filter(|&other| other != node && wanted(other))
+            .map(|other| (other, variable))
+            .collect()
+    };
+    let is_head = |node: NodeName| matches!(node.component, Component::Head(_));
+    let beside = |other: NodeName| (other.layer, other.position) == (node.layer, node.position);
+    let variables = |wanted: &dyn Fn(Variable) -> bool| {
+        testable
+            .filter(|&&other| wanted(other))
+            .map(|&other| (node, other))
+            .collect()
+    };
+    match kind {
+        Corruption::Digit => {
+            variables(&|other| other.task == variable.task && other.digit != variable.digit)
+        }
+        Corruption::Task => {
+            variables(&|other| other.task != variable.task && other.digit == variable.digit)
+        }
+        Corruption::Head if is_head(node) => nodes(&|other| is_head(other) && beside(other)),
+        Corruption::Mlp if is_head(node) => nodes(&|other| !is_head(other) && beside(other)),
+        Corruption::Position => {
+            nodes(&|other| (other.layer, other.component) == (node.layer, node.component))
+        }
+        Corruption::Head | Corruption::Mlp => Vec::new(),
+    }
+}
+
+/// Whether the node comes before all that decides the variable, or after all that it changes.
+fn impossible((node, variable): (NodeName, Variable), shape: &Shape, lowest: AnswerToken) -> bool {
+    let n_digits = shape.n_digits;
+    let first_seen = match variable {
+        // No digit decides a variable of digit k that stands to the left of the first operand's.
+        Variable {
+            digit: Some(digit), ..
+        } => n_digits.saturating_sub(digit + 1),
+        Variable {
+            task: Task::Sgn, ..
+        } => shape.first_answer_position() + 1,
+        Variable { .. } => n_digits,
+    };
+    // Token Ak stands at n_ctx − 1 − k and is predicted one position before.
+    let last_predicting = shape.n_ctx() - 2 - lowest.0;
+    node.position < first_seen || node.position > last_predicting
+}

@@ -1,0 +1,191 @@
+//! Checks of the checker itself: claims whose verdict is known beforehand, and what every
+//! verification must keep to whatever it is about.
+
+mod corruption;
+mod determinism;
+mod false_claims;
+mod intervals;
+mod true_claims;
+
+pub use corruption::{Corrupted, Corruption, corruptions};
+pub use determinism::determinism;
+pub use false_claims::{false_claims, passes};
+pub use intervals::{CLAIM_ALPHA, intervals};
+pub use true_claims::{Expected, falsehoods, known_claims, truths};
+
+use serde::Serialize;
+
+use crate::handmade;
+use crate::model::ModelFolder;
+use crate::verify::{Options, VerifyError};
+
+/// How much is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effort {
+    /// Corrupted claims of each kind and model.
+    pub corruptions: usize,
+    /// Telling trials after which a claim's sampling ends.
+    pub max_trials: usize,
+    /// Digits of the networks written by hand.
+    pub handmade_digits: &'static [usize],
+    /// False claims tried on each of them.
+    pub falsehoods: usize,
+    /// Claims drawn at each known rate.
+    pub drawn: usize,
+    /// Claimed nodes verified again and again.
+    pub repeated: usize,
+}
+
+impl Effort {
+    /// Half a minute's.
+    pub const QUICK: Effort = Effort {
+        corruptions: 4,
+        max_trials: 512,
+        handmade_digits: &[2],
+        falsehoods: 40,
+        drawn: 2_000,
+        repeated: 1,
+    };
+
+    /// Some minutes' for each model.
+    pub const FULL: Effort = Effort {
+        corruptions: 24,
+        max_trials: 2_000,
+        handmade_digits: &[2, 3],
+        falsehoods: 400,
+        drawn: 10_000,
+        repeated: 6,
+    };
+}
+
+/// Runs every check; `seen` is handed each as it ends.
+///
+/// # Errors
+/// [`VerifyError`] where a model cannot be verified.
+pub fn run(
+    models: &[ModelFolder],
+    effort: &Effort,
+    seed: u64,
+    seen: &mut dyn FnMut(&Check),
+) -> Result<Vec<Check>, VerifyError> {
+    let options = Options {
+        max_trials: effort.max_trials,
+        seed,
+        ..Options::default()
+    };
+    let mut checks = Vec::new();
+    let mut add = |check: Check| {
+        seen(&check);
+        checks.push(check);
+    };
+    add(intervals(effort.drawn, CLAIM_ALPHA, seed));
+    for &n_digits in effort.handmade_digits {
+        let handmade = handmade::addition(n_digits);
+        let (folder, expected) = truths(&handmade);
+        let name = format!("true claims: {n_digits} digits by hand");
+        add(known_claims(&name, &folder, &expected, &options)?);
+        let (folder, expected) = falsehoods(&handmade, effort.falsehoods, seed);
+        let name = format!("false claims: {n_digits} digits by hand");
+        add(known_claims(&name, &folder, &expected, &options)?);
+    }
+    for folder in models {
+        let corrupted = corruptions(folder, effort.corruptions, seed)?;
+        add(false_claims(folder, &corrupted, &options)?);
+        add(determinism(folder, effort.repeated, &options)?);
+    }
+    Ok(checks)
+}
+
+/// The result of one check.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Check {
+    /// A short name.
+    pub name: String,
+    /// What was held against what.
+    pub what: String,
+    /// What came out.
+    pub figures: Vec<Figure>,
+    /// Whether every figure that has a limit keeps it.
+    pub passed: bool,
+}
+
+impl Check {
+    /// A check with its figures; it passes where they keep their limits.
+    pub fn new(name: impl Into<String>, what: impl Into<String>, figures: Vec<Figure>) -> Self {
+        Check {
+            name: name.into(),
+            what: what.into(),
+            passed: figures.iter().all(Figure::within),
+            figures,
+        }
+    }
+}
+
+/// One figure of a check.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Figure {
+    /// What it counts or tells.
+    pub what: String,
+    /// The figure.
+    pub value: Value,
+    /// The most it may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub most: Option<u64>,
+}
+
+/// A figure's value.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// A number of things.
+    Count(u64),
+    /// A mean.
+    Mean(f64),
+    /// One thing found, told.
+    Text(String),
+}
+
+impl Figure {
+    /// A number that decides nothing.
+    pub fn count(what: impl Into<String>, count: usize) -> Self {
+        Figure {
+            what: what.into(),
+            value: Value::Count(count as u64),
+            most: None,
+        }
+    }
+
+    /// A number that may be `most` at most.
+    pub fn at_most(what: impl Into<String>, count: usize, most: u64) -> Self {
+        Figure {
+            most: Some(most),
+            ..Figure::count(what, count)
+        }
+    }
+
+    /// A mean that decides nothing.
+    pub fn mean(what: impl Into<String>, mean: f64) -> Self {
+        Figure {
+            what: what.into(),
+            value: Value::Mean(mean),
+            most: None,
+        }
+    }
+
+    /// Something found, told.
+    pub fn text(what: impl Into<String>, text: impl Into<String>) -> Self {
+        Figure {
+            what: what.into(),
+            value: Value::Text(text.into()),
+            most: None,
+        }
+    }
+
+    /// Whether the limit is kept, where there is one.
+    pub fn within(&self) -> bool {
+        match (&self.value, self.most) {
+            (Value::Count(count), Some(most)) => *count <= most,
+            _ => true,
+        }
+    }
+}

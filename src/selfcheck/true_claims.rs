@@ -1,0 +1,91 @@
+//! Claims whose truth is known get the verdict that is right.
+
+use std::collections::BTreeMap;
+
+use rand::seq::SliceRandom;
+
+use super::{Check, Figure};
+use crate::handmade::Handmade;
+use crate::model::ModelFolder;
+use crate::node::NodeName;
+use crate::task::Variable;
+use crate::verify::{Options, VerifyError, stream, verify};
+
+/// For each claim of a file the verdicts that are right.
+pub type Expected = BTreeMap<(NodeName, Variable), &'static [&'static str]>;
+
+/// The verdicts that are right of a false claim.
+const FALSE: &[&str] = &["refuted", "unspecific"];
+
+/// A network written by hand claiming what is true of it, with the verdicts that are right.
+pub fn truths(handmade: &Handmade) -> (ModelFolder, Expected) {
+    let right = |verdict| -> &'static [&'static str] {
+        match verdict {
+            "supported" => &["supported"],
+            "joint" => &["joint"],
+            _ => &["redundant"],
+        }
+    };
+    let claims = &handmade.true_claims;
+    let expected = claims
+        .iter()
+        .map(|(&claim, carries)| (claim, right(carries.verdict())))
+        .collect();
+    (handmade.claiming(claims.keys()), expected)
+}
+
+/// The same network claiming what is false of it: all that could be claimed or, where there is more,
+/// `most` claims chosen by `seed`.
+pub fn falsehoods(handmade: &Handmade, most: usize, seed: u64) -> (ModelFolder, Expected) {
+    let mut claims: Vec<_> = handmade.false_claims().into_iter().collect();
+    claims.shuffle(&mut stream(seed, "selfcheck/falsehoods"));
+    claims.truncate(most);
+    let folder = handmade.claiming(&claims);
+    (
+        folder,
+        claims.into_iter().map(|claim| (claim, FALSE)).collect(),
+    )
+}
+
+/// Verifies the claims of `folder` and holds each verdict against the right one.
+///
+/// # Errors
+/// [`VerifyError`] where the model cannot be verified.
+pub fn known_claims(
+    name: &str,
+    folder: &ModelFolder,
+    expected: &Expected,
+    options: &Options,
+) -> Result<Check, VerifyError> {
+    let evidence = verify(folder, None, options, &mut |_| {})?;
+    let mut figures = Vec::new();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let (mut wrong, mut missing) = (Vec::new(), 0);
+    for ((node, variable), right) in expected {
+        let text = format!("{node} {variable}");
+        let Some(found) = evidence.claims.iter().find(|claim| claim.claim == text) else {
+            missing += 1;
+            continue;
+        };
+        let verdict = found.verdict.name();
+        *counts.entry(verdict).or_default() += 1;
+        if !right.contains(&verdict) {
+            let told = format!(
+                "{verdict}, not {}; {}",
+                right.join(" or "),
+                found.verdict.note()
+            );
+            wrong.push(Figure::text(format!("wrong: {text}"), told));
+        }
+    }
+    figures.push(Figure::at_most("wrong verdicts", wrong.len(), 0));
+    figures.push(Figure::at_most("claims without a verdict", missing, 0));
+    figures.extend(
+        counts
+            .into_iter()
+            .map(|(verdict, count)| Figure::count(verdict, count)),
+    );
+    figures.extend(wrong);
+    let what = "a network written by hand, of which is known what is true";
+    Ok(Check::new(name, what, figures))
+}
