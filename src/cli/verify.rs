@@ -118,7 +118,8 @@ impl Verify {
         let started = Instant::now();
         let evidence = self.verify(&model.folder, features.as_ref())?;
         let margins = margins(&model.engine, &evidence)?;
-        let json = serde_json::to_string_pretty(&evidence).expect("evidence has string keys");
+        let json =
+            serde_json::to_string_pretty(&evidence).expect("evidence has string keys") + "\n";
         if let Some(out) = &out {
             let run = Run::new(
                 circuitcheck::model::sha256(json.as_bytes()),
@@ -129,14 +130,14 @@ impl Verify {
             write_files(
                 out,
                 &[
-                    ("evidence.json", json.clone() + "\n"),
+                    ("evidence.json", json.clone()),
                     ("run.json", run + "\n"),
                     ("report.md", markdown(&evidence, &self.shown_model())),
                 ],
             )?;
         }
         if self.json {
-            write(format_args!("{json}\n"))?;
+            write(&json)?;
         } else if let Some(claim) = &self.explain {
             self.print_explanation(&evidence, claim)?;
         } else {

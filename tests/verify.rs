@@ -1,0 +1,334 @@
+//! `circuitcheck verify` as its users meet it: exit codes, what is written where, and bad input.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use circuitcheck::model::Weights;
+use circuitcheck::shape::Shape;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const ADD: &str = "models/w126_add_d5_l2_h3_t15K_s372001";
+
+fn verify() -> Command {
+    let mut command = Command::cargo_bin("circuitcheck").unwrap();
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .arg("verify");
+    command
+}
+
+/// A claims file of entries `(position, layer, is_head, num, tag)`.
+fn claims(folder: &TempDir, entries: &[(usize, usize, bool, usize, &str)]) -> PathBuf {
+    let nodes: Vec<Value> = entries
+        .iter()
+        .map(|&(position, layer, is_head, num, tag)| {
+            let tags: Vec<&str> = [tag].into_iter().filter(|tag| !tag.is_empty()).collect();
+            serde_json::json!({
+                "position": position, "layer": layer, "is_head": is_head, "num": num, "tags": tags
+            })
+        })
+        .collect();
+    let path = folder.path().join("claims.json");
+    fs::write(&path, serde_json::to_string(&nodes).unwrap()).unwrap();
+    path
+}
+
+fn evidence(output: &[u8]) -> Value {
+    serde_json::from_slice(output).unwrap()
+}
+
+/// The verdicts of claims about the addition model, and the exit code.
+fn verdicts(entries: &[(usize, usize, bool, usize, &str)]) -> (Vec<String>, i32) {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let result = verify()
+        .args([ADD, "--json", "--max-trials", "1024", "--features"])
+        .arg(claims(&folder, entries))
+        .arg("--out")
+        .arg(&out)
+        .assert();
+    let output = result.get_output();
+    let evidence = evidence(&output.stdout);
+    let verdicts = evidence["claims"].as_array().unwrap().iter();
+    let verdicts = verdicts.map(|c| c["verdict"].as_str().unwrap().to_owned());
+    (verdicts.collect(), output.status.code().unwrap())
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_true_claim_is_supported_and_the_program_ends_with_0() {
+    let (verdicts, code) = verdicts(&[(17, 0, true, 1, "Algo:A0.SA")]);
+    assert_eq!((verdicts, code), (vec!["supported".to_owned()], 0));
+}
+
+#[test]
+fn a_false_claim_is_refuted_and_the_program_ends_with_1() {
+    let (verdicts, code) = verdicts(&[
+        (17, 0, true, 1, "Algo:A0.SA"),
+        (17, 0, true, 0, "Algo:A0.SA"),
+    ]);
+    assert_eq!(verdicts, ["supported", "refuted"]);
+    assert_eq!(code, 1);
+}
+
+#[test]
+fn a_claim_that_cannot_be_tested_says_why_and_the_rest_go_on() {
+    let folder = TempDir::new().unwrap();
+    let features = claims(
+        &folder,
+        &[
+            (17, 0, true, 1, "Algo:A0.SA"),
+            (19, 0, true, 1, "Algo:A0.SA"),
+            (16, 0, true, 7, "Algo:A1.SA"),
+            (15, 0, true, 1, "Algo:A2.XY"),
+            (14, 0, true, 1, "Algo:A9.SA"),
+            (13, 0, true, 1, "Algo:A4.MD"),
+        ],
+    );
+    let result = verify()
+        .args([ADD, "--json", "--features"])
+        .arg(features)
+        .arg("--out")
+        .arg(folder.path().join("out"))
+        .assert()
+        .code(0);
+    let evidence = evidence(&result.get_output().stdout);
+    let reasons: Vec<&str> = evidence["claims"].as_array().unwrap()[1..]
+        .iter()
+        .map(|claim| {
+            assert_eq!(claim["verdict"], "not testable");
+            claim["because"]["reason"].as_str().unwrap()
+        })
+        .collect();
+    assert_eq!(evidence["claims"][0]["verdict"], "supported");
+    assert!(
+        reasons[0].contains("position 19") && reasons[0].contains("0 to 18"),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons[1].contains("head 7") && reasons[1].contains("0 to 2"),
+        "{reasons:?}"
+    );
+    assert_eq!(reasons[2], "unknown task \"XY\"");
+    assert!(
+        reasons[3].contains("A9.SA") && reasons[3].contains("5 digits"),
+        "{reasons:?}"
+    );
+    assert!(reasons[4].contains("SUB questions"), "{reasons:?}");
+}
+
+#[test]
+fn where_nothing_can_be_tested_the_program_ends_with_3() {
+    let (verdicts, code) = verdicts(&[(15, 0, true, 1, "Algo:A2.XY")]);
+    assert_eq!((verdicts, code), (vec!["not testable".to_owned()], 3));
+}
+
+#[test]
+fn a_file_without_claims_is_an_error_and_nothing_is_written() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let result = verify()
+        .args([ADD, "--features"])
+        .arg(claims(&folder, &[(9, 0, true, 1, "")]))
+        .arg("--out")
+        .arg(&out)
+        .assert()
+        .code(4);
+    let stderr = String::from_utf8_lossy(&result.get_output().stderr).into_owned();
+    assert!(
+        stderr.contains("none of the 1 nodes carries a claim"),
+        "{stderr}"
+    );
+    assert!(result.get_output().stdout.is_empty());
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_claims_file_that_is_wrong_is_an_error_that_names_it_and_nothing_is_written() {
+    let wrong = [
+        ("{", "line 1"),
+        (r#"{"a": 1}"#, "expected a list"),
+        (
+            r#"[{"position":9,"layer":0,"is_head":true,"num":1,"tags":["Algo:A1:ST"]}]"#,
+            "2 colons",
+        ),
+        (
+            r#"[{"position":9,"layer":0,"is_head":true,"num":1,"tags":[]},
+                {"position":9,"layer":0,"is_head":true,"num":1,"tags":[]}]"#,
+            "listed twice",
+        ),
+    ];
+    for (text, said) in wrong {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("wrong.json");
+        fs::write(&path, text).unwrap();
+        let out = folder.path().join("out");
+        let result = verify()
+            .args([ADD, "--features"])
+            .arg(&path)
+            .arg("--out")
+            .arg(&out)
+            .assert()
+            .code(4);
+        let stderr = String::from_utf8_lossy(&result.get_output().stderr).into_owned();
+        assert!(
+            stderr.contains("wrong.json") && stderr.contains(said),
+            "{stderr}"
+        );
+        assert!(!out.exists());
+    }
+}
+
+#[test]
+fn a_filter_that_matches_no_claim_is_a_usage_error() {
+    let result = verify().args([ADD, "--task", "ND"]).assert().code(2);
+    let stderr = String::from_utf8_lossy(&result.get_output().stderr).into_owned();
+    assert!(
+        stderr.contains("task ND") && stderr.contains("16 claims"),
+        "{stderr}"
+    );
+    verify().args([ADD, "--node", "P0L0H0"]).assert().code(2);
+    verify().args([ADD, "--task", "nonsense"]).assert().code(2);
+}
+
+#[test]
+fn an_output_folder_that_takes_no_files_is_an_error_before_anything_runs() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let result = verify()
+        .args([ADD, "--node", "P17L0H1", "--out"])
+        .arg(file.path().join("out"))
+        .assert()
+        .code(4);
+    let stderr = String::from_utf8_lossy(&result.get_output().stderr).into_owned();
+    assert!(stderr.contains("cannot be written"), "{stderr}");
+    assert!(result.get_output().stdout.is_empty());
+}
+
+#[test]
+fn a_filtered_run_writes_files_only_where_it_is_told_to() {
+    let folder = TempDir::new().unwrap();
+    let run = |out: Option<&Path>| {
+        let mut command = verify();
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join(ADD);
+        command.current_dir(folder.path()).arg(model);
+        command.args(["--node", "P17L0H1"]);
+        if let Some(out) = out {
+            command.arg("--out").arg(out);
+        }
+        command.assert().code(0);
+    };
+    run(None);
+    assert!(names(folder.path()).is_empty());
+    run(Some(Path::new("here")));
+    let written = names(&folder.path().join("here"));
+    assert_eq!(written, ["evidence.json", "report.md", "run.json"]);
+}
+
+#[test]
+fn evidence_is_the_same_byte_for_byte_for_one_and_two_threads_and_run_json_names_it() {
+    let folder = TempDir::new().unwrap();
+    let run = |threads: &str| {
+        let out = folder.path().join(threads);
+        let _ = verify()
+            .args([
+                ADD,
+                "--node",
+                "P16L0H2",
+                "--node",
+                "P9L0H1",
+                "--threads",
+                threads,
+                "--out",
+            ])
+            .arg(&out)
+            .assert();
+        fs::read(out.join("evidence.json")).unwrap()
+    };
+    let (one, two) = (run("1"), run("2"));
+    assert!(one == two);
+    let record: Value =
+        serde_json::from_slice(&fs::read(folder.path().join("1/run.json")).unwrap()).unwrap();
+    assert_eq!(record["evidence_sha256"], circuitcheck::model::sha256(&one));
+}
+
+#[test]
+fn a_counterexample_replays_with_the_command_printed_beside_it() {
+    let folder = TempDir::new().unwrap();
+    let result = verify()
+        .args([ADD, "--json", "--features"])
+        .arg(claims(&folder, &[(17, 0, true, 0, "Algo:A0.SA")]))
+        .arg("--out")
+        .arg(folder.path().join("out"))
+        .assert()
+        .code(1);
+    let evidence = evidence(&result.get_output().stdout);
+    let example = &evidence["claims"][0]["because"]["counterexample"];
+    let report = fs::read_to_string(folder.path().join("out/report.md")).unwrap();
+    let command = report
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("circuitcheck "))
+        .unwrap();
+    let replayed = Command::cargo_bin("circuitcheck")
+        .unwrap()
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(command.split(' '))
+        .arg("--json")
+        .assert()
+        .code(0);
+    let replayed: Value = serde_json::from_slice(&replayed.get_output().stdout).unwrap();
+    assert_eq!(replayed["answer"], example["got"]);
+    assert_ne!(replayed["answer"], example["predicted"]);
+}
+
+#[test]
+fn a_model_that_cannot_do_the_arithmetic_ends_with_5_and_no_verdict() {
+    let shape = Shape {
+        n_digits: 2,
+        n_layers: 1,
+        n_heads: 2,
+        d_model: 8,
+        d_head: 4,
+        d_mlp: 16,
+    };
+    let arrays: BTreeMap<String, Vec<u8>> = Weights::random(shape, 3)
+        .iter()
+        .map(|(name, array)| {
+            let bytes = array.data().iter().flat_map(|v| v.to_le_bytes()).collect();
+            (name.to_owned(), bytes)
+        })
+        .collect();
+    let weights = Weights::random(shape, 3);
+    let views = arrays.iter().map(|(name, bytes)| {
+        let shape = weights.array(name).shape().to_vec();
+        let dtype = safetensors::Dtype::F32;
+        let view = safetensors::tensor::TensorView::new(dtype, shape, bytes).unwrap();
+        (name.clone(), view)
+    });
+    let folder = TempDir::new().unwrap();
+    let model = folder.path().join("w8_add_d2_l1_h2_t1K_s3");
+    fs::create_dir(&model).unwrap();
+    let file = safetensors::serialize(views, None).unwrap();
+    fs::write(model.join("model.safetensors"), file).unwrap();
+    let result = verify()
+        .arg(&model)
+        .args(["--json", "--features"])
+        .arg(claims(&folder, &[(6, 0, true, 0, "Algo:A0.SA")]))
+        .arg("--out")
+        .arg(folder.path().join("out"))
+        .assert()
+        .code(5);
+    let evidence = evidence(&result.get_output().stdout);
+    assert_eq!(evidence["claims"][0]["verdict"], "not testable");
+    assert_eq!(evidence["baseline"]["classes"][0]["passes"], false);
+}
