@@ -19,8 +19,8 @@
 //! Layer 0's MLP turns each sum that a carry head brings into a vote: 0 up to eight, a half at nine,
 //! 1 from ten on. A lower carry adds a half. Where one head votes alone, the position adds the vote
 //! of a second, so that 1¾ is the threshold everywhere. Layer 1's MLP compares; the unembedding takes
-//! x = s + carry − 10 · overflow and gives digit d the logit 4·(2dx − d²), highest at d = x and 4
-//! higher there than next to it.
+//! x = s + carry − 10 · overflow and gives digit d the logit 1¼·(2dx − d²), less what all digits have
+//! in common: highest at d = x, and 1¼ higher there than next to it.
 //!
 //! A sum of nine makes half a vote because its mean over all questions is nine: two carry heads held
 //! at their means give one vote together, and the third decides.
@@ -46,7 +46,7 @@ use crate::shape::{D_VOCAB, Shape};
 use crate::task::{Task, Variable};
 
 /// The least lead of the right token over every other, on every question.
-pub const MARGIN: f32 = 3.9;
+pub const MARGIN: f32 = 1.2;
 
 /// Most digits an operand may have: with each more, the sums of lower columns differ by a tenth of
 /// what they did, and float32 beside a large constant tells a hundredth apart.
@@ -269,18 +269,24 @@ fn compare(sheet: &mut Sheet) {
 
 fn unembed(sheet: &mut Sheet, places: Places) {
     /// The lead of the right digit.
-    const SHARPNESS: f32 = 4.0;
-    /// Under every right digit, whose logit is 0 at least.
-    const NO_DIGIT: f32 = -10.0;
+    const SHARPNESS: f32 = 1.25;
+    /// The middle of the digits: logits are smallest taken from there.
+    const MIDDLE: f32 = 4.5;
+    /// Far under every digit's logit, which is -25 at least in the patched network too.
+    const NO_DIGIT: f32 = -60.0;
     for digit in 0..10u8 {
-        let d = f32::from(digit);
+        let d = f32::from(digit) - MIDDLE;
         let slope = 2.0 * SHARPNESS * d;
         let reads = [
             (Entry::Sum, slope),
             (Entry::Carry, slope),
             (Entry::Overflow, -10.0 * slope),
         ];
-        sheet.logit(usize::from(digit), -SHARPNESS * d * d, &reads);
+        sheet.logit(
+            usize::from(digit),
+            -SHARPNESS * d * (d + 2.0 * MIDDLE),
+            &reads,
+        );
     }
     for token in 10..D_VOCAB {
         let at_equals = [(Entry::At(places.equals()), -2.0 * NO_DIGIT)];

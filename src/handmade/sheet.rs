@@ -4,7 +4,8 @@
 //! LayerNorm has to be got out of the way. The residual stream is a vector and, behind it, the same
 //! vector negated, so its mean is zero; one pair of entries is so large that all others hardly add
 //! to the variance; and the norm's weights multiply by what it divides by. What is read after a
-//! norm is then what was written before it, to about one part in ten thousand.
+//! norm is then what was written before it, to about one part in ten thousand. Both halves are read,
+//! one from the other, so that what rounding leaves of the mean cancels.
 
 use std::collections::BTreeMap;
 
@@ -63,8 +64,9 @@ impl Entry {
 /// float32 to carry digits beside it.
 const CONSTANT: f32 = 4096.0;
 
-/// Lead of a position that is attended over one that is not, before softmax: the rest gets e⁻²⁵.
-const ATTENDED: f32 = 25.0;
+/// Score of a position that isn't attended, before softmax; the one attended most has 0, whose
+/// exponential is exact.
+const UNATTENDED: f32 = -25.0;
 
 /// Neurons for each step an MLP can take, and the most steps one takes.
 const NEURONS_PER_STEP: usize = 2;
@@ -174,6 +176,14 @@ impl Sheet {
         self.set(name, &at(negated + entry.index()), -value);
     }
 
+    /// Sets a weight that reads an entry: half from each half.
+    fn read(&mut self, name: &str, before: &[usize], entry: Entry, after: usize, value: f32) {
+        let negated = self.shape.d_model / 2;
+        let at = |index: usize| [before, &[index, after]].concat();
+        self.set(name, &at(entry.index()), 0.5 * value);
+        self.set(name, &at(negated + entry.index()), -0.5 * value);
+    }
+
     /// Has every input at `position` start with `value` in an entry.
     pub(super) fn start_with(&mut self, position: usize, entry: Entry, value: f32) {
         self.write("pos_embed.W_pos", &[position], entry, value);
@@ -189,23 +199,25 @@ impl Sheet {
         let gain = head.reads.values().map(total).fold(0.0, f32::max);
         let scale = (self.shape.d_head as f32).sqrt();
         for position in 0..self.shape.n_ctx() {
-            let at = Entry::At(position).index();
-            self.set(&tensor("W_K"), &[number, at, position], 1.0);
+            let at = Entry::At(position);
+            self.read(&tensor("W_K"), &[number], at, position, 1.0);
             let mut attended = head.reads.get(&position).cloned().unwrap_or_default();
             let left = gain - attended.iter().map(|&(_, weight)| weight).sum::<f32>();
             if left > 0.0 {
                 attended.push((head.rest, left));
             }
-            for (source, weight) in attended {
-                let score = scale * (ATTENDED + weight.ln());
-                self.set(&tensor("W_Q"), &[number, at, source], score);
+            let heaviest = attended.iter().map(|&(_, w)| w).fold(0.0, f32::max);
+            for source in 0..self.shape.n_ctx() {
+                let found = attended.iter().find(|&&(other, _)| other == source);
+                let score = found.map_or(UNATTENDED, |&(_, weight)| (weight / heaviest).ln());
+                self.read(&tensor("W_Q"), &[number], at, source, scale * score);
             }
         }
         assert!(
             head.rest >= n_digits,
             "what is left over must fall on no digit"
         );
-        self.set(&tensor("W_V"), &[number, Entry::Digit.index(), 0], 1.0);
+        self.read(&tensor("W_V"), &[number], Entry::Digit, 0, 1.0);
         self.write(&tensor("W_O"), &[number, 0], head.writes, gain);
     }
 
@@ -217,7 +229,7 @@ impl Sheet {
         self.steps[layer] += 1;
         for (neuron, starts, sign) in [(first, step.from, 1.0), (first + 1, step.to, -1.0)] {
             for &(entry, weight) in step.reads {
-                self.set(&tensor("W_in"), &[entry.index(), neuron], slope * weight);
+                self.read(&tensor("W_in"), &[], entry, neuron, slope * weight);
             }
             self.set(&tensor("b_in"), &[neuron], -slope * starts);
             self.write(&tensor("W_out"), &[neuron], step.writes, sign * step.height);
@@ -229,7 +241,7 @@ impl Sheet {
         assert!(token < D_VOCAB);
         self.set("unembed.b_U", &[token], bias);
         for &(entry, weight) in reads {
-            self.set("unembed.W_U", &[entry.index(), token], weight);
+            self.read("unembed.W_U", &[], entry, token, weight);
         }
     }
 
