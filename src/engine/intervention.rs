@@ -45,6 +45,17 @@ impl Site {
         }
     }
 
+    /// Whether a network of this shape has the site. A node says so of the model it was resolved
+    /// against, not of another; a place in the residual stream is any two numbers.
+    pub fn is_in(&self, shape: &Shape) -> bool {
+        match self {
+            Site::Node(node) => node.name().resolve(shape).is_ok(),
+            Site::Residual { position, layer } => {
+                *position < shape.n_ctx() && *layer < shape.n_layers
+            }
+        }
+    }
+
     /// Whether what is written here can reach the logits of an answer token: not from the last
     /// position, whose logits predict nothing, nor in the last layer from before the answer.
     pub fn reaches_an_answer(&self, shape: &Shape) -> bool {

@@ -54,7 +54,7 @@ pub enum EngineError {
         fired: usize,
         expected: usize,
     },
-    /// A question of another size than the model's.
+    /// A question, or the answer forced after it, of another size than the model's.
     #[error("a question has {found} digits, the model takes {expected}")]
     Digits { found: usize, expected: usize },
 }
@@ -445,11 +445,11 @@ impl Engine {
 
     fn check_digits(&self, prompts: &[Prompt]) -> Result<(), EngineError> {
         let expected = self.shape().n_digits;
-        match prompts.iter().find(|p| p.question.n_digits() != expected) {
-            Some(prompt) => Err(EngineError::Digits {
-                found: prompt.question.n_digits(),
-                expected,
-            }),
+        match (prompts.iter())
+            .flat_map(|prompt| [prompt.question.n_digits(), prompt.forced.n_digits()])
+            .find(|&found| found != expected)
+        {
+            Some(found) => Err(EngineError::Digits { found, expected }),
             None => Ok(()),
         }
     }

@@ -147,7 +147,9 @@ impl<'p, 'a> Pass<'p, 'a> {
         let fired = items
             .iter()
             .map(|item| {
-                let dead = |o: &&Overwrite| !o.site.reaches_an_answer(&packed.shape);
+                let dead = |o: &&Overwrite| {
+                    o.site.is_in(&packed.shape) && !o.site.reaches_an_answer(&packed.shape)
+                };
                 item.intervention.overwrites().iter().filter(dead).count()
             })
             .collect();
@@ -394,7 +396,8 @@ impl<'p, 'a> Pass<'p, 'a> {
     ) {
         for (item, fired) in self.fired.iter_mut().enumerate() {
             for overwrite in self.items[item].intervention.overwrites() {
-                if overwrite.site.layer() != layer {
+                // A head that only a larger network has would lie on the next row.
+                if overwrite.site.layer() != layer || !overwrite.site.is_in(&self.packed.shape) {
                     continue;
                 }
                 let Some((start, width)) = place(&overwrite.site) else {
