@@ -149,7 +149,6 @@ fn what_is_true_of_three_digits_is_found() {
 }
 
 #[test]
-#[ignore = "known gap: carriers behind the patched node are neutralised too"]
 fn redundant_heads_are_found_beside_a_claim_on_the_mlp_that_they_feed() {
     assert_true_claims_are_found(2, &[]);
 }

@@ -5,6 +5,7 @@
 //! node set each claim comes down to; then the verdicts.
 
 mod baseline;
+mod choice;
 mod controls;
 mod escalation;
 mod failure;
