@@ -162,3 +162,19 @@ fn what_is_false_of_two_digits_is_caught() {
 fn what_is_false_of_two_digits_is_caught_beside_what_is_true() {
     assert_false_claims_are_caught(2, true);
 }
+
+#[test]
+fn zz_debug() {
+    let model = handmade::addition(2);
+    let false_claims = model.false_claims();
+    let folder = model.claiming(false_claims.iter().chain(model.true_claims.keys()));
+    let options = Options { max_trials: FEW_TRIALS, tasks: vec!["SC".parse().unwrap()], ..Options::default() };
+    for claim in verify(&folder, None, &options, &mut |_| ()).unwrap().claims {
+        if ["P7L0H2 A0.SC", "P7L0H3 A0.SC"].contains(&claim.claim.as_str()) {
+            let t = claim.trials.unwrap();
+            println!("{} {}", claim.claim, claim.verdict.name());
+            println!("{}", serde_json::to_string(&t.alone).unwrap());
+            for e in &t.escalation { println!("{}", serde_json::to_string(&e).unwrap()); }
+        }
+    }
+}

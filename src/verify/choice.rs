@@ -59,8 +59,9 @@ pub struct Choice {
     /// Sets with the node, the one with fewer members first: the best one found, and what it is
     /// without the members it does not need.
     pub sets: Vec<Subject>,
-    /// Whether no set that does about as well does so without the node.
-    pub needed: bool,
+    /// Whether the node is inert and the first set does about as well with another node in its place,
+    /// or with none.
+    pub exchangeable: bool,
     /// The node with the carriers neutralised beside which it does best.
     pub neutralised: Option<Subject>,
 }
@@ -112,8 +113,6 @@ impl<'a> Chooser<'a> {
                 by_score.then(b.cmp(&a))
             })
             .expect("the node alone is a start");
-        let needed = self.needed(node, &starts, &scores, scores[best])?;
-
         let (mut set, mut score) = (starts[best].clone(), scores[best]);
         if score.agrees < 1.0 - SLACK {
             (set, score) = self.grown(node, set, score)?;
@@ -128,6 +127,10 @@ impl<'a> Chooser<'a> {
             }
             sets.push(set);
         }
+        let exchangeable = match sets.first() {
+            Some(set) if inert => self.exchangeable(node, set, score, &starts)?,
+            _ => false,
+        };
         let neutralised = if inert {
             self.neutralised(node, &starts)?
         } else {
@@ -135,7 +138,7 @@ impl<'a> Chooser<'a> {
         };
         Ok(Choice {
             sets,
-            needed,
+            exchangeable,
             neutralised,
         })
     }
@@ -169,26 +172,21 @@ impl<'a> Chooser<'a> {
         starts
     }
 
-    /// Whether every start that comes near the best does clearly worse without the node.
-    fn needed(
+    /// Whether a set does about as well without the node, or with another of the nodes in `starts` in
+    /// its place.
+    fn exchangeable(
         &mut self,
         node: Node,
+        set: &Subject,
+        score: Score,
         starts: &[Subject],
-        scores: &[Score],
-        best: Score,
     ) -> Result<bool, EngineError> {
-        let near: Vec<(Subject, Score)> = starts
-            .iter()
-            .zip(scores)
-            .filter(|(start, score)| start.nodes.len() > 1 && score.at_least(best, SLACK))
-            .map(|(start, &score)| (without(start, node), score))
-            .collect();
-        let rests: Vec<Subject> = near.iter().map(|(rest, _)| rest.clone()).collect();
-        let rests = self.scores(&rests)?;
-        Ok(near
-            .iter()
-            .zip(rests)
-            .all(|((_, score), rest)| !rest.at_least(*score, WORTH_ADDING)))
+        let rest = without(set, node);
+        let pool: BTreeSet<Node> = starts.iter().flat_map(|s| &s.nodes).copied().collect();
+        let others = pool.iter().filter(|other| !set.nodes.contains(other));
+        let exchanged = others.map(|&other| Subject::of(rest.nodes.iter().copied().chain([other])));
+        let best = self.best([rest.clone()].into_iter().chain(exchanged).collect())?;
+        Ok(best.is_some_and(|(_, other)| other.at_least(score, WORTH_ADDING)))
     }
 
     /// A set with up to [`MOST_ADDED`] nodes of the node's kind and layer added, each the one that

@@ -54,11 +54,11 @@ pub fn attempts(
     for &(place, finding) in failing {
         let node = finding.subject.nodes[0];
         let choice = chooser.choose(node, finding.measures.is_inert())?;
-        // A node that the others do without is redundant before it is one of a set.
-        let subjects = if choice.needed {
-            choice.sets.into_iter().chain(choice.neutralised).collect()
+        // A node whose place others can take is redundant before it is one of a set.
+        let subjects: Vec<Subject> = if choice.exchangeable {
+            choice.neutralised.into_iter().chain(choice.sets).collect()
         } else {
-            (choice.neutralised.into_iter().chain(choice.sets)).collect::<Vec<_>>()
+            choice.sets.into_iter().chain(choice.neutralised).collect()
         };
         wanted.extend(subjects.into_iter().map(|subject| Wanted {
             place,

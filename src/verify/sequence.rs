@@ -224,8 +224,12 @@ impl Sampling {
         }
     }
 
-    /// Whether more trials could settle what is asked.
+    /// Whether more trials could settle what is asked: the standing, and of a subject that fails and
+    /// seems to be inert, whether it is.
     pub fn is_open(&self, goal: Goal) -> bool {
+        if goal == Goal::Standing && self.standing == Standing::Fails {
+            return self.measures.seems_inert() && !self.measures.is_inert();
+        }
         let short = || {
             let threshold = self.rules.threshold;
             self.measures.falls_short(threshold, self.direction_only)
