@@ -116,6 +116,8 @@ pub struct Controlled {
     pub subject: Subject,
     /// The tokens it is judged on.
     pub reach: TokenSet,
+    /// Whether selectivity decides anything: a claim that fails has nothing by which to beat a control.
+    pub hangs_on_selectivity: bool,
 }
 
 /// What the controls are drawn from.
@@ -144,6 +146,7 @@ impl Setting<'_> {
     pub fn run(&self, claims: &[Controlled]) -> Result<Vec<Controls>, EngineError> {
         let mut controls = self.panel(claims, PANEL_TRIALS)?;
         let open: Vec<usize> = (0..claims.len())
+            .filter(|&i| claims[i].hangs_on_selectivity)
             .filter(|&i| !controls[i].selective() && controls[i].may_be_selective())
             .collect();
         let again: Vec<Controlled> = open.iter().map(|&i| claims[i].clone()).collect();
