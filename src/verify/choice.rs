@@ -19,10 +19,10 @@ const TELLING: usize = 48;
 const PLACEBO: usize = 16;
 
 /// Telling and placebo pairs, the first of the sample, on which nodes to add are screened…
-const SCREEN: (usize, usize) = (12, 4);
+const SCREEN: (usize, usize) = (8, 2);
 
 /// …and how many are then compared on the whole sample.
-const SHORTLIST: usize = 6;
+const SHORTLIST: usize = 4;
 
 /// Most nodes added to a set while growing it.
 const MOST_ADDED: usize = 3;
@@ -32,6 +32,9 @@ const WORTH_ADDING: f64 = 0.1;
 
 /// A set loses members for as long as that costs no more than this, all together.
 const SLACK: f64 = 0.05;
+
+/// What does worse than this on the sample is not judged.
+const HOPELESS: f64 = 0.25;
 
 /// A set that does this well on the sample is taken apart, to name only the members it needs.
 const PROMISING: f64 = 0.8;
@@ -118,7 +121,7 @@ impl<'a> Chooser<'a> {
             (set, score) = self.grown(node, set, score)?;
         }
         let mut sets = Vec::new();
-        if set.nodes.len() > 1 {
+        if set.nodes.len() > 1 && score.agrees >= HOPELESS {
             if score.agrees >= PROMISING {
                 let fewer = self.reduced(node, &set, score)?;
                 if fewer != set && fewer.nodes.len() > 1 {
@@ -303,6 +306,9 @@ impl<'a> Chooser<'a> {
         }
         if grown.1.moved > score.moved {
             (subject, score) = grown;
+        }
+        if score.agrees < HOPELESS {
+            return Ok(None);
         }
         if score.agrees >= PROMISING {
             for other in subject.neutralised.clone() {

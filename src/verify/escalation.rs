@@ -32,9 +32,9 @@ pub struct Attempt {
     pub succeeds: bool,
 }
 
-/// Fresh telling pairs, of another stream, on which a set is compared with its parts: the node alone, and what is left
-/// without it.
-const NEED_PAIRS: usize = 1024;
+/// Telling pairs, of streams of their own, on which a set is compared with its parts: the node alone,
+/// and what is left without it. The second sample is for those that the first leaves open.
+const NEED_PAIRS: [usize; 2] = [256, 1024];
 
 /// Judges what was chosen for every failing node: a set with others, reduced to the members it needs
 /// and, where that does not hold, as it was found; and the node with other carriers neutralised.
@@ -146,19 +146,25 @@ impl Judging<'_> {
             rules,
             SETS,
         )?;
-        for wanted in wanted {
+        let finding_of = |subject: &Subject| {
             let at = subjects
-                .binary_search(&wanted.subject)
+                .binary_search(subject)
                 .expect("every subject wanted was judged");
-            let finding = findings[at].clone();
-            let holds = finding.standing == Standing::Holds;
+            &findings[at]
+        };
+        let holds = |wanted: &Wanted| finding_of(&wanted.subject).standing == Standing::Holds;
+        let sets: Vec<(&Finding, Node)> = wanted
+            .iter()
+            .filter(|wanted| holds(wanted) && wanted.subject.neutralised.is_empty())
+            .map(|wanted| (finding_of(&wanted.subject), wanted.node))
+            .collect();
+        let mut needs = self.joint_needs(&sets)?.into_iter();
+        for wanted in wanted {
+            let holds = holds(wanted);
             let is_set = wanted.subject.neutralised.is_empty();
-            let need = match holds && is_set {
-                true => Some(self.joint_need(&finding, wanted.node)?),
-                false => None,
-            };
+            let need = (holds && is_set).then(|| needs.next()).flatten();
             attempts.entry(wanted.place).or_default().push(Attempt {
-                finding,
+                finding: finding_of(&wanted.subject).clone(),
                 need,
                 succeeds: holds && need.is_none_or(|need| need >= JOINT_NEED),
             });
@@ -166,37 +172,69 @@ impl Judging<'_> {
         Ok(())
     }
 
-    /// The lower bound of how much more often a set agrees than the node alone, and than what is left
-    /// of the set without it: the smaller of the two. Both must be large, so neither bound needs a
-    /// share of the error of its own. Where they are, neither part can hold: a set agrees in all
-    /// trials at most.
-    fn joint_need(&self, set: &Finding, node: Node) -> Result<f64, EngineError> {
+    /// For each set with one of its nodes, the lower bound of how much more often the set agrees than
+    /// the node alone, and than what is left of it without the node: the smaller of the two. Both must
+    /// be large, so neither bound needs a share of the error of its own. Where they are, neither part
+    /// can hold: a set agrees in all trials at most.
+    fn joint_needs(&self, sets: &[(&Finding, Node)]) -> Result<Vec<f64>, EngineError> {
+        let mut needs = vec![f64::NEG_INFINITY; sets.len()];
+        for pairs in NEED_PAIRS {
+            let open: Vec<usize> = (0..sets.len()).filter(|&i| needs[i] < JOINT_NEED).collect();
+            let asked: Vec<(&Finding, Node)> = open.iter().map(|&i| sets[i]).collect();
+            for (i, need) in open.into_iter().zip(self.needs_on(pairs, &asked)?) {
+                needs[i] = need;
+            }
+        }
+        Ok(needs)
+    }
+
+    fn needs_on(&self, pairs: usize, sets: &[(&Finding, Node)]) -> Result<Vec<f64>, EngineError> {
         let Self {
             bench,
             variable,
             rules,
         } = *self;
         let family = Family::new(variable, Kind::Telling, bench.engine.shape().n_digits);
-        let mut rng = stream(rules.seed, &format!("{variable}/telling/need"));
-        let pairs = family.draws().take(NEED_PAIRS, &mut rng);
+        let mut rng = stream(rules.seed, &format!("{variable}/telling/need/{pairs}"));
+        let pairs = family.draws().take(pairs, &mut rng);
+        let alpha = rules.alpha / NEED_PAIRS.len() as f64;
         let direction_only = variable.task.predicts_only_direction();
-        let others = set.subject.nodes.iter().copied();
-        let rest = Subject::of(others.filter(|&other| other != node));
-        let subjects = [set.subject.clone(), rest, Subject::of([node])];
-        let mut agreed: [Vec<Option<bool>>; 3] = Default::default();
+        let parts = |&(set, node): &(&Finding, Node)| {
+            let others = set.subject.nodes.iter().copied();
+            let rest = Subject::of(others.filter(|&other| other != node));
+            [set.subject.clone(), rest, Subject::of([node])]
+        };
+        let subjects: BTreeSet<Subject> = sets.iter().flat_map(parts).collect();
+        let subjects: Vec<Subject> = subjects.into_iter().collect();
+        let at: Vec<[usize; 3]> = sets
+            .iter()
+            .map(|set| {
+                parts(set).map(|part| {
+                    let found = subjects.binary_search(&part);
+                    found.expect("every part is among the subjects")
+                })
+            })
+            .collect();
+        // Agreement is judged on the tokens that the whole set reaches.
+        let mut agreed: Vec<[Vec<Option<bool>>; 3]> = vec![Default::default(); sets.len()];
         bench.run(variable, &pairs, StoreFrom::Store, &subjects, |block| {
-            for (agreed, outcomes) in agreed.iter_mut().zip(&block.outcomes) {
-                agreed.extend(block.trials.iter().zip(outcomes).map(|(trial, outcome)| {
-                    let judged =
-                        trial.judge(outcome.as_ref()?, set.reach, direction_only, bench.decode);
-                    judged.map(|j| j.agrees)
-                }));
+            for ((agreed, at), (set, _)) in agreed.iter_mut().zip(&at).zip(sets) {
+                for (agreed, &subject) in agreed.iter_mut().zip(at) {
+                    let outcomes = block.trials.iter().zip(&block.outcomes[subject]);
+                    agreed.extend(outcomes.map(|(trial, outcome)| {
+                        let outcome = outcome.as_ref()?;
+                        let judged = trial.judge(outcome, set.reach, direction_only, bench.decode);
+                        judged.map(|judged| judged.agrees)
+                    }));
+                }
             }
         })?;
-        let [set, parts @ ..] = agreed;
-        Ok(parts
+        Ok(agreed
             .iter()
-            .map(|part| paired_lower(&set, part, rules.alpha))
-            .fold(f64::INFINITY, f64::min))
+            .map(|[set, parts @ ..]| {
+                let lower = |part: &Vec<_>| paired_lower(set, part, alpha);
+                parts.iter().map(lower).fold(f64::INFINITY, f64::min)
+            })
+            .collect())
     }
 }
