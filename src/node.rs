@@ -283,7 +283,9 @@ mod tests {
     fn a_node_feeds_what_comes_after_it_at_its_position_or_later() {
         let node = |text: &str| parse(text).resolve(&SHAPE).unwrap();
         let feeds = |from: &str, to: &str| node(from).can_feed(&node(to));
-        assert!(feeds("P3L0H1", "P3L0M0") && feeds("P3L0H1", "P3L1H0") && feeds("P3L0M0", "P9L1M0"));
+        assert!(
+            feeds("P3L0H1", "P3L0M0") && feeds("P3L0H1", "P3L1H0") && feeds("P3L0M0", "P9L1M0")
+        );
         assert!(!feeds("P3L0H1", "P3L0H1") && !feeds("P3L0H1", "P3L0H2"));
         assert!(!feeds("P3L0M0", "P3L0H1") && !feeds("P3L0H1", "P4L0M0"));
         assert!(!feeds("P3L0H1", "P2L1H0") && !feeds("P3L1H1", "P4L0H0"));

@@ -45,6 +45,9 @@ pub struct Selfcheck {
     /// Try less: half a minute for one model
     #[arg(long)]
     quick: bool,
+    /// Corrupted claims of each of five kinds and each model, where there are as many
+    #[arg(long, value_name = "N")]
+    corruptions: Option<usize>,
     /// Seed of every draw
     #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
     seed: u64,
@@ -60,11 +63,12 @@ impl Selfcheck {
             let open = |dir: &PathBuf| ModelFolder::open(dir);
             self.dirs.iter().map(open).collect::<Result<_, _>>()?
         };
-        let effort = if self.quick {
+        let mut effort = if self.quick {
             Effort::QUICK
         } else {
             Effort::FULL
         };
+        effort.corruptions = self.corruptions.unwrap_or(effort.corruptions);
         let checks = run(&models, &effort, self.seed, &mut |_| {})?;
         let passed = checks.iter().all(|check| check.passed);
         self.format.print(&Checked {

@@ -76,7 +76,11 @@ pub fn attempts(
             .filter(|(place, ..)| !succeeded(attempts.get(place)))
             .filter_map(|&(place, node, ref choice)| {
                 let subject = choice.sets.get(round)?.clone();
-                Some(Wanted { place, node, subject })
+                Some(Wanted {
+                    place,
+                    node,
+                    subject,
+                })
             })
             .collect();
         judging.judge(&wanted, &mut attempts)?;
@@ -85,7 +89,11 @@ pub fn attempts(
         .filter(|(place, _, choice)| choice.exchangeable || !succeeded(attempts.get(place)))
         .filter_map(|&(place, node, ref choice)| {
             let subject = choice.neutralised.clone()?;
-            Some(Wanted { place, node, subject })
+            Some(Wanted {
+                place,
+                node,
+                subject,
+            })
         })
         .collect();
     judging.judge(&wanted, &mut attempts)?;
