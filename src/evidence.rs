@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::arithmetic::{AnswerToken, TokenSet};
 use crate::causal::Stratum;
-use crate::node::{Node, NodeName};
+use crate::node::NodeName;
 use crate::shape::Shape;
 use crate::stats::{Count, rounded_option};
 use crate::verify::{
@@ -19,10 +20,10 @@ pub const SCHEMA: &str = "circuitcheck/evidence/1";
 
 /// Everything a verification found. The same input and seed give the same bytes: nothing in it is
 /// derived from logits but tokens, and it holds no times.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Evidence {
     /// [`SCHEMA`].
-    pub schema: &'static str,
+    pub schema: String,
     /// What was tested.
     pub inputs: Inputs,
     /// The rules it was tested by.
@@ -32,13 +33,51 @@ pub struct Evidence {
     /// The unpatched model.
     pub baseline: Baseline,
     /// How many claims have each verdict.
-    pub summary: BTreeMap<&'static str, usize>,
+    pub summary: BTreeMap<String, usize>,
     /// Every claim, in the file's order.
     pub claims: Vec<ClaimEvidence>,
 }
 
+/// Why stored evidence cannot be read.
+#[derive(Debug, Error)]
+pub enum EvidenceError {
+    /// No JSON, or JSON of another form.
+    #[error("no evidence of a verification: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// Evidence of another version of the form.
+    #[error("the evidence is of the form {found:?}, this program reads {SCHEMA:?}")]
+    Schema {
+        /// The form it names.
+        found: String,
+    },
+}
+
+impl Evidence {
+    /// The evidence as it is stored: JSON with two spaces of indent and a line feed at the end.
+    pub fn to_json(&self) -> String {
+        let json = serde_json::to_string_pretty(self).expect("evidence has string keys");
+        json + "\n"
+    }
+
+    /// Reads stored evidence. Written again it gives the same bytes.
+    ///
+    /// # Errors
+    /// [`EvidenceError`] where it is of another form.
+    pub fn from_json(json: &[u8]) -> Result<Self, EvidenceError> {
+        #[derive(Deserialize)]
+        struct Header {
+            schema: String,
+        }
+        let Header { schema } = serde_json::from_slice(json)?;
+        if schema != SCHEMA {
+            return Err(EvidenceError::Schema { found: schema });
+        }
+        Ok(serde_json::from_slice(json)?)
+    }
+}
+
 /// The files and the network under test.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Inputs {
     /// The model's name.
     pub model: String,
@@ -55,10 +94,10 @@ pub struct Inputs {
 }
 
 /// The rules of a verification.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Protocol {
     /// How answers are read.
-    pub decode: &'static str,
+    pub decode: String,
     /// Agreement to reach.
     pub threshold: f64,
     /// Error of the whole file, both directions of all claims together.
@@ -70,12 +109,12 @@ pub struct Protocol {
     /// Seed of every draw.
     pub seed: u64,
     /// Filters that were on.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<String>,
 }
 
 /// One claim and all that was found of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct ClaimEvidence {
     /// Node and tag, e.g. `P9L0H1 A1.ST`.
     pub claim: String,
@@ -90,16 +129,16 @@ pub struct ClaimEvidence {
     /// What the published test gives.
     pub published: PublishedResult,
     /// The published test's pairs and answers.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published_test: Option<Published>,
     /// The verdict and what it rests on.
     #[serde(flatten)]
     pub verdict: Verdict,
     /// The verdict when the model reads its own tokens, where both were asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_running: Option<FreeRunning>,
     /// What was measured; absent where the claim is not testable.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trials: Option<Trials>,
 }
 
@@ -111,7 +150,7 @@ impl ClaimEvidence {
         let Some(nearest) = self.nearest().filter(|_| self.verdict.refutes()) else {
             return note;
         };
-        let names: Vec<String> = nearest.nodes.iter().map(Node::to_string).collect();
+        let names: Vec<String> = nearest.nodes.iter().map(NodeName::to_string).collect();
         let rates = nearest.measures.agreement.values();
         let counts: Vec<String> = rates.map(|r| format!("{}/{}", r.hits, r.trials)).collect();
         let told = format!("{} agree in {}", names.join(" "), counts.join(" and "));
@@ -134,7 +173,7 @@ impl ClaimEvidence {
 }
 
 /// The verdict of a claim with the model reading its own tokens.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct FreeRunning {
     /// The verdict.
     #[serde(flatten)]
@@ -144,7 +183,7 @@ pub struct FreeRunning {
 }
 
 /// What the trials of a claim gave.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Trials {
     /// Error the claim may spend in each direction.
     pub alpha: f64,
@@ -157,10 +196,10 @@ pub struct Trials {
     /// Telling trials that moved each token as predicted, by stratum.
     pub tokens: Vec<TokenCount>,
     /// Tokens the causal model changes and the node does not reach, with what reaches them instead.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreached: Vec<Unreached>,
     /// Sets the node was tried in, where it does not hold alone.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub escalation: Vec<Escalated>,
     /// What else passes, and what the nodes pass elsewhere.
     pub controls: Controls,
@@ -169,7 +208,7 @@ pub struct Trials {
 }
 
 /// How often one token moved as predicted, in one stratum of pairs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct TokenCount {
     /// The stratum.
     pub stratum: Stratum,
@@ -181,7 +220,7 @@ pub struct TokenCount {
 }
 
 /// A token a node does not reach.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Unreached {
     /// The token.
     pub token: AnswerToken,
@@ -190,17 +229,18 @@ pub struct Unreached {
 }
 
 /// A set tried in place of a node alone.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Escalated {
     /// The nodes patched together.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<NodeName>,
     /// Nodes neutralised in both arms.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub neutralised: Vec<Node>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub neutralised: Vec<NodeName>,
     /// What came out.
     pub measures: Measures,
     /// Lower bound of the set's agreement less that of the set without the node claimed.
     #[serde(
+        default,
         skip_serializing_if = "Option::is_none",
         serialize_with = "rounded_option"
     )]

@@ -67,3 +67,4 @@ pub mod shape;
 pub mod stats;
 pub mod task;
 pub mod verify;
+mod wire;

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use crate::shape::Shape;
+use crate::wire::deserialize_from_text;
 
 /// What can be wrong with the name of a node.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -136,6 +137,8 @@ impl FromStr for NodeName {
     }
 }
 
+deserialize_from_text!(NodeName);
+
 impl Serialize for NodeName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -171,6 +174,11 @@ impl Node {
     /// The name, which also gives position, layer and component.
     pub fn name(&self) -> NodeName {
         self.0
+    }
+
+    /// The names of nodes, in order.
+    pub fn names(nodes: &[Node]) -> Vec<NodeName> {
+        nodes.iter().map(Node::name).collect()
     }
 
     /// Token position.

@@ -1,6 +1,6 @@
 //! The dimensions of one model, as its tensors give them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Tokens of the vocabulary: `0`–`9`, `+`, `-`, `=`, `*`, `\`.
 pub const D_VOCAB: usize = 15;
@@ -10,7 +10,7 @@ pub const D_VOCAB: usize = 15;
 pub const MAX_DIGITS: usize = 37;
 
 /// The dimensions of a network. Only [`crate::model`] makes one, from tensors that agree with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
 pub struct Shape {
     /// Digits in each operand.
     pub n_digits: usize,

@@ -4,11 +4,13 @@
 //! in the case of the binomial", Biometrika 26 (1934): the bounds are quantiles of Beta
 //! distributions (Brown, Cai and DasGupta, Statistical Science 16 (2001), section 4.2.1).
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use statrs::distribution::{Beta, ContinuousCDF};
 
 /// A number of successes among a number of distinct trials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Deserialize, Serialize,
+)]
 pub struct Count {
     /// Trials with the outcome counted.
     pub hits: u64,
@@ -90,7 +92,7 @@ pub fn rounded_option<S: Serializer>(
 }
 
 /// A lower and an upper bound of a rate.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 pub struct Bounds {
     /// Lower bound.
     #[serde(serialize_with = "rounded")]
@@ -101,7 +103,7 @@ pub struct Bounds {
 }
 
 /// A count with its bounds, as evidence states it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 pub struct Rate {
     /// Trials with the outcome counted.
     pub hits: u64,

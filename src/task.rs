@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+use crate::wire::deserialize_from_text;
+
 /// A task of the published vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Task {
@@ -136,6 +138,32 @@ impl fmt::Display for Variable {
         }
     }
 }
+
+/// Text that names no variable.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0:?} is no variable, such as A3.ST or OPR")]
+pub struct UnknownVariable(String);
+
+impl FromStr for Variable {
+    type Err = UnknownVariable;
+
+    fn from_str(text: &str) -> Result<Self, UnknownVariable> {
+        let unknown = || UnknownVariable(text.into());
+        let (digit, task) = match text.split_once('.') {
+            Some((digit, task)) => {
+                let digit = digit.strip_prefix('A').and_then(|digit| digit.parse().ok());
+                (Some(digit.ok_or_else(unknown)?), task)
+            }
+            None => (None, text),
+        };
+        let task: Task = task.parse().map_err(|_| unknown())?;
+        (task.takes_digit() == digit.is_some())
+            .then_some(Variable { task, digit })
+            .ok_or_else(unknown)
+    }
+}
+
+deserialize_from_text!(Task, Variable);
 
 impl Serialize for Variable {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

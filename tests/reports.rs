@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use circuitcheck::evidence::{Evidence, EvidenceError};
 use circuitcheck::model::ModelFolder;
 use circuitcheck::report::markdown;
 use circuitcheck::verify::{Options, verify};
@@ -11,7 +12,8 @@ fn regenerates(model: &str, shown: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = ModelFolder::open(&root.join("models").join(model)).unwrap();
     let evidence = verify(&folder, None, &Options::default(), &mut |_| {}).unwrap();
-    let json = serde_json::to_string_pretty(&evidence).unwrap() + "\n";
+    let json = evidence.to_json();
+    assert!(Evidence::from_json(json.as_bytes()).unwrap().to_json() == json);
     let committed = |file: &str| {
         let path = root.join("reports").join(model).join(file);
         std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
@@ -42,4 +44,23 @@ fn the_subtraction_models_report_regenerates_byte_for_byte() {
 #[test]
 fn the_mixed_models_report_regenerates_byte_for_byte() {
     regenerates("w126_mix_d5_l3_h4_t40K_s372001", "");
+}
+
+#[test]
+fn what_is_no_evidence_of_this_form_is_refused() {
+    let error = |json: &str| Evidence::from_json(json.as_bytes()).unwrap_err();
+    assert!(matches!(error("{"), EvidenceError::Malformed(_)));
+    assert!(matches!(error("{}"), EvidenceError::Malformed(_)));
+    let schema = "circuitcheck/evidence/1";
+    let older = error(r#"{"schema": "circuitcheck/evidence/0"}"#).to_string();
+    assert_eq!(
+        older,
+        format!(
+            "the evidence is of the form \"circuitcheck/evidence/0\", this program reads {schema:?}"
+        )
+    );
+    assert!(matches!(
+        error(&format!(r#"{{"schema": "{schema}"}}"#)),
+        EvidenceError::Malformed(_)
+    ));
 }

@@ -1,12 +1,15 @@
 //! Answers as tokens: a sign and `n + 1` digits, and sets of places in them.
 
 use std::fmt;
+use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
 
-use super::vocabulary::{MINUS, PLUS, Token, char_of};
+use super::vocabulary::{MINUS, PLUS, Token, char_of, token_of};
 use super::{Operation, Question, power_of_ten};
 use crate::shape::MAX_DIGITS;
+use crate::wire::deserialize_from_text;
 
 /// Most tokens an answer may have: the sign and one digit more than an operand.
 const MAX_ANSWER: usize = MAX_DIGITS + 2;
@@ -24,6 +27,45 @@ impl fmt::Display for AnswerToken {
 impl Serialize for AnswerToken {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// Text that is no answer, or no place of one.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0:?} is not {1}, such as {2}")]
+pub struct NotAnAnswer(String, &'static str, &'static str);
+
+impl FromStr for AnswerToken {
+    type Err = NotAnAnswer;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAnswer> {
+        let place = text.strip_prefix('A').and_then(|k| k.parse().ok());
+        place
+            .filter(|&place| place < MAX_ANSWER)
+            .map(AnswerToken)
+            .ok_or_else(|| NotAnAnswer(text.into(), "a place of an answer", "A3"))
+    }
+}
+
+impl FromStr for Answer {
+    type Err = NotAnAnswer;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAnswer> {
+        let tokens: Option<Vec<Token>> = text.chars().map(token_of).collect();
+        tokens
+            .filter(|tokens| (3..=MAX_ANSWER).contains(&tokens.len()))
+            .map(|tokens| Answer::from_tokens(&tokens))
+            .ok_or_else(|| NotAnAnswer(text.into(), "an answer", "+012345"))
+    }
+}
+
+deserialize_from_text!(AnswerToken, Answer);
+
+impl<'de> Deserialize<'de> for TokenSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Vec::<AnswerToken>::deserialize(deserializer)?
+            .into_iter()
+            .collect())
     }
 }
 

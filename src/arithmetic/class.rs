@@ -1,10 +1,13 @@
 //! Question classes and the complexity classes inside them.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
+use thiserror::Error;
 
 use super::Question;
+use crate::wire::deserialize_from_text;
 
 /// ADD, SUB (a subtraction whose answer is not negative) or NEG (one whose answer is).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +34,24 @@ impl fmt::Display for Class {
         })
     }
 }
+
+/// Text that names no class.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0:?} is no class of questions; the classes are ADD, SUB and NEG")]
+pub struct UnknownClass(String);
+
+impl FromStr for Class {
+    type Err = UnknownClass;
+
+    fn from_str(text: &str) -> Result<Self, UnknownClass> {
+        Class::ALL
+            .into_iter()
+            .find(|class| class.to_string() == text)
+            .ok_or_else(|| UnknownClass(text.into()))
+    }
+}
+
+deserialize_from_text!(Class);
 
 impl Serialize for Class {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,6 +1,7 @@
 //! Questions: two operands and an operation, and the token sequence that poses one.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 use thiserror::Error;
@@ -8,6 +9,7 @@ use thiserror::Error;
 use super::vocabulary::{EQUALS, MINUS, PLUS, Token, token_of};
 use super::{Answer, Class, power_of_ten};
 use crate::shape::MAX_DIGITS;
+use crate::wire::deserialize_from_text;
 
 /// What a question asks to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -338,6 +340,32 @@ impl Prompt {
         tokens
     }
 }
+
+/// Digits of the first operand, which is how many each has where both are written in full.
+fn digits_written(text: &str) -> usize {
+    let digits = text.chars().take_while(char::is_ascii_digit).count();
+    digits.min(MAX_DIGITS)
+}
+
+impl FromStr for Question {
+    type Err = QuestionError;
+
+    /// Reads a question whose operands are written in full, as [`Question`]'s `Display` does.
+    fn from_str(text: &str) -> Result<Self, QuestionError> {
+        Question::parse(text, digits_written(text))
+    }
+}
+
+impl FromStr for Prompt {
+    type Err = QuestionError;
+
+    /// Reads a prompt whose operands are written in full.
+    fn from_str(text: &str) -> Result<Self, QuestionError> {
+        Prompt::parse(text, digits_written(text))
+    }
+}
+
+deserialize_from_text!(Question, Prompt);
 
 impl From<Question> for Prompt {
     fn from(question: Question) -> Self {

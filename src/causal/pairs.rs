@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use rand::Rng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::space::{Sampler, Space, weighted};
 use super::{base, carry_out, classes, makes, predict};
@@ -13,7 +13,7 @@ use crate::arithmetic::{Answer, Class, Operation, Prompt, Question};
 use crate::task::{Task, Variable};
 
 /// Whether the causal model predicts a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The variable differs so that the predicted answer changes.
@@ -23,7 +23,7 @@ pub enum Kind {
 }
 
 /// What sets one group of pairs of a family apart. Groups are drawn equally often.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stratum {
     /// The one group of a task that has no other.

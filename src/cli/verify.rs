@@ -118,8 +118,7 @@ impl Verify {
         let started = Instant::now();
         let evidence = self.verify(&model.folder, features.as_ref())?;
         let margins = margins(&model.engine, &evidence)?;
-        let json =
-            serde_json::to_string_pretty(&evidence).expect("evidence has string keys") + "\n";
+        let json = evidence.to_json();
         if let Some(out) = &out {
             let run = Run::new(
                 circuitcheck::model::sha256(json.as_bytes()),

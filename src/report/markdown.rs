@@ -232,7 +232,7 @@ fn write_claim(
         writeln!(text, "- does not reach {}{by}", unreached.token)?;
     }
     for tried in &trials.escalation {
-        let names = |nodes: &[crate::node::Node]| {
+        let names = |nodes: &[crate::node::NodeName]| {
             let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
             names.join(" ")
         };

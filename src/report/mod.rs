@@ -58,7 +58,7 @@ pub fn agreement_text(claim: &ClaimEvidence) -> String {
 pub fn summary_line(evidence: &Evidence) -> String {
     let counts: Vec<String> = Verdict::NAMES
         .iter()
-        .filter_map(|name| Some(format!("{} {name}", evidence.summary.get(name)?)))
+        .filter_map(|name| Some(format!("{} {name}", evidence.summary.get(*name)?)))
         .collect();
     let claims = evidence.claims.len();
     let noun = if claims == 1 { "claim" } else { "claims" };

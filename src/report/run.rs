@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::arithmetic::Prompt;
 use crate::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
 use crate::evidence::Evidence;
+use crate::node::{Node, NodeName};
 
 /// The content of `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -76,8 +77,11 @@ fn instruction_sets() -> Vec<&'static str> {
 ///
 /// # Errors
 /// [`EngineError`] where an intervention was not applied.
+///
+/// # Panics
+/// Where the evidence is of another network, which lacks its nodes.
 pub fn margins(engine: &Engine, evidence: &Evidence) -> Result<Vec<Margin>, EngineError> {
-    let decode = match evidence.protocol.decode {
+    let decode = match evidence.protocol.decode.as_str() {
         "free" => Decode::Free,
         _ => Decode::Forced,
     };
@@ -88,10 +92,14 @@ pub fn margins(engine: &Engine, evidence: &Evidence) -> Result<Vec<Margin>, Engi
         };
         let clean: [Prompt; 1] = [example.clean];
         let run = engine.run(&clean)?;
-        let sites = example.nodes.iter().map(|&node| Site::from(node));
+        let resolved = |node: &NodeName| node.resolve(&engine.shape());
+        let nodes = example.nodes.iter().map(resolved);
+        let nodes: Vec<Node> = nodes
+            .collect::<Result<_, _>>()
+            .expect("the evidence is of this network");
+        let sites = nodes.iter().map(|&node| Site::from(node));
         let stored = engine.activations(&[example.store], sites)?;
-        let patch = example
-            .nodes
+        let patch = nodes
             .iter()
             .map(|&node| stored.overwrite(0, node, Source::Stored));
         let jobs = [(0, Intervention::new(patch))];

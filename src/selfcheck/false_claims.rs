@@ -8,7 +8,7 @@ use super::{Check, Figure};
 use crate::claims::write_claims;
 use crate::evidence::ClaimEvidence;
 use crate::model::{ModelFolder, RawFile};
-use crate::node::{Node, NodeName};
+use crate::node::NodeName;
 use crate::report::agreement_text;
 use crate::task::Variable;
 use crate::verify::{Options, Verdict, VerifyError, verify};
@@ -25,7 +25,7 @@ pub fn passes(verdict: &Verdict) -> bool {
 }
 
 /// Verifies corrupted claims, all in one file. None that is impossible may pass; any other that does
-/// must pass again on trials drawn anew, and is then a find: the network does what was claimed by
+/// must not be refuted on trials drawn anew, and is then a find: the network does what was claimed by
 /// chance.
 ///
 /// # Errors
@@ -56,7 +56,7 @@ pub fn false_claims(
         };
         verified(folder, corrupted, &anew)?
     };
-    let stands = |made: &Corrupted| passes(&again[&made.claim].verdict);
+    let contradicted = |made: &Corrupted| again[&made.claim].verdict.refutes();
 
     let mut figures = Vec::new();
     let impossible = || corrupted.iter().filter(|made| made.impossible);
@@ -67,8 +67,8 @@ pub fn false_claims(
         0,
     ));
     figures.push(Figure::at_most(
-        "claims that pass once, and not on other trials",
-        passing.iter().filter(|made| !stands(made)).count(),
+        "claims that pass, and are refuted on other trials",
+        passing.iter().filter(|made| contradicted(made)).count(),
         0,
     ));
     for kind in Corruption::ALL {
@@ -101,7 +101,7 @@ pub fn false_claims(
 fn told(evidence: &ClaimEvidence) -> String {
     let mut parts = vec![evidence.verdict.to_string()];
     if let Verdict::Joint { set, need, .. } = &evidence.verdict {
-        let names: Vec<String> = set.iter().map(Node::to_string).collect();
+        let names: Vec<String> = set.iter().map(NodeName::to_string).collect();
         parts.push(format!("{} need it by {need:.2}", names.join(" ")));
     } else if !evidence.verdict.note().is_empty() {
         parts.push(evidence.verdict.note());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::sequence::stream;
 use crate::arithmetic::{Class, Prompt, Question};
@@ -19,7 +19,7 @@ pub const GATE: f64 = 0.99;
 const QUESTIONS: usize = 2048;
 
 /// Accuracy on one class.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct ClassAccuracy {
     /// The class.
     pub class: Class,
@@ -32,7 +32,7 @@ pub struct ClassAccuracy {
 }
 
 /// The unpatched network on random questions.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Baseline {
     /// By class, those the model was trained for.
     pub classes: Vec<ClassAccuracy>,

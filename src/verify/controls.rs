@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::seq::SliceRandom;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::sequence::{Rules, stream};
 use super::tally::NEGLIGIBLE;
@@ -11,9 +11,10 @@ use super::trial::{Bench, Outcome, Reference, StoreFrom, Subject, Trial};
 use crate::arithmetic::{Class, TokenSet};
 use crate::causal::{Family, Kind, classes};
 use crate::engine::{Decode, EngineError};
-use crate::node::Node;
+use crate::node::{Node, NodeName};
 use crate::stats::{Count, paired_difference_lower, rounded, rounded_option};
 use crate::task::{Task, Variable};
+use crate::wire::unbounded_below;
 
 /// Telling pairs on which decoys and wrong digits are tried beside the claim's own nodes; each larger
 /// panel for the claims whose difference the one before suggests and leaves open.
@@ -34,14 +35,14 @@ const DECOYS: usize = 20;
 pub const SELECTIVITY_MARGIN: f64 = 0.2;
 
 /// What a claim's own nodes and one control gave on the same trials.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct DecoyResult {
     /// The nodes patched instead.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<NodeName>,
     /// How often they gave the predicted answer.
     pub agreement: Count,
     /// Lower bound of the claim's agreement less this one's, on the same trials.
-    #[serde(serialize_with = "rounded")]
+    #[serde(serialize_with = "rounded", deserialize_with = "unbounded_below")]
     pub difference_lower: f64,
     /// The decoy passes telling trials and leaves placebo trials alone: it carries the variable too,
     /// and is reported as a find.
@@ -49,7 +50,7 @@ pub struct DecoyResult {
 }
 
 /// The same nodes tried for another variable.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct ElsewhereResult {
     /// The variable tried.
     pub variable: Variable,
@@ -58,7 +59,7 @@ pub struct ElsewhereResult {
 }
 
 /// The controls of one claim, and the selectivity that follows from them.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Controls {
     /// Trials in which patching with the clean run's own activation changed anything.
     pub own_activation: Count,
@@ -74,7 +75,7 @@ pub struct Controls {
     pub untrained: Count,
     /// Lower bound of the claim's agreement less that of the best decoy that does not carry the
     /// variable.
-    #[serde(serialize_with = "rounded")]
+    #[serde(serialize_with = "rounded", deserialize_with = "unbounded_below")]
     pub beats_decoys_by: f64,
     /// Lower bound of the claim's agreement less that at the best wrong digit; absent for tasks
     /// without a digit and where no other digit can be tried.
@@ -205,7 +206,7 @@ impl Setting<'_> {
             let theirs = column(claim.variable, size, decoy, claim.reach);
             let agreement = count(theirs);
             results.push(DecoyResult {
-                nodes: decoy.nodes.clone(),
+                nodes: Node::names(&decoy.nodes),
                 agreement,
                 difference_lower: paired_lower(own, theirs, alpha),
                 carries: agreement.share() >= self.rules.threshold

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use statrs::distribution::{DiscreteCDF, Hypergeometric};
 
 use super::sequence::Judgment;
@@ -13,7 +13,7 @@ use crate::stats::{Count, Rate};
 use crate::task::Variable;
 
 /// A group of trials that fails more often than the rest.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Weakness {
     /// What the trials share, e.g. `stored sum of digit 2`.
     pub feature: String,

@@ -246,10 +246,10 @@ pub fn verify(
 
     let mut summary = BTreeMap::new();
     for claim in &claims {
-        *summary.entry(claim.verdict.name()).or_default() += 1;
+        *summary.entry(claim.verdict.name().to_owned()).or_default() += 1;
     }
     Ok(Evidence {
-        schema: SCHEMA,
+        schema: SCHEMA.into(),
         inputs: Inputs {
             model: folder.name.clone(),
             weights_sha256: folder.weights_sha256.clone(),
@@ -259,7 +259,7 @@ pub fn verify(
             shape: engine.shape(),
         },
         protocol: Protocol {
-            decode: options.decoding.name(),
+            decode: options.decoding.name().into(),
             threshold: options.threshold,
             alpha: options.alpha,
             testable_claims: plan.testable_in_file,
@@ -490,7 +490,7 @@ impl<'a> Verification<'a> {
                 let (verdict, trials) =
                     main.remove(&index).expect("every testable claim was tried");
                 if let Verdict::Joint { set, .. } = &verdict {
-                    found.nodes = set.iter().map(Node::name).collect();
+                    found.nodes = set.clone();
                 }
                 found.verdict = verdict;
                 found.trials = Some(trials);
@@ -514,7 +514,7 @@ impl<'a> Verification<'a> {
                 } else {
                     PublishedResult::Failed
                 },
-                nodes: vec![node],
+                nodes: vec![node.name()],
                 answers: Vec::new(),
             });
         }
@@ -708,12 +708,12 @@ impl<'a> Verification<'a> {
             let measures = attempt.finding.measures.clone();
             return Ok(match attempt.need {
                 Some(need) => Verdict::Joint {
-                    set: attempt.finding.subject.nodes.clone(),
+                    set: Node::names(&attempt.finding.subject.nodes),
                     measures,
                     need,
                 },
                 None => Verdict::Redundant {
-                    neutralised: attempt.finding.subject.neutralised.clone(),
+                    neutralised: Node::names(&attempt.finding.subject.neutralised),
                     measures,
                 },
             });
@@ -792,8 +792,8 @@ impl<'a> Verification<'a> {
             escalation: attempts
                 .into_iter()
                 .map(|attempt| Escalated {
-                    nodes: attempt.finding.subject.nodes,
-                    neutralised: attempt.finding.subject.neutralised,
+                    nodes: Node::names(&attempt.finding.subject.nodes),
+                    neutralised: Node::names(&attempt.finding.subject.neutralised),
                     measures: attempt.finding.measures,
                     need: attempt.need,
                 })
@@ -850,7 +850,7 @@ fn lacks_selectivity(controls: &Controls) -> Vec<String> {
     if controls.beats_decoys_by < SELECTIVITY_MARGIN {
         let best = controls.decoys.iter().find(|decoy| !decoy.carries);
         reasons.extend(best.map(|decoy| {
-            let names: Vec<String> = decoy.nodes.iter().map(Node::to_string).collect();
+            let names: Vec<String> = decoy.nodes.iter().map(NodeName::to_string).collect();
             format!(
                 "decoy {} agrees in {} of {}",
                 names.join(" "),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::baseline::Baseline;
 use super::trial::Subject;
@@ -16,7 +16,7 @@ use crate::task::Variable;
 const QUESTIONS: usize = 128;
 
 /// Accuracy with a claim's nodes mean-ablated, on questions the unpatched network answers rightly.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Necessity {
     /// Still right, among questions whose answer hangs on the variable.
     pub needing: Count,

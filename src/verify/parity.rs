@@ -1,7 +1,7 @@
 //! A control of every run: the incremental engine against the plain forward pass, on the model and
 //! the nodes under test.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::baseline::Baseline;
 use crate::arithmetic::Prompt;
@@ -17,7 +17,7 @@ const QUESTIONS: usize = 48;
 const TOLERANCE: f32 = 1e-4;
 
 /// How the engine compares with the plain forward pass.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct EngineParity {
     /// Patched and unpatched answers compared.
     pub answers: usize,

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::arithmetic::{Answer, AnswerToken, Prompt};
 use crate::causal::{Canonical, Expectation, canonical_pairs, impact_text};
 use crate::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
 use crate::model::Operations;
-use crate::node::Node;
+use crate::node::{Node, NodeName};
 use crate::task::{Task, Variable};
 
 /// What the published test of a claim gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PublishedResult {
     /// The task has no published test at this digit.
@@ -43,18 +43,18 @@ impl PublishedResult {
 }
 
 /// A published result and the nodes that were patched together to get it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Published {
     /// What came out.
     pub result: PublishedResult,
     /// The node alone, or with one partner.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<NodeName>,
     /// What each pair answered, `store -> clean = answer`, for the result given.
     pub answers: Vec<PublishedTrial>,
 }
 
 /// One published pair as it came out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct PublishedTrial {
     /// Where the activation came from.
     pub store: Prompt,
@@ -98,7 +98,7 @@ impl<'a> PublishedTests<'a> {
         let Some(pairs) = canonical_pairs(variable, n_digits) else {
             return Ok(Published {
                 result: PublishedResult::NoTest,
-                nodes: vec![node],
+                nodes: vec![node.name()],
                 answers: Vec::new(),
             });
         };
@@ -162,7 +162,7 @@ impl<'a> PublishedTests<'a> {
             .expect("a published test has pairs");
         Ok(Published {
             result,
-            nodes,
+            nodes: Node::names(&nodes),
             answers,
         })
     }

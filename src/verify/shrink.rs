@@ -1,6 +1,6 @@
 //! Minimal counterexamples: failing pairs made simpler, all in one batch a step, while they fail.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::sequence::Judgment;
 use super::tally::Terms;
@@ -8,17 +8,17 @@ use super::trial::{Bench, StoreFrom, Subject};
 use crate::arithmetic::{Answer, Prompt, Question, TokenSet, power_of_ten};
 use crate::causal::{Kind, Pair, Stratum, predict, value};
 use crate::engine::EngineError;
-use crate::node::Node;
+use crate::node::{Node, NodeName};
 use crate::task::Variable;
 
 /// Failing pairs shrunk side by side; the simplest result is shown.
 const SHRUNK_TOGETHER: usize = 3;
 
 /// A pair on which a claim fails.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Counterexample {
     /// The nodes patched.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<NodeName>,
     /// Whether a change was predicted.
     pub kind: Kind,
     /// Where the activation came from.
@@ -212,7 +212,7 @@ pub fn counterexample(
     Ok(best.first().map(|judgment| {
         let trial = &judgment.trial;
         Counterexample {
-            nodes: subject.nodes.clone(),
+            nodes: Node::names(&subject.nodes),
             kind,
             store: trial.pair.store,
             clean: Prompt::truth(trial.pair.clean),

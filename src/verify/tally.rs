@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::trial::{Outcome, Trial};
 use crate::arithmetic::{AnswerToken, TokenSet};
@@ -18,7 +18,7 @@ pub const NEGLIGIBLE: f64 = 0.05;
 pub const HALF: f64 = 0.5;
 
 /// Parts of a task that are judged apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Aspect {
     /// The digits of the answer.
@@ -140,7 +140,7 @@ impl Tally {
 }
 
 /// The measures of a subject, with their intervals.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Measures {
     /// Telling trials that gave exactly the predicted answer, by aspect.
     pub agreement: BTreeMap<Aspect, Rate>,
@@ -153,7 +153,7 @@ pub struct Measures {
     /// Trials set aside as numerical ties.
     pub ties: u64,
     /// Trials set aside because neutralising alone changed the answer.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub unstable: u64,
     /// Looks taken at the counts.
     pub looks: usize,

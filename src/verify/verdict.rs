@@ -2,19 +2,19 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::failure::Weakness;
 use super::shrink::Counterexample;
 use super::tally::Measures;
 use crate::arithmetic::Class;
 use crate::claims::UntestableTag;
-use crate::node::{Node, NodeError};
+use crate::node::{NodeError, NodeName};
 use crate::stats::{Rate, rounded};
 use crate::task::Variable;
 
 /// What was found of a claim (docs/METHOD.md, "Verdicts").
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "verdict", content = "because", rename_all = "lowercase")]
 pub enum Verdict {
     /// The node does what is claimed, by every measure and control.
@@ -29,7 +29,7 @@ pub enum Verdict {
     /// A set that holds the node is supported where neither the node alone nor the rest of the set is.
     Joint {
         /// The set.
-        set: Vec<Node>,
+        set: Vec<NodeName>,
         /// The set's measures.
         measures: Measures,
         /// Lower bound of the set's agreement less that of the set without the node.
@@ -39,7 +39,7 @@ pub enum Verdict {
     /// Patching the node alone changes nothing; with the other carriers neutralised it decides.
     Redundant {
         /// The carriers neutralised.
-        neutralised: Vec<Node>,
+        neutralised: Vec<NodeName>,
         /// The node's measures with them neutralised.
         measures: Measures,
     },
@@ -162,8 +162,8 @@ impl Verdict {
     }
 }
 
-fn listed(nodes: &[Node]) -> String {
-    let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
+fn listed(nodes: &[NodeName]) -> String {
+    let names: Vec<String> = nodes.iter().map(NodeName::to_string).collect();
     names.join(" ")
 }
 
