@@ -1,0 +1,241 @@
+//! Describes a model from its weights by the published protocol: which nodes are useful, what they
+//! do, and which tasks they pass the published tests of.
+
+mod clusters;
+mod questions;
+mod quirk;
+mod search;
+mod survey;
+
+pub use clusters::{Clustering, HeadOutput, Scores, TriCase};
+pub use questions::{RANDOM_QUESTIONS, draw_set};
+pub use quirk::{Quirk, Quirks, UnknownQuirk};
+pub use search::search;
+pub use survey::{Failures, Survey};
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+use serde_json::Map;
+
+use crate::arithmetic::{AnswerToken, Class, Operation, Prompt};
+use crate::causal::impact_text;
+use crate::claims::{Tag, TaggedNode};
+use crate::engine::{Engine, EngineError, Site};
+use crate::model::{ModelFolder, Operations};
+use crate::node::Node;
+use crate::verify::{attention_percents, stream};
+
+/// Everything found of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Discovered {
+    /// Questions in the set.
+    pub questions: usize,
+    /// Those answered rightly without an ablation; the others count in the means alone.
+    pub right: usize,
+    /// Positions without which some question fails.
+    pub positions: Vec<usize>,
+    /// The useful nodes, sorted.
+    pub nodes: Vec<UsefulNode>,
+}
+
+/// A node without which some question fails, and what is seen of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UsefulNode {
+    /// The node.
+    pub node: Node,
+    /// What fails without it.
+    pub failures: Failures,
+    /// Main sources of attention with rounded percents, the largest first; none for an MLP.
+    pub attention: Vec<(usize, u32)>,
+    /// Digits by whose three cases the head's output clusters, additions first.
+    pub clusters: Vec<(Operation, usize)>,
+}
+
+/// Describes a model over a question set. Clustering draws its own questions from `seed`.
+///
+/// # Errors
+/// [`EngineError`] where a question does not fit the model, or an ablation was not applied.
+pub fn discover(
+    folder: &ModelFolder,
+    engine: &Engine,
+    set: &[Prompt],
+    quirks: &Quirks,
+    seed: u64,
+) -> Result<Discovered, EngineError> {
+    let shape = engine.shape();
+    let survey = Survey::new(engine, set, quirks)?;
+    let positions: Vec<usize> = survey
+        .positions()?
+        .iter()
+        .enumerate()
+        .filter(|(_, failures)| failures.count.hits > 0)
+        .map(|(position, _)| position)
+        .collect();
+    let candidates: Vec<Node> = Node::all(&shape)
+        .into_iter()
+        .filter(|node| positions.contains(&node.position()))
+        .collect();
+    let failures = survey.nodes(&candidates)?;
+    let mut attention = attention_percents(engine, &engine.mean_attention(set)?);
+    let right = failures.first().map_or(0, |f| f.count.trials as usize);
+    let mut nodes: Vec<UsefulNode> = candidates
+        .into_iter()
+        .zip(failures)
+        .filter(|(_, failures)| failures.count.hits > 0)
+        .map(|(node, failures)| UsefulNode {
+            node,
+            failures,
+            attention: attention.remove(&node).unwrap_or_default(),
+            clusters: Vec::new(),
+        })
+        .collect();
+    let heads: Vec<Node> = nodes
+        .iter()
+        .map(|useful| useful.node)
+        .filter(|node| node.head().is_some())
+        .collect();
+    let mut clusters = cluster(folder, engine, &heads, quirks, seed)?;
+    for useful in &mut nodes {
+        useful.clusters = clusters.remove(&useful.node).unwrap_or_default();
+    }
+    Ok(Discovered {
+        questions: set.len(),
+        right,
+        positions,
+        nodes,
+    })
+}
+
+/// By which digits' cases each head's output clusters.
+fn cluster(
+    folder: &ModelFolder,
+    engine: &Engine,
+    heads: &[Node],
+    quirks: &Quirks,
+    seed: u64,
+) -> Result<BTreeMap<Node, Vec<(Operation, usize)>>, EngineError> {
+    let mut found: BTreeMap<Node, Vec<(Operation, usize)>> = BTreeMap::new();
+    for (operation, digit, clusterings) in clusterings(folder, engine, heads, quirks, seed)? {
+        for (&node, clustering) in heads.iter().zip(clusterings) {
+            if clustering.passes(quirks) {
+                found.entry(node).or_default().push((operation, digit));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// How each head's output clusters, for every operation trained and every digit that has questions:
+/// the clusterings stand in the order of `heads`.
+///
+/// # Errors
+/// None that the model itself does not give: the questions drawn fit it.
+pub fn clusterings(
+    folder: &ModelFolder,
+    engine: &Engine,
+    heads: &[Node],
+    quirks: &Quirks,
+    seed: u64,
+) -> Result<Vec<(Operation, usize, Vec<Clustering>)>, EngineError> {
+    let n_digits = engine.shape().n_digits;
+    let outputs: Vec<HeadOutput> = heads
+        .par_iter()
+        .filter_map(|&node| Some(HeadOutput::new(&folder.weights, node, node.head()?)))
+        .collect();
+    let mut found = Vec::new();
+    for operation in [Operation::Add, Operation::Sub] {
+        if !folder.operations().trains(operation) {
+            continue;
+        }
+        for digit in 0..n_digits {
+            let mut rng = stream(seed, &format!("tri-case/{operation}/{digit}"));
+            let drawn = TriCase::draw(operation, digit, n_digits, quirks, &mut rng);
+            let Some(drawn) = drawn else { continue };
+            let sites = heads.iter().map(|&node| Site::Node(node));
+            let values = engine.activations(&drawn.questions, sites)?;
+            let clusterings = heads
+                .par_iter()
+                .zip(&outputs)
+                .map(|(&node, output)| {
+                    let z = (0..drawn.questions.len())
+                        .map(|question| values.get(question, Site::Node(node)));
+                    output.cluster(z, quirks)
+                })
+                .collect();
+            found.push((operation, digit, clusterings));
+        }
+    }
+    Ok(found)
+}
+
+impl UsefulNode {
+    /// The tags that a behaviours file gives the node.
+    pub fn tags(&self, n_digits: usize, operations: Operations, quirks: &Quirks) -> Vec<Tag> {
+        let sign_has_number = operations.trains_subtraction() || !quirks.has(Quirk::UnnumberedSign);
+        let count = self.failures.count;
+        let sign = AnswerToken(n_digits + 1);
+        let mut tags = vec![
+            tag(
+                "Fail%",
+                (100 * count.hits / count.trials.max(1)).to_string(),
+            ),
+            tag(
+                "Impact",
+                impact_text(self.failures.impact, sign, sign_has_number),
+            ),
+        ];
+        for (class, major, letter) in [
+            (Class::Add, "Math.Add", 'S'),
+            (Class::Sub, "Math.Sub", 'M'),
+            (Class::Neg, "Math.Neg", 'N'),
+        ] {
+            let grades = self.failures.grades(class);
+            if !grades.is_empty() {
+                let grades: String = grades.iter().map(u8::to_string).collect();
+                tags.push(tag(major, format!("{letter}{grades}")));
+            }
+        }
+        for (source, percent) in &self.attention {
+            tags.push(tag("Attn", format!("P{source}={percent}")));
+        }
+        for &(operation, digit) in &self.clusters {
+            tags.push(cluster_tag(operation, digit));
+        }
+        tags
+    }
+}
+
+/// The tag of a head whose output clusters by the cases of a digit.
+pub fn cluster_tag(operation: Operation, digit: usize) -> Tag {
+    match operation {
+        Operation::Add => tag("Math.Add", format!("A{digit}.SP")),
+        Operation::Sub => tag("Math.Sub", format!("A{digit}.MP")),
+    }
+}
+
+fn tag(major: &str, minor: String) -> Tag {
+    Tag {
+        major: major.into(),
+        minor,
+    }
+}
+
+impl Discovered {
+    /// The behaviours file's nodes.
+    pub fn behaviors(
+        &self,
+        n_digits: usize,
+        operations: Operations,
+        quirks: &Quirks,
+    ) -> Vec<TaggedNode> {
+        self.nodes
+            .iter()
+            .map(|useful| TaggedNode {
+                node: useful.node.name(),
+                tags: useful.tags(n_digits, operations, quirks),
+                extra: Map::new(),
+            })
+            .collect()
+    }
+}
