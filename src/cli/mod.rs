@@ -4,6 +4,7 @@ mod ablate;
 mod accuracy;
 mod answer;
 mod ask;
+mod behaviors;
 mod diff;
 mod discover;
 mod error;

@@ -16,6 +16,7 @@ use circuitcheck::verify::{Decoding, Options, Progress, Verdict, VerifyError, ve
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::behaviors::{Behaviors, Shared, report};
 use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::model::Model;
@@ -77,6 +78,8 @@ pub struct Verify {
     /// Print the whole trail of one claim, such as "P9L0H1 A1.ST", instead of the table
     #[arg(long, value_name = "CLAIM", conflicts_with = "json")]
     explain: Option<String>,
+    #[command(flatten)]
+    behaviors: Behaviors,
     /// Print the evidence as one JSON object instead of the table
     #[arg(long)]
     json: bool,
@@ -110,6 +113,20 @@ impl Verify {
     /// Verifies and reports.
     pub fn run(self) -> Result<ExitCode, CliError> {
         let model = Model::open(self.dir.as_deref())?;
+        if self.behaviors.are_asked() {
+            let shared = Shared {
+                nodes: &self.node,
+                alpha: self.alpha,
+                seed: self.seed,
+                out: self.out.as_deref(),
+            };
+            let mut bar = Bar::new();
+            let found =
+                (self.behaviors).measure(&model, &shared, &mut |progress| bar.show(progress));
+            bar.finish();
+            let (evidence, out) = found?;
+            return report(&evidence, out.as_deref(), self.json);
+        }
         let features = self.features.as_deref().map(RawFile::read).transpose()?;
         let out = self.out_folder(&model.folder);
         if let Some(out) = &out {

@@ -9,6 +9,7 @@ use linfa_linalg::eigh::{EigSort, Eigh, EighInto};
 use ndarray::{Array1, Array2, ArrayView1, Axis, s};
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::arithmetic::{Operation, Prompt, Question, power_of_ten};
@@ -53,7 +54,7 @@ enum Case {
     High,
 }
 
-/// Questions of the three cases of one digit under one operation, as many of each.
+/// Questions of the three cases of one digit under one operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TriCase {
     /// The operation.
@@ -62,10 +63,12 @@ pub struct TriCase {
     pub digit: usize,
     /// The questions, the lowest case first.
     pub questions: Vec<Prompt>,
+    /// How many questions each case is taken to have.
+    pub sizes: [usize; 3],
 }
 
 impl TriCase {
-    /// Draws them; `None` where the total can't be cut into three.
+    /// Draws them; `None` where the published tool can't cut the total into three.
     pub fn draw(
         operation: Operation,
         digit: usize,
@@ -73,21 +76,35 @@ impl TriCase {
         quirks: &Quirks,
         rng: &mut impl Rng,
     ) -> Option<Self> {
-        let mut questions = Vec::new();
-        for case in [Case::Low, Case::Middle, Case::High] {
-            let pairs = draw_case(operation, case, digit, n_digits, quirks, rng);
-            questions.extend(
-                pairs
-                    .into_iter()
-                    .map(|(a, b)| Prompt::truth(Question::new(a, operation, b, n_digits))),
-            );
+        let cases = [Case::Low, Case::Middle, Case::High]
+            .map(|case| draw_case(operation, case, digit, n_digits, quirks, rng));
+        let mut sizes = [0, 1, 2].map(|case| cases[case].len());
+        let questions: Vec<Prompt> = cases
+            .into_iter()
+            .flatten()
+            .map(|(a, b)| Prompt::truth(Question::new(a, operation, b, n_digits)))
+            .collect();
+        if quirks.has(Quirk::BlurredCases) {
+            // The tool takes each third for a case, whatever is in it.
+            if !questions.len().is_multiple_of(3) {
+                return None;
+            }
+            sizes = [questions.len() / 3; 3];
         }
-        // The tool takes each third for a case, whatever is in it.
-        questions.len().is_multiple_of(3).then_some(TriCase {
+        Some(TriCase {
             operation,
             digit,
             questions,
+            sizes,
         })
+    }
+
+    /// The case, 0 to 2, that each question is taken to be of.
+    fn cases(&self) -> Vec<usize> {
+        let sizes = self.sizes.iter().enumerate();
+        sizes
+            .flat_map(|(case, &size)| std::iter::repeat_n(case, size))
+            .collect()
     }
 }
 
@@ -194,13 +211,26 @@ impl Scores {
 pub struct Clustering {
     /// Share of the variance that the first component holds.
     pub first_share: f64,
-    /// Scores with two and with three clusters, where the share is high enough to ask.
+    /// Scores with two and with three clusters, where the share, rounded or not, is high enough to
+    /// ask.
     pub scores: Option<[Scores; 2]>,
+}
+
+/// Whether a first component's share is above the least.
+fn share_passes(share: f64, rounded: bool) -> bool {
+    if rounded {
+        (share * 100.0).round_ties_even() / 100.0 > LEAST_SHARE
+    } else {
+        share > LEAST_SHARE
+    }
 }
 
 impl Clustering {
     /// Whether the head gets the tag.
     pub fn passes(&self, quirks: &Quirks) -> bool {
+        if !share_passes(self.first_share, quirks.has(Quirk::RoundedShare)) {
+            return false;
+        }
         match self.scores {
             None => false,
             Some([two, three]) if quirks.has(Quirk::SeparateScores) => two.larger(three).pass(),
@@ -212,12 +242,25 @@ impl Clustering {
 /// The geometry of a head's output: principal components of `z · W_O` are those of `z · factor`, which
 /// is only `[d_head, d_head]`, because `factor · factorᵀ = W_O · W_Oᵀ`.
 pub struct HeadOutput {
+    node: Node,
     factor: Array2<f64>,
 }
 
 impl HeadOutput {
-    /// The geometry of a head.
-    pub fn new(weights: &Weights, node: Node, head: usize) -> Self {
+    /// The geometry of every head among `nodes`, in their order.
+    pub fn all(weights: &Weights, nodes: &[Node]) -> Vec<Self> {
+        nodes
+            .par_iter()
+            .filter_map(|&node| Some(Self::new(weights, node, node.head()?)))
+            .collect()
+    }
+
+    /// The head.
+    pub fn node(&self) -> Node {
+        self.node
+    }
+
+    fn new(weights: &Weights, node: Node, head: usize) -> Self {
         let shape = weights.shape();
         let (d_head, d_model) = (shape.d_head, shape.d_model);
         let array = weights.array(&format!("blocks.{}.attn.W_O", node.layer()));
@@ -234,17 +277,19 @@ impl HeadOutput {
             .expect("a square matrix has eigenvectors");
         let scale = values.mapv(|value| value.max(0.0).sqrt());
         HeadOutput {
+            node,
             factor: vectors * &scale,
         }
     }
 
-    /// Clusters the head's activations `z`, `[questions, d_head]`, whose thirds are the three cases.
+    /// Clusters the head's activations on the questions of three cases, `z`, `[questions, d_head]`.
     pub fn cluster<'z>(
         &self,
-        z: impl ExactSizeIterator<Item = &'z [f32]>,
-        quirks: &Quirks,
+        z: impl Iterator<Item = &'z [f32]>,
+        tri_case: &TriCase,
     ) -> Clustering {
-        let questions = z.len();
+        let cases = tri_case.cases();
+        let questions = cases.len();
         let values: Vec<f64> = z.flatten().map(|&value| f64::from(value)).collect();
         let z = Array2::from_shape_vec((questions, self.factor.nrows()), values)
             .expect("activations are d_head wide");
@@ -263,16 +308,12 @@ impl HeadOutput {
         } else {
             0.0
         };
-        let compared = if quirks.has(Quirk::RoundedShare) {
-            (first_share * 100.0).round_ties_even() / 100.0
-        } else {
-            first_share
-        };
-        let scores = (compared > LEAST_SHARE).then(|| {
+        let asked = [true, false].map(|rounded| share_passes(first_share, rounded));
+        let scores = asked.contains(&true).then(|| {
             let kept = COMPONENTS.min(axes.ncols());
             let points = standardised(centred.dot(&axes.slice(s![.., ..kept])));
             let distances = distances(&points);
-            [2, 3].map(|clusters| scores(&points, &distances, clusters))
+            [2, 3].map(|clusters| scores(&points, &distances, &cases, clusters))
         });
         Clustering {
             first_share,
@@ -315,7 +356,12 @@ fn squared_distance(a: ArrayView1<f64>, b: ArrayView1<f64>) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-fn scores(points: &Array2<f64>, distances: &Array2<f64>, clusters: usize) -> Scores {
+fn scores(
+    points: &Array2<f64>,
+    distances: &Array2<f64>,
+    cases: &[usize],
+    clusters: usize,
+) -> Scores {
     let dataset = DatasetBase::from(points.clone());
     // Its own generator has a fixed seed; no more clusters than there are different points.
     let clusters = clusters.min(different_points(points));
@@ -327,7 +373,7 @@ fn scores(points: &Array2<f64>, distances: &Array2<f64>, clusters: usize) -> Sco
     Scores {
         silhouette: silhouette(distances, &labels, clusters),
         calinski_harabasz: calinski_harabasz(points, &labels, clusters),
-        agreement: agreement(&labels, clusters),
+        agreement: agreement(&labels, cases, clusters),
     }
 }
 
@@ -400,13 +446,12 @@ fn calinski_harabasz(points: &Array2<f64>, labels: &Array1<usize>, clusters: usi
 }
 
 /// The unweighted mean over clusters of the share of its commonest case.
-fn agreement(labels: &Array1<usize>, clusters: usize) -> f64 {
-    let third = labels.len() / 3;
-    let mut cases = vec![[0usize; 3]; clusters];
-    for (point, &label) in labels.iter().enumerate() {
-        cases[label][point / third] += 1;
+fn agreement(labels: &Array1<usize>, cases: &[usize], clusters: usize) -> f64 {
+    let mut counts = vec![[0usize; 3]; clusters];
+    for (&label, &case) in labels.iter().zip(cases) {
+        counts[label][case] += 1;
     }
-    let shares: Vec<f64> = cases
+    let shares: Vec<f64> = counts
         .iter()
         .filter(|counts| counts.iter().sum::<usize>() > 0)
         .map(|counts| {
@@ -447,8 +492,10 @@ mod tests {
         let name: NodeName = "P12L0H1".parse().unwrap();
         let node = name.resolve(&model.weights.shape()).unwrap();
         let rows = thirds(centres);
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let drawn = TriCase::draw(Operation::Add, 3, 5, &Quirks::published(), &mut rng).unwrap();
         HeadOutput::new(&model.weights, node, 1)
-            .cluster(rows.iter().map(Vec::as_slice), &Quirks::published())
+            .cluster(rows.iter().map(Vec::as_slice), &drawn)
     }
 
     #[test]
@@ -477,7 +524,7 @@ mod tests {
     fn agreement_is_the_unweighted_mean_of_majorities() {
         // One cluster holds a whole case, the other two cases evenly.
         let labels = Array1::from_vec(vec![0, 0, 1, 1, 1, 1]);
-        assert_eq!(agreement(&labels, 2), 0.75);
+        assert_eq!(agreement(&labels, &[0, 0, 1, 1, 2, 2], 2), 0.75);
     }
 
     #[test]
@@ -507,15 +554,14 @@ mod tests {
     #[test]
     fn the_units_have_too_few_pairs_and_are_filled_up_only_by_the_quirk() {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
-        let strict = Quirks::none();
-        // 45 pairs sum to at most 8, 10 to 9, and the draws need not meet all of them.
         for _ in 0..20 {
-            if let Some(found) = TriCase::draw(Operation::Add, 0, 5, &strict, &mut rng) {
-                assert!(found.questions.len() <= 45 + 10 + 45);
-            }
-            if let Some(found) = TriCase::draw(Operation::Add, 0, 5, &Quirks::published(), &mut rng)
-            {
-                assert!(found.questions.len() > 200);
+            // 45 pairs sum to at most 8, 10 to 9 and 45 to at least 10; the draws need not meet all.
+            let strict = TriCase::draw(Operation::Add, 0, 5, &Quirks::none(), &mut rng).unwrap();
+            assert!(strict.sizes[0] <= 45 && strict.sizes[1] <= 10 && strict.sizes[2] <= 45);
+            assert_eq!(strict.sizes.iter().sum::<usize>(), strict.questions.len());
+            let filled = TriCase::draw(Operation::Add, 0, 5, &Quirks::published(), &mut rng);
+            if let Some(filled) = filled {
+                assert!(filled.questions.len() > 200 && filled.sizes[0] == filled.sizes[2]);
             }
         }
     }

@@ -4,17 +4,20 @@
 mod clusters;
 mod questions;
 mod quirk;
+mod reproduce;
 mod search;
 mod survey;
 
-pub use clusters::{Clustering, HeadOutput, Scores, TriCase};
+pub use clusters::{Clustering, Scores};
 pub use questions::{RANDOM_QUESTIONS, draw_set};
 pub use quirk::{Quirk, Quirks, UnknownQuirk};
+pub use reproduce::{Reading, Remeasuring, Reproduction, TagEvidence, remeasure};
 pub use search::search;
 pub use survey::{Failures, Survey};
 
 use std::collections::BTreeMap;
 
+use clusters::{HeadOutput, TriCase};
 use rayon::prelude::*;
 use serde_json::Map;
 
@@ -138,35 +141,52 @@ pub fn clusterings(
     quirks: &Quirks,
     seed: u64,
 ) -> Result<Vec<(Operation, usize, Vec<Clustering>)>, EngineError> {
+    let outputs = HeadOutput::all(&folder.weights, heads);
+    tri_cases(engine, folder.operations(), quirks, seed)
+        .into_iter()
+        .map(|drawn| {
+            let found = cluster_drawn(engine, &outputs, &drawn)?;
+            Ok((drawn.operation, drawn.digit, found))
+        })
+        .collect()
+}
+
+/// The questions of every operation trained and every digit that has some.
+fn tri_cases(
+    engine: &Engine,
+    operations: Operations,
+    quirks: &Quirks,
+    seed: u64,
+) -> Vec<TriCase> {
     let n_digits = engine.shape().n_digits;
-    let outputs: Vec<HeadOutput> = heads
-        .par_iter()
-        .filter_map(|&node| Some(HeadOutput::new(&folder.weights, node, node.head()?)))
-        .collect();
-    let mut found = Vec::new();
-    for operation in [Operation::Add, Operation::Sub] {
-        if !folder.operations().trains(operation) {
-            continue;
-        }
-        for digit in 0..n_digits {
+    let trained = [Operation::Add, Operation::Sub]
+        .into_iter()
+        .filter(|&operation| operations.trains(operation));
+    trained
+        .flat_map(|operation| (0..n_digits).map(move |digit| (operation, digit)))
+        .filter_map(|(operation, digit)| {
             let mut rng = stream(seed, &format!("tri-case/{operation}/{digit}"));
-            let drawn = TriCase::draw(operation, digit, n_digits, quirks, &mut rng);
-            let Some(drawn) = drawn else { continue };
-            let sites = heads.iter().map(|&node| Site::Node(node));
-            let values = engine.activations(&drawn.questions, sites)?;
-            let clusterings = heads
-                .par_iter()
-                .zip(&outputs)
-                .map(|(&node, output)| {
-                    let z = (0..drawn.questions.len())
-                        .map(|question| values.get(question, Site::Node(node)));
-                    output.cluster(z, quirks)
-                })
-                .collect();
-            found.push((operation, digit, clusterings));
-        }
-    }
-    Ok(found)
+            TriCase::draw(operation, digit, n_digits, quirks, &mut rng)
+        })
+        .collect()
+}
+
+/// How each head's output clusters on the questions drawn.
+fn cluster_drawn(
+    engine: &Engine,
+    outputs: &[HeadOutput],
+    drawn: &TriCase,
+) -> Result<Vec<Clustering>, EngineError> {
+    let sites = outputs.iter().map(|output| Site::Node(output.node()));
+    let values = engine.activations(&drawn.questions, sites)?;
+    Ok(outputs
+        .par_iter()
+        .map(|output| {
+            let z = (0..drawn.questions.len())
+                .map(|question| values.get(question, Site::Node(output.node())));
+            output.cluster(z, drawn)
+        })
+        .collect())
 }
 
 impl UsefulNode {

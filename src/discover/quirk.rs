@@ -66,14 +66,6 @@ impl Quirk {
     pub fn name(self) -> &'static str {
         NAMES[self as usize].1
     }
-
-    /// Whether it bears on the tri-case clustering alone.
-    pub fn is_of_clustering(self) -> bool {
-        matches!(
-            self,
-            Quirk::SeparateScores | Quirk::RoundedShare | Quirk::BlurredCases
-        )
-    }
 }
 
 impl fmt::Display for Quirk {

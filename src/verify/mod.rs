@@ -27,7 +27,7 @@ pub use parity::EngineParity;
 pub use published::{
     AttentionPercents, AttentionSources, ImpactReading, Published, PublishedResult, PublishedTests,
     PublishedTrial, TRIED_IN_PAIRS, WEAK_BY_IMPACT, attended_position, attention_percents,
-    attention_sources, predicted_place,
+    attention_row, attention_sources, predicted_place,
 };
 pub use sequence::{Finding, Goal, Judgment, Rules, Sampling, discover, judge, looks, stream};
 pub use shrink::{Counterexample, counterexample};

@@ -243,17 +243,23 @@ pub fn attention_sources(engine: &Engine, attention: &[f32]) -> AttentionSources
         .collect()
 }
 
+/// The weights that a head gives each source position, `[n_ctx]`, from mean attention weights
+/// `[n_layers, n_heads, n_ctx, n_ctx]`; `None` for an MLP.
+pub fn attention_row<'w>(engine: &Engine, attention: &'w [f32], node: Node) -> Option<&'w [f32]> {
+    let shape = engine.shape();
+    let n_ctx = shape.n_ctx();
+    let row = (node.layer() * shape.n_heads + node.head()?) * n_ctx + node.position();
+    Some(&attention[row * n_ctx..][..n_ctx])
+}
+
 /// As [`attention_sources`], each source with its rounded percent.
 pub fn attention_percents(engine: &Engine, attention: &[f32]) -> AttentionPercents {
     let shape = engine.shape();
-    let n_ctx = shape.n_ctx();
     Node::all(&shape)
         .into_iter()
         .filter_map(|node| {
-            let head = node.head()?;
-            let row = (node.layer() * shape.n_heads + head) * n_ctx + node.position();
-            let weights = &attention[row * n_ctx..][..n_ctx];
-            let mut sources: Vec<usize> = (0..n_ctx)
+            let weights = attention_row(engine, attention, node)?;
+            let mut sources: Vec<usize> = (0..weights.len())
                 .filter(|&source| weights[source] * 100.0 >= NAMED_PERCENT)
                 .collect();
             sources.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(a.cmp(&b)));
