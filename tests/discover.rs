@@ -220,9 +220,9 @@ fn clustering_tags_move_from_draw_to_draw_as_the_published_ones_do() {
         let found = clusterings(&folder, &engine, &heads, &quirks, seed).unwrap();
         found
             .into_iter()
-            .flat_map(|(operation, digit, clusterings)| {
-                let tag = cluster_tag(operation, digit).to_string();
-                let passing = heads.iter().zip(clusterings);
+            .flat_map(|found| {
+                let tag = cluster_tag(found.operation, found.digit).to_string();
+                let passing = heads.iter().zip(found.clusterings);
                 let passing = passing.filter(|(_, clustering)| clustering.passes(&quirks));
                 passing
                     .map(|(node, _)| (node.name(), tag.clone()))
@@ -234,9 +234,15 @@ fn clustering_tags_move_from_draw_to_draw_as_the_published_ones_do() {
     let (_, published) = tags(&published(&folder, false));
     for made in &draws {
         let shared = made.intersection(&published).count();
-        println!("{} made, {shared} of {} published", made.len(), published.len());
+        println!(
+            "{} made, {shared} of {} published",
+            made.len(),
+            published.len()
+        );
     }
-    let moved = draws.windows(2).map(|pair| pair[0].symmetric_difference(&pair[1]).count());
+    let moved = draws
+        .windows(2)
+        .map(|pair| pair[0].symmetric_difference(&pair[1]).count());
     assert!(moved.min().unwrap() > 0, "no draw moved a tag");
     assert_eq!(draws[0], draw(1), "the same seed gives the same tags");
 }
@@ -265,7 +271,11 @@ fn published_files() -> Vec<PathBuf> {
     let mut found = Vec::new();
     while let Some(path) = left.pop() {
         if path.is_dir() {
-            left.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            left.extend(
+                std::fs::read_dir(path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
         } else if path.extension().is_some_and(|kind| kind == "json") {
             found.push(path);
         }
@@ -283,7 +293,12 @@ fn every_published_file_is_the_same_once_read_and_written() {
         let nodes = read_tagged_nodes("file", &bytes).unwrap();
         let written = write_tagged_nodes(&nodes);
         let value = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
-        assert_eq!(value(written.as_bytes()), value(&bytes), "{}", path.display());
+        assert_eq!(
+            value(written.as_bytes()),
+            value(&bytes),
+            "{}",
+            path.display()
+        );
         let again = read_tagged_nodes("file", written.as_bytes()).unwrap();
         assert_eq!(write_tagged_nodes(&again), written);
     }
@@ -319,7 +334,15 @@ fn discover_writes_the_same_bytes_for_any_number_of_threads_and_diff_finds_nothi
         .map(|threads| {
             let made = path(threads);
             let arguments = [
-                "discover", &folder, "--out", &made, "--threads", threads, "--seed", "7", "--json",
+                "discover",
+                &folder,
+                "--out",
+                &made,
+                "--threads",
+                threads,
+                "--seed",
+                "7",
+                "--json",
             ];
             let output = program(&arguments);
             assert_eq!(output.status.code(), Some(0));

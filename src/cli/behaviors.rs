@@ -78,7 +78,9 @@ impl Behaviors {
         })?;
         let selected = self.selected(model, file, shared.nodes)?;
         let set = self.questions.as_deref();
-        let set = set.map(|file| question_set::read(model, file)).transpose()?;
+        let set = set
+            .map(|file| question_set::read(model, file))
+            .transpose()?;
         let read = self.questions.as_deref().map(RawFile::read).transpose()?;
         let out = match shared.out {
             Some(out) => Some(out.to_owned()),
@@ -135,7 +137,10 @@ impl Behaviors {
             })
             .collect::<Result<Vec<_>, CliError>>()?;
         if selected.is_empty() {
-            return Err(CliError::input(shown, "none of the nodes asked for is listed"));
+            return Err(CliError::input(
+                shown,
+                "none of the nodes asked for is listed",
+            ));
         }
         Ok(selected)
     }

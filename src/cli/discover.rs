@@ -1,15 +1,20 @@
 //! `discover`: behaviors.json and features.json made anew from a model's weights.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use circuitcheck::arithmetic::Prompt;
 use circuitcheck::claims::{TaggedNode, read_tagged_nodes, write_tagged_nodes};
-use circuitcheck::discover::{Quirk, Quirks, discover, draw_set, search};
+use circuitcheck::discover::{
+    Changes, Discovered, Quirk, Quirks, StrictError, discover, draw_set, search, strict,
+};
 use circuitcheck::model::RawFile;
-use circuitcheck::report::{check_writable, write_files};
-use circuitcheck::verify::stream;
+use circuitcheck::report::{changes_text, check_writable, strict_markdown, write_files};
+use circuitcheck::verify::{Options, stream};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -22,6 +27,8 @@ use super::question_set;
 use super::style;
 use super::table::{Cell, Side, Table};
 use super::tagged_file::TagSummary;
+use super::usage_error;
+use super::verify::Bar;
 
 /// Make behaviors.json and features.json from a model's weights
 ///
@@ -30,26 +37,35 @@ use super::tagged_file::TagSummary;
 /// Math.Add:A2.SP), which rest on questions drawn anew. Without --questions the set is drawn as
 /// the published ones were: 512 random questions, enriched as in training, then the curated pairs
 /// of each complexity class.
+///
+/// The strict protocol has no quirks: means of each layer, exact positions with 10 % of attention or
+/// more, impact at any place. Every claim whose prerequisites a node meets is put to the method of
+/// `verify`, and the claims that hold are written, of single nodes and of sets inside one layer. It
+/// also writes the evidence, and a report of what the quirks and the method change.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   circuitcheck discover models/add --out found
   circuitcheck discover models/add --questions set.json --out found
-  circuitcheck discover models/add --without first-layer-means --out found")]
+  circuitcheck discover models/add --without first-layer-means --out found
+  circuitcheck discover models/add --protocol strict --out found")]
 #[command(after_long_help = "\
 Examples:
   circuitcheck discover models/add --out found
   circuitcheck discover models/add --questions set.json --out found
   circuitcheck discover models/add --without first-layer-means --out found
+  circuitcheck discover models/add --protocol strict --out found
 
 Keys of --json:
   model, weights_sha256  the model's name, and the digest of its weights
-  protocol   \"published\"
+  protocol   \"published\" or \"strict\"
   without    the quirks removed
   seed       of the set, where it was drawn, and of clustering
   questions  questions in the set; right: those answered rightly without an ablation
   positions  positions without which some question fails
-  nodes, tags, claims, untestable  as `show` has them, of both files together")]
+  nodes, tags, claims, untestable  as `show` has them, of both files together
+  strict     with --protocol strict: candidates (claims put to the method), verdicts (how many of
+             them have each), by_quirks and by_method: kept, gained, lost, moved")]
 pub struct Discover {
     /// The model's folder or file of weights; without it, the bundled mixed model
     dir: Option<PathBuf>,
@@ -79,6 +95,27 @@ pub struct Discover {
 enum Protocol {
     /// As the published files were made
     Published,
+    /// Without quirks, and only claims that the method supports
+    Strict,
+}
+
+impl Protocol {
+    fn name(self) -> &'static str {
+        match self {
+            Protocol::Published => "published",
+            Protocol::Strict => "strict",
+        }
+    }
+}
+
+/// What is made, by either protocol.
+struct Made {
+    found: Discovered,
+    behaviors: Vec<TaggedNode>,
+    features: Vec<TaggedNode>,
+    strict: Option<StrictSummary>,
+    /// Files beside the two.
+    more: Vec<(&'static str, String)>,
 }
 
 fn quirks() -> impl TypedValueParser<Value = Quirk> {
@@ -87,6 +124,21 @@ fn quirks() -> impl TypedValueParser<Value = Quirk> {
 
 impl Discover {
     pub fn run(&self) -> Result<ExitCode, CliError> {
+        if self.protocol == Protocol::Strict {
+            let given = [
+                ("--behaviors", self.behaviors.is_some()),
+                ("--without", !self.without.is_empty()),
+            ];
+            if let Some((option, _)) = given.into_iter().find(|(_, given)| *given) {
+                return Err(usage_error(
+                    "discover",
+                    ErrorKind::ArgumentConflict,
+                    format_args!(
+                        "{option} is for the published protocol: the strict one has no quirk and takes its own behaviours"
+                    ),
+                ));
+            }
+        }
         let model = Model::open(self.dir.as_deref())?;
         self.check_out()?;
         let set = match &self.questions {
@@ -95,38 +147,104 @@ impl Discover {
         };
         let given = self.behaviors.as_deref().map(RawFile::read).transpose()?;
         let given = given.map(|file| self.read(&model, &file)).transpose()?;
-        let quirks =
-            (self.without.iter()).fold(Quirks::published(), |quirks, &quirk| quirks.without(quirk));
-        let operations = model.folder.operations();
-        let found = discover(&model.folder, &model.engine, &set, &quirks, self.seed)?;
-        let behaviors = found.behaviors(model.engine.shape().n_digits, operations, &quirks);
-        let searched = given.as_ref().unwrap_or(&behaviors);
-        let features = search(&model.engine, operations, searched, &quirks)?;
-        let written = [("behaviors.json", &behaviors), ("features.json", &features)]
-            .map(|(name, nodes)| (name, write_tagged_nodes(nodes) + "\n"));
-        write_files(&self.out, &written)?;
+        let made = match self.protocol {
+            Protocol::Published => self.published(&model, &set, given.as_deref())?,
+            Protocol::Strict => self.strict(&model, &set)?,
+        };
+        let mut files = vec![
+            ("behaviors.json", write_tagged_nodes(&made.behaviors) + "\n"),
+            ("features.json", write_tagged_nodes(&made.features) + "\n"),
+        ];
         let mut summary = TagSummary::default();
-        for (name, text) in written {
-            let file = RawFile::made(&self.out.join(name), text.into_bytes());
+        for (name, text) in &files {
+            let file = RawFile::made(&self.out.join(name), text.clone().into_bytes());
             summary.add(&file, None)?;
         }
+        files.extend(made.more);
+        write_files(&self.out, &files)?;
         self.format.print(&Found {
             identity: model.identity(),
-            protocol: "published",
+            protocol: self.protocol.name(),
             without: self.without.clone(),
             seed: self.seed,
-            questions: found.questions,
-            right: found.right,
-            positions: found.positions,
+            questions: made.found.questions,
+            right: made.found.right,
+            positions: made.found.positions,
             summary,
+            strict: made.strict,
         })?;
+        let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
         // Where the files are is news for the user, not data.
         let _ = writeln!(
             anstream::stderr(),
-            "wrote behaviors.json and features.json to {}",
+            "wrote {} to {}",
+            names.join(", "),
             self.out.display()
         );
         Ok(ExitCode::Success)
+    }
+
+    fn published(
+        &self,
+        model: &Model,
+        set: &[Prompt],
+        given: Option<&[TaggedNode]>,
+    ) -> Result<Made, CliError> {
+        let quirks =
+            (self.without.iter()).fold(Quirks::published(), |quirks, &quirk| quirks.without(quirk));
+        let operations = model.folder.operations();
+        let found = discover(&model.folder, &model.engine, set, &quirks, self.seed)?;
+        let behaviors = found.behaviors(model.engine.shape().n_digits, operations, &quirks);
+        let searched = given.unwrap_or(&behaviors);
+        Ok(Made {
+            features: search(&model.engine, operations, searched, &quirks)?,
+            found,
+            behaviors,
+            strict: None,
+            more: Vec::new(),
+        })
+    }
+
+    fn strict(&self, model: &Model, set: &[Prompt]) -> Result<Made, CliError> {
+        let options = Options {
+            seed: self.seed,
+            ..Options::default()
+        };
+        let mut bar = Bar::new();
+        let strict = strict(
+            &model.folder,
+            &model.engine,
+            set,
+            &options,
+            &mut |progress| {
+                bar.show(progress);
+            },
+        );
+        bar.finish();
+        let strict = strict?;
+        let mut more = vec![("report.md", strict_markdown(&model.folder.name, &strict))];
+        if let Some(evidence) = &strict.evidence {
+            let evidence = serde_json::to_string_pretty(evidence);
+            more.push((
+                "evidence.json",
+                evidence.expect("evidence has string keys") + "\n",
+            ));
+        }
+        let verdicts = strict
+            .evidence
+            .map_or(BTreeMap::new(), |found| found.summary);
+        Ok(Made {
+            found: strict.found,
+            behaviors: strict.behaviors,
+            features: strict.features,
+            strict: Some(StrictSummary {
+                candidates: strict.candidates,
+                verdicts,
+                by_quirks: strict.by_quirks,
+                by_method: strict.by_method,
+            }),
+            more,
+        })
     }
 
     /// The output folder must take files, and not be the model's own.
@@ -166,6 +284,17 @@ struct Found {
     positions: Vec<usize>,
     #[serde(flatten)]
     summary: TagSummary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<StrictSummary>,
+}
+
+/// What became of the claims.
+#[derive(Debug, Serialize)]
+struct StrictSummary {
+    candidates: usize,
+    verdicts: BTreeMap<&'static str, usize>,
+    by_quirks: Changes,
+    by_method: Changes,
 }
 
 impl fmt::Display for Found {
@@ -192,6 +321,29 @@ impl fmt::Display for Found {
         ] {
             table.row([Cell::styled(what, style::TITLE), said.into()]);
         }
-        write!(f, "{table}{}", self.summary)
+        write!(f, "{table}{}", self.summary)?;
+        let Some(strict) = &self.strict else {
+            return Ok(());
+        };
+        let verdicts: Vec<String> = (strict.verdicts.iter())
+            .map(|(verdict, count)| format!("{count} {verdict}"))
+            .collect();
+        writeln!(
+            f,
+            "\n{} claims put to the method: {}",
+            strict.candidates,
+            verdicts.join(", ")
+        )?;
+        writeln!(f, "removing the quirks {}", changes_text(&strict.by_quirks))?;
+        writeln!(f, "asking the method {}", changes_text(&strict.by_method))
+    }
+}
+
+impl From<StrictError> for CliError {
+    fn from(error: StrictError) -> Self {
+        match error {
+            StrictError::Engine(error) => error.into(),
+            StrictError::Verify(error) => error.into(),
+        }
     }
 }

@@ -14,6 +14,7 @@ mod output;
 mod pages;
 mod patch;
 mod question_set;
+mod quirks;
 mod selfcheck;
 mod show;
 mod style;
@@ -77,6 +78,7 @@ enum Command {
     Ablate(ablate::Ablate),
     Discover(discover::Discover),
     Diff(diff::Diff),
+    Quirks(quirks::QuirkEffects),
     Selfcheck(selfcheck::Selfcheck),
     Completions(pages::Completions),
     Man(pages::Man),
@@ -102,6 +104,7 @@ impl Cli {
             Command::Ablate(ablate) => ablate.run(),
             Command::Discover(discover) => discover.run(),
             Command::Diff(diff) => diff.run(),
+            Command::Quirks(quirks) => quirks.run(),
             Command::Selfcheck(selfcheck) => selfcheck.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),

@@ -63,8 +63,6 @@ pub struct TriCase {
     pub digit: usize,
     /// The questions, the lowest case first.
     pub questions: Vec<Prompt>,
-    /// How many questions each case is taken to have.
-    pub sizes: [usize; 3],
 }
 
 impl TriCase {
@@ -76,35 +74,17 @@ impl TriCase {
         quirks: &Quirks,
         rng: &mut impl Rng,
     ) -> Option<Self> {
-        let cases = [Case::Low, Case::Middle, Case::High]
-            .map(|case| draw_case(operation, case, digit, n_digits, quirks, rng));
-        let mut sizes = [0, 1, 2].map(|case| cases[case].len());
-        let questions: Vec<Prompt> = cases
+        let questions: Vec<Prompt> = [Case::Low, Case::Middle, Case::High]
             .into_iter()
-            .flatten()
+            .flat_map(|case| draw_case(operation, case, digit, n_digits, quirks, rng))
             .map(|(a, b)| Prompt::truth(Question::new(a, operation, b, n_digits)))
             .collect();
-        if quirks.has(Quirk::BlurredCases) {
-            // The tool takes each third for a case, whatever is in it.
-            if !questions.len().is_multiple_of(3) {
-                return None;
-            }
-            sizes = [questions.len() / 3; 3];
-        }
-        Some(TriCase {
+        // The tool takes each third for a case, whatever is in it.
+        questions.len().is_multiple_of(3).then_some(TriCase {
             operation,
             digit,
             questions,
-            sizes,
         })
-    }
-
-    /// The case, 0 to 2, that each question is taken to be of.
-    fn cases(&self) -> Vec<usize> {
-        let sizes = self.sizes.iter().enumerate();
-        sizes
-            .flat_map(|(case, &size)| std::iter::repeat_n(case, size))
-            .collect()
     }
 }
 
@@ -123,7 +103,11 @@ fn draw_case(
         }
         pairs.insert(draw_pair(operation, case, digit, rng));
     }
-    if pairs.len() < CASE_QUESTIONS && digit < FILLED_BELOW && quirks.has(Quirk::BlurredCases) {
+    if !quirks.has(Quirk::BlurredCases) {
+        // As many as of the other cases, since a score grows with the number of questions.
+        return pairs.iter().copied().cycle().take(CASE_QUESTIONS).collect();
+    }
+    if pairs.len() < CASE_QUESTIONS && digit < FILLED_BELOW {
         let own: Vec<(u128, u128)> = pairs.iter().copied().collect();
         for _ in 0..CASE_QUESTIONS * DRAWS_PER_QUESTION {
             if pairs.len() == CASE_QUESTIONS {
@@ -282,14 +266,9 @@ impl HeadOutput {
         }
     }
 
-    /// Clusters the head's activations on the questions of three cases, `z`, `[questions, d_head]`.
-    pub fn cluster<'z>(
-        &self,
-        z: impl Iterator<Item = &'z [f32]>,
-        tri_case: &TriCase,
-    ) -> Clustering {
-        let cases = tri_case.cases();
-        let questions = cases.len();
+    /// Clusters the head's activations `z`, `[questions, d_head]`, whose thirds are the three cases.
+    pub fn cluster<'z>(&self, z: impl ExactSizeIterator<Item = &'z [f32]>) -> Clustering {
+        let questions = z.len();
         let values: Vec<f64> = z.flatten().map(|&value| f64::from(value)).collect();
         let z = Array2::from_shape_vec((questions, self.factor.nrows()), values)
             .expect("activations are d_head wide");
@@ -313,7 +292,7 @@ impl HeadOutput {
             let kept = COMPONENTS.min(axes.ncols());
             let points = standardised(centred.dot(&axes.slice(s![.., ..kept])));
             let distances = distances(&points);
-            [2, 3].map(|clusters| scores(&points, &distances, &cases, clusters))
+            [2, 3].map(|clusters| scores(&points, &distances, clusters))
         });
         Clustering {
             first_share,
@@ -356,12 +335,7 @@ fn squared_distance(a: ArrayView1<f64>, b: ArrayView1<f64>) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-fn scores(
-    points: &Array2<f64>,
-    distances: &Array2<f64>,
-    cases: &[usize],
-    clusters: usize,
-) -> Scores {
+fn scores(points: &Array2<f64>, distances: &Array2<f64>, clusters: usize) -> Scores {
     let dataset = DatasetBase::from(points.clone());
     // Its own generator has a fixed seed; no more clusters than there are different points.
     let clusters = clusters.min(different_points(points));
@@ -373,7 +347,7 @@ fn scores(
     Scores {
         silhouette: silhouette(distances, &labels, clusters),
         calinski_harabasz: calinski_harabasz(points, &labels, clusters),
-        agreement: agreement(&labels, cases, clusters),
+        agreement: agreement(&labels, clusters),
     }
 }
 
@@ -446,10 +420,11 @@ fn calinski_harabasz(points: &Array2<f64>, labels: &Array1<usize>, clusters: usi
 }
 
 /// The unweighted mean over clusters of the share of its commonest case.
-fn agreement(labels: &Array1<usize>, cases: &[usize], clusters: usize) -> f64 {
+fn agreement(labels: &Array1<usize>, clusters: usize) -> f64 {
+    let third = labels.len() / 3;
     let mut counts = vec![[0usize; 3]; clusters];
-    for (&label, &case) in labels.iter().zip(cases) {
-        counts[label][case] += 1;
+    for (point, &label) in labels.iter().enumerate() {
+        counts[label][point / third] += 1;
     }
     let shares: Vec<f64> = counts
         .iter()
@@ -492,10 +467,7 @@ mod tests {
         let name: NodeName = "P12L0H1".parse().unwrap();
         let node = name.resolve(&model.weights.shape()).unwrap();
         let rows = thirds(centres);
-        let mut rng = ChaCha8Rng::seed_from_u64(5);
-        let drawn = TriCase::draw(Operation::Add, 3, 5, &Quirks::published(), &mut rng).unwrap();
-        HeadOutput::new(&model.weights, node, 1)
-            .cluster(rows.iter().map(Vec::as_slice), &drawn)
+        HeadOutput::new(&model.weights, node, 1).cluster(rows.iter().map(Vec::as_slice))
     }
 
     #[test]
@@ -524,7 +496,7 @@ mod tests {
     fn agreement_is_the_unweighted_mean_of_majorities() {
         // One cluster holds a whole case, the other two cases evenly.
         let labels = Array1::from_vec(vec![0, 0, 1, 1, 1, 1]);
-        assert_eq!(agreement(&labels, &[0, 0, 1, 1, 2, 2], 2), 0.75);
+        assert_eq!(agreement(&labels, 2), 0.75);
     }
 
     #[test]
@@ -555,13 +527,15 @@ mod tests {
     fn the_units_have_too_few_pairs_and_are_filled_up_only_by_the_quirk() {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         for _ in 0..20 {
-            // 45 pairs sum to at most 8, 10 to 9 and 45 to at least 10; the draws need not meet all.
+            // 45 pairs sum to at most 8, 10 to 9 and 45 to at least 10.
             let strict = TriCase::draw(Operation::Add, 0, 5, &Quirks::none(), &mut rng).unwrap();
-            assert!(strict.sizes[0] <= 45 && strict.sizes[1] <= 10 && strict.sizes[2] <= 45);
-            assert_eq!(strict.sizes.iter().sum::<usize>(), strict.questions.len());
+            let different: BTreeSet<&Prompt> = strict.questions.iter().collect();
+            assert_eq!(strict.questions.len(), 3 * CASE_QUESTIONS);
+            assert!(different.len() <= 45 + 10 + 45);
             let filled = TriCase::draw(Operation::Add, 0, 5, &Quirks::published(), &mut rng);
             if let Some(filled) = filled {
-                assert!(filled.questions.len() > 200 && filled.sizes[0] == filled.sizes[2]);
+                let different: BTreeSet<&Prompt> = filled.questions.iter().collect();
+                assert!(different.len() > 200);
             }
         }
     }

@@ -2,20 +2,22 @@
 //! do, and which tasks they pass the published tests of.
 
 mod clusters;
+mod effect;
 mod questions;
 mod quirk;
 mod reproduce;
 mod search;
+mod strict;
 mod survey;
 
 pub use clusters::{Clustering, Scores};
+pub use effect::{Effect, effects};
 pub use questions::{RANDOM_QUESTIONS, draw_set};
 pub use quirk::{Quirk, Quirks, UnknownQuirk};
 pub use reproduce::{Reading, Remeasuring, Reproduction, TagEvidence, remeasure};
 pub use search::search;
+pub use strict::{Changes, Moved, Strict, StrictError, strict};
 pub use survey::{Failures, Survey};
-
-use std::collections::BTreeMap;
 
 use clusters::{HeadOutput, TriCase};
 use rayon::prelude::*;
@@ -66,7 +68,15 @@ pub fn discover(
     quirks: &Quirks,
     seed: u64,
 ) -> Result<Discovered, EngineError> {
-    let shape = engine.shape();
+    let mut found = useful(engine, set, quirks)?;
+    let heads = found.heads();
+    let clusterings = clusterings(folder, engine, &heads, quirks, seed)?;
+    found.cluster(&heads, &clusterings, quirks);
+    Ok(found)
+}
+
+/// The useful nodes, without their clustering.
+fn useful(engine: &Engine, set: &[Prompt], quirks: &Quirks) -> Result<Discovered, EngineError> {
     let survey = Survey::new(engine, set, quirks)?;
     let positions: Vec<usize> = survey
         .positions()?
@@ -75,14 +85,14 @@ pub fn discover(
         .filter(|(_, failures)| failures.count.hits > 0)
         .map(|(position, _)| position)
         .collect();
-    let candidates: Vec<Node> = Node::all(&shape)
+    let candidates: Vec<Node> = Node::all(&engine.shape())
         .into_iter()
         .filter(|node| positions.contains(&node.position()))
         .collect();
     let failures = survey.nodes(&candidates)?;
     let mut attention = attention_percents(engine, &engine.mean_attention(set)?);
     let right = failures.first().map_or(0, |f| f.count.trials as usize);
-    let mut nodes: Vec<UsefulNode> = candidates
+    let nodes = candidates
         .into_iter()
         .zip(failures)
         .filter(|(_, failures)| failures.count.hits > 0)
@@ -93,15 +103,6 @@ pub fn discover(
             clusters: Vec::new(),
         })
         .collect();
-    let heads: Vec<Node> = nodes
-        .iter()
-        .map(|useful| useful.node)
-        .filter(|node| node.head().is_some())
-        .collect();
-    let mut clusters = cluster(folder, engine, &heads, quirks, seed)?;
-    for useful in &mut nodes {
-        useful.clusters = clusters.remove(&useful.node).unwrap_or_default();
-    }
     Ok(Discovered {
         questions: set.len(),
         right,
@@ -110,23 +111,15 @@ pub fn discover(
     })
 }
 
-/// By which digits' cases each head's output clusters.
-fn cluster(
-    folder: &ModelFolder,
-    engine: &Engine,
-    heads: &[Node],
-    quirks: &Quirks,
-    seed: u64,
-) -> Result<BTreeMap<Node, Vec<(Operation, usize)>>, EngineError> {
-    let mut found: BTreeMap<Node, Vec<(Operation, usize)>> = BTreeMap::new();
-    for (operation, digit, clusterings) in clusterings(folder, engine, heads, quirks, seed)? {
-        for (&node, clustering) in heads.iter().zip(clusterings) {
-            if clustering.passes(quirks) {
-                found.entry(node).or_default().push((operation, digit));
-            }
-        }
-    }
-    Ok(found)
+/// How some heads' output clusters by the cases of one digit under one operation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clustered {
+    /// The operation.
+    pub operation: Operation,
+    /// The digit.
+    pub digit: usize,
+    /// One for each head asked for, in their order.
+    pub clusterings: Vec<Clustering>,
 }
 
 /// How each head's output clusters, for every operation trained and every digit that has questions:
@@ -140,24 +133,22 @@ pub fn clusterings(
     heads: &[Node],
     quirks: &Quirks,
     seed: u64,
-) -> Result<Vec<(Operation, usize, Vec<Clustering>)>, EngineError> {
+) -> Result<Vec<Clustered>, EngineError> {
     let outputs = HeadOutput::all(&folder.weights, heads);
     tri_cases(engine, folder.operations(), quirks, seed)
         .into_iter()
         .map(|drawn| {
-            let found = cluster_drawn(engine, &outputs, &drawn)?;
-            Ok((drawn.operation, drawn.digit, found))
+            Ok(Clustered {
+                operation: drawn.operation,
+                digit: drawn.digit,
+                clusterings: cluster_drawn(engine, &outputs, &drawn)?,
+            })
         })
         .collect()
 }
 
 /// The questions of every operation trained and every digit that has some.
-fn tri_cases(
-    engine: &Engine,
-    operations: Operations,
-    quirks: &Quirks,
-    seed: u64,
-) -> Vec<TriCase> {
+fn tri_cases(engine: &Engine, operations: Operations, quirks: &Quirks, seed: u64) -> Vec<TriCase> {
     let n_digits = engine.shape().n_digits;
     let trained = [Operation::Add, Operation::Sub]
         .into_iter()
@@ -184,7 +175,7 @@ fn cluster_drawn(
         .map(|output| {
             let z = (0..drawn.questions.len())
                 .map(|question| values.get(question, Site::Node(output.node())));
-            output.cluster(z, drawn)
+            output.cluster(z)
         })
         .collect())
 }
@@ -242,6 +233,26 @@ fn tag(major: &str, minor: String) -> Tag {
 }
 
 impl Discovered {
+    /// The heads among the useful nodes.
+    fn heads(&self) -> Vec<Node> {
+        let nodes = self.nodes.iter().map(|useful| useful.node);
+        nodes.filter(|node| node.head().is_some()).collect()
+    }
+
+    /// Puts down by which digits the heads' output clusters.
+    fn cluster(&mut self, heads: &[Node], found: &[Clustered], quirks: &Quirks) {
+        for useful in &mut self.nodes {
+            let Some(head) = heads.iter().position(|&head| head == useful.node) else {
+                continue;
+            };
+            useful.clusters = found
+                .iter()
+                .filter(|clustered| clustered.clusterings[head].passes(quirks))
+                .map(|clustered| (clustered.operation, clustered.digit))
+                .collect();
+        }
+    }
+
     /// The behaviours file's nodes.
     pub fn behaviors(
         &self,

@@ -38,7 +38,7 @@ pub enum Quirk {
     RoundedShare,
     /// Where a case has too few questions, one multiple of the place's power of ten is added to both
     /// operands, which blurs the cases, and questions that then do not fit are dropped. Without it:
-    /// the case keeps the questions it has.
+    /// the case's own questions are repeated.
     BlurredCases,
 }
 

@@ -354,7 +354,10 @@ impl Judge {
             Said::Text => {
                 let key = (node, tag.major.clone());
                 let of = |measured: &Measured| {
-                    self.text(measured.texts.get(&key).map_or(&[][..], Vec::as_slice), &tag.minor)
+                    self.text(
+                        measured.texts.get(&key).map_or(&[][..], Vec::as_slice),
+                        &tag.minor,
+                    )
                 };
                 let (published, strict) = (of(&self.quirky), of(&self.plain));
                 let verdict = verdict(passes(&published), passes(&strict), self.deciding(of));

@@ -1,10 +1,12 @@
 //! The published search: which useful nodes meet a task's prerequisites and pass its one or two
 //! fixed tests.
 
+use std::collections::BTreeSet;
+
 use crate::claims::{Tag, TaggedNode};
 use crate::engine::{Engine, EngineError};
 use crate::model::Operations;
-use crate::node::Node;
+use crate::node::{Node, NodeName};
 use crate::task::{Task, Variable};
 use crate::verify::{
     ImpactReading, PublishedResult, PublishedTests, TRIED_IN_PAIRS, WEAK_BY_IMPACT,
@@ -43,7 +45,7 @@ struct Candidate {
 }
 
 /// A search over the useful nodes of one model.
-pub struct Search<'a> {
+struct Search<'a> {
     engine: &'a Engine,
     operations: Operations,
     quirks: &'a Quirks,
@@ -62,28 +64,7 @@ pub fn search(
     behaviors: &[TaggedNode],
     quirks: &Quirks,
 ) -> Result<Vec<TaggedNode>, EngineError> {
-    let reading = ImpactReading {
-        sign_has_number: operations.trains_subtraction() || !quirks.has(Quirk::UnnumberedSign),
-        sorted: quirks.has(Quirk::SortedImpact),
-    };
-    let shape = engine.shape();
-    let mut candidates: Vec<Candidate> = behaviors
-        .iter()
-        .filter_map(|tagged| {
-            Some(Candidate {
-                node: tagged.node.resolve(&shape).ok()?,
-                tags: tagged.tags.clone(),
-            })
-        })
-        .collect();
-    candidates.sort_by_key(|candidate| candidate.node);
-    let mut search = Search {
-        engine,
-        operations,
-        quirks,
-        tests: PublishedTests::reading(engine, reading),
-        candidates,
-    };
+    let mut search = Search::new(engine, operations, behaviors, quirks);
     for task in ORDER {
         if search.is_searched(task) {
             search.task(task)?;
@@ -92,7 +73,77 @@ pub fn search(
     Ok(search.claims())
 }
 
-impl Search<'_> {
+/// Every claim whose prerequisites a node with these behaviours meets, tested or not, sorted.
+pub fn prerequisites_met(
+    engine: &Engine,
+    operations: Operations,
+    behaviors: &[TaggedNode],
+    quirks: &Quirks,
+) -> BTreeSet<(NodeName, Variable)> {
+    let search = Search::new(engine, operations, behaviors, quirks);
+    let mut found = BTreeSet::new();
+    for task in ORDER.into_iter().filter(|&task| search.is_searched(task)) {
+        for index in 0..search.candidates.len() {
+            let node = search.candidates[index].node.name();
+            if let Some(position) = attended_position(task, engine) {
+                if search.attends(index, position) {
+                    found.insert((node, Variable { task, digit: None }));
+                }
+                continue;
+            }
+            let met = (0..=engine.shape().n_digits + 1)
+                .filter(|&looked_at| search.meets(index, task, looked_at))
+                .filter_map(|looked_at| named_digit(task, looked_at))
+                .map(|digit| Variable {
+                    task,
+                    digit: Some(digit),
+                });
+            found.extend(met.map(|variable| (node, variable)));
+        }
+    }
+    found
+}
+
+/// The digit that a claim names where its test looks at a place: tests of a carry look at the place
+/// it goes to, and name the one it comes from.
+fn named_digit(task: Task, looked_at: usize) -> Option<usize> {
+    match task {
+        Task::Ss | Task::Sc | Task::Mb | Task::Nb => looked_at.checked_sub(1),
+        _ => Some(looked_at),
+    }
+}
+
+impl<'a> Search<'a> {
+    fn new(
+        engine: &'a Engine,
+        operations: Operations,
+        behaviors: &[TaggedNode],
+        quirks: &'a Quirks,
+    ) -> Self {
+        let reading = ImpactReading {
+            sign_has_number: operations.trains_subtraction() || !quirks.has(Quirk::UnnumberedSign),
+            sorted: quirks.has(Quirk::SortedImpact),
+        };
+        let shape = engine.shape();
+        let mut candidates: Vec<Candidate> = behaviors
+            .iter()
+            .filter_map(|tagged| {
+                Some(Candidate {
+                    node: tagged.node.resolve(&shape).ok()?,
+                    tags: tagged.tags.clone(),
+                })
+            })
+            .collect();
+        candidates.sort_by_key(|candidate| candidate.node);
+        Search {
+            engine,
+            operations,
+            quirks,
+            tests: PublishedTests::reading(engine, reading),
+            candidates,
+        }
+    }
+
     fn is_searched(&self, task: Task) -> bool {
         let operations = self.operations;
         match task {
@@ -108,12 +159,9 @@ impl Search<'_> {
             return Ok(());
         }
         for looked_at in 0..=self.engine.shape().n_digits + 1 {
-            // Tests of a carry look at the place it goes to, and name the one it comes from.
-            let digit = match task {
-                Task::Ss | Task::Sc | Task::Mb | Task::Nb => looked_at.checked_sub(1),
-                _ => Some(looked_at),
+            let Some(digit) = named_digit(task, looked_at) else {
+                continue;
             };
-            let Some(digit) = digit else { continue };
             let variable = Variable {
                 task,
                 digit: Some(digit),

@@ -50,9 +50,7 @@ fn kind(tag: &str) -> &'static str {
 }
 
 /// Tags by kind and verdict.
-pub fn count_tags(
-    tags: &[TagEvidence],
-) -> BTreeMap<&'static str, BTreeMap<&'static str, usize>> {
+pub fn count_tags(tags: &[TagEvidence]) -> BTreeMap<&'static str, BTreeMap<&'static str, usize>> {
     let mut counts: BTreeMap<_, BTreeMap<_, usize>> = BTreeMap::new();
     for tag in tags {
         let verdicts = counts.entry(kind(&tag.tag)).or_default();

@@ -3,6 +3,7 @@
 mod behaviors;
 mod files;
 mod markdown;
+mod protocol;
 mod run;
 
 pub use behaviors::{
@@ -11,6 +12,7 @@ pub use behaviors::{
 };
 pub use files::{OutputError, check_writable, write_files};
 pub use markdown::{explanation, markdown};
+pub use protocol::{changes_text, effects_markdown, strict_markdown};
 pub use run::{Margin, Run, margins};
 
 use crate::evidence::{ClaimEvidence, Evidence};
