@@ -173,9 +173,14 @@ pub fn report(
             out.display()
         );
     }
-    let refuted = |tag: &TagEvidence| tag.reproduction == Reproduction::NotReproduced;
-    Ok(if evidence.tags.iter().any(refuted) {
+    let any = |verdict| {
+        let mut tags = evidence.tags.iter();
+        tags.any(|tag| tag.reproduction == verdict)
+    };
+    Ok(if any(Reproduction::NotReproduced) {
         ExitCode::Refuted
+    } else if any(Reproduction::Undecided) {
+        ExitCode::Inconclusive
     } else {
         ExitCode::Success
     })
@@ -205,13 +210,11 @@ fn table(evidence: &BehaviorEvidence) -> String {
             Cell::styled(verdict_text(&tag.reproduction), shade),
         ]);
     }
-    let mut counts = Table::new([
-        Side::Left,
-        Side::Right,
-        Side::Right,
-        Side::Right,
-        Side::Right,
-    ]);
+    let mut counts = Table::new(
+        [Side::Left]
+            .into_iter()
+            .chain(verdict_names().map(|_| Side::Right)),
+    );
     counts.heading(["tags"].into_iter().chain(verdict_names()));
     for (kind, verdicts) in &evidence.summary {
         let cells = verdict_names().map(|name| verdicts.get(name).copied().unwrap_or(0).into());

@@ -44,6 +44,15 @@ const NOTE_WIDTH: usize = 90;
 /// With --json the evidence is printed: schema, inputs, protocol, baseline, summary, and claims[],
 /// each with claim, node, nodes, task, digit, published, verdict, because (what the verdict rests
 /// on) and trials.
+///
+/// With --behaviors the tags of behaviors.json are measured again instead, on fresh question sets
+/// drawn as the published one was. A percent comes out again if it lies in the prediction interval
+/// for one more set (and is undecided where that is wider than 20 points), a text if half of the sets
+/// or more give it. Verdicts: reproduced (also without quirks), only with the quirks named, not
+/// reproduced, undecided, not measured. The files are behaviors-evidence.json and behaviors.md, and
+/// --alpha is the error of each interval. With --json: schema, inputs, sets, clusterings, alpha, seed,
+/// summary, and tags[], each with node, tag, published (the reading under the published protocol),
+/// strict (that without quirks) and verdict.
 #[derive(Debug, Args)]
 pub struct Verify {
     /// The model's folder or file of weights; without it, the bundled mixed model

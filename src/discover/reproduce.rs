@@ -45,6 +45,8 @@ pub enum Reproduction {
     },
     /// Not under the published protocol either.
     NotReproduced,
+    /// The sets differ so much among themselves that almost any percent would come out again.
+    Undecided,
     /// A tag of a kind that this protocol does not make.
     NotMeasured,
 }
@@ -56,6 +58,7 @@ impl Reproduction {
             Reproduction::Reproduced => "reproduced",
             Reproduction::OnlyWithQuirk { .. } => "only with quirk",
             Reproduction::NotReproduced => "not reproduced",
+            Reproduction::Undecided => "undecided",
             Reproduction::NotMeasured => "not measured",
         }
     }
@@ -408,6 +411,7 @@ impl Judge {
             let values = measured.percents.get(key)?;
             let (mean, lower, upper) = prediction(values, self.alpha);
             let holds = lower <= said.1 && upper >= said.0;
+            let tells = upper - lower <= WIDEST;
             let pooled = quirky.then(|| Rate::sampled(measured.failures[&key.0], self.alpha));
             let reading = Reading::Percent {
                 mean,
@@ -415,18 +419,26 @@ impl Judge {
                 upper,
                 pooled,
             };
-            Some((reading, holds))
+            Some((reading, holds, tells))
         };
-        let Some((published, holds)) = of(&self.quirky) else {
+        let Some((published, holds, tells)) = of(&self.quirky) else {
             // No such source, or an MLP, which attends nothing.
             return (None, None, Reproduction::NotReproduced);
         };
         if !quirky {
-            let verdict = verdict(holds, holds, Vec::new());
+            let verdict = if holds && !tells {
+                Reproduction::Undecided
+            } else {
+                verdict(holds, holds, Vec::new())
+            };
             return (Some(published), None, verdict);
         }
-        let (strict, holds_strictly) = of(&self.plain).expect("both are measured");
-        let verdict = verdict(holds, holds_strictly, vec![Quirk::FirstLayerMeans]);
+        let (strict, holds_strictly, tells_strictly) = of(&self.plain).expect("both are measured");
+        let verdict = if (holds && !tells) || (!holds && holds_strictly && !tells_strictly) {
+            Reproduction::Undecided
+        } else {
+            verdict(holds, holds_strictly, vec![Quirk::FirstLayerMeans])
+        };
         (Some(published), Some(strict), verdict)
     }
 
@@ -461,6 +473,10 @@ fn verdict(published: bool, strict: bool, quirks: Vec<Quirk>) -> Reproduction {
         (false, false) => Reproduction::NotReproduced,
     }
 }
+
+/// Points between the ends of a prediction interval above which a percent inside it says nothing.
+/// Enriched and plain question sets differ by this much for nodes that the base sums hang on.
+const WIDEST: f64 = 20.0;
 
 /// Points of a percent by which two measurements on one and the same set may differ: the edge of a
 /// rounding.

@@ -108,11 +108,12 @@ pub fn verdict_text(reproduction: &Reproduction) -> String {
 }
 
 /// The columns of the summary: every verdict, in the order of how much of the tag is left.
-pub fn verdict_names() -> [&'static str; 4] {
+pub fn verdict_names() -> [&'static str; 5] {
     [
         Reproduction::Reproduced,
         Reproduction::OnlyWithQuirk { quirks: Vec::new() },
         Reproduction::NotReproduced,
+        Reproduction::Undecided,
         Reproduction::NotMeasured,
     ]
     .map(|verdict| verdict.name())
@@ -146,7 +147,7 @@ fn write_markdown(text: &mut String, evidence: &BehaviorEvidence) -> std::fmt::R
         evidence.clusterings, evidence.seed, evidence.alpha
     )?;
     writeln!(text, "| kind | {} |", verdict_names().join(" | "))?;
-    writeln!(text, "|---|---|---|---|---|")?;
+    writeln!(text, "|---|---|---|---|---|---|")?;
     for (kind, verdicts) in &evidence.summary {
         let counts =
             verdict_names().map(|name| verdicts.get(name).copied().unwrap_or(0).to_string());
