@@ -38,7 +38,7 @@ fn verdicts(evidence: &Value) -> Vec<(String, String)> {
 
 #[test]
 fn a_percent_that_too_few_sets_cannot_tell_is_undecided() {
-    // Two sets: the interval reaches 64 deviations to either side.
+    // Two sets, one plain and one enriched: the interval reaches 78 deviations to either side.
     let arguments = [
         "verify",
         ADD,

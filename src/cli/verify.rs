@@ -46,9 +46,9 @@ const NOTE_WIDTH: usize = 90;
 /// on) and trials.
 ///
 /// With --behaviors the tags of behaviors.json are measured again instead, on fresh question sets
-/// drawn as the published one was. A percent comes out again if it lies in the prediction interval
-/// for one more set (and is undecided where that is wider than 20 points), a text if half of the sets
-/// or more give it. Verdicts: reproduced (also without quirks), only with the quirks named, not
+/// drawn as the published one was. Enriched and plain sets are taken in turn, since percents hang on
+/// that. A percent comes out again if it lies in the prediction interval for one more set of some kind
+/// (and is undecided where that is wider than 20 points), a text if half of the sets or more give it. Verdicts: reproduced (also without quirks), only with the quirks named, not
 /// reproduced, undecided, not measured. The files are behaviors-evidence.json and behaviors.md, and
 /// --alpha is the error of each interval. With --json: schema, inputs, sets, clusterings, alpha, seed,
 /// summary, and tags[], each with node, tag, published (the reading under the published protocol),

@@ -12,9 +12,9 @@ mod survey;
 
 pub use clusters::{Clustering, Scores};
 pub use effect::{Effect, effects};
-pub use questions::{RANDOM_QUESTIONS, draw_set};
+pub use questions::{Enrichment, RANDOM_QUESTIONS, draw_set, draw_set_with};
 pub use quirk::{Quirk, Quirks, UnknownQuirk};
-pub use reproduce::{Reading, Remeasuring, Reproduction, TagEvidence, remeasure};
+pub use reproduce::{Predicted, Reading, Remeasuring, Reproduction, TagEvidence, remeasure};
 pub use search::search;
 pub use strict::{Changes, Moved, Strict, StrictError, strict};
 pub use survey::{Failures, Survey};

@@ -33,8 +33,70 @@ struct Curated {
     classes: BTreeMap<String, Vec<(u128, u128)>>,
 }
 
+/// Whether the random questions of a set are enriched, by operation. The tool tosses one coin for
+/// all questions of an operation, and percentages hang on it more than on the questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Enrichment {
+    /// Additions.
+    pub additions: bool,
+    /// Subtractions.
+    pub subtractions: bool,
+}
+
+impl Enrichment {
+    /// Every way a set for a model can be.
+    pub fn all(operations: Operations) -> Vec<Self> {
+        let ways = |trained: bool| {
+            if trained {
+                vec![false, true]
+            } else {
+                vec![false]
+            }
+        };
+        ways(operations.trains_addition())
+            .into_iter()
+            .flat_map(|additions| {
+                ways(operations.trains_subtraction())
+                    .into_iter()
+                    .map(move |subtractions| Enrichment {
+                        additions,
+                        subtractions,
+                    })
+            })
+            .collect()
+    }
+
+    /// Tosses the coins.
+    fn toss(rng: &mut impl Rng) -> Self {
+        Enrichment {
+            additions: rng.random_bool(ENRICHED_BATCHES),
+            subtractions: rng.random_bool(ENRICHED_BATCHES),
+        }
+    }
+
+    /// What is enriched: `plain`, `+ enriched`, `- enriched` or `+ - enriched`.
+    pub fn name(self) -> &'static str {
+        match (self.additions, self.subtractions) {
+            (false, false) => "plain",
+            (true, false) => "+ enriched",
+            (false, true) => "- enriched",
+            (true, true) => "+ - enriched",
+        }
+    }
+}
+
 /// Draws the set: [`RANDOM_QUESTIONS`], then the curated pairs that fit, each question once.
 pub fn draw_set(folder: &ModelFolder, rng: &mut impl Rng) -> Vec<Prompt> {
+    let enrichment = Enrichment::toss(rng);
+    draw_set_with(folder, enrichment, rng)
+}
+
+/// As [`draw_set`], the coins having been tossed.
+pub fn draw_set_with(
+    folder: &ModelFolder,
+    enrichment: Enrichment,
+    rng: &mut impl Rng,
+) -> Vec<Prompt> {
     let n_digits = folder.weights.shape().n_digits;
     let operations = folder.operations();
     let subtractions = match (
@@ -50,9 +112,16 @@ pub fn draw_set(folder: &ModelFolder, rng: &mut impl Rng) -> Vec<Prompt> {
         Operation::Add,
         RANDOM_QUESTIONS - subtractions,
         n_digits,
+        enrichment.additions,
         rng,
     );
-    questions.extend(random_batch(Operation::Sub, subtractions, n_digits, rng));
+    questions.extend(random_batch(
+        Operation::Sub,
+        subtractions,
+        n_digits,
+        enrichment.subtractions,
+        rng,
+    ));
     questions.extend(curated(operations, n_digits));
     let mut seen = BTreeSet::new();
     questions
@@ -76,6 +145,7 @@ fn random_batch(
     operation: Operation,
     count: usize,
     n_digits: usize,
+    enriched: bool,
     rng: &mut impl Rng,
 ) -> Vec<Question> {
     let digits = |rng: &mut _| -> Vec<u8> {
@@ -84,7 +154,7 @@ fn random_batch(
             .collect()
     };
     let (mut first, mut second) = (digits(rng), digits(rng));
-    if rng.random_bool(ENRICHED_BATCHES) {
+    if enriched {
         match operation {
             Operation::Add => {
                 let mut places: Vec<usize> = (0..first.len()).collect();
@@ -181,7 +251,8 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let enriched = (0..200)
             .filter(|_| {
-                let batch = random_batch(Operation::Add, 100, 5, &mut rng);
+                let enriched = Enrichment::toss(&mut rng).additions;
+                let batch = random_batch(Operation::Add, 100, 5, enriched, &mut rng);
                 let nines = batch
                     .iter()
                     .flat_map(|question| (0..5).map(move |k| question.column(k)))

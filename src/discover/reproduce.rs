@@ -17,7 +17,7 @@ use crate::verify::{attention_row, stream};
 use super::clusters::{HeadOutput, TriCase};
 use super::quirk::{Quirk, Quirks};
 use super::survey::{Failures, Survey};
-use super::{UsefulNode, cluster_drawn, cluster_tag, draw_set, tri_cases};
+use super::{Enrichment, UsefulNode, cluster_drawn, cluster_tag, draw_set_with, tri_cases};
 
 /// What to measure, and how often.
 #[derive(Debug, Clone)]
@@ -70,15 +70,8 @@ impl Reproduction {
 pub enum Reading {
     /// A percentage.
     Percent {
-        /// Its mean over the sets.
-        #[serde(serialize_with = "rounded")]
-        mean: f64,
-        /// Lower end of the prediction interval for one more set; that set's own with one set.
-        #[serde(serialize_with = "rounded")]
-        lower: f64,
-        /// Upper end of it.
-        #[serde(serialize_with = "rounded")]
-        upper: f64,
+        /// What is predicted of one more set, for each kind of set.
+        predicted: Vec<Predicted>,
         /// For Fail%, failing questions among all asked in all sets.
         #[serde(skip_serializing_if = "Option::is_none")]
         pooled: Option<Rate>,
@@ -90,6 +83,22 @@ pub enum Reading {
         /// Sets by what they give; the empty text where the node fails no question of the kind.
         given: BTreeMap<String, usize>,
     },
+}
+
+/// What is predicted of a percentage in one more question set of a kind.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Predicted {
+    /// How the sets were enriched; `any` where they are taken together.
+    pub sets: &'static str,
+    /// The mean over the sets.
+    #[serde(serialize_with = "rounded")]
+    pub mean: f64,
+    /// Lower end of the prediction interval; with one set, that set's own less a rounding.
+    #[serde(serialize_with = "rounded")]
+    pub lower: f64,
+    /// Upper end of it.
+    #[serde(serialize_with = "rounded")]
+    pub upper: f64,
 }
 
 /// One tag, measured again.
@@ -143,15 +152,20 @@ pub fn remeasure(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<TagEvidence>, EngineError> {
     let (published, strict) = (Quirks::published(), Quirks::none());
+    let mut kinds = Enrichment::all(folder.operations());
     let sets: Vec<Vec<Prompt>> = match options.questions {
         Some(set) => vec![set.to_vec()],
         None => (0..options.sets)
             .map(|set| {
                 let mut rng = stream(options.seed, &format!("behaviours/set/{set}"));
-                draw_set(folder, &mut rng)
+                draw_set_with(folder, kinds[set % kinds.len()], &mut rng)
             })
             .collect(),
     };
+    if sets.len() < 2 * kinds.len() {
+        // Nothing to tell the spread inside a kind from.
+        kinds.clear();
+    }
     let nodes: Vec<Node> = behaviors.iter().map(|&(node, _)| node).collect();
     let steps = sets.len() + options.sets;
     let (mut quirky, mut plain) = (Measured::default(), Measured::default());
@@ -215,6 +229,7 @@ pub fn remeasure(
         single,
         draws: options.sets,
         alpha: options.alpha,
+        kinds: kinds.iter().map(|kind| kind.name()).collect(),
     };
     Ok(behaviors
         .iter()
@@ -339,6 +354,8 @@ struct Judge {
     single: BTreeMap<Quirk, Measured>,
     draws: usize,
     alpha: f64,
+    /// The kinds of set, taken in turn; none where all are taken together.
+    kinds: Vec<&'static str>,
 }
 
 impl Judge {
@@ -409,16 +426,12 @@ impl Judge {
     ) -> (Option<Reading>, Option<Reading>, Reproduction) {
         let of = |measured: &Measured| {
             let values = measured.percents.get(key)?;
-            let (mean, lower, upper) = prediction(values, self.alpha);
-            let holds = lower <= said.1 && upper >= said.0;
-            let tells = upper - lower <= WIDEST;
+            let predicted = predict(values, &self.kinds, self.alpha);
+            let in_it = |p: &&Predicted| p.lower <= said.1 && p.upper >= said.0;
+            let holds = predicted.iter().any(|p| in_it(&p));
+            let tells = (predicted.iter().filter(in_it)).any(|p| p.upper - p.lower <= WIDEST);
             let pooled = quirky.then(|| Rate::sampled(measured.failures[&key.0], self.alpha));
-            let reading = Reading::Percent {
-                mean,
-                lower,
-                upper,
-                pooled,
-            };
+            let reading = Reading::Percent { predicted, pooled };
             Some((reading, holds, tells))
         };
         let Some((published, holds, tells)) = of(&self.quirky) else {
@@ -434,7 +447,7 @@ impl Judge {
             return (Some(published), None, verdict);
         }
         let (strict, holds_strictly, tells_strictly) = of(&self.plain).expect("both are measured");
-        let verdict = if (holds && !tells) || (!holds && holds_strictly && !tells_strictly) {
+        let verdict = if (holds && !tells) || (holds_strictly && !tells_strictly) {
             Reproduction::Undecided
         } else {
             verdict(holds, holds_strictly, vec![Quirk::FirstLayerMeans])
@@ -475,28 +488,47 @@ fn verdict(published: bool, strict: bool, quirks: Vec<Quirk>) -> Reproduction {
 }
 
 /// Points between the ends of a prediction interval above which a percent inside it says nothing.
-/// Enriched and plain question sets differ by this much for nodes that the base sums hang on.
 const WIDEST: f64 = 20.0;
 
 /// Points of a percent by which two measurements on one and the same set may differ: the edge of a
 /// rounding.
 const ROUNDING_EDGE: f64 = 1.0;
 
-/// The mean, and the interval in which the value of one more set lies but for an error of `alpha`,
-/// the sets' values being taken as normal. With one set, its value with the edge of a rounding.
-fn prediction(values: &[f64], alpha: f64) -> (f64, f64, f64) {
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    if values.len() < 2 {
-        return (mean, mean - ROUNDING_EDGE, mean + ROUNDING_EDGE);
-    }
-    let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
-    let deviation = (squares / (count - 1.0)).sqrt();
-    let t = StudentsT::new(0.0, 1.0, count - 1.0)
-        .expect("there are two sets or more")
-        .inverse_cdf(1.0 - alpha / 2.0);
-    let reach = t * deviation * (1.0 + 1.0 / count).sqrt();
-    (mean, (mean - reach).max(0.0), (mean + reach).min(100.0))
+/// For each kind of set, the mean and the interval in which the value of one more such set lies but
+/// for an error of `alpha`. Set `i` is of kind `i` modulo their number. Inside a kind the values are
+/// taken as normal, with one spread for all kinds. With one set, its value with the edge of a
+/// rounding.
+fn predict(values: &[f64], kinds: &[&'static str], alpha: f64) -> Vec<Predicted> {
+    let kinds = if kinds.is_empty() { &["any"] } else { kinds };
+    let of_kind = |kind: usize| values.iter().skip(kind).step_by(kinds.len());
+    let means: Vec<(f64, f64)> = (0..kinds.len())
+        .map(|kind| {
+            let count = of_kind(kind).count() as f64;
+            (of_kind(kind).sum::<f64>() / count, count)
+        })
+        .collect();
+    let squares: f64 = (values.iter().enumerate())
+        .map(|(i, value)| (value - means[i % kinds.len()].0).powi(2))
+        .sum();
+    let freedom = (values.len() - kinds.len()) as f64;
+    let spread = (freedom > 0.0).then(|| {
+        let t = StudentsT::new(0.0, 1.0, freedom)
+            .expect("there are degrees of freedom")
+            .inverse_cdf(1.0 - alpha / 2.0);
+        t * (squares / freedom).sqrt()
+    });
+    let predicted = kinds.iter().zip(means);
+    predicted
+        .map(|(&sets, (mean, count))| {
+            let reach = spread.map_or(ROUNDING_EDGE, |s| s * (1.0 + 1.0 / count).sqrt());
+            Predicted {
+                sets,
+                mean,
+                lower: (mean - reach).max(0.0),
+                upper: (mean + reach).min(100.0),
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -506,10 +538,24 @@ mod tests {
     #[test]
     fn the_prediction_interval_is_that_of_the_textbook() {
         // Mean 5, deviation √2.5, t(0.975, 4) = 2.776: 5 ± 2.776 · √(2.5 · 6/5).
-        let (mean, lower, upper) = prediction(&[3.0, 4.0, 5.0, 6.0, 7.0], 0.05);
-        assert_eq!(mean, 5.0);
-        assert!((upper - 9.8087).abs() < 1e-3, "{upper}");
-        assert!((lower - 0.1913).abs() < 1e-3, "{lower}");
+        let found = predict(&[3.0, 4.0, 5.0, 6.0, 7.0], &[], 0.05);
+        let [found] = &found[..] else {
+            panic!("{found:?}")
+        };
+        assert_eq!(found.mean, 5.0);
+        assert!((found.upper - 9.8087).abs() < 1e-3, "{found:?}");
+        assert!((found.lower - 0.1913).abs() < 1e-3, "{found:?}");
+    }
+
+    #[test]
+    fn kinds_of_sets_have_their_own_means_and_one_spread() {
+        // Means 10 and 80, squares 2 + 2 over two degrees: t(0.975, 2) = 4.303, √(2 · 3/2).
+        let found = predict(&[9.0, 79.0, 11.0, 81.0], &["plain", "enriched"], 0.05);
+        let means: Vec<f64> = found.iter().map(|found| found.mean).collect();
+        assert_eq!(means, [10.0, 80.0]);
+        let reach = 4.3027 * 3f64.sqrt();
+        assert!((found[0].upper - (10.0 + reach)).abs() < 1e-3, "{found:?}");
+        assert!((found[1].lower - (80.0 - reach)).abs() < 1e-3, "{found:?}");
     }
 
     #[test]

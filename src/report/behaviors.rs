@@ -63,9 +63,12 @@ pub fn count_tags(tags: &[TagEvidence]) -> BTreeMap<&'static str, BTreeMap<&'sta
 pub fn reading_text(reading: Option<&Reading>, said: &str) -> String {
     match reading {
         None => String::new(),
-        Some(Reading::Percent {
-            mean, lower, upper, ..
-        }) => format!("{mean:.1} [{lower:.1}, {upper:.1}]"),
+        Some(Reading::Percent { predicted, .. }) => {
+            let texts: Vec<String> = (predicted.iter())
+                .map(|p| format!("{:.1} [{:.1}, {:.1}]", p.mean, p.lower, p.upper))
+                .collect();
+            texts.join(" or ")
+        }
         Some(Reading::Text { same, given }) => {
             let mut text = format!("{} of {}", same.hits, same.trials);
             let mut others: Vec<(&String, usize)> = given
@@ -143,7 +146,7 @@ fn write_markdown(text: &mut String, evidence: &BehaviorEvidence) -> std::fmt::R
     }
     writeln!(
         text,
-        "Clustering on {} draws of its questions. Seed {}. Percents stand with the interval for one more set, wrong with probability at most {}; texts with the sets that give the published one.\n",
+        "Clustering on {} draws of its questions. Seed {}. Percents stand with the interval for one more set, wrong with probability at most {}, apart for plain and enriched sets (for mixed models: plain, subtractions enriched, additions enriched, both); texts with the sets that give the published one.\n",
         evidence.clusterings, evidence.seed, evidence.alpha
     )?;
     writeln!(text, "| kind | {} |", verdict_names().join(" | "))?;
