@@ -47,6 +47,8 @@
 //! | [`engine`] | the same network, recomputing only what an intervention can change |
 //! | [`stats`] | rates with exact intervals |
 //! | [`verify`] | trials, controls, verdicts |
+//! | [`difference`] | what differs between two claims or behaviours files |
+//! | [`discover`] | a model described anew from its weights, by the published protocol |
 //! | [`evidence`] | the result that every report is made from |
 //! | [`report`] | reports, and how they get onto disk |
 
@@ -54,6 +56,8 @@ pub mod ablation;
 pub mod arithmetic;
 pub mod causal;
 pub mod claims;
+pub mod difference;
+pub mod discover;
 pub mod engine;
 pub mod evidence;
 pub mod handmade;

@@ -8,7 +8,7 @@ use std::fmt::Write;
 pub enum ExitCode {
     /// Nothing was refuted. Commands that check no claim end so whatever the answers are.
     Success = 0,
-    /// A claim was refuted.
+    /// A claim was refuted, or what was compared differs.
     Refuted = 1,
     /// The command line can't be understood. The number is clap's.
     Usage = 2,
@@ -33,7 +33,7 @@ impl ExitCode {
     const fn meaning(self) -> &'static str {
         match self {
             Self::Success => "nothing was refuted",
-            Self::Refuted => "some claim was refuted",
+            Self::Refuted => "some claim was refuted, or what was compared differs",
             Self::Usage => "the command line is wrong: an unknown option, a malformed node name",
             Self::Inconclusive => "nothing was refuted, but something stayed inconclusive",
             Self::Input => {

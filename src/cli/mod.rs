@@ -4,6 +4,9 @@ mod ablate;
 mod accuracy;
 mod answer;
 mod ask;
+mod behaviors;
+mod diff;
+mod discover;
 mod error;
 mod exit_code;
 mod model;
@@ -11,6 +14,7 @@ mod output;
 mod pages;
 mod patch;
 mod question_set;
+mod quirks;
 mod selfcheck;
 mod show;
 mod style;
@@ -38,7 +42,9 @@ Examples:
   circuitcheck show
   circuitcheck ask 12345+67890 5-90
   circuitcheck patch models/add --store 22222+66966 --clean 33333+55555 --node P15L0H2
-  circuitcheck ablate --node P15L0H3 --by mean --json";
+  circuitcheck ablate --node P15L0H3 --by mean --json
+  circuitcheck discover models/add --out found
+  circuitcheck diff models/add/behaviors.json found/behaviors.json";
 
 /// Checks published claims about what the parts of small arithmetic transformers compute, by
 /// intervening on the network.
@@ -70,6 +76,9 @@ enum Command {
     Ask(ask::Ask),
     Patch(patch::Patch),
     Ablate(ablate::Ablate),
+    Discover(discover::Discover),
+    Diff(diff::Diff),
+    Quirks(quirks::QuirkEffects),
     Selfcheck(selfcheck::Selfcheck),
     Completions(pages::Completions),
     Man(pages::Man),
@@ -93,6 +102,9 @@ impl Cli {
             Command::Ask(ask) => ask.run(),
             Command::Patch(patch) => patch.run(),
             Command::Ablate(ablate) => ablate.run(),
+            Command::Discover(discover) => discover.run(),
+            Command::Diff(diff) => diff.run(),
+            Command::Quirks(quirks) => quirks.run(),
             Command::Selfcheck(selfcheck) => selfcheck.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),

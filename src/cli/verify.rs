@@ -16,6 +16,7 @@ use circuitcheck::verify::{Decoding, Options, Progress, Verdict, VerifyError, ve
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::behaviors::{Behaviors, Shared, report};
 use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::model::Model;
@@ -43,6 +44,15 @@ const NOTE_WIDTH: usize = 90;
 /// With --json the evidence is printed: schema, inputs, protocol, baseline, summary, and claims[],
 /// each with claim, node, nodes, task, digit, published, verdict, because (what the verdict rests
 /// on) and trials.
+///
+/// With --behaviors the tags of behaviors.json are measured again instead, on fresh question sets
+/// drawn as the published one was. Enriched and plain sets are taken in turn, since percents hang on
+/// that. A percent comes out again if it lies in the prediction interval for one more set of some kind
+/// (and is undecided where that is wider than 20 points), a text if half of the sets or more give it. Verdicts: reproduced (also without quirks), only with the quirks named, not
+/// reproduced, undecided, not measured. The files are behaviors-evidence.json and behaviors.md, and
+/// --alpha is the error of each interval. With --json: schema, inputs, sets, clusterings, alpha, seed,
+/// summary, and tags[], each with node, tag, published (the reading under the published protocol),
+/// strict (that without quirks) and verdict.
 #[derive(Debug, Args)]
 pub struct Verify {
     /// The model's folder or file of weights; without it, the bundled mixed model
@@ -77,6 +87,8 @@ pub struct Verify {
     /// Print the whole trail of one claim, such as "P9L0H1 A1.ST", instead of the table
     #[arg(long, value_name = "CLAIM", conflicts_with = "json")]
     explain: Option<String>,
+    #[command(flatten)]
+    behaviors: Behaviors,
     /// Print the evidence as one JSON object instead of the table
     #[arg(long)]
     json: bool,
@@ -110,6 +122,20 @@ impl Verify {
     /// Verifies and reports.
     pub fn run(self) -> Result<ExitCode, CliError> {
         let model = Model::open(self.dir.as_deref())?;
+        if self.behaviors.are_asked() {
+            let shared = Shared {
+                nodes: &self.node,
+                alpha: self.alpha,
+                seed: self.seed,
+                out: self.out.as_deref(),
+            };
+            let mut bar = Bar::new();
+            let found =
+                (self.behaviors).measure(&model, &shared, &mut |progress| bar.show(progress));
+            bar.finish();
+            let (evidence, out) = found?;
+            return report(&evidence, out.as_deref(), self.json);
+        }
         let features = self.features.as_deref().map(RawFile::read).transpose()?;
         let out = self.out_folder(&model.folder);
         if let Some(out) = &out {
@@ -286,13 +312,13 @@ fn shortened(note: &str) -> String {
 }
 
 /// The progress bar, on a terminal and for runs that last.
-struct Bar {
+pub struct Bar {
     bar: ProgressBar,
     started: Instant,
 }
 
 impl Bar {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         bar.set_style(
             ProgressStyle::with_template("{msg:10} {wide_bar} {pos}/{len} ETA {eta}")
@@ -304,7 +330,7 @@ impl Bar {
         }
     }
 
-    fn show(&mut self, progress: Progress) {
+    pub fn show(&mut self, progress: Progress) {
         if self.bar.is_hidden()
             && self.started.elapsed() > QUIET_FOR
             && std::io::stderr().is_terminal()
@@ -319,7 +345,7 @@ impl Bar {
         self.bar.set_position(progress.done as u64);
     }
 
-    fn finish(self) {
+    pub fn finish(self) {
         self.bar.finish_and_clear();
     }
 }

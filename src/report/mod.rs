@@ -1,11 +1,18 @@
 //! Reports: what is made from evidence, and how it gets onto disk.
 
+mod behaviors;
 mod files;
 mod markdown;
+mod protocol;
 mod run;
 
+pub use behaviors::{
+    BEHAVIORS_SCHEMA, BehaviorEvidence, behaviors_markdown, count_tags, reading_text, said,
+    verdict_names, verdict_text,
+};
 pub use files::{OutputError, check_writable, write_files};
 pub use markdown::{explanation, markdown};
+pub use protocol::{changes_text, effects_markdown, strict_markdown};
 pub use run::{Margin, Run, margins};
 
 use crate::evidence::{ClaimEvidence, Evidence};

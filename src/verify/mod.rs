@@ -26,8 +26,9 @@ pub use failure::Weakness;
 pub use necessity::Necessity;
 pub use parity::EngineParity;
 pub use published::{
-    AttentionSources, Published, PublishedResult, PublishedTests, PublishedTrial,
-    attended_position, attention_sources, predicted_place,
+    AttentionPercents, AttentionSources, ImpactReading, Published, PublishedResult, PublishedTests,
+    PublishedTrial, TRIED_IN_PAIRS, WEAK_BY_IMPACT, attended_position, attention_percents,
+    attention_row, attention_sources, predicted_place,
 };
 pub use sequence::{Finding, Goal, Judgment, Rules, Sampling, discover, judge, looks, stream};
 pub use shrink::{Counterexample, counterexample};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::arithmetic::{Answer, AnswerToken, Prompt};
+use crate::arithmetic::{Answer, AnswerToken, Prompt, TokenSet};
 use crate::causal::{Canonical, Expectation, canonical_pairs, impact_text};
 use crate::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
 use crate::model::Operations;
@@ -65,22 +65,40 @@ pub struct PublishedTrial {
 }
 
 /// Tasks for which the published tool also tries pairs of heads.
-const TRIED_IN_PAIRS: [Task; 5] = [Task::Sa, Task::St, Task::Md, Task::Mt, Task::Nd];
+pub const TRIED_IN_PAIRS: [Task; 5] = [Task::Sa, Task::St, Task::Md, Task::Mt, Task::Nd];
 
 /// Tasks for which the impact alone counts as a weak find. For the others the weak pass repeats the
 /// strong test.
-const WEAK_BY_IMPACT: [Task; 3] = [Task::Sa, Task::Md, Task::Nd];
+pub const WEAK_BY_IMPACT: [Task; 3] = [Task::Sa, Task::Md, Task::Nd];
+
+/// How the impact of an intervention is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImpactReading {
+    /// Whether the sign is A(n+1). In models that only add, the published tool gives it no number.
+    pub sign_has_number: bool,
+    /// Whether impacts are compared as the published text, with sorted characters, or as places.
+    pub sorted: bool,
+}
 
 /// Runs the published tests.
 pub struct PublishedTests<'a> {
     engine: &'a Engine,
-    operations: Operations,
+    reading: ImpactReading,
 }
 
 impl<'a> PublishedTests<'a> {
     /// Tests on one network, trained for `operations`.
     pub fn new(engine: &'a Engine, operations: Operations) -> Self {
-        PublishedTests { engine, operations }
+        let reading = ImpactReading {
+            sign_has_number: operations.trains_subtraction(),
+            sorted: true,
+        };
+        Self::reading(engine, reading)
+    }
+
+    /// Tests on one network, with another reading of impacts.
+    pub fn reading(engine: &'a Engine, reading: ImpactReading) -> Self {
+        PublishedTests { engine, reading }
     }
 
     /// The published result of a claim with a digit: the node alone, then with each of `partners`
@@ -94,14 +112,6 @@ impl<'a> PublishedTests<'a> {
         node: Node,
         partners: &[Node],
     ) -> Result<Published, EngineError> {
-        let n_digits = self.engine.shape().n_digits;
-        let Some(pairs) = canonical_pairs(variable, n_digits) else {
-            return Ok(Published {
-                result: PublishedResult::NoTest,
-                nodes: vec![node.name()],
-                answers: Vec::new(),
-            });
-        };
         let mut sets = vec![vec![node]];
         if TRIED_IN_PAIRS.contains(&variable.task) && node.head().is_some() {
             sets.extend(partners.iter().map(|&partner| {
@@ -112,7 +122,7 @@ impl<'a> PublishedTests<'a> {
         }
         let mut best: Option<Published> = None;
         for nodes in sets {
-            let tried = self.try_set(variable, &pairs, nodes)?;
+            let tried = self.together(variable, nodes)?;
             if best.as_ref().is_none_or(|b| tried.result > b.result) {
                 best = Some(tried);
             }
@@ -120,12 +130,19 @@ impl<'a> PublishedTests<'a> {
         Ok(best.expect("the node alone was tried"))
     }
 
-    fn try_set(
-        &self,
-        variable: Variable,
-        pairs: &[Canonical],
-        nodes: Vec<Node>,
-    ) -> Result<Published, EngineError> {
+    /// The published result of a claim with a digit, of these nodes patched together.
+    ///
+    /// # Errors
+    /// [`EngineError`] where an intervention was not applied.
+    pub fn together(&self, variable: Variable, nodes: Vec<Node>) -> Result<Published, EngineError> {
+        let n_digits = self.engine.shape().n_digits;
+        let Some(pairs) = canonical_pairs(variable, n_digits) else {
+            return Ok(Published {
+                result: PublishedResult::NoTest,
+                nodes: Node::names(&nodes),
+                answers: Vec::new(),
+            });
+        };
         let cleans: Vec<Prompt> = pairs.iter().map(|p| Prompt::truth(p.clean)).collect();
         let stores: Vec<Prompt> = pairs.iter().map(|p| Prompt::truth(p.store)).collect();
         let run = self.engine.run(&cleans)?;
@@ -179,9 +196,13 @@ impl<'a> PublishedTests<'a> {
             Expectation::AnyChange => !changed.is_empty(),
             Expectation::SignFlips => changed.contains(truth.sign_place()),
             Expectation::Exactly { answer, impact } => {
-                let sign_has_number = self.operations.trains_subtraction();
-                let text = impact_text(changed, truth.sign_place(), sign_has_number);
-                let impact_holds = text == impact.to_string();
+                let sign = truth.sign_place();
+                let text = impact_text(changed, sign, self.reading.sign_has_number);
+                let impact_holds = if self.reading.sorted {
+                    text == impact.to_string()
+                } else {
+                    changed == TokenSet::only(impact)
+                };
                 if trial.got != answer && impact_holds && WEAK_BY_IMPACT.contains(&variable.task) {
                     return PublishedResult::Weak;
                 }
@@ -202,25 +223,49 @@ pub type AttentionSources = BTreeMap<Node, Vec<usize>>;
 /// Most sources of attention a node is described by.
 const TOP_SOURCES: usize = 4;
 
-/// Rounded percent of attention from which a source is named.
+/// Percent of attention, not rounded, from which a source is named.
 const NAMED_PERCENT: f32 = 1.0;
+
+/// As [`AttentionSources`], each source with its rounded percent.
+pub type AttentionPercents = BTreeMap<Node, Vec<(usize, u32)>>;
 
 /// The main sources of attention of every head, from mean attention weights
 /// `[n_layers, n_heads, n_ctx, n_ctx]`, by the published rule: the four largest of at least 1 %.
 pub fn attention_sources(engine: &Engine, attention: &[f32]) -> AttentionSources {
+    attention_percents(engine, attention)
+        .into_iter()
+        .map(|(node, sources)| {
+            (
+                node,
+                sources.into_iter().map(|(source, _)| source).collect(),
+            )
+        })
+        .collect()
+}
+
+/// The weights that a head gives each source position, `[n_ctx]`, from mean attention weights
+/// `[n_layers, n_heads, n_ctx, n_ctx]`; `None` for an MLP.
+pub fn attention_row<'w>(engine: &Engine, attention: &'w [f32], node: Node) -> Option<&'w [f32]> {
     let shape = engine.shape();
     let n_ctx = shape.n_ctx();
+    let row = (node.layer() * shape.n_heads + node.head()?) * n_ctx + node.position();
+    Some(&attention[row * n_ctx..][..n_ctx])
+}
+
+/// As [`attention_sources`], each source with its rounded percent.
+pub fn attention_percents(engine: &Engine, attention: &[f32]) -> AttentionPercents {
+    let shape = engine.shape();
     Node::all(&shape)
         .into_iter()
         .filter_map(|node| {
-            let head = node.head()?;
-            let row = (node.layer() * shape.n_heads + head) * n_ctx + node.position();
-            let weights = &attention[row * n_ctx..][..n_ctx];
-            let mut sources: Vec<usize> = (0..n_ctx)
-                .filter(|&source| (weights[source] * 100.0).round() >= NAMED_PERCENT)
+            let weights = attention_row(engine, attention, node)?;
+            let mut sources: Vec<usize> = (0..weights.len())
+                .filter(|&source| weights[source] * 100.0 >= NAMED_PERCENT)
                 .collect();
             sources.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(a.cmp(&b)));
             sources.truncate(TOP_SOURCES);
+            let percent = |source: usize| (weights[source] * 100.0).round() as u32;
+            let sources = sources.into_iter().map(|s| (s, percent(s))).collect();
             Some((node, sources))
         })
         .collect()

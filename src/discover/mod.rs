@@ -1,0 +1,272 @@
+//! Describes a model from its weights by the published protocol: which nodes are useful, what they
+//! do, and which tasks they pass the published tests of.
+
+mod clusters;
+mod effect;
+mod questions;
+mod quirk;
+mod reproduce;
+mod search;
+mod strict;
+mod survey;
+
+pub use clusters::{Clustering, Scores};
+pub use effect::{Effect, effects};
+pub use questions::{Enrichment, RANDOM_QUESTIONS, draw_set, draw_set_with};
+pub use quirk::{Quirk, Quirks, UnknownQuirk};
+pub use reproduce::{Predicted, Reading, Remeasuring, Reproduction, TagEvidence, remeasure};
+pub use search::search;
+pub use strict::{Changes, Moved, Strict, StrictError, strict};
+pub use survey::{Failures, Survey};
+
+use clusters::{HeadOutput, TriCase};
+use rayon::prelude::*;
+use serde_json::Map;
+
+use crate::arithmetic::{AnswerToken, Class, Operation, Prompt};
+use crate::causal::impact_text;
+use crate::claims::{Tag, TaggedNode};
+use crate::engine::{Engine, EngineError, Site};
+use crate::model::{ModelFolder, Operations};
+use crate::node::Node;
+use crate::verify::{attention_percents, stream};
+
+/// Everything found of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Discovered {
+    /// Questions in the set.
+    pub questions: usize,
+    /// Those answered rightly without an ablation; the others count in the means alone.
+    pub right: usize,
+    /// Positions without which some question fails.
+    pub positions: Vec<usize>,
+    /// The useful nodes, sorted.
+    pub nodes: Vec<UsefulNode>,
+}
+
+/// A node without which some question fails, and what is seen of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UsefulNode {
+    /// The node.
+    pub node: Node,
+    /// What fails without it.
+    pub failures: Failures,
+    /// Main sources of attention with rounded percents, the largest first; none for an MLP.
+    pub attention: Vec<(usize, u32)>,
+    /// Digits by whose three cases the head's output clusters, additions first.
+    pub clusters: Vec<(Operation, usize)>,
+}
+
+/// Describes a model over a question set. Clustering draws its own questions from `seed`.
+///
+/// # Errors
+/// [`EngineError`] where a question does not fit the model, or an ablation was not applied.
+pub fn discover(
+    folder: &ModelFolder,
+    engine: &Engine,
+    set: &[Prompt],
+    quirks: &Quirks,
+    seed: u64,
+) -> Result<Discovered, EngineError> {
+    let mut found = useful(engine, set, quirks)?;
+    let heads = found.heads();
+    let clusterings = clusterings(folder, engine, &heads, quirks, seed)?;
+    found.cluster(&heads, &clusterings, quirks);
+    Ok(found)
+}
+
+/// The useful nodes, without their clustering.
+fn useful(engine: &Engine, set: &[Prompt], quirks: &Quirks) -> Result<Discovered, EngineError> {
+    let survey = Survey::new(engine, set, quirks)?;
+    let positions: Vec<usize> = survey
+        .positions()?
+        .iter()
+        .enumerate()
+        .filter(|(_, failures)| failures.count.hits > 0)
+        .map(|(position, _)| position)
+        .collect();
+    let candidates: Vec<Node> = Node::all(&engine.shape())
+        .into_iter()
+        .filter(|node| positions.contains(&node.position()))
+        .collect();
+    let failures = survey.nodes(&candidates)?;
+    let mut attention = attention_percents(engine, &engine.mean_attention(set)?);
+    let right = failures.first().map_or(0, |f| f.count.trials as usize);
+    let nodes = candidates
+        .into_iter()
+        .zip(failures)
+        .filter(|(_, failures)| failures.count.hits > 0)
+        .map(|(node, failures)| UsefulNode {
+            node,
+            failures,
+            attention: attention.remove(&node).unwrap_or_default(),
+            clusters: Vec::new(),
+        })
+        .collect();
+    Ok(Discovered {
+        questions: set.len(),
+        right,
+        positions,
+        nodes,
+    })
+}
+
+/// How some heads' output clusters by the cases of one digit under one operation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clustered {
+    /// The operation.
+    pub operation: Operation,
+    /// The digit.
+    pub digit: usize,
+    /// One for each head asked for, in their order.
+    pub clusterings: Vec<Clustering>,
+}
+
+/// How each head's output clusters, for every operation trained and every digit that has questions:
+/// the clusterings stand in the order of `heads`.
+///
+/// # Errors
+/// None that the model itself does not give: the questions drawn fit it.
+pub fn clusterings(
+    folder: &ModelFolder,
+    engine: &Engine,
+    heads: &[Node],
+    quirks: &Quirks,
+    seed: u64,
+) -> Result<Vec<Clustered>, EngineError> {
+    let outputs = HeadOutput::all(&folder.weights, heads);
+    tri_cases(engine, folder.operations(), quirks, seed)
+        .into_iter()
+        .map(|drawn| {
+            Ok(Clustered {
+                operation: drawn.operation,
+                digit: drawn.digit,
+                clusterings: cluster_drawn(engine, &outputs, &drawn)?,
+            })
+        })
+        .collect()
+}
+
+/// The questions of every operation trained and every digit that has some.
+fn tri_cases(engine: &Engine, operations: Operations, quirks: &Quirks, seed: u64) -> Vec<TriCase> {
+    let n_digits = engine.shape().n_digits;
+    let trained = [Operation::Add, Operation::Sub]
+        .into_iter()
+        .filter(|&operation| operations.trains(operation));
+    trained
+        .flat_map(|operation| (0..n_digits).map(move |digit| (operation, digit)))
+        .filter_map(|(operation, digit)| {
+            let mut rng = stream(seed, &format!("tri-case/{operation}/{digit}"));
+            TriCase::draw(operation, digit, n_digits, quirks, &mut rng)
+        })
+        .collect()
+}
+
+/// How each head's output clusters on the questions drawn.
+fn cluster_drawn(
+    engine: &Engine,
+    outputs: &[HeadOutput],
+    drawn: &TriCase,
+) -> Result<Vec<Clustering>, EngineError> {
+    let sites = outputs.iter().map(|output| Site::Node(output.node()));
+    let values = engine.activations(&drawn.questions, sites)?;
+    Ok(outputs
+        .par_iter()
+        .map(|output| {
+            let z = (0..drawn.questions.len())
+                .map(|question| values.get(question, Site::Node(output.node())));
+            output.cluster(z)
+        })
+        .collect())
+}
+
+impl UsefulNode {
+    /// The tags that a behaviours file gives the node.
+    pub fn tags(&self, n_digits: usize, operations: Operations, quirks: &Quirks) -> Vec<Tag> {
+        let sign_has_number = operations.trains_subtraction() || !quirks.has(Quirk::UnnumberedSign);
+        let count = self.failures.count;
+        let sign = AnswerToken(n_digits + 1);
+        let mut tags = vec![
+            tag(
+                "Fail%",
+                (100 * count.hits / count.trials.max(1)).to_string(),
+            ),
+            tag(
+                "Impact",
+                impact_text(self.failures.impact, sign, sign_has_number),
+            ),
+        ];
+        for (class, major, letter) in [
+            (Class::Add, "Math.Add", 'S'),
+            (Class::Sub, "Math.Sub", 'M'),
+            (Class::Neg, "Math.Neg", 'N'),
+        ] {
+            let grades = self.failures.grades(class);
+            if !grades.is_empty() {
+                let grades: String = grades.iter().map(u8::to_string).collect();
+                tags.push(tag(major, format!("{letter}{grades}")));
+            }
+        }
+        for (source, percent) in &self.attention {
+            tags.push(tag("Attn", format!("P{source}={percent}")));
+        }
+        for &(operation, digit) in &self.clusters {
+            tags.push(cluster_tag(operation, digit));
+        }
+        tags
+    }
+}
+
+/// The tag of a head whose output clusters by the cases of a digit.
+pub fn cluster_tag(operation: Operation, digit: usize) -> Tag {
+    match operation {
+        Operation::Add => tag("Math.Add", format!("A{digit}.SP")),
+        Operation::Sub => tag("Math.Sub", format!("A{digit}.MP")),
+    }
+}
+
+fn tag(major: &str, minor: String) -> Tag {
+    Tag {
+        major: major.into(),
+        minor,
+    }
+}
+
+impl Discovered {
+    /// The heads among the useful nodes.
+    fn heads(&self) -> Vec<Node> {
+        let nodes = self.nodes.iter().map(|useful| useful.node);
+        nodes.filter(|node| node.head().is_some()).collect()
+    }
+
+    /// Puts down by which digits the heads' output clusters.
+    fn cluster(&mut self, heads: &[Node], found: &[Clustered], quirks: &Quirks) {
+        for useful in &mut self.nodes {
+            let Some(head) = heads.iter().position(|&head| head == useful.node) else {
+                continue;
+            };
+            useful.clusters = found
+                .iter()
+                .filter(|clustered| clustered.clusterings[head].passes(quirks))
+                .map(|clustered| (clustered.operation, clustered.digit))
+                .collect();
+        }
+    }
+
+    /// The behaviours file's nodes.
+    pub fn behaviors(
+        &self,
+        n_digits: usize,
+        operations: Operations,
+        quirks: &Quirks,
+    ) -> Vec<TaggedNode> {
+        self.nodes
+            .iter()
+            .map(|useful| TaggedNode {
+                node: useful.node.name(),
+                tags: useful.tags(n_digits, operations, quirks),
+                extra: Map::new(),
+            })
+            .collect()
+    }
+}

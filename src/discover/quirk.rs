@@ -1,0 +1,145 @@
+//! The quirks of the published protocol, each of which can be removed.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+use thiserror::Error;
+
+/// One way in which the published tool does something else than what its words say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Quirk {
+    /// Means are taken at layer 0 and stand in for nodes of every layer. Without it: each layer's
+    /// own.
+    FirstLayerMeans,
+    /// A node attends P1 if a tag contains `Attn:P1`, so P10 will do. Without it: the very position.
+    AttentionSubstring,
+    /// Any attention named in a tag is enough. Without it: the 10 % that the tool means to ask for.
+    NoAttentionMinimum,
+    /// A node impacts A3 if A3 is the highest place that goes wrong. Without it: if it is any.
+    HighestImpact,
+    /// Tags are looked for and deleted as substrings: a search for `A1.ST` deletes `A1.STC`.
+    /// Without it: the very tag, or its weak form.
+    TagSubstring,
+    /// The impact of an intervention is read off sorted digit characters, so that A12 reads `A21`.
+    /// Without it: places are compared.
+    SortedImpact,
+    /// In models that only add, the sign has no number: an impact on it alone reads `A`. Without
+    /// it: it is A(n+1), as in all others.
+    UnnumberedSign,
+    /// A node left with OPR alone, or SGN alone, loses it. Without it: the tag stays.
+    LonelyTag,
+    /// Each score of a clustering is the larger of those with two and with three clusters. Without
+    /// it: one of the two clusterings must reach every score.
+    SeparateScores,
+    /// The first component's share is rounded to a percent before it is compared. Without it: it is
+    /// compared as it is.
+    RoundedShare,
+    /// Where a case has too few questions, one multiple of the place's power of ten is added to both
+    /// operands, which blurs the cases, and questions that then do not fit are dropped. Without it:
+    /// the case's own questions are repeated.
+    BlurredCases,
+}
+
+const NAMES: [(Quirk, &str); 11] = [
+    (Quirk::FirstLayerMeans, "first-layer-means"),
+    (Quirk::AttentionSubstring, "attention-substring"),
+    (Quirk::NoAttentionMinimum, "no-attention-minimum"),
+    (Quirk::HighestImpact, "highest-impact"),
+    (Quirk::TagSubstring, "tag-substring"),
+    (Quirk::SortedImpact, "sorted-impact"),
+    (Quirk::UnnumberedSign, "unnumbered-sign"),
+    (Quirk::LonelyTag, "lonely-tag"),
+    (Quirk::SeparateScores, "separate-scores"),
+    (Quirk::RoundedShare, "rounded-share"),
+    (Quirk::BlurredCases, "blurred-cases"),
+];
+
+impl Quirk {
+    /// All of them, in the order the protocol meets them.
+    pub fn all() -> impl Iterator<Item = Quirk> {
+        NAMES.iter().map(|&(quirk, _)| quirk)
+    }
+
+    /// The name it is written by.
+    pub fn name(self) -> &'static str {
+        NAMES[self as usize].1
+    }
+}
+
+impl fmt::Display for Quirk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A name that is no quirk's.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[error("unknown quirk {0:?}")]
+pub struct UnknownQuirk(pub String);
+
+impl FromStr for Quirk {
+    type Err = UnknownQuirk;
+
+    fn from_str(text: &str) -> Result<Self, UnknownQuirk> {
+        Quirk::all()
+            .find(|quirk| quirk.name() == text)
+            .ok_or_else(|| UnknownQuirk(text.into()))
+    }
+}
+
+impl Serialize for Quirk {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// Which quirks a run has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Quirks(BTreeSet<Quirk>);
+
+impl Quirks {
+    /// The published protocol: all of them.
+    pub fn published() -> Self {
+        Quirks(Quirk::all().collect())
+    }
+
+    /// None of them.
+    pub fn none() -> Self {
+        Quirks(BTreeSet::new())
+    }
+
+    /// These without one.
+    pub fn without(mut self, quirk: Quirk) -> Self {
+        self.0.remove(&quirk);
+        self
+    }
+
+    /// Whether a run has this one.
+    pub fn has(&self, quirk: Quirk) -> bool {
+        self.0.contains(&quirk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_quirk_is_read_back_from_its_name() {
+        for quirk in Quirk::all() {
+            assert_eq!(quirk.to_string().parse(), Ok(quirk));
+        }
+        assert_eq!("odd".parse::<Quirk>(), Err(UnknownQuirk("odd".to_owned())));
+    }
+
+    #[test]
+    fn one_quirk_is_removed_at_a_time() {
+        for quirk in Quirk::all() {
+            let rest = Quirks::published().without(quirk);
+            assert!(Quirk::all().all(|other| rest.has(other) == (other != quirk)));
+            assert!(!Quirks::none().has(quirk));
+        }
+    }
+}

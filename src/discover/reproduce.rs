@@ -1,0 +1,570 @@
+//! Whether published behaviours are true: every tag measured again on fresh question sets, under the
+//! published protocol and without its quirks.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use crate::arithmetic::{Operation, Prompt};
+use crate::claims::Tag;
+use crate::engine::{Engine, EngineError};
+use crate::model::ModelFolder;
+use crate::node::Node;
+use crate::stats::{Count, Rate, rounded};
+use crate::verify::{attention_row, stream};
+
+use super::clusters::{HeadOutput, TriCase};
+use super::quirk::{Quirk, Quirks};
+use super::survey::{Failures, Survey};
+use super::{Enrichment, UsefulNode, cluster_drawn, cluster_tag, draw_set_with, tri_cases};
+
+/// What to measure, and how often.
+#[derive(Debug, Clone)]
+pub struct Remeasuring<'a> {
+    /// Measure on this set alone instead of fresh ones.
+    pub questions: Option<&'a [Prompt]>,
+    /// Fresh question sets, and fresh draws of clustering questions.
+    pub sets: usize,
+    /// Error of each prediction interval.
+    pub alpha: f64,
+    /// Seed of all draws.
+    pub seed: u64,
+}
+
+/// Whether a tag came out again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Reproduction {
+    /// Also without quirks.
+    Reproduced,
+    /// Under the published protocol, but not with these of its quirks removed.
+    OnlyWithQuirk {
+        /// The quirks, each of which alone decides it; empty if only several together do.
+        quirks: Vec<Quirk>,
+    },
+    /// Not under the published protocol either.
+    NotReproduced,
+    /// The sets differ so much among themselves that almost any percent would come out again.
+    Undecided,
+    /// A tag of a kind that this protocol does not make.
+    NotMeasured,
+}
+
+impl Reproduction {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Reproduction::Reproduced => "reproduced",
+            Reproduction::OnlyWithQuirk { .. } => "only with quirk",
+            Reproduction::NotReproduced => "not reproduced",
+            Reproduction::Undecided => "undecided",
+            Reproduction::NotMeasured => "not measured",
+        }
+    }
+}
+
+/// What the fresh sets give for one tag.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Reading {
+    /// A percentage.
+    Percent {
+        /// What is predicted of one more set, for each kind of set.
+        predicted: Vec<Predicted>,
+        /// For Fail%, failing questions among all asked in all sets.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pooled: Option<Rate>,
+    },
+    /// A text, such as `A654`.
+    Text {
+        /// Sets that give the published one.
+        same: Rate,
+        /// Sets by what they give; the empty text where the node fails no question of the kind.
+        given: BTreeMap<String, usize>,
+    },
+}
+
+/// What is predicted of a percentage in one more question set of a kind.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Predicted {
+    /// How the sets were enriched; `any` where they are taken together.
+    pub sets: &'static str,
+    /// The mean over the sets.
+    #[serde(serialize_with = "rounded")]
+    pub mean: f64,
+    /// Lower end of the prediction interval; with one set, that set's own less a rounding.
+    #[serde(serialize_with = "rounded")]
+    pub lower: f64,
+    /// Upper end of it.
+    #[serde(serialize_with = "rounded")]
+    pub upper: f64,
+}
+
+/// One tag, measured again.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TagEvidence {
+    /// The node.
+    pub node: Node,
+    /// The tag as published.
+    pub tag: String,
+    /// Under the published protocol.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<Reading>,
+    /// Without quirks, where that makes a difference to how the tag is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strict: Option<Reading>,
+    /// Whether it came out again.
+    #[serde(flatten)]
+    pub reproduction: Reproduction,
+}
+
+/// The quirks that bear on how behaviours are made, not on the search for claims.
+const DECIDING: [Quirk; 5] = [
+    Quirk::FirstLayerMeans,
+    Quirk::UnnumberedSign,
+    Quirk::SeparateScores,
+    Quirk::RoundedShare,
+    Quirk::BlurredCases,
+];
+
+/// What a set or a draw gave, by node and the part of a tag that names what is measured.
+type Values<T> = BTreeMap<(Node, String), Vec<T>>;
+
+/// Everything measured under one choice of quirks.
+#[derive(Default)]
+struct Measured {
+    percents: Values<f64>,
+    failures: BTreeMap<Node, Count>,
+    texts: Values<String>,
+    clusters: Values<bool>,
+}
+
+/// Measures the tags of these nodes again. `progress` is told the steps done and their number.
+///
+/// # Errors
+/// [`EngineError`] where a question does not fit the model, or an ablation was not applied.
+pub fn remeasure(
+    folder: &ModelFolder,
+    engine: &Engine,
+    behaviors: &[(Node, Vec<Tag>)],
+    options: &Remeasuring,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<TagEvidence>, EngineError> {
+    let (published, strict) = (Quirks::published(), Quirks::none());
+    let mut kinds = Enrichment::all(folder.operations());
+    let sets: Vec<Vec<Prompt>> = match options.questions {
+        Some(set) => vec![set.to_vec()],
+        None => (0..options.sets)
+            .map(|set| {
+                let mut rng = stream(options.seed, &format!("behaviours/set/{set}"));
+                draw_set_with(folder, kinds[set % kinds.len()], &mut rng)
+            })
+            .collect(),
+    };
+    if sets.len() < 2 * kinds.len() {
+        // Nothing to tell the spread inside a kind from.
+        kinds.clear();
+    }
+    let nodes: Vec<Node> = behaviors.iter().map(|&(node, _)| node).collect();
+    let steps = sets.len() + options.sets;
+    let (mut quirky, mut plain) = (Measured::default(), Measured::default());
+    let mut single: BTreeMap<Quirk, Measured> = DECIDING
+        .into_iter()
+        .map(|quirk| (quirk, Measured::default()))
+        .collect();
+    for (done, set) in sets.iter().enumerate() {
+        progress(done, steps);
+        let attention = engine.mean_attention(set)?;
+        let seen = |quirks| Survey::new(engine, set, quirks)?.nodes(&nodes);
+        let (first_layer, own_layer) = (seen(&published)?, seen(&strict)?);
+        let add = |measured: &mut Measured, failures: &[Failures], quirks: &Quirks| {
+            measured.failures(folder, &nodes, failures, quirks);
+        };
+        add(&mut quirky, &first_layer, &published);
+        add(&mut plain, &own_layer, &strict);
+        for (&quirk, single) in &mut single {
+            let failures = match quirk {
+                Quirk::FirstLayerMeans => &own_layer,
+                _ => &first_layer,
+            };
+            add(single, failures, &published.clone().without(quirk));
+        }
+        quirky.attention(engine, &nodes, &attention);
+    }
+    let heads: Vec<Node> = nodes
+        .iter()
+        .copied()
+        .filter(|node| node.head().is_some())
+        .collect();
+    let outputs = HeadOutput::all(&folder.weights, &heads);
+    for draw in 0..options.sets {
+        progress(sets.len() + draw, steps);
+        let seed = stream_seed(options.seed, draw);
+        let draws = |quirks: &Quirks| tri_cases(engine, folder.operations(), quirks, seed);
+        let blurred = draws(&published);
+        let sharp = draws(&strict);
+        for drawn in &sharp {
+            let found = cluster_drawn(engine, &outputs, drawn)?;
+            plain.clusters(&heads, drawn, &found, &strict);
+            let single = single.entry(Quirk::BlurredCases).or_default();
+            let unblurred = published.clone().without(Quirk::BlurredCases);
+            single.clusters(&heads, drawn, &found, &unblurred);
+        }
+        for drawn in &blurred {
+            let found = cluster_drawn(engine, &outputs, drawn)?;
+            quirky.clusters(&heads, drawn, &found, &published);
+            for (&quirk, single) in &mut single {
+                if quirk != Quirk::BlurredCases {
+                    let quirks = published.clone().without(quirk);
+                    single.clusters(&heads, drawn, &found, &quirks);
+                }
+            }
+        }
+    }
+    progress(steps, steps);
+    let judge = Judge {
+        quirky,
+        plain,
+        single,
+        draws: options.sets,
+        alpha: options.alpha,
+        kinds: kinds.iter().map(|kind| kind.name()).collect(),
+    };
+    Ok(behaviors
+        .iter()
+        .flat_map(|(node, tags)| tags.iter().map(|tag| judge.tag(*node, tag)))
+        .collect())
+}
+
+/// The seed of one draw of clustering questions.
+fn stream_seed(seed: u64, draw: usize) -> u64 {
+    use rand::RngExt;
+    stream(seed, &format!("behaviours/clusters/{draw}")).random()
+}
+
+impl Measured {
+    fn failures(
+        &mut self,
+        folder: &ModelFolder,
+        nodes: &[Node],
+        failures: &[Failures],
+        quirks: &Quirks,
+    ) {
+        let n_digits = folder.weights.shape().n_digits;
+        for (&node, failures) in nodes.iter().zip(failures) {
+            let count = failures.count;
+            let percents = self.percents.entry((node, "Fail%".into()));
+            percents.or_default().push(100.0 * count.share());
+            let pooled = self.failures.entry(node).or_default();
+            pooled.hits += count.hits;
+            pooled.trials += count.trials;
+            let useful = UsefulNode {
+                node,
+                failures: failures.clone(),
+                attention: Vec::new(),
+                clusters: Vec::new(),
+            };
+            let tags = useful.tags(n_digits, folder.operations(), quirks);
+            for major in ["Impact", "Math.Add", "Math.Sub", "Math.Neg"] {
+                let found = tags.iter().find(|tag| tag.major == major);
+                let text = found
+                    .filter(|_| count.hits > 0)
+                    .map_or(String::new(), |tag| tag.minor.clone());
+                let texts = self.texts.entry((node, major.into()));
+                texts.or_default().push(text);
+            }
+        }
+    }
+
+    fn attention(&mut self, engine: &Engine, nodes: &[Node], attention: &[f32]) {
+        for &node in nodes {
+            let Some(row) = attention_row(engine, attention, node) else {
+                continue;
+            };
+            for (source, &weight) in row.iter().enumerate() {
+                let percents = self.percents.entry((node, format!("P{source}")));
+                percents.or_default().push(100.0 * f64::from(weight));
+            }
+        }
+    }
+
+    fn clusters(
+        &mut self,
+        heads: &[Node],
+        drawn: &TriCase,
+        found: &[super::Clustering],
+        quirks: &Quirks,
+    ) {
+        let tag = cluster_tag(drawn.operation, drawn.digit).to_string();
+        for (&node, clustering) in heads.iter().zip(found) {
+            let passes = self.clusters.entry((node, tag.clone())).or_default();
+            passes.push(clustering.passes(quirks));
+        }
+    }
+}
+
+/// A tag, read for what it says.
+enum Said {
+    /// `Fail%:21`: the percent is cut off; and what the percents are kept under.
+    Failing(u32),
+    /// `Attn:P8=50`, rounded.
+    Attending(String, u32),
+    /// `Math.Add:A2.SP`, perhaps with `.Weak`.
+    Clustering(String),
+    /// `Impact:A65`, `Math.Sub:M012`.
+    Text,
+    /// Anything else.
+    Other,
+}
+
+fn read(tag: &Tag) -> Said {
+    match tag.major.as_str() {
+        "Fail%" => tag.minor.parse().map_or(Said::Other, Said::Failing),
+        "Attn" => match tag.minor.split_once('=') {
+            Some((source, percent)) => percent.parse().map_or(Said::Other, |percent| {
+                Said::Attending(source.to_owned(), percent)
+            }),
+            None => Said::Other,
+        },
+        "Impact" => Said::Text,
+        "Math.Add" | "Math.Sub" | "Math.Neg" => match tag.minor.split_once('.') {
+            None => Said::Text,
+            Some((digit, _)) => {
+                let operation = if tag.major == "Math.Add" {
+                    Operation::Add
+                } else {
+                    Operation::Sub
+                };
+                let digit = digit.strip_prefix('A').and_then(|d| d.parse().ok());
+                digit.map_or(Said::Other, |digit| {
+                    Said::Clustering(cluster_tag(operation, digit).to_string())
+                })
+            }
+        },
+        _ => Said::Other,
+    }
+}
+
+/// Everything measured, to be compared with what was published.
+struct Judge {
+    quirky: Measured,
+    plain: Measured,
+    /// With one quirk removed.
+    single: BTreeMap<Quirk, Measured>,
+    draws: usize,
+    alpha: f64,
+    /// The kinds of set, taken in turn; none where all are taken together.
+    kinds: Vec<&'static str>,
+}
+
+impl Judge {
+    fn tag(&self, node: Node, tag: &Tag) -> TagEvidence {
+        let (published, strict, reproduction) = match read(tag) {
+            Said::Failing(percent) => {
+                // Cut off, so that anything up to the next percent is the same.
+                let said = (f64::from(percent), f64::from(percent + 1));
+                let key = (node, "Fail%".to_owned());
+                self.percent(&key, said, true)
+            }
+            Said::Attending(source, percent) => {
+                let said = (f64::from(percent) - 0.5, f64::from(percent) + 0.5);
+                self.percent(&(node, source), said, false)
+            }
+            Said::Text => {
+                let key = (node, tag.major.clone());
+                let of = |measured: &Measured| {
+                    self.text(
+                        measured.texts.get(&key).map_or(&[][..], Vec::as_slice),
+                        &tag.minor,
+                    )
+                };
+                let (published, strict) = (of(&self.quirky), of(&self.plain));
+                let verdict = verdict(passes(&published), passes(&strict), self.deciding(of));
+                (Some(published), Some(strict), verdict)
+            }
+            Said::Clustering(text) => {
+                let key = (node, text.clone());
+                let of = |measured: &Measured| {
+                    let passes = measured.clusters.get(&key).map_or(&[][..], Vec::as_slice);
+                    let mut texts: Vec<String> = passes
+                        .iter()
+                        .map(|&passes| if passes { text.clone() } else { String::new() })
+                        .collect();
+                    // A digit without questions that draw has no tag.
+                    texts.resize(self.draws, String::new());
+                    self.text(&texts, &text)
+                };
+                let (published, strict) = (of(&self.quirky), of(&self.plain));
+                let verdict = verdict(passes(&published), passes(&strict), self.deciding(of));
+                (Some(published), Some(strict), verdict)
+            }
+            Said::Other => (None, None, Reproduction::NotMeasured),
+        };
+        TagEvidence {
+            node,
+            tag: tag.to_string(),
+            published,
+            strict,
+            reproduction,
+        }
+    }
+
+    /// The quirks without any one of which a text no longer comes out.
+    fn deciding(&self, of: impl Fn(&Measured) -> Reading) -> Vec<Quirk> {
+        (self.single.iter())
+            .filter(|(_, measured)| !passes(&of(measured)))
+            .map(|(&quirk, _)| quirk)
+            .collect()
+    }
+
+    fn percent(
+        &self,
+        key: &(Node, String),
+        said: (f64, f64),
+        quirky: bool,
+    ) -> (Option<Reading>, Option<Reading>, Reproduction) {
+        let of = |measured: &Measured| {
+            let values = measured.percents.get(key)?;
+            let predicted = predict(values, &self.kinds, self.alpha);
+            let in_it = |p: &&Predicted| p.lower <= said.1 && p.upper >= said.0;
+            let holds = predicted.iter().any(|p| in_it(&p));
+            let tells = (predicted.iter().filter(in_it)).any(|p| p.upper - p.lower <= WIDEST);
+            let pooled = quirky.then(|| Rate::sampled(measured.failures[&key.0], self.alpha));
+            let reading = Reading::Percent { predicted, pooled };
+            Some((reading, holds, tells))
+        };
+        let Some((published, holds, tells)) = of(&self.quirky) else {
+            // No such source, or an MLP, which attends nothing.
+            return (None, None, Reproduction::NotReproduced);
+        };
+        if !quirky {
+            let verdict = if holds && !tells {
+                Reproduction::Undecided
+            } else {
+                verdict(holds, holds, Vec::new())
+            };
+            return (Some(published), None, verdict);
+        }
+        let (strict, holds_strictly, tells_strictly) = of(&self.plain).expect("both are measured");
+        let verdict = if (holds && !tells) || (holds_strictly && !tells_strictly) {
+            Reproduction::Undecided
+        } else {
+            verdict(holds, holds_strictly, vec![Quirk::FirstLayerMeans])
+        };
+        (Some(published), Some(strict), verdict)
+    }
+
+    fn text(&self, values: &[String], said: &str) -> Reading {
+        let mut given: BTreeMap<String, usize> = BTreeMap::new();
+        for value in values {
+            *given.entry(value.clone()).or_default() += 1;
+        }
+        let count = Count {
+            hits: given.get(said).copied().unwrap_or(0) as u64,
+            trials: values.len() as u64,
+        };
+        Reading::Text {
+            same: Rate::sampled(count, self.alpha),
+            given,
+        }
+    }
+}
+
+/// Whether a text came out in at least half of the sets.
+fn passes(reading: &Reading) -> bool {
+    match reading {
+        Reading::Text { same, .. } => same.trials > 0 && 2 * same.hits >= same.trials,
+        Reading::Percent { .. } => false,
+    }
+}
+
+fn verdict(published: bool, strict: bool, quirks: Vec<Quirk>) -> Reproduction {
+    match (published, strict) {
+        (_, true) => Reproduction::Reproduced,
+        (true, false) => Reproduction::OnlyWithQuirk { quirks },
+        (false, false) => Reproduction::NotReproduced,
+    }
+}
+
+/// Points between the ends of a prediction interval above which a percent inside it says nothing.
+const WIDEST: f64 = 20.0;
+
+/// Points of a percent by which two measurements on one and the same set may differ: the edge of a
+/// rounding.
+const ROUNDING_EDGE: f64 = 1.0;
+
+/// For each kind of set, the mean and the interval in which the value of one more such set lies but
+/// for an error of `alpha`. Set `i` is of kind `i` modulo their number. Inside a kind the values are
+/// taken as normal, with one spread for all kinds. With one set, its value with the edge of a
+/// rounding.
+fn predict(values: &[f64], kinds: &[&'static str], alpha: f64) -> Vec<Predicted> {
+    let kinds = if kinds.is_empty() { &["any"] } else { kinds };
+    let of_kind = |kind: usize| values.iter().skip(kind).step_by(kinds.len());
+    let means: Vec<(f64, f64)> = (0..kinds.len())
+        .map(|kind| {
+            let count = of_kind(kind).count() as f64;
+            (of_kind(kind).sum::<f64>() / count, count)
+        })
+        .collect();
+    let squares: f64 = (values.iter().enumerate())
+        .map(|(i, value)| (value - means[i % kinds.len()].0).powi(2))
+        .sum();
+    let freedom = (values.len() - kinds.len()) as f64;
+    let spread = (freedom > 0.0).then(|| {
+        let t = StudentsT::new(0.0, 1.0, freedom)
+            .expect("there are degrees of freedom")
+            .inverse_cdf(1.0 - alpha / 2.0);
+        t * (squares / freedom).sqrt()
+    });
+    let predicted = kinds.iter().zip(means);
+    predicted
+        .map(|(&sets, (mean, count))| {
+            let reach = spread.map_or(ROUNDING_EDGE, |s| s * (1.0 + 1.0 / count).sqrt());
+            Predicted {
+                sets,
+                mean,
+                lower: (mean - reach).max(0.0),
+                upper: (mean + reach).min(100.0),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prediction_interval_is_that_of_the_textbook() {
+        // Mean 5, deviation √2.5, t(0.975, 4) = 2.776: 5 ± 2.776 · √(2.5 · 6/5).
+        let found = predict(&[3.0, 4.0, 5.0, 6.0, 7.0], &[], 0.05);
+        let [found] = &found[..] else {
+            panic!("{found:?}")
+        };
+        assert_eq!(found.mean, 5.0);
+        assert!((found.upper - 9.8087).abs() < 1e-3, "{found:?}");
+        assert!((found.lower - 0.1913).abs() < 1e-3, "{found:?}");
+    }
+
+    #[test]
+    fn kinds_of_sets_have_their_own_means_and_one_spread() {
+        // Means 10 and 80, squares 2 + 2 over two degrees: t(0.975, 2) = 4.303, √(2 · 3/2).
+        let found = predict(&[9.0, 79.0, 11.0, 81.0], &["plain", "enriched"], 0.05);
+        let means: Vec<f64> = found.iter().map(|found| found.mean).collect();
+        assert_eq!(means, [10.0, 80.0]);
+        let reach = 4.3027 * 3f64.sqrt();
+        assert!((found[0].upper - (10.0 + reach)).abs() < 1e-3, "{found:?}");
+        assert!((found[1].lower - (80.0 - reach)).abs() < 1e-3, "{found:?}");
+    }
+
+    #[test]
+    fn verdicts_name_the_quirk_only_where_it_decides() {
+        let quirks = vec![Quirk::FirstLayerMeans];
+        let of = |published, strict| verdict(published, strict, quirks.clone()).name();
+        assert_eq!(of(true, true), "reproduced");
+        assert_eq!(of(false, true), "reproduced");
+        assert_eq!(of(true, false), "only with quirk");
+        assert_eq!(of(false, false), "not reproduced");
+    }
+}
