@@ -48,6 +48,7 @@
 //! | [`stats`] | rates with exact intervals |
 //! | [`verify`] | trials, controls, verdicts |
 //! | [`evidence`] | the result that every report is made from |
+//! | [`property`] | relations between answers, tested on random questions, and how failing ones are made simple |
 //! | [`report`] | reports, and how they get onto disk |
 
 pub mod ablation;
@@ -61,6 +62,7 @@ pub mod logits;
 pub mod model;
 pub mod network;
 pub mod node;
+pub mod property;
 pub mod report;
 pub mod selfcheck;
 pub mod shape;

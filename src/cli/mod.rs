@@ -10,6 +10,7 @@ mod model;
 mod output;
 mod pages;
 mod patch;
+mod property;
 mod question_set;
 mod selfcheck;
 mod show;
@@ -35,6 +36,7 @@ const EXAMPLES: &str = "\
 Examples:
   circuitcheck verify
   circuitcheck verify models/add --task ST --out reports/add
+  circuitcheck property --property answers
   circuitcheck show
   circuitcheck ask 12345+67890 5-90
   circuitcheck patch models/add --store 22222+66966 --clean 33333+55555 --node P15L0H2
@@ -70,6 +72,7 @@ enum Command {
     Ask(ask::Ask),
     Patch(patch::Patch),
     Ablate(ablate::Ablate),
+    Property(property::PropertyTest),
     Selfcheck(selfcheck::Selfcheck),
     Completions(pages::Completions),
     Man(pages::Man),
@@ -93,6 +96,7 @@ impl Cli {
             Command::Ask(ask) => ask.run(),
             Command::Patch(patch) => patch.run(),
             Command::Ablate(ablate) => ablate.run(),
+            Command::Property(property) => property.run(),
             Command::Selfcheck(selfcheck) => selfcheck.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),

@@ -287,13 +287,13 @@ fn shortened(note: &str) -> String {
 }
 
 /// The progress bar, on a terminal and for runs that last.
-struct Bar {
+pub(super) struct Bar {
     bar: ProgressBar,
     started: Instant,
 }
 
 impl Bar {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         bar.set_style(
             ProgressStyle::with_template("{msg:10} {wide_bar} {pos}/{len} ETA {eta}")
@@ -305,7 +305,7 @@ impl Bar {
         }
     }
 
-    fn show(&mut self, progress: Progress) {
+    pub(super) fn show(&mut self, progress: Progress) {
         if self.bar.is_hidden()
             && self.started.elapsed() > QUIET_FOR
             && std::io::stderr().is_terminal()
@@ -320,7 +320,7 @@ impl Bar {
         self.bar.set_position(progress.done as u64);
     }
 
-    fn finish(self) {
+    pub(super) fn finish(self) {
         self.bar.finish_and_clear();
     }
 }

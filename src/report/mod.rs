@@ -2,10 +2,12 @@
 
 mod files;
 mod markdown;
+mod property;
 mod run;
 
 pub use files::{OutputError, check_writable, write_files};
 pub use markdown::{explanation, markdown};
+pub use property::{property_markdown, property_summary};
 pub use run::{Margin, Run, margins};
 
 use crate::evidence::{ClaimEvidence, Evidence};
