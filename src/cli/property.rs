@@ -1,5 +1,6 @@
 //! `property`: properties of a model's answers over random questions.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write as _;
 use std::num::NonZeroUsize;
@@ -13,7 +14,7 @@ use circuitcheck::property::{
     check, properties, read,
 };
 use circuitcheck::report::{
-    check_writable, property_markdown, property_summary, rate_text, write_files,
+    check_writable, property_markdown, property_summary, rare_rate_text, rate_text, write_files,
 };
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
@@ -138,38 +139,28 @@ impl PropertyTest {
         let evidence = evidence?;
         if writes {
             let json = serde_json::to_string_pretty(&evidence).expect("evidence has string keys");
-            write_files(
-                &beside,
-                &[
-                    ("property.json", json + "\n"),
-                    (
-                        "property.md",
-                        property_markdown(&evidence, &self.shown_model()),
-                    ),
-                    (KEPT_FILE, kept.to_string()),
-                ],
-            )?;
+            let mut files = vec![
+                ("property.json", json + "\n"),
+                (
+                    "property.md",
+                    property_markdown(&evidence, &self.shown_model()),
+                ),
+            ];
+            if !kept.is_empty() || beside.join(KEPT_FILE).exists() {
+                files.push((KEPT_FILE, kept.to_string()));
+            }
+            write_files(&beside, &files)?;
         }
         self.format.print(&Tested {
             evidence: &evidence,
             model: self.shown_model(),
         })?;
-        for result in evidence
-            .properties
-            .iter()
-            .filter(|r| !r.not_asked.is_empty())
-        {
-            warn(format_args!(
-                "{}: not asked: {}",
-                result.property,
-                result.not_asked.join("; ")
-            ));
-        }
+        warn_of_what_was_not_asked(&evidence);
         if writes {
             // Where the files are is news for the user, not data.
             let _ = writeln!(
                 anstream::stderr(),
-                "wrote property.json, property.md and {KEPT_FILE} to {}",
+                "wrote property.json and property.md to {}",
                 beside.display()
             );
         }
@@ -262,6 +253,19 @@ fn read_kept(path: &Path) -> Result<Kept, CliError> {
     Ok(Kept::parse(&shown, &text)?)
 }
 
+/// One warning for each reason, with the properties it is about.
+fn warn_of_what_was_not_asked(evidence: &PropertyEvidence) {
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for result in &evidence.properties {
+        for reason in &result.not_asked {
+            reasons.entry(reason).or_default().push(&result.property);
+        }
+    }
+    for (reason, names) in reasons {
+        warn(format_args!("not asked: {reason} ({})", names.join(", ")));
+    }
+}
+
 fn exit_code(evidence: &PropertyEvidence) -> ExitCode {
     let properties = || evidence.properties.iter().map(|result| result.standing);
     let nodes = || evidence.nodes.iter().map(|node| node.separates);
@@ -350,7 +354,7 @@ impl Tested<'_> {
             }
             let rates = result.uniform.iter().map(|uniform| {
                 let class = uniform.group.to_string().replace(", uniform", "");
-                format!("{class} {}", rate_text(&uniform.rate))
+                format!("{class} {}", rare_rate_text(&uniform.rate))
             });
             let rates: Vec<String> = rates.collect();
             table.row([

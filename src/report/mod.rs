@@ -30,6 +30,18 @@ pub fn rate_text(rate: &Rate) -> String {
     }
 }
 
+/// A rate of rare events as text: `6/25807 [0.00007, 0.00058]`.
+pub fn rare_rate_text(rate: &Rate) -> String {
+    let Rate {
+        hits,
+        trials,
+        lower,
+        upper,
+        ..
+    } = rate;
+    format!("{hits}/{trials} [{lower:.5}, {upper:.5}]")
+}
+
 /// The agreement that a claim's verdict rests on, as text: the node's own, that of the set it is
 /// joint with, or that with others neutralised. Empty where the claim was not tested.
 pub fn agreement_text(claim: &ClaimEvidence) -> String {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::rate_text;
+use super::{rare_rate_text, rate_text};
 use crate::property::evidence::{Counterexample, PropertyEvidence, PropertyResult, Standing};
 use crate::property::{NODES, Separates, Separation};
 
@@ -86,7 +86,7 @@ fn write(text: &mut String, evidence: &PropertyEvidence, model: &str) -> std::fm
             let uniform: Vec<String> = result
                 .uniform
                 .iter()
-                .map(|rate| format!("{}: {}", rate.group, rate_text(&rate.rate)))
+                .map(|rate| format!("{}: {}", rate.group, rare_rate_text(&rate.rate)))
                 .collect();
             let simplest = result.counterexamples.first().map(shown);
             writeln!(
