@@ -67,12 +67,13 @@ enum Move {
     Half { variable: usize, place: usize },
     /// A digit to one less.
     Less { variable: usize, place: usize },
-    /// One from a digit of a variable to that of a later one at the same place, which keeps their
-    /// sum.
+    /// From a digit of a variable to that of a later one at the same place, which keeps their sum:
+    /// one, or as much as fits.
     Pass {
         from: usize,
         to: usize,
         place: usize,
+        all: bool,
     },
 }
 
@@ -92,12 +93,20 @@ impl Moves {
         let lowest = digits().map(|(variable, place)| Move::Lowest { variable, place });
         let half = digits().map(|(variable, place)| Move::Half { variable, place });
         let less = digits().map(|(variable, place)| Move::Less { variable, place });
-        let pass = digits().flat_map(|(from, place)| {
-            (from + 1..variables.len())
-                .filter(move |&to| place < variables[to].width())
-                .map(move |to| Move::Pass { from, to, place })
-        });
-        Moves(lowest.chain(half).chain(less).chain(pass).collect())
+        let pass = |all| {
+            digits().flat_map(move |(from, place)| {
+                (from + 1..variables.len())
+                    .filter(move |&to| place < variables[to].width())
+                    .map(move |to| Move::Pass {
+                        from,
+                        to,
+                        place,
+                        all,
+                    })
+            })
+        };
+        let moves = lowest.chain(half).chain(less);
+        Moves(moves.chain(pass(true)).chain(pass(false)).collect())
     }
 
     /// How many there are.
@@ -112,7 +121,10 @@ impl Moves {
 
     /// Whether the same move may well be made again: it takes one step of several.
     pub fn repeats(&self, index: usize) -> bool {
-        matches!(self.0[index], Move::Less { .. } | Move::Pass { .. })
+        matches!(
+            self.0[index],
+            Move::Less { .. } | Move::Pass { all: false, .. }
+        )
     }
 
     /// The case that a move leads to; `None` where that is no simpler, or outside the ranges.
@@ -137,13 +149,19 @@ impl Moves {
                     digit(case.numbers[variable], place).checked_sub(1)?,
                 )?;
             }
-            Move::Pass { from, to, place } => {
-                lower(
-                    from,
-                    place,
-                    digit(case.numbers[from], place).checked_sub(1)?,
-                )?;
-                next.numbers[to] += power_of_ten(place);
+            Move::Pass {
+                from,
+                to,
+                place,
+                all,
+            } => {
+                let own = digit(case.numbers[from], place);
+                let other = digit(case.numbers[to], place);
+                let room = variables[to].ranges[place].1.checked_sub(other)?;
+                let fits = own.checked_sub(low(from, place))?.min(room);
+                let passed = if all { fits } else { fits.min(1) };
+                lower(from, place, own - passed)?;
+                next.numbers[to] += u128::from(passed) * power_of_ten(place);
             }
         }
         let within = next.within(variables);

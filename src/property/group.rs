@@ -157,14 +157,18 @@ impl GroupSource {
                 }
             }
             Source::Nines => {
-                let power = power_of_ten(rng.random_range(0..=n));
-                let unit = power_of_ten(rng.random_range(0..n));
-                let power = power.min(power_of_ten(n) - 1).max(unit);
+                let lowest = rng.random_range(0..n);
+                let unit = power_of_ten(lowest);
                 match self.class {
-                    Class::Add if rng.random() => question(unit, power - unit),
-                    Class::Add => question(power - unit, unit),
-                    Class::Sub => question(power, unit),
-                    Class::Neg => question(unit, power),
+                    Class::Add => {
+                        let nines = power_of_ten(rng.random_range(lowest + 1..=n)) - unit;
+                        match rng.random() {
+                            true => question(nines, unit),
+                            false => question(unit, nines),
+                        }
+                    }
+                    Class::Sub => question(power_of_ten(rng.random_range(lowest..n)), unit),
+                    Class::Neg => question(unit, power_of_ten(rng.random_range(lowest..n))),
                 }
             }
         }
