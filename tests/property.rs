@@ -664,7 +664,7 @@ fn what_is_wrong_with_a_users_file_is_told_with_its_line() {
         (
             7,
             "a = \"4-0\"",
-            "\"4-0\" is no range: expected a digit, or two as in \"0-4\"",
+            "\"4-0\" is no range: expected a digit or two, as in \"0-4\" or \"0-9x3\"",
         ),
         (7, "a = \"\"", "there is no range"),
         (
@@ -689,6 +689,26 @@ fn what_is_wrong_with_a_users_file_is_told_with_its_line() {
         with_right,
         "own.toml:5: \"right\" is a relation of the left side alone: leave out the other"
     );
+}
+
+#[test]
+fn the_property_in_the_readme_can_be_read() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(path).unwrap();
+    let toml = readme.split("```toml\n").nth(1).unwrap();
+    let property = own(toml.split("```").next().unwrap(), 5).unwrap();
+    assert_eq!(property.clauses[0].variables()[1].ranges[1..4], [(0, 9); 3]);
+}
+
+/// Low digits side by side with others, which both operands share.
+#[test]
+fn variables_stand_side_by_side_as_digits_do() {
+    let toml = "name = \"own\"\nsays = \"\"\nleft = \"{h}{m}4-{i}{m}5\"\nrelation = \"right\"\n[digits]\nh = \"5-9x1\"\ni = \"0-4x1\"\nm = \"0-9x3\"";
+    let property = Arc::new(own(toml, 5).unwrap());
+    for question in questions(&property, 5, 200) {
+        assert_eq!(question.column(0), (4, 5));
+        assert_eq!(chains(&question), [(0, 3)], "{question}");
+    }
 }
 
 #[test]

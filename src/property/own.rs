@@ -9,7 +9,7 @@
 //!
 //! [digits]                   # variables not named here have any digits
 //! a = "0-4"                  # each digit of a
-//! b = "0 0 0-9 0-9 5"        # digit by digit, as the number is written
+//! b = "0 0-9x3 5"            # digit by digit, as the number is written; here five digits
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,7 @@ use super::evidence::PropertyFile;
 use super::template::Template;
 use super::{Drawing, Property};
 use crate::model::RawFile;
+use crate::shape::MAX_DIGITS;
 
 /// What is wrong with a file, and where.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -99,30 +100,43 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads `0-4`, or one range for each digit, as `0 0 0-9 5`, the highest first.
+    /// Reads `0-4`, or one range for each digit, as `0 0-9x3 5`, the highest first.
     fn ranges(&self, text: &Spanned<String>, n_digits: usize) -> Result<Vec<(u8, u8)>, OwnError> {
-        let range = |part: &str| {
-            let (low, high) = part.split_once('-').unwrap_or((part, part));
-            let digit = |text: &str| {
-                let digit = text.bytes().next().filter(u8::is_ascii_digit)?;
-                (text.len() == 1).then_some(digit - b'0')
-            };
-            match (digit(low), digit(high)) {
-                (Some(low), Some(high)) if low <= high => Ok((low, high)),
-                _ => Err(self.error(
-                    text.span(),
-                    format!("{part:?} is no range: expected a digit, or two as in \"0-4\""),
-                )),
-            }
+        let no_range = |part: &str| {
+            self.error(
+                text.span(),
+                format!(
+                    "{part:?} is no range: expected a digit or two, as in \"0-4\" or \"0-9x3\""
+                ),
+            )
         };
-        let mut ranges: Vec<(u8, u8)> = text
-            .get_ref()
-            .split_whitespace()
-            .map(range)
-            .collect::<Result<_, _>>()?;
+        let digit = |text: &str| {
+            let digit = text.bytes().next().filter(u8::is_ascii_digit)?;
+            (text.len() == 1).then_some(digit - b'0')
+        };
+        let mut ranges: Vec<(u8, u8)> = Vec::new();
+        let mut counted = false;
+        for part in text.get_ref().split_whitespace() {
+            let (range, count) = match part.split_once('x') {
+                Some((range, count)) => (range, Some(count)),
+                None => (part, None),
+            };
+            counted |= count.is_some();
+            let count: usize = match count.map_or(Ok(1), str::parse) {
+                Ok(count) if (1..=MAX_DIGITS).contains(&count) => count,
+                _ => return Err(no_range(part)),
+            };
+            let (low, high) = range.split_once('-').unwrap_or((range, range));
+            match (digit(low), digit(high)) {
+                (Some(low), Some(high)) if low <= high => {
+                    ranges.extend(std::iter::repeat_n((low, high), count));
+                }
+                _ => return Err(no_range(part)),
+            }
+        }
         match ranges.len() {
             0 => Err(self.error(text.span(), "there is no range")),
-            1 => Ok(vec![ranges[0]; n_digits]),
+            1 if !counted => Ok(vec![ranges[0]; n_digits]),
             found if found > n_digits => Err(self.error(
                 text.span(),
                 format!("{found} ranges, the model's operands have {n_digits} digits"),
