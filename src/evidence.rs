@@ -10,7 +10,8 @@ use crate::node::{Node, NodeName};
 use crate::shape::Shape;
 use crate::stats::{Count, rounded_option};
 use crate::verify::{
-    Baseline, Controls, EngineParity, Measures, Necessity, Published, PublishedResult, Verdict,
+    Baseline, Controls, EngineParity, HALF, Measures, Necessity, Published, PublishedResult,
+    Verdict,
 };
 
 /// The name and version of the form of `evidence.json`.
@@ -100,6 +101,36 @@ pub struct ClaimEvidence {
     /// What was measured; absent where the claim is not testable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trials: Option<Trials>,
+}
+
+impl ClaimEvidence {
+    /// One line on why, for tables. A claim that fails, of a node that does better in a set which falls
+    /// short too, tells that as well.
+    pub fn note(&self) -> String {
+        let note = self.verdict.note();
+        let Some(nearest) = self.nearest().filter(|_| self.verdict.refutes()) else {
+            return note;
+        };
+        let names: Vec<String> = nearest.nodes.iter().map(Node::to_string).collect();
+        let rates = nearest.measures.agreement.values();
+        let counts: Vec<String> = rates.map(|r| format!("{}/{}", r.hits, r.trials)).collect();
+        let told = format!("{} agree in {}", names.join(" "), counts.join(" and "));
+        match nearest.need {
+            Some(need) => format!("{told}, and need it by {need:.2}; {note}"),
+            None => format!("{told}; {note}"),
+        }
+    }
+
+    /// Of the sets tried, the one that agrees most often, where it does in half of the trials.
+    fn nearest(&self) -> Option<&Escalated> {
+        let least = |set: &Escalated| {
+            let rates = set.measures.agreement.values();
+            rates.map(|rate| rate.share()).fold(1.0, f64::min)
+        };
+        let sets = self.trials.as_ref()?.escalation.iter();
+        sets.filter(|set| set.neutralised.is_empty() && least(set) >= HALF)
+            .max_by(|a, b| least(a).total_cmp(&least(b)))
+    }
 }
 
 /// The verdict of a claim with the model reading its own tokens.

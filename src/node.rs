@@ -195,6 +195,16 @@ impl Node {
     pub fn same_kind(&self, other: &Node) -> bool {
         self.head().is_some() == other.head().is_some()
     }
+
+    /// Whether anything that this node writes can be read by another: one of a later layer at the same
+    /// position or after it, or the MLP of its own layer and position where it is a head.
+    pub fn can_feed(&self, other: &Node) -> bool {
+        let later = other.layer() > self.layer() && other.position() >= self.position();
+        let into_mlp = (other.layer(), other.position()) == (self.layer(), self.position())
+            && self.head().is_some()
+            && other.head().is_none();
+        later || into_mlp
+    }
 }
 
 impl fmt::Display for Node {
@@ -267,6 +277,18 @@ mod tests {
             error("P3L1M1"),
             "node P3L1M1 is MLP slice 1, an MLP has slice 0 alone"
         );
+    }
+
+    #[test]
+    fn a_node_feeds_what_comes_after_it_at_its_position_or_later() {
+        let node = |text: &str| parse(text).resolve(&SHAPE).unwrap();
+        let feeds = |from: &str, to: &str| node(from).can_feed(&node(to));
+        assert!(
+            feeds("P3L0H1", "P3L0M0") && feeds("P3L0H1", "P3L1H0") && feeds("P3L0M0", "P9L1M0")
+        );
+        assert!(!feeds("P3L0H1", "P3L0H1") && !feeds("P3L0H1", "P3L0H2"));
+        assert!(!feeds("P3L0M0", "P3L0H1") && !feeds("P3L0H1", "P4L0M0"));
+        assert!(!feeds("P3L0H1", "P2L1H0") && !feeds("P3L1H1", "P4L0H0"));
     }
 
     #[test]

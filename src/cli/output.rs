@@ -13,7 +13,7 @@ use super::error::CliError;
 pub struct Format {
     /// Print one JSON object instead of text
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 impl Format {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::error::CliError;
 use super::exit_code::ExitCode;
-use super::output::Format;
+use super::output::{Format, write};
 use super::style;
 use super::table::{Cell, Side, Table};
 
@@ -45,6 +45,9 @@ pub struct Selfcheck {
     /// Try less: half a minute for one model
     #[arg(long)]
     quick: bool,
+    /// Corrupted claims of each of five kinds and each model, where there are as many
+    #[arg(long, value_name = "N")]
+    corruptions: Option<usize>,
     /// Seed of every draw
     #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
     seed: u64,
@@ -60,12 +63,20 @@ impl Selfcheck {
             let open = |dir: &PathBuf| ModelFolder::open(dir);
             self.dirs.iter().map(open).collect::<Result<_, _>>()?
         };
-        let effort = if self.quick {
+        let mut effort = if self.quick {
             Effort::QUICK
         } else {
             Effort::FULL
         };
-        let checks = run(&models, &effort, self.seed, &mut |_| {})?;
+        effort.corruptions = self.corruptions.unwrap_or(effort.corruptions);
+        // Some checks take minutes: each is shown as it ends.
+        let mut shown = Ok(());
+        let checks = run(&models, &effort, self.seed, &mut |check| {
+            if !self.format.json && shown.is_ok() {
+                shown = write(Shown(check));
+            }
+        })?;
+        shown?;
         let passed = checks.iter().all(|check| check.passed);
         self.format.print(&Checked {
             seed: self.seed,
@@ -91,31 +102,38 @@ struct Checked {
 
 impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for check in &self.checks {
-            let mut title = Table::new([Side::Left; 2]);
-            let verdict = if check.passed {
-                Cell::styled("passed", style::RIGHT)
-            } else {
-                Cell::styled("failed", style::WRONG)
-            };
-            title.row([Cell::styled(&check.name, style::TITLE), verdict]);
-            writeln!(f, "{title}  {}", check.what)?;
-            let mut table = Table::new([Side::Left, Side::Right, Side::Left]).indented();
-            let (told, counted): (Vec<&Figure>, Vec<&Figure>) = check
-                .figures
-                .iter()
-                .partition(|figure| matches!(figure.value, Value::Text(_)));
-            for figure in counted {
-                table.row(row(figure));
-            }
-            write!(f, "{table}")?;
-            for figure in told {
-                writeln!(f, "  {}: {}", figure.what, shown(&figure.value))?;
-            }
-            writeln!(f)?;
-        }
         let failed = self.checks.iter().filter(|check| !check.passed).count();
         writeln!(f, "{} checks: {failed} failed", self.checks.len())
+    }
+}
+
+/// A check as a table.
+struct Shown<'a>(&'a Check);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shown(check) = self;
+        let mut title = Table::new([Side::Left; 2]);
+        let verdict = if check.passed {
+            Cell::styled("passed", style::RIGHT)
+        } else {
+            Cell::styled("failed", style::WRONG)
+        };
+        title.row([Cell::styled(&check.name, style::TITLE), verdict]);
+        writeln!(f, "{title}  {}", check.what)?;
+        let mut table = Table::new([Side::Left, Side::Right, Side::Left]).indented();
+        let (told, counted): (Vec<&Figure>, Vec<&Figure>) = check
+            .figures
+            .iter()
+            .partition(|figure| matches!(figure.value, Value::Text(_)));
+        for figure in counted {
+            table.row(row(figure));
+        }
+        write!(f, "{table}")?;
+        for figure in told {
+            writeln!(f, "  {}: {}", figure.what, shown(&figure.value))?;
+        }
+        writeln!(f)
     }
 }
 

@@ -232,7 +232,7 @@ fn print_table(evidence: &Evidence) -> Result<(), CliError> {
             claim.published.name().into(),
             Cell::styled(name, verdict_style(&claim.verdict)),
             agreement_text(claim).into(),
-            shortened(&claim.verdict.note()).into(),
+            shortened(&claim.note()).into(),
         ]);
     }
     write(format_args!("{table}\n{}\n", summary_line(evidence)))?;

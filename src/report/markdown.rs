@@ -71,7 +71,7 @@ fn write(text: &mut String, evidence: &Evidence, model: &str) -> std::fmt::Resul
             claim.published.name(),
             claim.verdict.name(),
             agreement_text(claim),
-            claim.verdict.note().replace('|', "\\|"),
+            claim.note().replace('|', "\\|"),
         )?;
     }
 
@@ -111,7 +111,7 @@ fn write_explanation(
             "### {}: {}\n\n{}",
             claim.claim,
             claim.verdict.name(),
-            claim.verdict.note()
+            claim.note()
         );
     };
     write_claim(text, claim, trials, model)?;
@@ -191,7 +191,7 @@ fn why(claim: &ClaimEvidence) -> String {
         Verdict::Inconclusive { .. } => "the budget ended before the bounds decided",
         Verdict::NotTestable { .. } => "the claim cannot be tested",
     };
-    let note = claim.verdict.note();
+    let note = claim.note();
     if note.is_empty() {
         format!("{rule}.")
     } else {
@@ -242,9 +242,12 @@ fn write_claim(
         } else {
             format!(" with {} neutralised", names(&tried.neutralised))
         };
+        let need = tried.need.map_or_else(String::new, |need| {
+            format!(", which need the node by at least {need:.2}")
+        });
         writeln!(
             text,
-            "- tried {}{held}: agreement {}",
+            "- tried {}{held}: agreement {}{need}",
             names(&tried.nodes),
             agreement.join(", ")
         )?;

@@ -15,11 +15,12 @@ use crate::node::Node;
 use crate::stats::{Count, paired_difference_lower, rounded, rounded_option};
 use crate::task::{Task, Variable};
 
-/// Telling pairs on which decoys and wrong digits are tried beside the claim's own nodes…
-const PANEL_TRIALS: usize = 128;
+/// Telling pairs on which decoys and wrong digits are tried beside the claim's own nodes; each larger
+/// panel for the claims whose difference the one before suggests and leaves open.
+const PANELS: [usize; 3] = [64, 256, 1024];
 
-/// …and how many more where those leave open a difference that they suggest.
-const LARGE_PANEL_TRIALS: usize = 1024;
+/// Placebo pairs that a decoy must leave alone to be called a find.
+const FIND_PLACEBOS: usize = 128;
 
 /// Pairs for controls that are reported and decide nothing: wrong tasks, untrained weights, and own
 /// activations.
@@ -116,6 +117,8 @@ pub struct Controlled {
     pub subject: Subject,
     /// The tokens it is judged on.
     pub reach: TokenSet,
+    /// Whether selectivity decides anything: a claim that fails has nothing by which to beat a control.
+    pub hangs_on_selectivity: bool,
 }
 
 /// What the controls are drawn from.
@@ -137,21 +140,22 @@ type Column = Vec<Option<bool>>;
 
 impl Setting<'_> {
     /// The controls of every claim in `claims`, in order. Claims that share a panel of trials share
-    /// its runs. Each panel spends half of the claim's error.
+    /// its runs. Each panel size spends an even share of the claim's error.
     ///
     /// # Errors
     /// [`EngineError`] where an intervention was not applied.
     pub fn run(&self, claims: &[Controlled]) -> Result<Vec<Controls>, EngineError> {
-        let mut controls = self.panel(claims, PANEL_TRIALS)?;
-        let open: Vec<usize> = (0..claims.len())
-            .filter(|&i| !controls[i].selective() && controls[i].may_be_selective())
-            .collect();
-        let again: Vec<Controlled> = open.iter().map(|&i| claims[i].clone()).collect();
-        for (i, larger) in open
-            .into_iter()
-            .zip(self.panel(&again, LARGE_PANEL_TRIALS)?)
-        {
-            controls[i] = larger;
+        let [first, larger @ ..] = PANELS;
+        let mut controls = self.panel(claims, first)?;
+        for size in larger {
+            let open: Vec<usize> = (0..claims.len())
+                .filter(|&i| claims[i].hangs_on_selectivity)
+                .filter(|&i| !controls[i].selective() && controls[i].may_be_selective())
+                .collect();
+            let again: Vec<Controlled> = open.iter().map(|&i| claims[i].clone()).collect();
+            for (i, found) in open.into_iter().zip(self.panel(&again, size)?) {
+                controls[i] = found;
+            }
         }
         Ok(controls)
     }
@@ -190,7 +194,7 @@ impl Setting<'_> {
         panels: &Panels,
         size: usize,
     ) -> Result<Controls, EngineError> {
-        let alpha = self.rules.alpha / 2.0;
+        let alpha = self.rules.alpha / PANELS.len() as f64;
         let column = |variable: Variable, trials: usize, subject: &Subject, reach: TokenSet| {
             panels.get(variable, trials, subject, reach)
         };
@@ -305,7 +309,7 @@ impl Setting<'_> {
         claim: &Controlled,
         decoy: &Subject,
     ) -> Result<bool, EngineError> {
-        let trials = self.side_pairs(claim.variable, Kind::Placebo, PANEL_TRIALS);
+        let trials = self.side_pairs(claim.variable, Kind::Placebo, FIND_PLACEBOS);
         let mut changed = Count::default();
         let subjects = std::slice::from_ref(decoy);
         self.bench.run(

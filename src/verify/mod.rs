@@ -5,6 +5,7 @@
 //! node set each claim comes down to; then the verdicts.
 
 mod baseline;
+mod choice;
 mod controls;
 mod escalation;
 mod failure;
@@ -637,6 +638,7 @@ impl<'a> Verification<'a> {
                     variable: by_index[index].variable,
                     subject: chosen.subject.clone(),
                     reach: chosen.reach,
+                    hangs_on_selectivity: tried.hangs_on_selectivity(),
                 }
             })
             .collect();
@@ -686,9 +688,7 @@ impl<'a> Verification<'a> {
             reasons.push("patching its own activation changes the answer".into());
         }
         let chosen_alone = tried.success().is_none();
-        // A claim that fails has nothing by which to beat a decoy; that it fails is reason enough.
-        let worth_comparing = finding.holds() || finding.standing == Standing::HoldsInPart;
-        if chosen_alone && worth_comparing && !controls.selective() {
+        if chosen_alone && tried.hangs_on_selectivity() && !controls.selective() {
             reasons.extend(lacks_selectivity(controls));
         }
         match finding.standing {
@@ -808,6 +808,12 @@ impl Tried {
     /// The attempt that holds where the node alone does not.
     fn success(&self) -> Option<&Attempt> {
         self.attempts.iter().find(|attempt| attempt.succeeds)
+    }
+
+    /// Whether anything holds that controls could take away again. That a claim fails is reason enough.
+    fn hangs_on_selectivity(&self) -> bool {
+        let in_part = self.finding.standing == Standing::HoldsInPart;
+        self.success().is_some() || self.finding.holds() || in_part
     }
 
     /// What the claim comes down to: the set that holds, or the node.

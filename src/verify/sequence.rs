@@ -133,11 +133,30 @@ impl<'f> Source<'f> {
 }
 
 /// Whether a task may reach several tokens, so that which ones must be found out.
-fn reaches_several(task: Task) -> bool {
+pub(super) fn reaches_several(task: Task) -> bool {
     matches!(
         task,
         Task::St | Task::Mt | Task::Sv | Task::Gt | Task::Opr | Task::Sgn | Task::Slt
     )
+}
+
+/// The tokens that a subject reaches, from how often it moved each as predicted; `everything` where it
+/// touches none.
+pub(super) fn reach_of(
+    tokens: &BTreeMap<AnswerToken, crate::stats::Count>,
+    everything: TokenSet,
+) -> TokenSet {
+    let at_least = |share: f64| -> TokenSet {
+        tokens
+            .iter()
+            .filter(|(_, count)| count.share() >= share)
+            .map(|(&place, _)| place)
+            .collect()
+    };
+    [at_least(REACHED), at_least(TOUCHED), everything]
+        .into_iter()
+        .find(|set| !set.is_empty())
+        .expect("an answer has tokens")
 }
 
 /// Finds which tokens each subject reaches, on a sample of its own.
@@ -172,20 +191,7 @@ pub fn discover(
     })?;
     Ok(tallies
         .iter()
-        .map(|tally| {
-            let tokens = tally.by_token();
-            let at_least = |share: f64| -> TokenSet {
-                tokens
-                    .iter()
-                    .filter(|(_, count)| count.share() >= share)
-                    .map(|(&place, _)| place)
-                    .collect()
-            };
-            [at_least(REACHED), at_least(TOUCHED), everything]
-                .into_iter()
-                .find(|set| !set.is_empty())
-                .expect("an answer has tokens")
-        })
+        .map(|tally| reach_of(&tally.by_token(), everything))
         .collect())
 }
 
@@ -218,8 +224,12 @@ impl Sampling {
         }
     }
 
-    /// Whether more trials could settle what is asked.
+    /// Whether more trials could settle what is asked: the standing, and of a subject that fails and
+    /// seems to be inert, whether it is.
     pub fn is_open(&self, goal: Goal) -> bool {
+        if goal == Goal::Standing && self.standing == Standing::Fails {
+            return self.measures.seems_inert() && !self.measures.is_inert();
+        }
         let short = || {
             let threshold = self.rules.threshold;
             self.measures.falls_short(threshold, self.direction_only)

@@ -216,6 +216,12 @@ impl Measures {
         !self.effect.is_empty() && self.effect.values().all(|rate| rate.upper < NEGLIGIBLE)
     }
 
+    /// Whether effect is so rare, in every aspect, that more trials may show it to be negligible.
+    pub fn seems_inert(&self) -> bool {
+        let seldom = NEGLIGIBLE / 2.0;
+        !self.effect.is_empty() && self.effect.values().all(|rate| rate.share() < seldom)
+    }
+
     /// Whether agreement is known to be below the threshold, whatever else is open.
     pub fn falls_short(&self, threshold: f64, direction_only: bool) -> bool {
         let deciding = self.deciding(direction_only);
