@@ -446,7 +446,9 @@ impl Run<'_> {
         let mut runner = runner(self.options.seed, &property.name);
         let mut tally = Tally::default();
         let mut failing = Vec::new();
-        let mut seen: HashSet<Case> = HashSet::new();
+        // Apart for what is drawn uniformly: a case is not missing from there because it was drawn
+        // from another group before.
+        let mut seen: HashSet<(bool, Case)> = HashSet::new();
         let mut repeats = 0;
         while seen.len() < self.options.cases && repeats < MOST_REPEATS {
             let left = self.options.cases - seen.len();
@@ -455,7 +457,7 @@ impl Run<'_> {
                 let tree = strategy
                     .new_tree(&mut runner)
                     .map_err(|reason| PropertyError::NoCases(reason.message().to_owned()))?;
-                if seen.insert(tree.current()) {
+                if seen.insert((tree.group().is_uniform(), tree.current())) {
                     repeats = 0;
                     batch.push(tree);
                 } else {
