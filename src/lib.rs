@@ -50,6 +50,7 @@
 //! | [`difference`] | what differs between two claims or behaviours files |
 //! | [`discover`] | a model described anew from its weights, by the published protocol |
 //! | [`evidence`] | the result that every report is made from |
+//! | [`property`] | relations between answers, tested on random questions, and how failing ones are made simple |
 //! | [`report`] | reports, and how they get onto disk |
 
 pub mod ablation;
@@ -65,6 +66,7 @@ pub mod logits;
 pub mod model;
 pub mod network;
 pub mod node;
+pub mod property;
 pub mod report;
 pub mod selfcheck;
 pub mod shape;

@@ -232,6 +232,19 @@ impl Answer {
         self.get(self.sign_place()) == MINUS
     }
 
+    /// The number it reads as; `None` unless it is a sign and digits. `-0…0` reads as zero.
+    pub fn integer(&self) -> Option<i128> {
+        let (&sign, digits) = self.tokens().split_first()?;
+        let magnitude = digits.iter().try_fold(0, |value: i128, &token| {
+            (token < 10).then(|| value * 10 + i128::from(token))
+        })?;
+        match sign {
+            PLUS => Some(magnitude),
+            MINUS => Some(-magnitude),
+            _ => None,
+        }
+    }
+
     /// This answer with its sign turned round, all digits kept.
     pub fn with_sign_flipped(mut self) -> Self {
         let flipped = if self.is_negative() { PLUS } else { MINUS };
@@ -265,5 +278,28 @@ impl fmt::Debug for Answer {
 impl Serialize for Answer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_reads_as_the_number_it_was_made_from() {
+        for (negative, magnitude) in [(false, 0), (true, 55_545), (false, 199_998)] {
+            let value = i128::try_from(magnitude).unwrap();
+            let expected = if negative { -value } else { value };
+            let answer = Answer::from_integer(negative, magnitude, 5);
+            assert_eq!(answer.integer(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn an_answer_with_another_token_than_a_sign_and_digits_reads_as_no_number() {
+        let mut answer = Answer::from_integer(false, 12, 5);
+        answer.set(AnswerToken(0), MINUS);
+        assert_eq!(answer.integer(), None);
+        assert_eq!(Answer::from_tokens(&[1, 2, 3]).integer(), None);
     }
 }

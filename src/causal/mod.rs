@@ -7,7 +7,7 @@ mod space;
 
 pub use canonical::{Canonical, Expectation, canonical_pairs, impact_text};
 pub use pairs::{Draws, Family, Kind, Pair, Stratum};
-pub use space::Space;
+pub use space::{Sampler, Space};
 
 use std::cmp::Ordering;
 

@@ -235,11 +235,11 @@ fn coupled(coupling: Coupling, clean: Question) -> Pair {
     Pair { store, clean }
 }
 
-struct GroupDraws<'a> {
+struct GroupDraws {
     stratum: Stratum,
     coupling: Coupling,
     weights: Vec<f64>,
-    samplers: Vec<(Sampler<'a>, Sampler<'a>)>,
+    samplers: Vec<(Sampler, Sampler)>,
     /// Distinct pairs not yet drawn.
     left: f64,
 }
@@ -247,7 +247,7 @@ struct GroupDraws<'a> {
 /// Distinct pairs of a family, drawn at random: no pair comes twice.
 pub struct Draws<'a> {
     family: &'a Family,
-    groups: Vec<GroupDraws<'a>>,
+    groups: Vec<GroupDraws>,
     seen: HashSet<Pair>,
 }
 

@@ -119,12 +119,12 @@ impl Space {
     }
 
     /// A sampler, which holds the counts that drawing needs.
-    pub fn sampler(&self) -> Sampler<'_> {
+    pub fn sampler(&self) -> Sampler {
         let pairs = (0..self.n_digits())
             .map(|k| STATES.map(|tri| list(self.pairs(k, tri))))
             .collect();
         Sampler {
-            space: self,
+            operation: self.operation,
             ways: self.ways(),
             pairs,
         }
@@ -152,20 +152,21 @@ fn list(mask: u128) -> Vec<(u8, u8)> {
 }
 
 /// Draws questions of a [`Space`].
-pub struct Sampler<'a> {
-    space: &'a Space,
+#[derive(Debug, Clone)]
+pub struct Sampler {
+    operation: Operation,
     ways: Vec<[f64; 3]>,
     /// Pairs allowed, by column and tri-case.
     pairs: Vec<[Vec<(u8, u8)>; 3]>,
 }
 
-impl Sampler<'_> {
+impl Sampler {
     /// Draws one question, uniformly over the set.
     ///
     /// # Panics
     /// If the set is empty.
     pub fn draw(&self, rng: &mut impl Rng) -> Question {
-        let n = self.space.n_digits();
+        let n = self.pairs.len();
         let mut state = STATES[weighted(rng, &self.ways[n])];
         let (mut first, mut second) = (0, 0);
         for k in (0..n).rev() {
@@ -188,15 +189,15 @@ impl Sampler<'_> {
             first += u128::from(x) * power_of_ten(k);
             second += u128::from(y) * power_of_ten(k);
         }
-        Question::new(first, self.space.operation, second, n)
+        Question::new(first, self.operation, second, n)
     }
 
     /// Adds to `found` every way to fill the columns below `k` that comes to `state`, under the
     /// operands above.
     fn descend(&self, k: usize, state: Ordering, above: (u128, u128), found: &mut Vec<Question>) {
         if k == 0 {
-            let n = self.space.n_digits();
-            found.push(Question::new(above.0, self.space.operation, above.1, n));
+            let n = self.pairs.len();
+            found.push(Question::new(above.0, self.operation, above.1, n));
             return;
         }
         for tri in STATES {

@@ -292,7 +292,7 @@ struct Found {
 #[derive(Debug, Serialize)]
 struct StrictSummary {
     candidates: usize,
-    verdicts: BTreeMap<&'static str, usize>,
+    verdicts: BTreeMap<String, usize>,
     by_quirks: Changes,
     by_method: Changes,
 }

@@ -13,6 +13,7 @@ mod model;
 mod output;
 mod pages;
 mod patch;
+mod property;
 mod question_set;
 mod quirks;
 mod selfcheck;
@@ -39,6 +40,7 @@ const EXAMPLES: &str = "\
 Examples:
   circuitcheck verify
   circuitcheck verify models/add --task ST --out reports/add
+  circuitcheck property --property answers
   circuitcheck show
   circuitcheck ask 12345+67890 5-90
   circuitcheck patch models/add --store 22222+66966 --clean 33333+55555 --node P15L0H2
@@ -79,6 +81,7 @@ enum Command {
     Discover(discover::Discover),
     Diff(diff::Diff),
     Quirks(quirks::QuirkEffects),
+    Property(property::PropertyTest),
     Selfcheck(selfcheck::Selfcheck),
     Completions(pages::Completions),
     Man(pages::Man),
@@ -105,6 +108,7 @@ impl Cli {
             Command::Discover(discover) => discover.run(),
             Command::Diff(diff) => diff.run(),
             Command::Quirks(quirks) => quirks.run(),
+            Command::Property(property) => property.run(),
             Command::Selfcheck(selfcheck) => selfcheck.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),

@@ -3,6 +3,7 @@
 mod behaviors;
 mod files;
 mod markdown;
+mod property;
 mod protocol;
 mod run;
 
@@ -12,6 +13,7 @@ pub use behaviors::{
 };
 pub use files::{OutputError, check_writable, write_files};
 pub use markdown::{explanation, markdown};
+pub use property::{property_markdown, property_summary};
 pub use protocol::{changes_text, effects_markdown, strict_markdown};
 pub use run::{Margin, Run, margins};
 
@@ -33,6 +35,18 @@ pub fn rate_text(rate: &Rate) -> String {
     } else {
         format!("{hits}/{trials} [{lower:.3}, {upper:.3}]")
     }
+}
+
+/// A rate of rare events as text: `6/25807 [0.00007, 0.00058]`.
+pub fn rare_rate_text(rate: &Rate) -> String {
+    let Rate {
+        hits,
+        trials,
+        lower,
+        upper,
+        ..
+    } = rate;
+    format!("{hits}/{trials} [{lower:.5}, {upper:.5}]")
 }
 
 /// The agreement that a claim's verdict rests on, as text: the node's own, that of the set it is

@@ -1,0 +1,135 @@
+//! The properties that every model is asked for.
+
+use super::case::Variable;
+use super::clause::{Clause, Relation, Side};
+use super::{Drawing, Property};
+use crate::engine::Decode;
+
+fn side(template: &str, decode: Option<Decode>) -> Side {
+    Side {
+        template: template
+            .parse()
+            .expect("the templates of this module are well-formed"),
+        decode,
+    }
+}
+
+/// A clause over operands `a` and `b`, or `a` alone.
+fn clause(n_digits: usize, names: &str, left: &str, relation: Relation, right: &str) -> Clause {
+    let variables = names
+        .chars()
+        .map(|name| Variable::of_width(name, n_digits))
+        .collect();
+    let right = (!right.is_empty()).then(|| side(right, None));
+    Clause::new(n_digits, side(left, None), relation, right, variables)
+}
+
+/// Digits from `k` up are those of `h` and `i`; those below are `a` and `b`, or `c` and `d`.
+fn split(n_digits: usize, operation: char, k: usize) -> Clause {
+    let widths = [n_digits - k, n_digits - k, k, k, k, k];
+    let variables = "hiabcd"
+        .chars()
+        .zip(widths)
+        .map(|(name, width)| Variable::of_width(name, width))
+        .collect();
+    Clause::new(
+        n_digits,
+        side(&format!("{{h}}{{a}}{operation}{{i}}{{b}}"), None),
+        Relation::SameFrom(k),
+        Some(side(&format!("{{h}}{{c}}{operation}{{i}}{{d}}"), None)),
+        variables,
+    )
+}
+
+/// Every property that needs no file, for a model of `n_digits`; `margin` is what `confident` asks
+/// for, in logits.
+pub fn builtin(n_digits: usize, margin: f32) -> Vec<Property> {
+    let n = n_digits;
+    let one_sided = |relation| {
+        ["{a}+{b}", "{a}-{b}"]
+            .map(|left| clause(n, "ab", left, relation, ""))
+            .to_vec()
+    };
+    let both_ways = |left: &str| {
+        let variables = "ab".chars().map(|name| Variable::of_width(name, n));
+        Clause::new(
+            n,
+            side(left, Some(Decode::Forced)),
+            Relation::Equals,
+            Some(side(left, Some(Decode::Free))),
+            variables.collect(),
+        )
+    };
+    let local = |operation| (1..=n).map(move |k| split(n, operation, k));
+    let property = |name: &str, says: String, drawing, clauses| Property {
+        name: name.to_owned(),
+        says,
+        drawing,
+        clauses,
+        file: None,
+    };
+    vec![
+        property(
+            "answers",
+            "The answer is right.".into(),
+            Drawing::Operands,
+            one_sided(Relation::Right),
+        ),
+        property(
+            "commutes",
+            "a+b and b+a get the same answer.".into(),
+            Drawing::Operands,
+            vec![clause(n, "ab", "{a}+{b}", Relation::Equals, "{b}+{a}")],
+        ),
+        property(
+            "antisymmetric",
+            "a-b and b-a get answers that differ in the sign alone.".into(),
+            Drawing::Operands,
+            vec![clause(n, "ab", "{a}-{b}", Relation::Negates, "{b}-{a}")],
+        ),
+        property(
+            "zero",
+            "a+0, 0+a and a-0 give a, and a-a gives zero.".into(),
+            Drawing::First,
+            vec![
+                clause(n, "a", "{a}+0", Relation::Equals, "{a}"),
+                clause(n, "a", "0+{a}", Relation::Equals, "{a}"),
+                clause(n, "a", "{a}-0", Relation::Equals, "{a}"),
+                clause(n, "a", "{a}-{a}", Relation::Equals, "0"),
+            ],
+        ),
+        property(
+            "inverse",
+            "(a+b)-b gives a, where a+b fits an operand; the model is handed its own answer to a+b."
+                .into(),
+            Drawing::Operands,
+            vec![clause(n, "ab", "({a}+{b})-{b}", Relation::Equals, "{a}")],
+        ),
+        property(
+            "local",
+            "Changing digits below k without changing the carry (borrow) into k leaves the answer from k up alone."
+                .into(),
+            Drawing::Split,
+            local('+').chain(local('-')).collect(),
+        ),
+        property(
+            "monotone",
+            "The answer to a+b is at most that to a+(b+1).".into(),
+            Drawing::Operands,
+            vec![clause(n, "ab", "{a}+{b}", Relation::AtMost, "{a}+{b+1}")],
+        ),
+        property(
+            "forced-equals-free",
+            "The answer is the same whether the model is fed the true answer or its own tokens."
+                .into(),
+            Drawing::Operands,
+            vec![both_ways("{a}+{b}"), both_ways("{a}-{b}")],
+        ),
+        property(
+            "confident",
+            format!("The right token leads every other by {margin} logits, at each place."),
+            Drawing::Operands,
+            one_sided(Relation::Leads(margin)),
+        ),
+    ]
+}

@@ -1,0 +1,264 @@
+//! Clauses: one relation between what is asked and what must come out, over all numbers of its
+//! variables for which arithmetic itself has an answer.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::case::{Case, Moves, Variable};
+use super::template::{Ask, Piece, Template};
+use crate::arithmetic::{Answer, AnswerToken, Operation, Question, power_of_ten};
+use crate::engine::Decode;
+
+/// What must be true of the answers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Relation {
+    /// Left: the answer is the true one.
+    Right,
+    /// Left: the right token leads every other by this many logits, at each place.
+    Leads(f32),
+    /// Both sides have the same tokens.
+    Equals,
+    /// The sides have the same digits and, unless these are all zero, opposite signs.
+    Negates,
+    /// The left side is a number no greater than the right one.
+    AtMost,
+    /// Both sides have the same tokens from this digit up, the sign included.
+    SameFrom(usize),
+}
+
+impl Relation {
+    /// Whether a right side takes part.
+    pub fn has_right(self) -> bool {
+        !matches!(self, Relation::Right | Relation::Leads(_))
+    }
+
+    /// Whether two answers are so related. One-sided relations ask for the truth, and are judged
+    /// where that is known.
+    pub fn holds(self, left: &Answer, right: &Answer) -> bool {
+        match self {
+            Relation::Right | Relation::Leads(_) | Relation::Equals => left == right,
+            Relation::Negates => {
+                let zero = (0..=left.n_digits()).all(|k| left.get(AnswerToken(k)) == 0);
+                *right
+                    == if zero {
+                        *left
+                    } else {
+                        left.with_sign_flipped()
+                    }
+            }
+            Relation::AtMost => match (left.integer(), right.integer()) {
+                (Some(left), Some(right)) => left <= right,
+                _ => false,
+            },
+            Relation::SameFrom(k) => left.changed_from(right).iter().all(|place| place.0 < k),
+        }
+    }
+}
+
+impl fmt::Display for Relation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Relation::Right => f.write_str("is right"),
+            Relation::Leads(margin) => write!(f, "is right by {margin} logits"),
+            Relation::Equals => f.write_str("equals"),
+            Relation::Negates => f.write_str("negates"),
+            Relation::AtMost => f.write_str("is at most"),
+            Relation::SameFrom(k) => write!(f, "is from digit {k} up the same as"),
+        }
+    }
+}
+
+/// One side of a clause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Side {
+    /// What is asked, or the number that is known.
+    pub template: Template,
+    /// How its answers are read; without it, as the run says.
+    pub decode: Option<Decode>,
+}
+
+/// A relation over variables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clause {
+    n_digits: usize,
+    left: Side,
+    relation: Relation,
+    right: Option<Side>,
+    variables: Vec<Variable>,
+    moves: Moves,
+}
+
+impl Clause {
+    /// A clause for a model of `n_digits`.
+    ///
+    /// # Panics
+    /// If a right side is missing or too many, or a template's variable is not among `variables`.
+    pub fn new(
+        n_digits: usize,
+        left: Side,
+        relation: Relation,
+        right: Option<Side>,
+        variables: Vec<Variable>,
+    ) -> Self {
+        assert_eq!(relation.has_right(), right.is_some(), "sides of {relation}");
+        let known: BTreeSet<char> = variables.iter().map(|v| v.name).collect();
+        let mut used = left.template.variables();
+        if let Some(right) = &right {
+            used.extend(right.template.variables());
+        }
+        assert!(used.is_subset(&known), "variables {used:?} of {known:?}");
+        let moves = Moves::new(&variables);
+        Clause {
+            n_digits,
+            left,
+            relation,
+            right,
+            variables,
+            moves,
+        }
+    }
+
+    /// Digits in each operand.
+    pub fn n_digits(&self) -> usize {
+        self.n_digits
+    }
+
+    /// The relation.
+    pub fn relation(&self) -> Relation {
+        self.relation
+    }
+
+    /// The variables, in the order of a case's numbers.
+    pub fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    /// The steps to simpler cases.
+    pub fn moves(&self) -> &Moves {
+        &self.moves
+    }
+
+    /// The sides: one or two.
+    pub fn sides(&self) -> impl Iterator<Item = &Side> {
+        std::iter::once(&self.left).chain(&self.right)
+    }
+
+    /// The operations it asks for.
+    pub fn operations(&self) -> BTreeSet<Operation> {
+        self.sides()
+            .flat_map(|side| side.template.operations())
+            .collect()
+    }
+
+    /// All that is asked of a case, in order, with how the answer is read where that is fixed.
+    pub fn asks(&self) -> Vec<(&Ask, Option<Decode>)> {
+        self.sides()
+            .flat_map(|side| {
+                side.template
+                    .asks()
+                    .into_iter()
+                    .map(|ask| (ask, side.decode))
+            })
+            .collect()
+    }
+
+    /// The number that an operand's pieces come to, if it is one of at most `n_digits` digits.
+    pub fn number(&self, pieces: &[Piece], case: &Case) -> Option<u128> {
+        let bound = power_of_ten(self.n_digits);
+        let mut value: u128 = 0;
+        for piece in pieces {
+            let (number, width) = match piece {
+                Piece::Digits(digits) => (digits.parse().ok()?, digits.len()),
+                Piece::Variable { name, offset } => {
+                    let at = self.variables.iter().position(|v| v.name == *name)?;
+                    let number = case.numbers[at].checked_add_signed(i128::from(*offset))?;
+                    (number, self.variables[at].width())
+                }
+            };
+            // What stands before is shifted up by this piece's width.
+            value = match value {
+                0 => number,
+                _ => value
+                    .checked_mul(power_of_ten(width.min(38)))?
+                    .checked_add(number)?,
+            };
+            if value >= bound {
+                return None;
+            }
+        }
+        Some(value)
+    }
+
+    /// What a template truly comes to; `None` where an operand on the way is negative or too long.
+    fn truth(&self, template: &Template, case: &Case) -> Option<i128> {
+        match template {
+            Template::Number(pieces) => self.number(pieces, case).map(|number| number as i128),
+            Template::Ask(ask) => {
+                let question = self.true_question(ask, case)?;
+                Answer::of(&question).integer()
+            }
+        }
+    }
+
+    /// What is asked where everything asked before was answered rightly.
+    pub fn true_question(&self, ask: &Ask, case: &Case) -> Option<Question> {
+        let bound = power_of_ten(self.n_digits);
+        let operand = |template| {
+            let value = u128::try_from(self.truth(template, case)?).ok()?;
+            (value < bound).then_some(value)
+        };
+        let (first, second) = (operand(&ask.first)?, operand(&ask.second)?);
+        Some(Question::new(first, ask.operation, second, self.n_digits))
+    }
+
+    /// What each side truly comes to, as answers; `None` outside the clause's domain.
+    pub fn true_answers(&self, case: &Case) -> Option<Vec<Answer>> {
+        self.sides()
+            .map(|side| {
+                let value = self.truth(&side.template, case)?;
+                let (negative, size) = (value < 0, value.unsigned_abs());
+                Some(Answer::from_integer(negative, size, self.n_digits))
+            })
+            .collect()
+    }
+
+    /// Whether the relation is true of arithmetic itself. One that isn't is broken by a model that
+    /// is right.
+    pub fn is_true(&self, case: &Case) -> bool {
+        self.true_answers(case).is_some_and(|answers| {
+            self.relation
+                .holds(&answers[0], &answers[answers.len() - 1])
+        })
+    }
+
+    /// Whether a case is in the clause's domain: its numbers in their ranges, every question one
+    /// that the model takes, and, for "the same from digit k up", the truth the same from there.
+    pub fn admits(&self, case: &Case) -> bool {
+        case.within(&self.variables)
+            && match self.relation {
+                Relation::SameFrom(_) => self.is_true(case),
+                _ => self.true_answers(case).is_some(),
+            }
+    }
+
+    /// The first question asked of a case.
+    ///
+    /// # Panics
+    /// If nothing is asked, or the case is outside the domain.
+    pub fn subject(&self, case: &Case) -> Question {
+        let asks = self.asks();
+        let (ask, _) = asks.first().expect("a clause asks something");
+        self.true_question(ask, case)
+            .expect("cases are drawn inside the domain")
+    }
+}
+
+impl fmt::Display for Clause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.left.template, self.relation)?;
+        match &self.right {
+            Some(right) => write!(f, " {}", right.template),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What property tests found, as reports state it.
+
+use serde::{Serialize, Serializer};
+
+use super::group::Group;
+use super::separation::Separation;
+use crate::arithmetic::{Answer, AnswerToken, Complexity, Question, TokenSet};
+use crate::engine::Decode;
+use crate::shape::Shape;
+use crate::stats::{Count, Rate};
+
+/// The name and version of the form of `property.json`.
+pub const SCHEMA: &str = "circuitcheck/property/1";
+
+/// Everything that property tests found. The same model, properties, kept cases and seed give the
+/// same bytes, whatever the number of threads and the batch size.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PropertyEvidence {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// The model's name.
+    pub model: String,
+    /// SHA-256 of the weights file.
+    pub weights_sha256: String,
+    /// What the model was trained for.
+    pub operations: String,
+    /// The network's dimensions.
+    pub shape: Shape,
+    /// How answers are read.
+    pub decode: &'static str,
+    /// Distinct cases drawn of each property.
+    pub cases: usize,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Chance that a bound of an interval is wrong, each bound on its own.
+    pub alpha: f64,
+    /// Each property.
+    pub properties: Vec<PropertyResult>,
+    /// Each claimed node.
+    pub nodes: Vec<Separation>,
+}
+
+/// How a property stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// No case failed.
+    Holds,
+    /// Some case failed.
+    Fails,
+    /// The model was not trained for what it asks.
+    NotAsked,
+}
+
+impl Standing {
+    /// As reports write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Standing::Holds => "holds",
+            Standing::Fails => "fails",
+            Standing::NotAsked => "not asked",
+        }
+    }
+}
+
+/// What came of one property.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PropertyResult {
+    /// Its name.
+    pub property: String,
+    /// What it says.
+    pub says: String,
+    /// The file it stands in and that file's SHA-256, for a user's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PropertyFile>,
+    /// How it stands.
+    pub standing: Standing,
+    /// What the model was not asked, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_asked: Vec<String>,
+    /// Failures among the distinct cases drawn.
+    pub failures: Count,
+    /// Cases that fail by no more than a rounding error; they are counted as cases and not as failures.
+    pub ties: u64,
+    /// Failures among cases drawn uniformly, by what they are uniform over: the rates.
+    pub uniform: Vec<GroupRate>,
+    /// How many groups of cases were drawn from.
+    pub groups: usize,
+    /// The group with the fewest distinct cases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smallest_group: Option<GroupCount>,
+    /// Groups with failures.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failing_groups: Vec<GroupCount>,
+    /// Failures by the complexity class of the case's first question, over all groups.
+    pub classes: Vec<ClassCount>,
+    /// Cases kept from earlier runs, asked first, and how many of them still fail. They count nowhere
+    /// else.
+    pub kept: Count,
+    /// Failing cases that were shrunk.
+    pub shrunk: usize,
+    /// What they came to, the simplest first; no more than five are shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub counterexamples: Vec<Counterexample>,
+}
+
+/// A file of a user's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PropertyFile {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its content.
+    pub sha256: String,
+}
+
+/// Failures in a group drawn uniformly.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct GroupRate {
+    /// The group.
+    pub group: Group,
+    /// Failures, with exact bounds.
+    #[serde(flatten)]
+    pub rate: Rate,
+}
+
+/// Failures in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct GroupCount {
+    /// The group.
+    pub group: Group,
+    /// Failures.
+    #[serde(flatten)]
+    pub failures: Count,
+}
+
+/// Failures in a complexity class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ClassCount {
+    /// The complexity class.
+    #[serde(serialize_with = "as_text")]
+    pub class: Complexity,
+    /// Failures.
+    #[serde(flatten)]
+    pub failures: Count,
+}
+
+fn as_text<S: Serializer>(class: &Complexity, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(class)
+}
+
+/// A failing case that no step makes simpler.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Counterexample {
+    /// The clause: what was asked and what must come out.
+    pub clause: String,
+    /// The numbers, e.g. `a=04000 b=03999`.
+    pub numbers: String,
+    /// Whether arithmetic itself agrees with the clause. Where not, the property is false.
+    pub true_of_arithmetic: bool,
+    /// Every question asked, in order.
+    pub asked: Vec<Asked>,
+    /// Which of them is at fault.
+    pub at_fault: usize,
+    /// The token at fault.
+    pub token: AnswerToken,
+    /// By how many logits the right token leads there; negative where another leads.
+    #[serde(serialize_with = "to_hundredths")]
+    pub lead: f32,
+}
+
+impl Counterexample {
+    /// The question at fault.
+    pub fn question(&self) -> &Asked {
+        &self.asked[self.at_fault]
+    }
+
+    /// The commands that reproduce it; `model` is how the command line names the model.
+    pub fn commands(&self, model: &str) -> Vec<String> {
+        let space = if model.is_empty() { "" } else { " " };
+        [("forced", ""), ("free", " --free")]
+            .into_iter()
+            .filter_map(|(decode, option)| {
+                let questions: Vec<String> = self
+                    .asked
+                    .iter()
+                    .filter(|asked| asked.decode == decode)
+                    .map(|asked| asked.question.to_string())
+                    .collect();
+                let questions = questions.join(" ");
+                (!questions.is_empty())
+                    .then(|| format!("circuitcheck ask{space}{model} {questions}{option}"))
+            })
+            .collect()
+    }
+}
+
+/// A question with the model's answer and the true one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Asked {
+    /// The question.
+    pub question: Question,
+    /// How its answer was read.
+    pub decode: &'static str,
+    /// What the model answers.
+    pub answer: Answer,
+    /// What arithmetic answers.
+    pub truth: Answer,
+    /// The wrong tokens, highest first.
+    pub wrong: TokenSet,
+}
+
+/// The name of a way of reading answers.
+pub fn decode_name(decode: Decode) -> &'static str {
+    match decode {
+        Decode::Forced => "forced",
+        Decode::Free => "free",
+    }
+}
+
+/// Logits are written to hundredths: their last bits differ between processors, and evidence must not.
+pub(super) fn to_hundredths<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((f64::from(*value) * 100.0).round() / 100.0)
+}

@@ -1,0 +1,200 @@
+//! Kept cases: concrete questions that failed once, in a text file, asked first in every later run.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use thiserror::Error;
+
+use super::Property;
+use super::case::Case;
+
+/// The file's name, beside the report.
+pub const KEPT_FILE: &str = "property-kept.txt";
+
+/// Most failing cases kept of one property, and most that no longer fail.
+const MOST_KEPT: usize = 64;
+
+const HEADING: &str = "\
+# Cases in which a property failed. `circuitcheck property` asks them first in every later run.
+# property <tab> what is asked first <tab> numbers
+";
+
+/// A line that is no kept case.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[error("{file}:{line}: {reason}")]
+pub struct KeptError {
+    /// The file.
+    pub file: String,
+    /// Its line, from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// One case as the file has it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Line {
+    number: usize,
+    asked: String,
+    numbers: String,
+}
+
+/// The kept cases of every property, those of properties that are not known too.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kept {
+    file: String,
+    properties: BTreeMap<String, Vec<Line>>,
+}
+
+impl Kept {
+    /// Reads a file's text.
+    ///
+    /// # Errors
+    /// [`KeptError`] at the first line that does not hold three parts.
+    pub fn parse(file: &str, text: &str) -> Result<Self, KeptError> {
+        let mut kept = Kept {
+            file: file.to_owned(),
+            properties: BTreeMap::new(),
+        };
+        for (index, line) in text.lines().enumerate() {
+            if line.trim().is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let parts: Vec<&str> = line.split('\t').collect();
+            let [property, asked, numbers] = parts[..] else {
+                return Err(KeptError {
+                    file: file.to_owned(),
+                    line: index + 1,
+                    reason: format!("expected 3 parts with tabs between, found {}", parts.len()),
+                });
+            };
+            let lines = kept.properties.entry(property.to_owned()).or_default();
+            lines.push(Line {
+                number: index + 1,
+                asked: asked.to_owned(),
+                numbers: numbers.to_owned(),
+            });
+        }
+        Ok(kept)
+    }
+
+    /// The kept cases of a property. Those of a clause that the property has no longer, or that the
+    /// model is not asked, are left out.
+    ///
+    /// # Errors
+    /// [`KeptError`] for numbers outside the clause's domain.
+    pub fn cases(&self, property: &Property) -> Result<Vec<Case>, KeptError> {
+        let lines = self.properties.get(&property.name).into_iter().flatten();
+        let cases = lines.filter_map(|line| {
+            let case = match read_numbers(property, line) {
+                Some(case) => case,
+                // A number the variables have no place for is a mistake where its clause is known.
+                None if property
+                    .clauses
+                    .iter()
+                    .any(|clause| asked(clause) == line.asked) =>
+                {
+                    return Some(Err(self.error(line, "are not numbers of its variables")));
+                }
+                None => return None,
+            };
+            let admitted = property.clauses[case.clause].admits(&case);
+            Some(match admitted {
+                true => Ok(case),
+                false => Err(self.error(line, "ask nothing that the model takes")),
+            })
+        });
+        cases.collect()
+    }
+
+    fn error(&self, line: &Line, reason: &str) -> KeptError {
+        KeptError {
+            file: self.file.clone(),
+            line: line.number,
+            reason: format!("{:?} {reason}", line.numbers),
+        }
+    }
+
+    /// Replaces a property's cases by those that fail now, the simplest first, and those that did
+    /// before; no more than 64 of each.
+    pub fn replace(&mut self, property: &Property, failing: Vec<Case>, holding: Vec<Case>) {
+        let sorted = |mut cases: Vec<Case>| {
+            cases.sort_by_cached_key(|case| {
+                let clause = &property.clauses[case.clause];
+                (case.simplicity(clause.variables()), case.clause)
+            });
+            cases.dedup();
+            cases.truncate(MOST_KEPT);
+            cases
+        };
+        let cases = sorted(failing).into_iter().chain(sorted(holding));
+        let lines: Vec<Line> = cases
+            .map(|case| {
+                let clause = &property.clauses[case.clause];
+                Line {
+                    number: 0,
+                    asked: asked(clause),
+                    numbers: case.text(clause.variables()).to_string(),
+                }
+            })
+            .collect();
+        match lines.is_empty() {
+            true => self.properties.remove(&property.name),
+            false => self.properties.insert(property.name.clone(), lines),
+        };
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.properties.is_empty()
+    }
+}
+
+fn asked(clause: &super::clause::Clause) -> String {
+    let side = clause.sides().next().expect("a clause has a left side");
+    side.template.to_string()
+}
+
+/// The case of a line; `None` unless some clause asks this of variables of these names and widths.
+fn read_numbers(property: &Property, line: &Line) -> Option<Case> {
+    let given: Vec<(&str, &str)> = line
+        .numbers
+        .split(' ')
+        .map(|part| part.split_once('='))
+        .collect::<Option<_>>()?;
+    property
+        .clauses
+        .iter()
+        .enumerate()
+        .find_map(|(index, clause)| {
+            let variables = clause.variables();
+            if asked(clause) != line.asked || variables.len() != given.len() {
+                return None;
+            }
+            let number = |(variable, (name, digits)): (&super::case::Variable, &(&str, &str))| {
+                let own = *name == variable.name.to_string() && digits.len() == variable.width();
+                let digits = digits
+                    .bytes()
+                    .all(|b| b.is_ascii_digit())
+                    .then_some(*digits)?;
+                own.then(|| digits.parse().ok()).flatten()
+            };
+            let numbers: Option<Vec<u128>> = variables.iter().zip(&given).map(number).collect();
+            Some(Case {
+                clause: index,
+                numbers: numbers?,
+            })
+        })
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HEADING)?;
+        for (property, lines) in &self.properties {
+            for line in lines {
+                writeln!(f, "{property}\t{}\t{}", line.asked, line.numbers)?;
+            }
+        }
+        Ok(())
+    }
+}

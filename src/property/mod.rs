@@ -1,0 +1,517 @@
+//! Property tests: for which questions does a model break, and what is the simplest one?
+//!
+//! A [`Property`] is one or more [clauses](clause::Clause), each a relation between what the model is
+//! asked and what must come out. Cases are drawn by a proptest strategy, put to the model in batches,
+//! and those that fail are shrunk in lock-step.
+
+pub mod case;
+pub mod clause;
+pub mod evidence;
+pub mod group;
+pub mod template;
+pub mod trial;
+
+mod builtin;
+mod kept;
+mod own;
+mod separation;
+mod shrink;
+mod strategy;
+mod tree;
+
+pub use builtin::builtin;
+pub use kept::{KEPT_FILE, Kept, KeptError};
+pub use own::{OwnError, read};
+pub use separation::{Measured, Separates, Separation, THRESHOLD, Terms, Triplet, separations};
+pub use shrink::shrink;
+pub use strategy::{CaseStrategy, Groups};
+pub use tree::CaseTree;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use rand::Rng;
+use thiserror::Error;
+
+use crate::arithmetic::{Answer, Complexity, Operation, complexity};
+use crate::claims::{ClaimsError, claims_of, read_tagged_nodes};
+use crate::engine::{Decode, Engine, EngineError};
+use crate::model::{ModelFolder, Operations};
+use crate::stats::{Count, Rate};
+use crate::verify::{Progress, stream};
+use case::Case;
+use clause::Clause;
+use evidence::{
+    Asked, ClassCount, Counterexample, GroupCount, GroupRate, PropertyEvidence, PropertyFile,
+    PropertyResult, SCHEMA, Standing, decode_name,
+};
+use group::Group;
+use trial::{DEFAULT_BATCH, Examiner, Outcome, Tried};
+
+/// Chance that a bound of an interval is wrong: two bounds make an interval of 99 %.
+pub const ALPHA: f64 = 0.005;
+
+/// The name that stands for the node properties of every claim.
+pub const NODES: &str = "nodes";
+
+/// Failing cases of one property that are shrunk: the first found. More say little more.
+const MOST_SHRUNK: usize = 256;
+
+/// Drawn failing cases of one property that are kept as they were drawn, beside what they shrink to.
+const KEPT_AS_DRAWN: usize = 32;
+
+/// Counterexamples shown of one property.
+const SHOWN: usize = 5;
+
+/// Draws in a row that bring nothing new, after which a property's cases are taken to be exhausted.
+const MOST_REPEATS: usize = 1000;
+
+/// How the numbers of a property's cases are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drawing {
+    /// They are the operands of a drawn question.
+    Operands,
+    /// There is one: the first operand of a drawn question.
+    First,
+    /// They are a question's high digits, its low digits, and the low digits of another.
+    Split,
+    /// They are drawn from ranges for each digit.
+    Ranges,
+}
+
+/// Something that should be true of a model's answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Property {
+    /// Its name.
+    pub name: String,
+    /// What it says, in a sentence.
+    pub says: String,
+    /// How its cases are drawn.
+    pub drawing: Drawing,
+    /// Each case is put to one of these.
+    pub clauses: Vec<Clause>,
+    /// The file it stands in, for a user's own.
+    pub file: Option<PropertyFile>,
+}
+
+impl Property {
+    /// The property without the clauses that need an operation the model was not trained for, and
+    /// what is not asked for that reason.
+    pub fn trained(mut self, operations: Operations) -> (Property, Vec<String>) {
+        let mut missing: BTreeSet<Operation> = BTreeSet::new();
+        self.clauses.retain(|clause| {
+            let asked = clause.operations().into_iter();
+            let untrained: Vec<Operation> = asked
+                .filter(|&operation| !operations.trains(operation))
+                .collect();
+            missing.extend(&untrained);
+            untrained.is_empty()
+        });
+        let reasons = missing
+            .into_iter()
+            .map(|operation| {
+                let asked = match operation {
+                    Operation::Add => "additions",
+                    Operation::Sub => "subtractions",
+                };
+                format!("{asked}: the model was trained for {operations} alone")
+            })
+            .collect();
+        (self, reasons)
+    }
+}
+
+/// What to test, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Distinct cases drawn of each property.
+    pub cases: usize,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// How answers are read.
+    pub decode: Decode,
+    /// Lead of the right token that `confident` asks for, in logits.
+    pub margin: f32,
+    /// Share of the distance between outputs of different values up to which a node's output counts
+    /// as the same.
+    pub distance: f64,
+    /// Only properties of these names, `nodes`, or claims such as `P9L0H1 A1.ST`; all where empty.
+    pub names: Vec<String>,
+    /// Cases run together; no result hangs on it.
+    pub batch: NonZeroUsize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            cases: 100_000,
+            seed: 1,
+            decode: Decode::Forced,
+            margin: 1.0,
+            distance: 0.5,
+            names: Vec::new(),
+            batch: DEFAULT_BATCH,
+        }
+    }
+}
+
+/// Why properties could not be tested.
+#[derive(Debug, Error)]
+pub enum PropertyError {
+    /// A name that is no property's.
+    #[error("unknown property {name:?}: there are {known}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// Two properties of one name.
+    #[error("two properties have the name {name:?}{}", .file.as_ref().map_or(String::new(), |f| format!(", one in {f}")))]
+    SameName {
+        /// The name.
+        name: String,
+        /// A file that has one of them.
+        file: Option<String>,
+    },
+    /// A property without cases.
+    #[error("{0}")]
+    NoCases(String),
+    /// The claims file cannot be read.
+    #[error(transparent)]
+    Claims(#[from] ClaimsError),
+    /// The file of kept cases cannot be read.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
+    /// A run went wrong.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// The built-in properties and a user's own, each name once.
+///
+/// # Errors
+/// [`PropertyError::SameName`].
+pub fn properties(
+    n_digits: usize,
+    margin: f32,
+    own: Vec<Property>,
+) -> Result<Vec<Property>, PropertyError> {
+    let mut all = builtin(n_digits, margin);
+    for property in own {
+        if property.name == NODES || all.iter().any(|other| other.name == property.name) {
+            return Err(PropertyError::SameName {
+                name: property.name,
+                file: property.file.map(|file| file.name),
+            });
+        }
+        all.push(property);
+    }
+    Ok(all)
+}
+
+/// Tests a model's properties: the built-in ones, those of `own`, and its claimed nodes'. `kept` holds
+/// the cases that failed before; those that fail now are added to it.
+///
+/// # Errors
+/// [`PropertyError`], where a name is unknown or used twice, or a file cannot be read.
+pub fn check(
+    folder: &ModelFolder,
+    own: Vec<Property>,
+    kept: &mut Kept,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<PropertyEvidence, PropertyError> {
+    let engine = Engine::new(&folder.weights);
+    let n_digits = engine.shape().n_digits;
+    let properties = properties(n_digits, options.margin, own)?;
+    let claims = match &folder.features {
+        Some(file) => claims_of(&read_tagged_nodes(
+            &file.path.display().to_string(),
+            &file.bytes,
+        )?),
+        None => Vec::new(),
+    };
+    let claim_names: Vec<String> = claims.iter().map(ToString::to_string).collect();
+    for name in &options.names {
+        let known = || properties.iter().map(|property| property.name.as_str());
+        if known().all(|known| known != name) && name != NODES && !claim_names.contains(name) {
+            let mut names: Vec<&str> = known().collect();
+            names.push(NODES);
+            return Err(PropertyError::Unknown {
+                name: name.clone(),
+                known: format!("{}, and claims such as \"P9L0H1 A1.ST\"", names.join(", ")),
+            });
+        }
+    }
+    let wanted = |name: &str| options.names.is_empty() || options.names.iter().any(|n| n == name);
+    let run = Run {
+        examiner: Examiner {
+            engine: &engine,
+            decode: options.decode,
+            batch: options.batch,
+        },
+        groups: Groups::new(n_digits),
+        operations: folder.operations(),
+        options,
+    };
+    let selected: Vec<Property> = properties
+        .into_iter()
+        .filter(|property| wanted(&property.name))
+        .collect();
+    let of = selected.len() * options.cases;
+    let mut results = Vec::new();
+    for (index, property) in selected.into_iter().enumerate() {
+        results.push(run.test(property, kept, &mut |done| {
+            progress(Progress {
+                phase: "cases",
+                done: index * options.cases + done,
+                of,
+            });
+        })?);
+    }
+    let claims: Vec<_> = claims
+        .into_iter()
+        .filter(|claim| wanted(NODES) || wanted(&claim.to_string()))
+        .collect();
+    let terms = Terms {
+        cases: options.cases,
+        distance: options.distance,
+        alpha: ALPHA,
+        seed: options.seed,
+    };
+    let nodes = separations(&engine, folder.operations(), &claims, terms, |done| {
+        progress(Progress {
+            phase: "nodes",
+            done,
+            of: claims.len(),
+        });
+    })?;
+    Ok(PropertyEvidence {
+        schema: SCHEMA,
+        model: folder.name.clone(),
+        weights_sha256: folder.weights_sha256.clone(),
+        operations: folder.operations().to_string(),
+        shape: engine.shape(),
+        decode: decode_name(options.decode),
+        cases: options.cases,
+        seed: options.seed,
+        alpha: ALPHA,
+        properties: results,
+        nodes,
+    })
+}
+
+/// proptest's runner, which draws the cases of a property from a stream of its own.
+pub fn runner(seed: u64, property: &str) -> TestRunner {
+    let mut bytes = [0; 32];
+    stream(seed, &format!("property/{property}")).fill_bytes(&mut bytes);
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    TestRunner::new_with_rng(Config::default(), rng)
+}
+
+struct Run<'a> {
+    examiner: Examiner<'a>,
+    groups: Groups,
+    operations: Operations,
+    options: &'a Options,
+}
+
+/// What is counted while cases are drawn.
+#[derive(Default)]
+struct Tally {
+    failures: Count,
+    ties: u64,
+    groups: BTreeMap<Group, Count>,
+    classes: BTreeMap<Complexity, Count>,
+}
+
+impl Run<'_> {
+    fn test(
+        &self,
+        property: Property,
+        kept: &mut Kept,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<PropertyResult, PropertyError> {
+        let (property, not_asked) = property.trained(self.operations);
+        let property = Arc::new(property);
+        let mut result = PropertyResult {
+            property: property.name.clone(),
+            says: property.says.clone(),
+            file: property.file.clone(),
+            standing: Standing::NotAsked,
+            not_asked,
+            failures: Count::default(),
+            ties: 0,
+            uniform: Vec::new(),
+            groups: 0,
+            smallest_group: None,
+            failing_groups: Vec::new(),
+            classes: Vec::new(),
+            kept: Count::default(),
+            shrunk: 0,
+            counterexamples: Vec::new(),
+        };
+        if property.clauses.is_empty() {
+            return Ok(result);
+        }
+
+        // Cases that failed before come first.
+        let before = kept.cases(&property)?;
+        let (mut failing, mut holding): (Vec<Case>, Vec<Case>) = (Vec::new(), Vec::new());
+        self.examiner.examine(&property, &before, |i, tried| {
+            result.kept.add(tried.outcome.fails());
+            let list = match tried.outcome.fails() {
+                true => &mut failing,
+                false => &mut holding,
+            };
+            list.push(before[i].clone());
+        })?;
+        let mut trees: Vec<CaseTree> = failing
+            .iter()
+            .map(|case| CaseTree::new(Arc::clone(&property), Group::Kept, case.clone()))
+            .collect();
+
+        let strategy = CaseStrategy::new(Arc::clone(&property), &self.groups);
+        let (tally, drawn) = self.draw(&property, &strategy, progress)?;
+        result.shrunk = drawn.len();
+        failing.extend(drawn.iter().take(KEPT_AS_DRAWN).map(ValueTree::current));
+        trees.extend(drawn);
+
+        let mut simplest = shrink(&self.examiner, &property, trees)?;
+        simplest.sort_by_cached_key(|case| {
+            let variables = property.clauses[case.clause].variables();
+            (case.simplicity(variables), case.clause)
+        });
+        simplest.dedup();
+        failing.extend(simplest.iter().cloned());
+        kept.replace(&property, failing, holding);
+        simplest.truncate(SHOWN);
+        self.examiner.examine(&property, &simplest, |i, tried| {
+            let case = &simplest[i];
+            result.counterexamples.extend(counterexample(
+                &property.clauses[case.clause],
+                case,
+                &tried,
+            ));
+        })?;
+
+        result.standing = match tally.failures.hits + result.kept.hits {
+            0 => Standing::Holds,
+            _ => Standing::Fails,
+        };
+        result.failures = tally.failures;
+        result.ties = tally.ties;
+        let count = |(&group, &failures): (&Group, &Count)| GroupCount { group, failures };
+        result.groups = tally.groups.len();
+        result.smallest_group = tally
+            .groups
+            .iter()
+            .min_by_key(|(_, count)| count.trials)
+            .map(count);
+        result.failing_groups = tally
+            .groups
+            .iter()
+            .filter(|(group, count)| count.hits > 0 && !group.is_uniform())
+            .map(count)
+            .collect();
+        result.uniform = tally
+            .groups
+            .iter()
+            .filter(|(group, _)| group.is_uniform())
+            .map(|(&group, &count)| GroupRate {
+                group,
+                rate: Rate::sampled(count, ALPHA),
+            })
+            .collect();
+        result.classes = tally
+            .classes
+            .into_iter()
+            .map(|(class, failures)| ClassCount { class, failures })
+            .collect();
+        Ok(result)
+    }
+
+    /// Draws distinct cases and puts them to the model; returns what was counted and the first trees
+    /// that fail. What is drawn hangs on the seed alone: shrinking draws nothing.
+    fn draw(
+        &self,
+        property: &Arc<Property>,
+        strategy: &CaseStrategy,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<(Tally, Vec<CaseTree>), PropertyError> {
+        let mut runner = runner(self.options.seed, &property.name);
+        let mut tally = Tally::default();
+        let mut failing = Vec::new();
+        // Apart for what is drawn uniformly: a case is not missing from there because it was drawn
+        // from another group before.
+        let mut seen: HashSet<(bool, Case)> = HashSet::new();
+        let mut repeats = 0;
+        while seen.len() < self.options.cases && repeats < MOST_REPEATS {
+            let left = self.options.cases - seen.len();
+            let mut batch = Vec::new();
+            while batch.len() < left.min(self.options.batch.get()) && repeats < MOST_REPEATS {
+                let tree = strategy
+                    .new_tree(&mut runner)
+                    .map_err(|reason| PropertyError::NoCases(reason.message().to_owned()))?;
+                if seen.insert((tree.group().is_uniform(), tree.current())) {
+                    repeats = 0;
+                    batch.push(tree);
+                } else {
+                    repeats += 1;
+                }
+            }
+            let cases: Vec<Case> = batch.iter().map(ValueTree::current).collect();
+            self.examiner.examine(property, &cases, |i, tried| {
+                let fails = tried.outcome.fails();
+                let subject = property.clauses[cases[i].clause].subject(&cases[i]);
+                tally.failures.add(fails);
+                tally.ties += u64::from(tried.outcome == Outcome::Tie);
+                tally.groups.entry(batch[i].group()).or_default().add(fails);
+                tally
+                    .classes
+                    .entry(complexity(&subject))
+                    .or_default()
+                    .add(fails);
+                if fails && failing.len() < MOST_SHRUNK {
+                    failing.push(batch[i].clone());
+                }
+            })?;
+            progress(seen.len());
+        }
+        Ok((tally, failing))
+    }
+}
+
+/// A failing case as reports show it; `None` where it does not fail.
+fn counterexample(clause: &Clause, case: &Case, tried: &Tried) -> Option<Counterexample> {
+    let Outcome::Fails(fault) = tried.outcome else {
+        return None;
+    };
+    let asked = tried
+        .given
+        .iter()
+        .map(|given| {
+            let (answer, truth) = (given.logits.answer(), Answer::of(&given.question));
+            Asked {
+                question: given.question,
+                decode: decode_name(given.decode),
+                answer,
+                truth,
+                wrong: answer.changed_from(&truth),
+            }
+        })
+        .collect();
+    Some(Counterexample {
+        clause: clause.to_string(),
+        numbers: case.text(clause.variables()).to_string(),
+        true_of_arithmetic: clause.is_true(case),
+        asked,
+        at_fault: fault.asked,
+        token: fault.place,
+        lead: tried.given[fault.asked].lead(fault.place),
+    })
+}

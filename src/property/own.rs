@@ -1,0 +1,227 @@
+//! A user's own properties: TOML files with a template and a relation.
+//!
+//! ```toml
+//! name = "commutes-low"
+//! says = "The order of small operands does not matter."
+//! left = "{a}+{b}"
+//! relation = "equals"        # right, equals, negates or at-most
+//! right = "{b}+{a}"          # not for "right"
+//!
+//! [digits]                   # variables not named here have any digits
+//! a = "0-4"                  # each digit of a
+//! b = "0 0-9x3 5"            # digit by digit, as the number is written; here five digits
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use serde::Deserialize;
+use thiserror::Error;
+use toml::Spanned;
+
+use super::case::Variable;
+use super::clause::{Clause, Relation, Side};
+use super::evidence::PropertyFile;
+use super::template::Template;
+use super::{Drawing, Property};
+use crate::model::RawFile;
+use crate::shape::MAX_DIGITS;
+
+/// What is wrong with a file, and where.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[error("{file}:{line}: {reason}")]
+pub struct OwnError {
+    /// The file.
+    pub file: String,
+    /// Its line, from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    name: Spanned<String>,
+    says: String,
+    left: Spanned<String>,
+    relation: Spanned<String>,
+    right: Option<Spanned<String>>,
+    #[serde(default)]
+    digits: BTreeMap<String, Spanned<String>>,
+}
+
+const RELATIONS: [(&str, Relation); 4] = [
+    ("right", Relation::Right),
+    ("equals", Relation::Equals),
+    ("negates", Relation::Negates),
+    ("at-most", Relation::AtMost),
+];
+
+struct Reader<'a> {
+    file: &'a str,
+    text: &'a str,
+}
+
+impl Reader<'_> {
+    fn error(&self, at: Range<usize>, reason: impl ToString) -> OwnError {
+        OwnError {
+            file: self.file.to_owned(),
+            line: 1 + self.text[..at.start].matches('\n').count(),
+            reason: reason.to_string(),
+        }
+    }
+
+    fn name(&self, name: &Spanned<String>) -> Result<String, OwnError> {
+        let text = name.get_ref();
+        let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if text.is_empty() || !text.chars().all(known) {
+            let reason = format!("{text:?} is no name: expected letters a to z, digits and \"-\"");
+            return Err(self.error(name.span(), reason));
+        }
+        Ok(text.clone())
+    }
+
+    fn template(&self, text: &Spanned<String>) -> Result<Template, OwnError> {
+        let template = text.get_ref().parse();
+        template.map_err(|error| self.error(text.span(), error))
+    }
+
+    fn relation(&self, text: &Spanned<String>) -> Result<Relation, OwnError> {
+        let found = RELATIONS.iter().find(|(name, _)| name == text.get_ref());
+        let known: Vec<&str> = RELATIONS.iter().map(|(name, _)| *name).collect();
+        found.map(|&(_, relation)| relation).ok_or_else(|| {
+            let reason = format!(
+                "unknown relation {:?}: there are {}",
+                text.get_ref(),
+                known.join(", ")
+            );
+            self.error(text.span(), reason)
+        })
+    }
+
+    /// Reads `0-4`, or one range for each digit, as `0 0-9x3 5`, the highest first.
+    fn ranges(&self, text: &Spanned<String>, n_digits: usize) -> Result<Vec<(u8, u8)>, OwnError> {
+        let no_range = |part: &str| {
+            self.error(
+                text.span(),
+                format!(
+                    "{part:?} is no range: expected a digit or two, as in \"0-4\" or \"0-9x3\""
+                ),
+            )
+        };
+        let digit = |text: &str| {
+            let digit = text.bytes().next().filter(u8::is_ascii_digit)?;
+            (text.len() == 1).then_some(digit - b'0')
+        };
+        let mut ranges: Vec<(u8, u8)> = Vec::new();
+        let mut counted = false;
+        for part in text.get_ref().split_whitespace() {
+            let (range, count) = match part.split_once('x') {
+                Some((range, count)) => (range, Some(count)),
+                None => (part, None),
+            };
+            counted |= count.is_some();
+            let count: usize = match count.map_or(Ok(1), str::parse) {
+                Ok(count) if (1..=MAX_DIGITS).contains(&count) => count,
+                _ => return Err(no_range(part)),
+            };
+            let (low, high) = range.split_once('-').unwrap_or((range, range));
+            match (digit(low), digit(high)) {
+                (Some(low), Some(high)) if low <= high => {
+                    ranges.extend(std::iter::repeat_n((low, high), count));
+                }
+                _ => return Err(no_range(part)),
+            }
+        }
+        match ranges.len() {
+            0 => Err(self.error(text.span(), "there is no range")),
+            1 if !counted => Ok(vec![ranges[0]; n_digits]),
+            found if found > n_digits => Err(self.error(
+                text.span(),
+                format!("{found} ranges, the model's operands have {n_digits} digits"),
+            )),
+            _ => {
+                ranges.reverse();
+                Ok(ranges)
+            }
+        }
+    }
+}
+
+/// Reads a property for a model of `n_digits`.
+///
+/// # Errors
+/// [`OwnError`], which names the file and the line.
+pub fn read(file: &RawFile, n_digits: usize) -> Result<Property, OwnError> {
+    let shown = file.path.display().to_string();
+    let text = str::from_utf8(&file.bytes).map_err(|error| OwnError {
+        file: shown.clone(),
+        line: 1 + file.bytes[..error.valid_up_to()]
+            .iter()
+            .filter(|&&byte| byte == b'\n')
+            .count(),
+        reason: "not UTF-8".into(),
+    })?;
+    let reader = Reader { file: &shown, text };
+    let raw: Raw = toml::from_str(text)
+        .map_err(|error| reader.error(error.span().unwrap_or(0..0), error.message()))?;
+    let name = reader.name(&raw.name)?;
+    let relation = reader.relation(&raw.relation)?;
+    let side = |text: &Spanned<String>| -> Result<Side, OwnError> {
+        Ok(Side {
+            template: reader.template(text)?,
+            decode: None,
+        })
+    };
+    let left = side(&raw.left)?;
+    let right = match (&raw.right, relation.has_right()) {
+        (Some(right), true) => Some(side(right)?),
+        (None, false) => None,
+        (Some(right), false) => {
+            let reason = "\"right\" is a relation of the left side alone: leave out the other";
+            return Err(reader.error(right.span(), reason));
+        }
+        (None, true) => {
+            let reason = format!("{:?} needs a right side", raw.relation.get_ref());
+            return Err(reader.error(raw.relation.span(), reason));
+        }
+    };
+    if left.template.asks().is_empty() {
+        let reason = format!("{:?} asks nothing", raw.left.get_ref());
+        return Err(reader.error(raw.left.span(), reason));
+    }
+    let mut names: BTreeSet<char> = left.template.variables();
+    if let Some(right) = &right {
+        names.extend(right.template.variables());
+    }
+    for (name, ranges) in &raw.digits {
+        if !names.iter().any(|used| used.to_string() == *name) {
+            let reason = format!("no variable {{{name}}} is used");
+            return Err(reader.error(ranges.span(), reason));
+        }
+    }
+    let variables = names
+        .iter()
+        .map(|&name| match raw.digits.get(&name.to_string()) {
+            Some(text) => Ok(Variable {
+                name,
+                ranges: reader.ranges(text, n_digits)?,
+            }),
+            None => Ok(Variable::of_width(name, n_digits)),
+        })
+        .collect::<Result<Vec<_>, OwnError>>()?;
+    Ok(Property {
+        name,
+        says: raw.says,
+        drawing: Drawing::Ranges,
+        clauses: vec![Clause::new(n_digits, left, relation, right, variables)],
+        file: Some(PropertyFile {
+            name: file
+                .path
+                .file_name()
+                .map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned()),
+            sha256: file.sha256.clone(),
+        }),
+    })
+}

@@ -1,0 +1,366 @@
+//! Node properties: whether a node's output tells the values of the variable it is claimed for.
+//!
+//! Three questions are drawn, all three afresh each time: two on which the variable is the same, and
+//! one on which it differs, all other digits free. The node separates its variable where the outputs
+//! of the first two lie closer to each other than the first does to the third.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rand::{Rng, RngExt};
+use serde::{Serialize, Serializer};
+
+use crate::arithmetic::Prompt;
+use crate::causal::{Sampler, Space, Value, classes, value};
+use crate::claims::Claim;
+use crate::engine::{Engine, EngineError, Site};
+use crate::model::Operations;
+use crate::node::{Node, NodeName};
+use crate::stats::{Count, Rate};
+use crate::task::Variable;
+use crate::verify::stream;
+
+/// Triplets drawn for each variable: enough for an interval of ±0.02 around 0.95.
+const TRIPLETS: usize = 1000;
+
+/// Triplets of their own, from which the distance between outputs of different values is taken.
+const CALIBRATION: usize = 200;
+
+/// Share of triplets that must be told apart, at the lower bound.
+pub const THRESHOLD: f64 = 0.95;
+
+/// Questions looked at to find which values a variable has.
+const SURVEYED: usize = 4096;
+
+/// Draws after which a value is taken to be too rare.
+const MOST_TRIES: usize = 100_000;
+
+/// How a claimed node stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Separates {
+    /// The lower bound reaches the threshold.
+    Yes,
+    /// The upper bound is under it.
+    No,
+    /// Neither.
+    Undecided,
+    /// The variable cannot be drawn for this model.
+    NotAsked,
+}
+
+impl Separates {
+    /// As reports write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Separates::Yes => "separates",
+            Separates::No => "mixes",
+            Separates::Undecided => "undecided",
+            Separates::NotAsked => "not asked",
+        }
+    }
+}
+
+/// What came of one claimed node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Separation {
+    /// Node and tag, e.g. `P9L0H1 A1.ST`.
+    pub claim: String,
+    /// The node.
+    pub node: NodeName,
+    /// How it stands.
+    pub separates: Separates,
+    /// Why it was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_asked: Option<String>,
+    /// What was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
+}
+
+/// Distances between a node's outputs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measured {
+    /// Triplets in which the outputs of equal values lie closer than those of different ones. Half of
+    /// them for an output that has nothing to do with the variable.
+    pub separation: Rate,
+    /// What counts as the same output: this share of the root mean square distance between outputs
+    /// of different values.
+    pub distance: f64,
+    /// Pairs of equal value within that distance.
+    pub same_within: Rate,
+    /// Pairs of different value beyond it.
+    pub different_beyond: Rate,
+    /// Values the variable was seen to have.
+    pub values: usize,
+    /// The simplest drawn triplet that is not told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mixed: Option<Triplet>,
+}
+
+/// Two questions of equal value and one of another.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Triplet {
+    /// Two questions on which the variable is the same.
+    pub same: [Prompt; 2],
+    /// One on which it differs.
+    pub different: Prompt,
+    /// Distance between the outputs of the first two, as a share of the root mean square distance
+    /// between outputs of different values.
+    #[serde(serialize_with = "to_thousandths")]
+    pub same_distance: f64,
+    /// Distance of the first from the third, likewise.
+    #[serde(serialize_with = "to_thousandths")]
+    pub different_distance: f64,
+}
+
+/// Distances are written to thousandths: their last bits differ between processors, and evidence must
+/// not.
+fn to_thousandths<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((value * 1000.0).round() / 1000.0)
+}
+
+/// Draws prompts by the value a variable has on them.
+struct Values {
+    variable: Variable,
+    samplers: Vec<Sampler>,
+    waiting: BTreeMap<Value, VecDeque<Prompt>>,
+}
+
+impl Values {
+    /// Surveys the values that occur.
+    fn new(variable: Variable, n_digits: usize, rng: &mut impl Rng) -> Self {
+        let samplers = classes(variable.task)
+            .iter()
+            .map(|&class| Space::of_class(class, n_digits).sampler())
+            .collect();
+        let mut values = Values {
+            variable,
+            samplers,
+            waiting: BTreeMap::new(),
+        };
+        for _ in 0..SURVEYED {
+            values.draw(rng);
+        }
+        values
+    }
+
+    fn draw(&mut self, rng: &mut impl Rng) {
+        let sampler = &self.samplers[rng.random_range(0..self.samplers.len())];
+        let prompt = Prompt::truth(sampler.draw(rng));
+        if let Some(value) = value(self.variable, &prompt) {
+            self.waiting.entry(value).or_default().push_back(prompt);
+        }
+    }
+
+    /// A prompt of a value that no other triplet holds.
+    fn take(&mut self, value: Value, rng: &mut impl Rng) -> Option<Prompt> {
+        for _ in 0..MOST_TRIES {
+            if let Some(prompt) = self.waiting.get_mut(&value).and_then(VecDeque::pop_front) {
+                return Some(prompt);
+            }
+            self.draw(rng);
+        }
+        None
+    }
+
+    /// `count` triplets, each value equally often; `None` where one is too rare.
+    fn triplets(&mut self, count: usize, rng: &mut impl Rng) -> Option<Vec<[Prompt; 3]>> {
+        let values: Vec<Value> = self.waiting.keys().copied().collect();
+        (0..count)
+            .map(|_| {
+                let same = rng.random_range(0..values.len());
+                let other = (same + rng.random_range(1..values.len())) % values.len();
+                let (same, other) = (values[same], values[other]);
+                Some([
+                    self.take(same, rng)?,
+                    self.take(same, rng)?,
+                    self.take(other, rng)?,
+                ])
+            })
+            .collect()
+    }
+}
+
+/// A claim's node and variable, or why it cannot be asked.
+fn resolve(
+    claim: &Claim,
+    engine: &Engine,
+    operations: Operations,
+) -> Result<(Node, Variable), String> {
+    let shape = engine.shape();
+    let variable = claim.variable.clone().map_err(|error| error.to_string())?;
+    let node = claim
+        .node
+        .resolve(&shape)
+        .map_err(|error| error.to_string())?;
+    let trained = operations.classes();
+    if let Some(class) = classes(variable.task)
+        .iter()
+        .find(|class| !trained.contains(class))
+    {
+        return Err(format!(
+            "{variable} needs {class} questions, the model was trained for {operations} alone"
+        ));
+    }
+    Ok((node, variable))
+}
+
+/// Rules of the measurement.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Most triplets of each variable.
+    pub cases: usize,
+    /// Share of the distance between different values that counts as the same output.
+    pub distance: f64,
+    /// Chance that a bound is wrong.
+    pub alpha: f64,
+    /// Seed of every draw.
+    pub seed: u64,
+}
+
+/// Measures the separation of every claim, in the order given. Claims of one variable are measured on
+/// the same questions, which depend on no other claim.
+///
+/// # Errors
+/// [`EngineError`], which questions drawn for this model do not cause.
+pub fn separations(
+    engine: &Engine,
+    operations: Operations,
+    claims: &[Claim],
+    terms: Terms,
+    mut done: impl FnMut(usize),
+) -> Result<Vec<Separation>, EngineError> {
+    let mut results: BTreeMap<usize, Separation> = BTreeMap::new();
+    let mut by_variable: BTreeMap<Variable, Vec<(usize, Node)>> = BTreeMap::new();
+    let not_asked = |claim: &Claim, reason: String| Separation {
+        claim: claim.to_string(),
+        node: claim.node,
+        separates: Separates::NotAsked,
+        not_asked: Some(reason),
+        measured: None,
+    };
+    for (index, claim) in claims.iter().enumerate() {
+        match resolve(claim, engine, operations) {
+            Ok((node, variable)) => by_variable.entry(variable).or_default().push((index, node)),
+            Err(reason) => {
+                results.insert(index, not_asked(claim, reason));
+            }
+        }
+    }
+    for (variable, nodes) in by_variable {
+        let mut rng = stream(terms.seed, &format!("separation/{variable}"));
+        let mut values = Values::new(variable, engine.shape().n_digits, &mut rng);
+        let seen = values.waiting.len();
+        let count = CALIBRATION + terms.cases.min(TRIPLETS);
+        let triplets = match seen {
+            0 | 1 => None,
+            _ => values.triplets(count, &mut rng),
+        };
+        let Some(triplets) = triplets else {
+            for (index, _) in nodes {
+                let reason = format!("{variable} has {seen} values on questions of this size");
+                results.insert(index, not_asked(&claims[index], reason));
+            }
+            continue;
+        };
+        let prompts = triplets.as_flattened();
+        let sites = nodes.iter().map(|&(_, node)| Site::from(node));
+        let outputs = engine.activations(prompts, sites)?;
+        for (index, node) in nodes {
+            let output = |prompt: usize| outputs.get(prompt, Site::from(node));
+            let distances: Vec<(f64, f64)> = (0..triplets.len())
+                .map(|i| {
+                    let first = output(3 * i);
+                    (
+                        distance(first, output(3 * i + 1)),
+                        distance(first, output(3 * i + 2)),
+                    )
+                })
+                .collect();
+            let measured = measure(&triplets, &distances, seen, terms);
+            let rate = measured.separation;
+            let separates = if rate.lower >= THRESHOLD {
+                Separates::Yes
+            } else if rate.upper < THRESHOLD {
+                Separates::No
+            } else {
+                Separates::Undecided
+            };
+            results.insert(
+                index,
+                Separation {
+                    claim: claims[index].to_string(),
+                    node: claims[index].node,
+                    separates,
+                    not_asked: None,
+                    measured: Some(measured),
+                },
+            );
+            done(results.len());
+        }
+    }
+    Ok(results.into_values().collect())
+}
+
+/// Euclidean distance, summed in double precision.
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    let squares = a.iter().zip(b).map(|(&x, &y)| f64::from(x - y).powi(2));
+    squares.sum::<f64>().sqrt()
+}
+
+fn measure(
+    triplets: &[[Prompt; 3]],
+    distances: &[(f64, f64)],
+    values: usize,
+    terms: Terms,
+) -> Measured {
+    let calibration = distances[..CALIBRATION].iter();
+    let squares: f64 = calibration.map(|(_, different)| different.powi(2)).sum();
+    let scale = (squares / CALIBRATION as f64).sqrt();
+    let bound = terms.distance * scale;
+    let (mut closer, mut within, mut beyond) =
+        (Count::default(), Count::default(), Count::default());
+    let mut mixed: Option<Triplet> = None;
+    for (&[x, y, z], &(same, different)) in triplets[CALIBRATION..]
+        .iter()
+        .zip(&distances[CALIBRATION..])
+    {
+        closer.add(same < different);
+        within.add(same <= bound);
+        beyond.add(different > bound);
+        if same < different {
+            continue;
+        }
+        let simpler =
+            |old: &Triplet| size(&[x, y, z]) < size(&[old.same[0], old.same[1], old.different]);
+        if mixed.as_ref().is_none_or(simpler) {
+            let share = |distance: f64| if scale > 0.0 { distance / scale } else { 0.0 };
+            mixed = Some(Triplet {
+                same: [x, y],
+                different: z,
+                same_distance: share(same),
+                different_distance: share(different),
+            });
+        }
+    }
+    let rate = |count| Rate::sampled(count, terms.alpha);
+    Measured {
+        separation: rate(closer),
+        distance: terms.distance,
+        same_within: rate(within),
+        different_beyond: rate(beyond),
+        values,
+        mixed,
+    }
+}
+
+/// How simple three questions are: digits that are not zero, then their sum.
+fn size(prompts: &[Prompt]) -> (u32, u32) {
+    let digits = prompts.iter().flat_map(|prompt| {
+        let question = prompt.question;
+        (0..question.n_digits()).flat_map(move |k| <[u8; 2]>::from(question.column(k)))
+    });
+    digits.fold((0, 0), |(raised, sum), digit| {
+        (raised + u32::from(digit > 0), sum + u32::from(digit))
+    })
+}

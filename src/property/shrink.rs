@@ -1,0 +1,52 @@
+//! Shrinking of many failing cases in lock-step: each step puts one simpler case of every tree to the
+//! model, all in one batch.
+
+use std::collections::HashMap;
+
+use proptest::strategy::ValueTree;
+
+use super::Property;
+use super::case::Case;
+use super::tree::CaseTree;
+use super::trial::Examiner;
+use crate::engine::EngineError;
+
+/// Makes failing cases as simple as their trees can, and returns them in the same order. A case that
+/// several trees come to is asked once.
+///
+/// # Errors
+/// [`EngineError`], which questions made for this model do not cause.
+pub fn shrink(
+    examiner: &Examiner,
+    property: &Property,
+    mut trees: Vec<CaseTree>,
+) -> Result<Vec<Case>, EngineError> {
+    let mut known: HashMap<Case, bool> = HashMap::new();
+    let mut best: Vec<Case> = trees.iter().map(ValueTree::current).collect();
+    let mut growing: Vec<bool> = trees.iter_mut().map(CaseTree::simplify).collect();
+    while growing.contains(&true) {
+        let mut batch: Vec<Case> = Vec::new();
+        for i in 0..trees.len() {
+            while growing[i] {
+                let case = trees[i].case();
+                let Some(&fails) = known.get(case) else {
+                    batch.push(case.clone());
+                    break;
+                };
+                if fails {
+                    best[i] = case.clone();
+                }
+                growing[i] = match fails {
+                    true => trees[i].simplify(),
+                    false => trees[i].complicate(),
+                };
+            }
+        }
+        batch.sort();
+        batch.dedup();
+        examiner.examine(property, &batch, |i, tried| {
+            known.insert(batch[i].clone(), tried.outcome.fails());
+        })?;
+    }
+    Ok(best)
+}

@@ -1,0 +1,390 @@
+//! Templates: what a property asks, with variables where its numbers go.
+//!
+//! ```text
+//! template = ask | operand
+//! ask      = factor ("+" | "-") factor
+//! factor   = operand | "(" ask ")"
+//! operand  = piece…              written side by side, as digits are
+//! piece    = digits | "{" letter "}" | "{" letter ("+" | "-") digits "}"
+//! ```
+//!
+//! What stands in brackets is asked first, and the model is handed its own answer to it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::arithmetic::Operation;
+
+/// What can be wrong with the text of a template.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum TemplateError {
+    /// Something else stands where a part of the template is expected.
+    #[error("{text:?} at character {at}: expected {expected}, found {found}")]
+    Unexpected {
+        text: String,
+        at: usize,
+        expected: &'static str,
+        found: String,
+    },
+    /// An offset beside other digits, so that it is not clear what it is added to.
+    #[error(
+        "{text:?}: {piece} has an offset and stands beside other digits; an offset stands alone"
+    )]
+    OffsetBeside { text: String, piece: String },
+    /// A number too long for any model.
+    #[error("{text:?}: {digits:?} is too long a number")]
+    TooLong { text: String, digits: String },
+}
+
+/// A part of an operand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// Digits as they stand.
+    Digits(String),
+    /// A variable's digits at its full width, after the offset is added to its number.
+    Variable {
+        /// Its letter.
+        name: char,
+        /// What is added to it.
+        offset: i64,
+    },
+}
+
+/// A number that is asked about, or an ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Template {
+    /// A number that is known.
+    Number(Vec<Piece>),
+    /// What the model is asked.
+    Ask(Box<Ask>),
+}
+
+/// Two operands and an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// The first operand.
+    pub first: Template,
+    /// What is to be done.
+    pub operation: Operation,
+    /// The second operand.
+    pub second: Template,
+}
+
+impl Template {
+    /// The letters of its variables.
+    pub fn variables(&self) -> BTreeSet<char> {
+        match self {
+            Template::Number(pieces) => pieces
+                .iter()
+                .filter_map(|piece| match piece {
+                    Piece::Variable { name, .. } => Some(*name),
+                    Piece::Digits(_) => None,
+                })
+                .collect(),
+            Template::Ask(ask) => {
+                let mut names = ask.first.variables();
+                names.extend(ask.second.variables());
+                names
+            }
+        }
+    }
+
+    /// The operations it asks for.
+    pub fn operations(&self) -> BTreeSet<Operation> {
+        match self {
+            Template::Number(_) => BTreeSet::new(),
+            Template::Ask(ask) => {
+                let mut operations = ask.first.operations();
+                operations.extend(ask.second.operations());
+                operations.insert(ask.operation);
+                operations
+            }
+        }
+    }
+
+    /// Everything it asks, in the order in which it must be asked.
+    pub fn asks(&self) -> Vec<&Ask> {
+        match self {
+            Template::Number(_) => Vec::new(),
+            Template::Ask(ask) => {
+                let mut asks = ask.first.asks();
+                asks.extend(ask.second.asks());
+                asks.push(ask);
+                asks
+            }
+        }
+    }
+}
+
+impl fmt::Display for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Piece::Digits(digits) => f.write_str(digits),
+            Piece::Variable { name, offset: 0 } => write!(f, "{{{name}}}"),
+            Piece::Variable { name, offset } => write!(f, "{{{name}{offset:+}}}"),
+        }
+    }
+}
+
+impl Template {
+    fn write_factor(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Template::Number(_) => write!(f, "{self}"),
+            Template::Ask(_) => write!(f, "({self})"),
+        }
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Template::Number(pieces) => pieces.iter().try_for_each(|piece| piece.fmt(f)),
+            Template::Ask(ask) => {
+                ask.first.write_factor(f)?;
+                write!(f, "{}", ask.operation)?;
+                ask.second.write_factor(f)
+            }
+        }
+    }
+}
+
+impl FromStr for Template {
+    type Err = TemplateError;
+
+    fn from_str(text: &str) -> Result<Self, TemplateError> {
+        let mut reader = Reader {
+            text,
+            characters: text.chars().collect(),
+            at: 0,
+        };
+        let template = reader.template()?;
+        match reader.peek() {
+            None => Ok(template),
+            Some(_) => Err(reader.unexpected("the end")),
+        }
+    }
+}
+
+/// Longest row of digits that is read as a number: more than any operand has.
+const MOST_DIGITS: usize = 38;
+
+struct Reader<'a> {
+    text: &'a str,
+    characters: Vec<char>,
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn peek(&self) -> Option<char> {
+        self.characters.get(self.at).copied()
+    }
+
+    fn unexpected(&self, expected: &'static str) -> TemplateError {
+        TemplateError::Unexpected {
+            text: self.text.into(),
+            at: self.at + 1,
+            expected,
+            found: self
+                .peek()
+                .map_or_else(|| "the end".to_owned(), |found| format!("{found:?}")),
+        }
+    }
+
+    fn expect(&mut self, wanted: char, expected: &'static str) -> Result<(), TemplateError> {
+        if self.peek() != Some(wanted) {
+            return Err(self.unexpected(expected));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn operation(&mut self) -> Option<Operation> {
+        let operation = match self.peek()? {
+            '+' => Operation::Add,
+            '-' => Operation::Sub,
+            _ => return None,
+        };
+        self.at += 1;
+        Some(operation)
+    }
+
+    fn template(&mut self) -> Result<Template, TemplateError> {
+        let bracketed = self.peek() == Some('(');
+        let first = self.factor()?;
+        match self.operation() {
+            Some(operation) => Ok(Template::Ask(Box::new(Ask {
+                first,
+                operation,
+                second: self.factor()?,
+            }))),
+            None if bracketed => Err(self.unexpected("\"+\" or \"-\"")),
+            None => Ok(first),
+        }
+    }
+
+    fn factor(&mut self) -> Result<Template, TemplateError> {
+        if self.peek() != Some('(') {
+            return self.operand();
+        }
+        self.at += 1;
+        let first = self.factor()?;
+        let operation = self
+            .operation()
+            .ok_or_else(|| self.unexpected("\"+\" or \"-\""))?;
+        let second = self.factor()?;
+        self.expect(')', "\")\"")?;
+        Ok(Template::Ask(Box::new(Ask {
+            first,
+            operation,
+            second,
+        })))
+    }
+
+    fn operand(&mut self) -> Result<Template, TemplateError> {
+        let mut pieces = Vec::new();
+        while let Some(character) = self.peek() {
+            match character {
+                '{' => pieces.push(self.variable()?),
+                c if c.is_ascii_digit() => pieces.push(Piece::Digits(self.digits()?)),
+                _ => break,
+            }
+        }
+        if pieces.is_empty() {
+            return Err(self.unexpected("digits, a variable such as \"{a}\", or \"(\""));
+        }
+        let offset = pieces
+            .iter()
+            .find(|piece| matches!(piece, Piece::Variable { offset, .. } if *offset != 0));
+        match offset {
+            Some(piece) if pieces.len() > 1 => Err(TemplateError::OffsetBeside {
+                text: self.text.into(),
+                piece: piece.to_string(),
+            }),
+            _ => Ok(Template::Number(pieces)),
+        }
+    }
+
+    fn variable(&mut self) -> Result<Piece, TemplateError> {
+        self.at += 1;
+        let name = self
+            .peek()
+            .filter(char::is_ascii_lowercase)
+            .ok_or_else(|| self.unexpected("a letter a to z"))?;
+        self.at += 1;
+        let mut offset = 0;
+        if let Some(operation) = self.operation() {
+            let digits = self.digits()?;
+            let size: i64 = digits.parse().map_err(|_| TemplateError::TooLong {
+                text: self.text.into(),
+                digits,
+            })?;
+            offset = match operation {
+                Operation::Add => size,
+                Operation::Sub => -size,
+            };
+        }
+        self.expect('}', "\"}\"")?;
+        Ok(Piece::Variable { name, offset })
+    }
+
+    fn digits(&mut self) -> Result<String, TemplateError> {
+        let rest = self.characters[self.at..].iter();
+        let digits: String = rest.take_while(|c| c.is_ascii_digit()).collect();
+        if digits.is_empty() {
+            return Err(self.unexpected("digits"));
+        }
+        if digits.len() > MOST_DIGITS {
+            return Err(TemplateError::TooLong {
+                text: self.text.into(),
+                digits,
+            });
+        }
+        self.at += digits.len();
+        Ok(digits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn refusal(text: &str) -> String {
+        text.parse::<Template>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_a_template_does_not_expect_is_shown_with_its_place() {
+        assert_eq!(
+            refusal("{a}*{b}"),
+            "\"{a}*{b}\" at character 4: expected the end, found '*'"
+        );
+        assert_eq!(
+            refusal("{a}+"),
+            "\"{a}+\" at character 5: expected digits, a variable such as \"{a}\", or \"(\", found the end"
+        );
+        assert_eq!(
+            refusal("({a}+{b}"),
+            "\"({a}+{b}\" at character 9: expected \")\", found the end"
+        );
+        assert_eq!(
+            refusal("{A}"),
+            "\"{A}\" at character 2: expected a letter a to z, found 'A'"
+        );
+    }
+
+    #[test]
+    fn an_offset_beside_other_digits_is_refused() {
+        assert_eq!(
+            refusal("1{a+1}+{b}"),
+            "\"1{a+1}+{b}\": {a+1} has an offset and stands beside other digits; an offset stands alone"
+        );
+    }
+
+    #[test]
+    fn asks_come_in_the_order_in_which_they_are_asked() {
+        let template: Template = "({a}+{b})-({c}-1)".parse().unwrap();
+        let asks: Vec<Operation> = template.asks().iter().map(|ask| ask.operation).collect();
+        assert_eq!(asks, [Operation::Add, Operation::Sub, Operation::Sub]);
+        assert_eq!(template.variables(), BTreeSet::from(['a', 'b', 'c']));
+    }
+
+    fn templates() -> impl Strategy<Value = Template> {
+        let piece = prop_oneof![
+            "[0-9]{1,4}".prop_map(Piece::Digits),
+            proptest::char::range('a', 'z').prop_map(|name| Piece::Variable { name, offset: 0 }),
+        ];
+        // Rows of digits side by side would read back as one.
+        let apart = |pieces: &Vec<Piece>| {
+            !pieces
+                .windows(2)
+                .any(|pair| pair.iter().all(|p| matches!(p, Piece::Digits(_))))
+        };
+        let number = prop_oneof![
+            proptest::collection::vec(piece, 1..4).prop_filter("digits beside digits", apart),
+            (proptest::char::range('a', 'z'), -99i64..99)
+                .prop_map(|(name, offset)| vec![Piece::Variable { name, offset }]),
+        ]
+        .prop_map(Template::Number);
+        number.prop_recursive(3, 8, 2, |inner| {
+            (inner.clone(), any::<bool>(), inner).prop_map(|(first, add, second)| {
+                let operation = if add { Operation::Add } else { Operation::Sub };
+                Template::Ask(Box::new(Ask {
+                    first,
+                    operation,
+                    second,
+                }))
+            })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn templates_round_trip(template in templates()) {
+            prop_assert_eq!(template.to_string().parse(), Ok(template));
+        }
+    }
+}

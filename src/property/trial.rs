@@ -1,0 +1,284 @@
+//! Trials: puts cases to the model, many at once, and judges its answers.
+
+use std::num::NonZeroUsize;
+
+use super::Property;
+use super::case::Case;
+use super::clause::{Clause, Relation};
+use super::template::{Ask, Template};
+use crate::arithmetic::{Answer, AnswerToken, Prompt, Question, power_of_ten};
+use crate::engine::{Decode, Engine, EngineError, Intervention};
+use crate::logits::AnswerLogits;
+use crate::shape::D_VOCAB;
+use crate::verify::TIE_MARGIN;
+
+/// Memory that the base run of free-running questions may take.
+const FREE_RUN_BYTES: usize = 32 << 20;
+
+/// Cases run together where nothing else is said: enough for every thread, and at most a few
+/// megabytes of logits.
+pub const DEFAULT_BATCH: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
+/// What the model gave to one question of a case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Given {
+    /// The question.
+    pub question: Question,
+    /// How its answer was read.
+    pub decode: Decode,
+    /// The logits of its answer.
+    pub logits: AnswerLogits,
+}
+
+impl Given {
+    /// The true answer.
+    pub fn truth(&self) -> Answer {
+        Answer::of(&self.question)
+    }
+
+    /// By how many logits the right token leads every other; negative where another leads.
+    pub fn lead(&self, place: AnswerToken) -> f32 {
+        let row = self.logits.row(place);
+        let right = usize::from(self.truth().get(place));
+        let other = (0..D_VOCAB)
+            .filter(|&token| token != right)
+            .map(|token| row[token])
+            .fold(f32::NEG_INFINITY, f32::max);
+        row[right] - other
+    }
+
+    /// The wrong tokens, highest first.
+    fn wrong(&self) -> Vec<AnswerToken> {
+        let wrong = self.logits.answer().changed_from(&self.truth());
+        wrong.iter().collect()
+    }
+}
+
+/// Where a case fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// Which of the case's questions is answered wrongly; the first where several are.
+    pub asked: usize,
+    /// Its highest token at fault.
+    pub place: AnswerToken,
+}
+
+/// What came of a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The relation holds.
+    Holds,
+    /// It does not.
+    Fails(Fault),
+    /// It does not, by no more than a rounding error in the logits.
+    Tie,
+}
+
+impl Outcome {
+    /// Whether the case fails.
+    pub fn fails(self) -> bool {
+        matches!(self, Outcome::Fails(_))
+    }
+}
+
+/// A case after its questions were asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tried {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Every question asked, in order.
+    pub given: Vec<Given>,
+}
+
+/// The model that questions are put to.
+#[derive(Debug, Clone, Copy)]
+pub struct Examiner<'a> {
+    /// The network.
+    pub engine: &'a Engine,
+    /// How answers are read where a clause does not say.
+    pub decode: Decode,
+    /// Cases run together. No result hangs on it.
+    pub batch: NonZeroUsize,
+}
+
+impl Examiner<'_> {
+    /// Puts cases to the model, batch by batch, and hands each with its place to `consume`, in order.
+    ///
+    /// # Errors
+    /// [`EngineError`], which questions made for this model do not cause.
+    pub fn examine(
+        &self,
+        property: &Property,
+        cases: &[Case],
+        mut consume: impl FnMut(usize, Tried),
+    ) -> Result<(), EngineError> {
+        for (index, batch) in cases.chunks(self.batch.get()).enumerate() {
+            for (i, tried) in self.examine_batch(property, batch)?.into_iter().enumerate() {
+                consume(index * self.batch.get() + i, tried);
+            }
+        }
+        Ok(())
+    }
+
+    fn examine_batch(
+        &self,
+        property: &Property,
+        cases: &[Case],
+    ) -> Result<Vec<Tried>, EngineError> {
+        let asks: Vec<Vec<(&Ask, Option<Decode>)>> =
+            property.clauses.iter().map(Clause::asks).collect();
+        let rounds = asks.iter().map(Vec::len).max().unwrap_or(0);
+        let mut given: Vec<Vec<Given>> = vec![Vec::new(); cases.len()];
+        let mut broken = vec![false; cases.len()];
+        for round in 0..rounds {
+            for decode in [Decode::Forced, Decode::Free] {
+                let mut asked = Vec::new();
+                for (i, case) in cases.iter().enumerate() {
+                    let Some((ask, own)) = asks[case.clause].get(round) else {
+                        continue;
+                    };
+                    if broken[i] || own.unwrap_or(self.decode) != decode || given[i].len() > round {
+                        continue;
+                    }
+                    let clause = &property.clauses[case.clause];
+                    match question(clause, ask, case, &given[i]) {
+                        Some(question) => asked.push((i, question)),
+                        None => broken[i] = true,
+                    }
+                }
+                let prompts: Vec<Prompt> = asked.iter().map(|&(_, q)| Prompt::truth(q)).collect();
+                let logits = self.read(&prompts, decode)?;
+                for ((i, question), logits) in asked.into_iter().zip(logits) {
+                    given[i].push(Given {
+                        question,
+                        decode,
+                        logits,
+                    });
+                }
+            }
+        }
+        Ok(cases
+            .iter()
+            .zip(given)
+            .map(|(case, given)| Tried {
+                outcome: judge(&property.clauses[case.clause], case, &given),
+                given,
+            })
+            .collect())
+    }
+
+    fn read(&self, prompts: &[Prompt], decode: Decode) -> Result<Vec<AnswerLogits>, EngineError> {
+        let mut logits = self.engine.logits(prompts)?;
+        if decode == Decode::Free {
+            // Right at every token when fed the truth, the model feeds itself the same tokens.
+            let differs: Vec<usize> = (0..prompts.len())
+                .filter(|&i| logits[i].answer() != prompts[i].forced)
+                .collect();
+            for part in differs.chunks(self.engine.questions_in(FREE_RUN_BYTES)) {
+                let prompts: Vec<Prompt> = part.iter().map(|&i| prompts[i]).collect();
+                let run = self.engine.run(&prompts)?;
+                let jobs: Vec<(usize, Intervention)> = (0..prompts.len())
+                    .map(|i| (i, Intervention::default()))
+                    .collect();
+                let free = self.engine.intervene(&run, &jobs, Decode::Free)?;
+                for (&i, free) in part.iter().zip(free) {
+                    logits[i] = free;
+                }
+            }
+        }
+        Ok(logits)
+    }
+}
+
+/// The question that an ask comes to when the model's own answers stand for what it was asked before;
+/// `None` where such an answer is no number that can be asked about.
+fn question(clause: &Clause, ask: &Ask, case: &Case, given: &[Given]) -> Option<Question> {
+    let mut used = 0;
+    // The asks inside this one are the last that were answered, in order.
+    let inner = ask.first.asks().len() + ask.second.asks().len();
+    let answered = &given[given.len() - inner..];
+    let mut operand = |template: &Template| match template {
+        Template::Number(pieces) => clause.number(pieces, case),
+        Template::Ask(_) => {
+            used += template.asks().len();
+            let answer = answered[used - 1].logits.answer().integer()?;
+            let number = u128::try_from(answer).ok()?;
+            (number < power_of_ten(clause.n_digits())).then_some(number)
+        }
+    };
+    let (first, second) = (operand(&ask.first)?, operand(&ask.second)?);
+    Some(Question::new(
+        first,
+        ask.operation,
+        second,
+        clause.n_digits(),
+    ))
+}
+
+fn judge(clause: &Clause, case: &Case, given: &[Given]) -> Outcome {
+    if let Relation::Leads(margin) = clause.relation() {
+        return judge_lead(margin, given);
+    }
+    let asks: Vec<usize> = clause
+        .sides()
+        .map(|side| side.template.asks().len())
+        .collect();
+    let complete = given.len() == asks.iter().sum::<usize>();
+    let mut end = 0;
+    let mut sides = Vec::new();
+    for (side, asks) in clause.sides().zip(&asks) {
+        end += asks;
+        let answer = match &side.template {
+            Template::Number(pieces) => clause
+                .number(pieces, case)
+                .map(|number| Answer::from_integer(false, number, clause.n_digits())),
+            Template::Ask(_) => given.get(end - 1).map(|given| given.logits.answer()),
+        };
+        sides.push(answer);
+    }
+    let related = |left: &Answer, right: &Answer| clause.relation().holds(left, right);
+    if clause.relation() == Relation::Right {
+        let truth = clause.true_answers(case).map(|answers| answers[0]);
+        sides.push(truth);
+    }
+    let differ = match &sides[..] {
+        _ if !complete => None,
+        [Some(left), Some(right)] if related(left, right) => return Outcome::Holds,
+        [Some(left), Some(right)] => left.changed_from(right).iter().next(),
+        _ => None,
+    };
+    let wrong: Vec<(usize, AnswerToken)> = given
+        .iter()
+        .enumerate()
+        .flat_map(|(asked, given)| given.wrong().into_iter().map(move |place| (asked, place)))
+        .collect();
+    match wrong.first() {
+        Some(_)
+            if wrong
+                .iter()
+                .all(|&(asked, place)| given[asked].logits.margin(place) < TIE_MARGIN) =>
+        {
+            Outcome::Tie
+        }
+        Some(&(asked, place)) => Outcome::Fails(Fault { asked, place }),
+        // All is answered rightly: the relation is not true of arithmetic.
+        None => Outcome::Fails(Fault {
+            asked: given.len() - 1,
+            place: differ.unwrap_or(AnswerToken(0)),
+        }),
+    }
+}
+
+fn judge_lead(margin: f32, given: &[Given]) -> Outcome {
+    let asked = given.len() - 1;
+    let last = &given[asked];
+    let places = (0..last.logits.rows().len()).rev().map(AnswerToken);
+    let least = places
+        .map(|place| (last.lead(place), place))
+        .min_by(|(a, _), (b, _)| a.total_cmp(b));
+    match least {
+        Some((lead, place)) if lead < margin - TIE_MARGIN => Outcome::Fails(Fault { asked, place }),
+        Some((lead, _)) if lead < margin => Outcome::Tie,
+        _ => Outcome::Holds,
+    }
+}
