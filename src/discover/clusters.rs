@@ -446,36 +446,36 @@ mod tests {
     use crate::model::ModelFolder;
     use crate::node::NodeName;
 
-    fn thirds(centres: [f64; 3]) -> Vec<Vec<f32>> {
-        let width = ModelFolder::bundled().weights.shape().d_head;
-        centres
-            .iter()
-            .enumerate()
-            .flat_map(|(case, &centre)| {
-                (0..100).map(move |i| {
-                    let mut z = vec![0.0; width];
-                    z[0] = (centre + 0.01 * f64::from(i % 7)) as f32;
-                    z[1] = 0.01 * ((i * 5 + case * 3) % 11) as f32;
-                    z
-                })
-            })
-            .collect()
-    }
-
-    fn clustering(centres: [f64; 3]) -> Clustering {
+    /// Clusters 100 points around each centre, which differ in two of a head's dimensions, with a
+    /// little of everything else.
+    fn clustering(centres: [[f32; 2]; 3]) -> Clustering {
         let model = ModelFolder::bundled();
         let name: NodeName = "P12L0H1".parse().unwrap();
         let node = name.resolve(&model.weights.shape()).unwrap();
-        let rows = thirds(centres);
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let rows: Vec<Vec<f32>> = centres
+            .iter()
+            .flat_map(|centre| std::iter::repeat_n(centre, 100))
+            .map(|centre| {
+                let mut z: Vec<f32> = (0..model.weights.shape().d_head)
+                    .map(|_| rng.random_range(-0.1..0.1))
+                    .collect();
+                z[0] += centre[0];
+                z[1] += centre[1];
+                z
+            })
+            .collect();
         HeadOutput::new(&model.weights, node, 1).cluster(rows.iter().map(Vec::as_slice))
     }
 
     #[test]
-    fn an_output_that_tells_the_cases_apart_is_tagged() {
-        let found = clustering([0.0, 5.0, 10.0]);
+    fn an_output_that_tells_the_cases_apart_is_tagged_and_one_that_does_not_is_not() {
+        let found = clustering([[5.0, 0.0], [-3.0, 4.0], [-3.0, -4.0]]);
         let [_, three] = found.scores.unwrap();
         assert!(three.agreement > 0.99, "{found:?}");
-        assert!(found.passes(&Quirks::published()), "{found:?}");
+        assert!(found.passes(&Quirks::published()) && found.passes(&Quirks::none()));
+        let found = clustering([[1.0, 0.0]; 3]);
+        assert!(!found.passes(&Quirks::published()), "{found:?}");
     }
 
     #[test]
