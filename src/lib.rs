@@ -47,6 +47,7 @@
 //! | [`engine`] | the same network, recomputing only what an intervention can change |
 //! | [`stats`] | rates with exact intervals |
 //! | [`verify`] | trials, controls, verdicts |
+//! | [`graph`] | which claims feed which others and which answer tokens |
 //! | [`evidence`] | the result that every report is made from |
 //! | [`report`] | reports, and how they get onto disk |
 
@@ -56,6 +57,7 @@ pub mod causal;
 pub mod claims;
 pub mod engine;
 pub mod evidence;
+pub mod graph;
 pub mod handmade;
 pub mod logits;
 pub mod model;

@@ -6,6 +6,7 @@ mod answer;
 mod ask;
 mod error;
 mod exit_code;
+mod graph;
 mod model;
 mod output;
 mod pages;
@@ -70,6 +71,7 @@ enum Command {
     Ask(ask::Ask),
     Patch(patch::Patch),
     Ablate(ablate::Ablate),
+    Graph(graph::GraphCommand),
     Selfcheck(selfcheck::Selfcheck),
     Completions(pages::Completions),
     Man(pages::Man),
@@ -93,6 +95,7 @@ impl Cli {
             Command::Ask(ask) => ask.run(),
             Command::Patch(patch) => patch.run(),
             Command::Ablate(ablate) => ablate.run(),
+            Command::Graph(graph) => graph.run(),
             Command::Selfcheck(selfcheck) => selfcheck.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),
