@@ -212,18 +212,40 @@ fn write_edges(out: &mut String, graph: &Graph, placed: &BTreeMap<NodeIndex, Pla
         let weight = &graph.edges[edge];
         let (colour, dashed) = stroke(weight);
         let (source, target) = (&placed[&from], &placed[&to]);
-        let (x1, y1) = (source.x + BOX_WIDTH / 2, source.y);
-        let (x2, y2) = (target.x + BOX_WIDTH / 2, target.y + target.height);
+        // Ends are spread along the target's lower side, in the order of their sources.
+        let mut sources: Vec<NodeIndex> = graph
+            .edges
+            .neighbors_directed(to, petgraph::Incoming)
+            .collect();
+        sources.sort_by_key(|vertex| (placed[vertex].x, placed[vertex].y));
+        let place = sources
+            .iter()
+            .position(|&vertex| vertex == from)
+            .unwrap_or(0);
+        let x2 = target.x + BOX_WIDTH * (place + 1) / (sources.len() + 1);
+        let y2 = target.y + target.height;
+        // In its own column a line leaves sideways, so that it does not run behind other boxes.
+        let aside = source.x == target.x;
+        let (x1, y1) = if aside {
+            (source.x + BOX_WIDTH, source.y + source.height / 2)
+        } else {
+            (source.x + BOX_WIDTH / 2, source.y)
+        };
         let bend = (y1.abs_diff(y2) / 2).max(ROW_GAP / 2);
+        let (bend_x, bend_y) = if aside {
+            (x1 + COLUMN_GAP, y1.saturating_sub(bend / 2))
+        } else {
+            (x1, y1.saturating_sub(bend))
+        };
         let dash = if dashed { "5 3" } else { "" };
-        let thickness = match weight.verdict() {
-            EdgeVerdict::Feeds | EdgeVerdict::Relayed | EdgeVerdict::Unspecific => "1.6",
-            _ => "0.9",
+        let (thickness, opacity) = match weight.verdict() {
+            EdgeVerdict::Feeds | EdgeVerdict::Relayed | EdgeVerdict::Unspecific => ("1.6", "1"),
+            EdgeVerdict::Silent | EdgeVerdict::Untestable => ("0.7", "0.6"),
+            _ => ("0.9", "0.9"),
         };
         writeln!(
             out,
-            "<path d=\"M{x1} {y1} C{x1} {} {x2} {} {x2} {y2}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{thickness}\" stroke-dasharray=\"{dash}\"><title>{} → {}: {}</title></path><circle cx=\"{x2}\" cy=\"{y2}\" r=\"2.2\" fill=\"{colour}\"/>",
-            y1.saturating_sub(bend),
+            "<path d=\"M{x1} {y1} C{bend_x} {bend_y} {x2} {} {x2} {y2}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{thickness}\" stroke-opacity=\"{opacity}\" stroke-dasharray=\"{dash}\"><title>{} → {}: {}</title></path><circle cx=\"{x2}\" cy=\"{y2}\" r=\"1.8\" fill=\"{colour}\"/>",
             y2 + bend,
             graph.edges[from].subject,
             graph.edges[to].subject,
