@@ -48,17 +48,20 @@
 //! | [`stats`] | rates with exact intervals |
 //! | [`verify`] | trials, controls, verdicts |
 //! | [`graph`] | which claims feed which others and which answer tokens |
+//! | [`hypothesis`], [`circuit`] | whole algorithms: what must be there, and how well it does alone |
 //! | [`evidence`] | the result that every report is made from |
 //! | [`report`] | reports, and how they get onto disk |
 
 pub mod ablation;
 pub mod arithmetic;
 pub mod causal;
+pub mod circuit;
 pub mod claims;
 pub mod engine;
 pub mod evidence;
 pub mod graph;
 pub mod handmade;
+pub mod hypothesis;
 pub mod logits;
 pub mod model;
 pub mod network;

@@ -1,23 +1,19 @@
 //! `graph`: which claims feed which, and which answer tokens.
 
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use circuitcheck::claims::{claims_of, read_tagged_nodes};
 use circuitcheck::graph::{
-    Budget, Edge, EdgeVerdict, Flows, Graph, KnownClaims, Route, Selector, Subject, Vertex, dot,
-    mermaid, svg,
+    Budget, Edge, EdgeVerdict, Flows, Graph, Route, Selector, Subject, Vertex, dot, mermaid, svg,
 };
-use circuitcheck::model::RawFile;
-use circuitcheck::verify::{Options, verify};
+use circuitcheck::verify::Options;
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 use serde::Serialize;
 
 use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
+use super::known::{Known, progress_bar, untested};
 use super::model::{Identity, Model};
 use super::output::write;
 use super::style;
@@ -63,9 +59,8 @@ pub struct GraphCommand {
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// Evidence that the verdicts and node sets are taken from
-    #[arg(long, value_name = "FILE")]
-    evidence: Option<PathBuf>,
+    #[command(flatten)]
+    known: Known,
     /// Take the claims as the folder's features.json makes them, without verdicts
     #[arg(long, conflicts_with = "evidence")]
     unverified: bool,
@@ -112,11 +107,16 @@ impl GraphCommand {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let model = Model::open(self.dir.as_deref())?;
         let shape = model.engine.shape();
+        let known = if self.unverified {
+            untested(&model)?
+        } else {
+            self.known.claims(&model)?
+        };
         let flows = Flows {
             unclaimed: self.unclaimed,
             relayed: !self.direct_only,
         };
-        let mut graph = Graph::new(self.known(&model)?, shape, flows);
+        let mut graph = Graph::new(known, shape, flows);
         if self.measure {
             let bar = progress_bar("measuring edges");
             let budget = Budget {
@@ -161,48 +161,6 @@ impl GraphCommand {
         Ok(exit_code(&graph))
     }
 
-    fn known(&self, model: &Model) -> Result<KnownClaims, CliError> {
-        let shape = model.engine.shape();
-        let folder = &model.folder;
-        if self.unverified {
-            let features = folder.features.as_ref().ok_or_else(|| {
-                CliError::input(
-                    &folder.name,
-                    "there is no features.json, so nothing is claimed",
-                )
-            })?;
-            let file = features.path.display().to_string();
-            let claims = claims_of(&read_tagged_nodes(&file, &features.bytes)?);
-            return Ok(KnownClaims::untested(&claims, &shape));
-        }
-        let read = |path: &Path| -> Result<KnownClaims, CliError> {
-            let shown = path.display().to_string();
-            let bytes = RawFile::read(path)?.bytes;
-            KnownClaims::read(&shown, &bytes, &folder.weights_sha256, &shape)
-                .map_err(|error| CliError::input(&folder.name, error))
-        };
-        if let Some(path) = &self.evidence {
-            return read(path);
-        }
-        let usual = Path::new("reports")
-            .join(&folder.name)
-            .join("evidence.json");
-        if usual.exists() {
-            return read(&usual);
-        }
-        warn(format_args!(
-            "{} is not there, so the claims are verified first; --unverified takes them as they are",
-            usual.display()
-        ));
-        let bar = progress_bar("verifying");
-        let evidence = verify(folder, None, &Options::default(), &mut |progress| {
-            bar.set_length(progress.of as u64);
-            bar.set_position(progress.done as u64);
-        })?;
-        bar.finish_and_clear();
-        Ok(KnownClaims::of(&evidence, &shape))
-    }
-
     /// The part asked for.
     fn part(&self, model: &Model, graph: Graph) -> Result<Graph, CliError> {
         let select = |selector: Selector| -> Result<Vec<NodeIndex>, CliError> {
@@ -220,17 +178,6 @@ impl GraphCommand {
         };
         Ok(graph.part(&keep))
     }
-}
-
-fn progress_bar(what: &'static str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(0).with_message(what);
-    bar.with_style(
-        ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} ETA {eta}")
-            .expect("the template is well-formed"),
-    )
 }
 
 /// An edge that was claimed and measured to be nothing, or a claim that lost its supports, refutes.

@@ -4,9 +4,11 @@ mod ablate;
 mod accuracy;
 mod answer;
 mod ask;
+mod circuit;
 mod error;
 mod exit_code;
 mod graph;
+mod known;
 mod model;
 mod output;
 mod pages;
@@ -18,6 +20,7 @@ mod style;
 mod table;
 mod tagged_file;
 mod tally;
+mod test;
 mod verify;
 
 use std::fmt::Display;
@@ -72,6 +75,8 @@ enum Command {
     Patch(patch::Patch),
     Ablate(ablate::Ablate),
     Graph(graph::GraphCommand),
+    Test(test::Test),
+    Circuit(circuit::CircuitCommand),
     Selfcheck(selfcheck::Selfcheck),
     Completions(pages::Completions),
     Man(pages::Man),
@@ -96,6 +101,8 @@ impl Cli {
             Command::Patch(patch) => patch.run(),
             Command::Ablate(ablate) => ablate.run(),
             Command::Graph(graph) => graph.run(),
+            Command::Test(test) => test.run(),
+            Command::Circuit(circuit) => circuit.run(),
             Command::Selfcheck(selfcheck) => selfcheck.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),

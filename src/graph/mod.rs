@@ -270,6 +270,16 @@ impl Graph {
         graph
     }
 
+    /// Drops the edges that `keep` does not want, so that they are neither measured nor share the
+    /// error.
+    pub fn keep_edges(&mut self, keep: impl Fn(&Vertex, &Vertex) -> bool) {
+        self.edges.retain_edges(|edges, edge| {
+            let (from, to) = edges.edge_endpoints(edge).expect("every edge has two ends");
+            keep(&edges[from], &edges[to])
+        });
+        self.settle();
+    }
+
     /// The vertices so ordered that every edge leads to a later one.
     ///
     /// # Panics
