@@ -15,7 +15,7 @@ use circuitcheck::verify::{Baseline, Options};
 use clap::Args;
 use serde::Serialize;
 
-use super::error::CliError;
+use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::known::{Known, progress_bar};
 use super::model::{Identity, Model};
@@ -108,6 +108,7 @@ impl CircuitCommand {
         let operations = model.folder.operations();
         let baseline = Baseline::measure(&model.engine, operations, self.alpha, self.seed)?;
         if baseline.classes.iter().all(|class| !class.passes) {
+            warn("the unpatched model fails the baseline in every class, so no circuit is scored");
             return Ok(ExitCode::Baseline);
         }
         let bench = Workbench::new(&model.engine, &baseline, self.questions)?;

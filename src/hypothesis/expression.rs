@@ -1,7 +1,7 @@
 //! The expressions of a hypothesis: numbers, places, ranges, and patterns of claims.
 
 use std::fmt;
-use std::ops::RangeInclusive;
+use std::ops::Range;
 
 use serde::Deserialize;
 
@@ -100,13 +100,10 @@ pub struct Digits {
 
 impl Digits {
     /// The digits in a model; none where the first lies above the last.
-    pub fn values(&self, shape: &Shape) -> RangeInclusive<usize> {
-        match (self.from.value(0, shape), self.to.value(0, shape)) {
-            (Some(from), Some(to)) => from..=to,
-            (None, Some(to)) => 0..=to,
-            // An empty range.
-            _ => 1..=0,
-        }
+    pub fn values(&self, shape: &Shape) -> Range<usize> {
+        let from = self.from.value(0, shape).unwrap_or(0);
+        let to = self.to.value(0, shape).map_or(0, |to| to + 1);
+        from..to
     }
 }
 
