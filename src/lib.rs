@@ -49,6 +49,8 @@
 //! | [`verify`] | trials, controls, verdicts |
 //! | [`difference`] | what differs between two claims or behaviours files |
 //! | [`discover`] | a model described anew from its weights, by the published protocol |
+//! | [`graph`] | which claims feed which others and which answer tokens |
+//! | [`hypothesis`], [`circuit`] | whole algorithms: what must be there, and how well it does alone |
 //! | [`evidence`] | the result that every report is made from |
 //! | [`property`] | relations between answers, tested on random questions, and how failing ones are made simple |
 //! | [`report`] | reports, and how they get onto disk |
@@ -56,12 +58,15 @@
 pub mod ablation;
 pub mod arithmetic;
 pub mod causal;
+pub mod circuit;
 pub mod claims;
 pub mod difference;
 pub mod discover;
 pub mod engine;
 pub mod evidence;
+pub mod graph;
 pub mod handmade;
+pub mod hypothesis;
 pub mod logits;
 pub mod model;
 pub mod network;

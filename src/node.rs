@@ -156,19 +156,25 @@ impl Node {
         let mut nodes = Vec::new();
         for position in 0..shape.n_ctx() {
             for layer in 0..shape.n_layers {
-                let components = (0..shape.n_heads)
-                    .map(Component::Head)
-                    .chain([Component::Mlp(0)]);
-                nodes.extend(components.map(|component| {
-                    Node(NodeName {
-                        position,
-                        layer,
-                        component,
-                    })
-                }));
+                nodes.extend(Node::all_at(shape, position, layer));
             }
         }
         nodes
+    }
+
+    /// The heads and the MLP of one layer at one position, heads first.
+    pub fn all_at(shape: &Shape, position: usize, layer: usize) -> Vec<Node> {
+        (0..shape.n_heads)
+            .map(Component::Head)
+            .chain([Component::Mlp(0)])
+            .map(|component| {
+                Node(NodeName {
+                    position,
+                    layer,
+                    component,
+                })
+            })
+            .collect()
     }
 
     /// The name, which also gives position, layer and component.

@@ -2,10 +2,12 @@
 //! follows when that one variable is replaced. Integer arithmetic alone; the network is never asked.
 
 mod canonical;
+mod feeds;
 mod pairs;
 mod space;
 
 pub use canonical::{Canonical, Expectation, canonical_pairs, impact_text};
+pub use feeds::{feeds, reach, responds};
 pub use pairs::{Draws, Family, Kind, Pair, Stratum};
 pub use space::{Sampler, Space};
 
@@ -253,13 +255,9 @@ pub fn predict(variable: Variable, store: &Prompt, clean: &Question) -> Option<A
     Some(with_value(variable, value, clean))
 }
 
-/// Whether a question's answer hangs on the variable: some other value would change it.
-pub fn needs(variable: Variable, question: &Question) -> bool {
-    let truth = Answer::of(question);
-    if value(variable, &Prompt::truth(*question)).is_none() {
-        return false;
-    }
-    let values: Vec<Value> = match variable.task {
+/// Every value a task's variable can have.
+fn possible_values(task: Task) -> Vec<Value> {
+    match task {
         Task::Sa | Task::Md | Task::Nd => (0..10).map(Value::Base).collect(),
         Task::St | Task::Mt => [Ordering::Less, Ordering::Equal, Ordering::Greater]
             .map(Value::Tri)
@@ -268,8 +266,16 @@ pub fn needs(variable: Variable, question: &Question) -> bool {
         Task::Opr | Task::Slt => [Operation::Add, Operation::Sub].map(Value::Asked).to_vec(),
         Task::Sgn => [false, true].map(Value::Negative).to_vec(),
         _ => [false, true].map(Value::Carry).to_vec(),
-    };
-    values
+    }
+}
+
+/// Whether a question's answer hangs on the variable: some other value would change it.
+pub fn needs(variable: Variable, question: &Question) -> bool {
+    let truth = Answer::of(question);
+    if value(variable, &Prompt::truth(*question)).is_none() {
+        return false;
+    }
+    possible_values(variable.task)
         .into_iter()
         .any(|value| with_value(variable, value, question) != truth)
 }

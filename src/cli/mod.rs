@@ -5,10 +5,13 @@ mod accuracy;
 mod answer;
 mod ask;
 mod behaviors;
+mod circuit;
 mod diff;
 mod discover;
 mod error;
 mod exit_code;
+mod graph;
+mod known;
 mod model;
 mod output;
 mod pages;
@@ -22,6 +25,7 @@ mod style;
 mod table;
 mod tagged_file;
 mod tally;
+mod test;
 mod verify;
 
 use std::fmt::Display;
@@ -82,6 +86,9 @@ enum Command {
     Diff(diff::Diff),
     Quirks(quirks::QuirkEffects),
     Property(property::PropertyTest),
+    Graph(graph::GraphCommand),
+    Test(test::Test),
+    Circuit(circuit::CircuitCommand),
     Selfcheck(selfcheck::Selfcheck),
     Completions(pages::Completions),
     Man(pages::Man),
@@ -109,6 +116,9 @@ impl Cli {
             Command::Diff(diff) => diff.run(),
             Command::Quirks(quirks) => quirks.run(),
             Command::Property(property) => property.run(),
+            Command::Graph(graph) => graph.run(),
+            Command::Test(test) => test.run(),
+            Command::Circuit(circuit) => circuit.run(),
             Command::Selfcheck(selfcheck) => selfcheck.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),

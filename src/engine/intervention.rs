@@ -127,6 +127,13 @@ pub struct Intervention<'a> {
 }
 
 impl<'a> Intervention<'a> {
+    /// The intervention that overwrites nothing.
+    pub const fn none() -> Self {
+        Intervention {
+            overwrites: Vec::new(),
+        }
+    }
+
     /// The intervention that makes these overwrites. A site named more than once counts once; its
     /// first value is taken.
     pub fn new(overwrites: impl IntoIterator<Item = Overwrite<'a>>) -> Self {

@@ -151,6 +151,19 @@ impl LayerNorm {
         }
         out
     }
+
+    /// What one row's result changes by when `delta` is added to it (both `[d_model]`) and the norm
+    /// goes on dividing by what it divides `x` by.
+    pub fn change_at_scale_of(&self, x: &[f32], delta: &[f32]) -> Vec<f32> {
+        let width = self.weight.len() as f32;
+        let mean = lane_sum(x, |v| v) / width;
+        let variance = lane_sum(x, |v| (v - mean) * (v - mean)) / width;
+        let scale = 1.0 / (variance + LAYER_NORM_EPS).sqrt();
+        let moved = lane_sum(delta, |v| v) / width;
+        (delta.iter().zip(&self.weight))
+            .map(|(d, w)| (d - moved) * scale * w)
+            .collect()
+    }
 }
 
 fn lane_sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {

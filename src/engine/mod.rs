@@ -8,8 +8,10 @@ mod blocks;
 mod intervention;
 mod matrix;
 mod pass;
+mod path;
 
 pub use intervention::{Intervention, Overwrite, Site, Source};
+pub use path::{PathPatch, Scale, Target};
 
 use rayon::prelude::*;
 use thiserror::Error;
@@ -27,6 +29,10 @@ const QUESTIONS_PER_SLICE: usize = 32;
 
 /// Interventions in one slice; each has fewer rows than a question.
 const JOBS_PER_SLICE: usize = 64;
+
+/// A slice without interventions.
+static NONE: [Intervention<'static>; QUESTIONS_PER_SLICE] =
+    [const { Intervention::none() }; QUESTIONS_PER_SLICE];
 
 /// How the answer positions are fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -158,6 +164,7 @@ impl Engine {
                 let mut cache = Cache::default();
                 let logits = self.run_whole(
                     slice,
+                    &NONE,
                     Needed::for_answers(&self.packed),
                     &mut Record::Base(&mut cache),
                 );
@@ -183,7 +190,7 @@ impl Engine {
             .par_chunks(QUESTIONS_PER_SLICE)
             .map(|slice| {
                 let needed = Needed::for_answers(&self.packed);
-                self.run_whole(slice, needed, &mut Record::Nothing)
+                self.run_whole(slice, &NONE, needed, &mut Record::Nothing)
             })
             .collect();
         Ok(slices.into_iter().flatten().collect())
@@ -199,14 +206,25 @@ impl Engine {
         sites: impl IntoIterator<Item = Site>,
     ) -> Result<Activations, EngineError> {
         self.check_digits(prompts)?;
+        self.collect_activations(sites, |sites| {
+            prompts
+                .par_chunks(QUESTIONS_PER_SLICE)
+                .map(|slice| self.slice_activations(slice, &NONE, sites))
+                .collect()
+        })
+    }
+
+    /// Puts what `read` gives for each slice, `[slice][site][prompts, width]`, together.
+    fn collect_activations(
+        &self,
+        sites: impl IntoIterator<Item = Site>,
+        read: impl FnOnce(&[Site]) -> Vec<Vec<Vec<f32>>>,
+    ) -> Result<Activations, EngineError> {
         let mut sites: Vec<Site> = sites.into_iter().collect();
         sites.sort();
         sites.dedup();
         let widths: Vec<usize> = sites.iter().map(|s| s.width(&self.shape())).collect();
-        let slices: Vec<Vec<Vec<f32>>> = prompts
-            .par_chunks(QUESTIONS_PER_SLICE)
-            .map(|slice| self.slice_activations(slice, &sites))
-            .collect();
+        let slices = read(&sites);
         let mut values = vec![Vec::new(); sites.len()];
         for slice in slices {
             for (all, part) in values.iter_mut().zip(slice) {
@@ -217,6 +235,46 @@ impl Engine {
             sites,
             widths,
             values,
+        })
+    }
+
+    /// The activations at `sites` of prompts that are each run with an intervention, teacher-forced.
+    /// What is overwritten is read as overwritten.
+    ///
+    /// # Errors
+    /// As [`Engine::run`]; [`EngineError::Width`] for a value that does not fit its site, and
+    /// [`EngineError::DidNotFire`] for a site that this network does not have.
+    ///
+    /// # Panics
+    /// Unless there is one intervention for each prompt.
+    pub fn activations_under(
+        &self,
+        prompts: &[Prompt],
+        interventions: &[Intervention],
+        sites: impl IntoIterator<Item = Site>,
+    ) -> Result<Activations, EngineError> {
+        assert_eq!(prompts.len(), interventions.len());
+        self.check_digits(prompts)?;
+        for intervention in interventions {
+            self.check_widths(intervention)?;
+            let mut sites = intervention.overwrites().iter().map(|o| o.site);
+            if !sites.all(|site| site.is_in(&self.shape())) {
+                return Err(EngineError::DidNotFire {
+                    intervention: intervention.to_string(),
+                    fired: 0,
+                    expected: intervention.overwrites().len(),
+                });
+            }
+        }
+        let slices = prompts
+            .par_chunks(QUESTIONS_PER_SLICE)
+            .zip(interventions.par_chunks(QUESTIONS_PER_SLICE));
+        self.collect_activations(sites, |sites| {
+            slices
+                .map(|(prompts, interventions)| {
+                    self.slice_activations(prompts, interventions, sites)
+                })
+                .collect()
         })
     }
 
@@ -238,7 +296,7 @@ impl Engine {
         let slices: Vec<Vec<Vec<f64>>> = prompts
             .par_chunks(QUESTIONS_PER_SLICE)
             .map(|slice| {
-                let values = self.slice_activations(slice, &sites);
+                let values = self.slice_activations(slice, &NONE, &sites);
                 let sum = |(values, &width): (&Vec<f32>, &usize)| {
                     let mut sum = vec![0f64; width];
                     for row in values.chunks_exact(width) {
@@ -288,7 +346,7 @@ impl Engine {
             .map(|slice| {
                 let mut sums = vec![0.0; size];
                 let needed = Needed::for_sites(&self.packed, &everywhere);
-                self.run_whole(slice, needed, &mut Record::Attention(&mut sums));
+                self.run_whole(slice, &NONE, needed, &mut Record::Attention(&mut sums));
                 sums
             })
             .collect();
@@ -326,15 +384,8 @@ impl Engine {
         decode: Decode,
     ) -> Result<Vec<AnswerLogits>, EngineError> {
         let shape = self.shape();
-        for overwrite in jobs.iter().flat_map(|(_, i)| i.overwrites()) {
-            let (found, expected) = (overwrite.value.len(), overwrite.site.width(&shape));
-            if found != expected {
-                return Err(EngineError::Width {
-                    site: overwrite.site.to_string(),
-                    found,
-                    expected,
-                });
-            }
+        for (_, intervention) in jobs {
+            self.check_widths(intervention)?;
         }
         let items: Vec<Item> = jobs
             .iter()
@@ -397,31 +448,54 @@ impl Engine {
         Ok(logits)
     }
 
-    fn slice_activations(&self, slice: &[Prompt], sites: &[Site]) -> Vec<Vec<f32>> {
+    fn check_widths(&self, intervention: &Intervention) -> Result<(), EngineError> {
+        for overwrite in intervention.overwrites() {
+            let site = overwrite.site;
+            let (found, expected) = (overwrite.value.len(), site.width(&self.shape()));
+            if found != expected {
+                return Err(EngineError::Width {
+                    site: site.to_string(),
+                    found,
+                    expected,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The activations of a slice of prompts at `sites`, each prompt under its intervention.
+    fn slice_activations(
+        &self,
+        slice: &[Prompt],
+        interventions: &[Intervention],
+        sites: &[Site],
+    ) -> Vec<Vec<f32>> {
         let mut values = vec![Vec::new(); sites.len()];
         let mut record = Record::Sites {
             sites,
             values: &mut values,
         };
-        self.run_whole(slice, Needed::for_sites(&self.packed, sites), &mut record);
+        let needed = Needed::for_sites(&self.packed, sites);
+        self.run_whole(slice, interventions, needed, &mut record);
         values
     }
 
-    /// Runs a slice without base runs. Logits come only where the last layer's answer rows are
+    /// Runs a slice without base runs, each prompt under its intervention. Logits come only where the last layer's answer rows are
     /// among the needed.
     fn run_whole(
         &self,
         slice: &[Prompt],
+        interventions: &[Intervention],
         needed: Needed,
         record: &mut Record,
     ) -> Vec<AnswerLogits> {
         let shape = self.shape();
-        let none = Intervention::default();
         let items: Vec<Item> = slice
             .iter()
-            .map(|_| Item {
+            .zip(interventions)
+            .map(|(_, intervention)| Item {
                 base: None,
-                intervention: &none,
+                intervention,
             })
             .collect();
         let tokens: Vec<Vec<Token>> = slice.iter().map(Prompt::tokens).collect();

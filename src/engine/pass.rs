@@ -28,11 +28,11 @@ pub(super) struct Cache {
 #[derive(Debug, Default)]
 pub(super) struct LayerCache {
     /// Residual entering the layer, `[rows, d_model]`.
-    x: Vec<f32>,
+    pub x: Vec<f32>,
     /// Queries, `[rows, heads]`; in the last layer filled at answer positions alone.
-    query: Vec<f32>,
+    pub query: Vec<f32>,
     /// Keys and values, `[rows, 2 * heads]`.
-    key_value: Vec<f32>,
+    pub key_value: Vec<f32>,
 }
 
 /// One item of a pass.

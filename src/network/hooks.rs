@@ -57,10 +57,15 @@ impl<'a> Hooks<'a> {
 
     /// Records these sites in each row of a batch.
     pub(super) fn reading(sites: &[Site], batch: usize) -> Self {
+        Hooks::default().also_reading(sites, batch)
+    }
+
+    /// The same hooks, recording these sites in each row of a batch too.
+    pub(super) fn also_reading(self, sites: &[Site], batch: usize) -> Self {
         Hooks {
             reads: sites.iter().copied().enumerate().collect(),
             recorded: vec![vec![Vec::new(); sites.len()]; batch],
-            ..Hooks::default()
+            ..self
         }
     }
 

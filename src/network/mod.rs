@@ -111,6 +111,22 @@ impl Network {
         Ok(hooks.finish()?.sites)
     }
 
+    /// As [`Network::read`], each prompt run with its intervention; what is overwritten is read as
+    /// overwritten.
+    ///
+    /// # Errors
+    /// As [`Network::read`] and [`Network::forward`].
+    pub fn read_under(
+        &self,
+        prompts: &[Prompt],
+        interventions: &[Intervention],
+        sites: &[Site],
+    ) -> Result<Vec<Vec<Vec<f32>>>> {
+        let mut hooks = Hooks::applying(interventions).also_reading(sites, prompts.len());
+        self.run(prompts, &mut hooks)?;
+        Ok(hooks.finish()?.sites)
+    }
+
     /// The attention weights of each layer (`hook_pattern`): `[batch, h, n_ctx, n_ctx]`, a row for
     /// each position that attends and in it a column for each position it attends to.
     ///

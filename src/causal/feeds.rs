@@ -1,0 +1,232 @@
+//! What feeds what: which variables' values follow from which others', and which answer tokens a
+//! variable can change.
+
+use super::{classes, possible_values, predict, value, with_value};
+use crate::arithmetic::{Answer, AnswerToken, TokenSet};
+use crate::causal::Pair;
+use crate::task::{Task, Variable};
+
+/// The tokens that replacing the variable can change, in a model of `n_digits`.
+pub fn reach(variable: Variable, n_digits: usize) -> TokenSet {
+    let sign = TokenSet::only(AnswerToken(n_digits + 1));
+    let digits = |from: usize, to: usize| -> TokenSet { (from..=to).map(AnswerToken).collect() };
+    match (variable.task, variable.digit) {
+        (Task::Sa | Task::Md | Task::Nd | Task::Stc | Task::Mtc | Task::Ntc, Some(k)) => {
+            digits(k, k.min(n_digits))
+        }
+        (Task::Sc | Task::Mb | Task::Nb | Task::Ss | Task::Mz, Some(k)) => {
+            digits(k + 1, (k + 1).min(n_digits))
+        }
+        (Task::St | Task::Sv, Some(k)) => digits(k + 1, n_digits),
+        // No difference has a digit above the operands' own.
+        (Task::Mt, Some(k)) => digits(k + 1, n_digits - 1).union(sign),
+        (Task::Gt, _) => sign,
+        (Task::Sgn, _) => digits(0, n_digits - 1),
+        _ => TokenSet::all(n_digits),
+    }
+}
+
+/// What a variable says of the columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Says {
+    /// The base value of a column.
+    Base(usize),
+    /// What a column makes by itself: a tri-case where `fine`, else a carry or the order.
+    Made { column: usize, fine: bool },
+    /// The carry out of a column, with all that comes up from below.
+    Out(usize),
+    /// The carry into a column, where it is passed on or added.
+    Into { column: usize, added: bool },
+    /// Which operation, sign or class the answer is of.
+    Choice,
+}
+
+fn says(variable: Variable) -> Says {
+    let Some(column) = variable.digit else {
+        return Says::Choice;
+    };
+    match variable.task {
+        Task::Sa | Task::Md | Task::Nd => Says::Base(column),
+        Task::St | Task::Mt => Says::Made { column, fine: true },
+        Task::Sc | Task::Mb | Task::Nb | Task::Gt => Says::Made {
+            column,
+            fine: false,
+        },
+        Task::Sv => Says::Out(column),
+        Task::Ss | Task::Mz => Says::Into {
+            column,
+            added: false,
+        },
+        Task::Stc | Task::Mtc | Task::Ntc => Says::Into {
+            column,
+            added: true,
+        },
+        Task::Opr | Task::Sgn | Task::Slt => Says::Choice,
+    }
+}
+
+/// Whether, by the arithmetic, `to`'s value (or what `to` is combined with) follows from `from`'s,
+/// among other things. A variable feeds itself: a node may pass it on to another.
+pub fn feeds(from: Variable, to: Variable) -> bool {
+    if from == to {
+        return true;
+    }
+    let shares_a_class = classes(from.task)
+        .iter()
+        .any(|class| classes(to.task).contains(class));
+    if !shares_a_class {
+        return false;
+    }
+    let order_only = |variable: Variable| variable.task == Task::Gt;
+    match (says(from), says(to)) {
+        (Says::Base(k), Says::Into { column, added }) => added && k == column,
+        (
+            Says::Made { column: k, fine },
+            Says::Made {
+                column,
+                fine: finer,
+            },
+        ) => k == column && fine && !finer,
+        _ if order_only(from) || order_only(to) => false,
+        (Says::Made { column: k, .. }, Says::Out(column)) => k <= column,
+        (Says::Made { column: k, .. }, Says::Into { column, .. }) => k < column,
+        // Where the column does not pass a carry on, what leaves it is what it makes; where it does,
+        // what leaves it is what came in.
+        (Says::Out(k), Says::Made { column, fine }) => k == column && !fine,
+        (Says::Out(k), Says::Out(column)) => k <= column,
+        (Says::Out(k), Says::Into { column, added }) => k < column || (k == column && !added),
+        (Says::Into { column: k, added }, Says::Made { column, fine }) => {
+            added && k == column + 1 && !fine
+        }
+        (Says::Into { column: k, added }, Says::Out(column)) => k <= column + usize::from(added),
+        (Says::Into { column: k, .. }, Says::Into { column, .. }) => k <= column,
+        (Says::Choice, Says::Choice) => to.task == Task::Slt,
+        (Says::Choice, Says::Into { added, .. }) => added,
+        _ => false,
+    }
+}
+
+/// Whether replacing `from` by its value on the pair's store changes what `to` is on the clean
+/// question: the answer moves, on the tokens `to` can change, as it would with another value of
+/// `to`. A base value that is combined with a carry changes what comes out of that, whatever the
+/// carry.
+pub fn responds(from: Variable, to: Variable, pair: &Pair) -> bool {
+    let clean = &pair.clean;
+    let tokens = reach(to, clean.n_digits());
+    let Some(predicted) = predict(from, &pair.store, clean) else {
+        return false;
+    };
+    let truth = Answer::of(clean);
+    let moved = predicted.changed_from(&truth).intersection(tokens);
+    if moved.is_empty() || value(to, &(*clean).into()).is_none() {
+        return false;
+    }
+    if matches!(
+        (says(from), says(to)),
+        (Says::Base(_) | Says::Choice, Says::Into { .. })
+    ) {
+        return true;
+    }
+    possible_values(to.task).into_iter().any(|value| {
+        let other = with_value(to, value, clean);
+        other
+            .changed_from(&predicted)
+            .intersection(tokens)
+            .is_empty()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::causal::{Family, Kind};
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    fn variable(task: Task, digit: usize) -> Variable {
+        Variable {
+            task,
+            digit: Some(digit),
+        }
+    }
+
+    #[test]
+    fn no_telling_pair_changes_a_token_out_of_reach_and_some_pair_changes_each_in_reach() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for task in Task::all() {
+            for digit in 0..=3 {
+                let variable = Variable {
+                    task,
+                    digit: task.takes_digit().then_some(digit),
+                };
+                let family = Family::new(variable, Kind::Telling, 3);
+                let mut seen = TokenSet::EMPTY;
+                for (_, pair) in family.draws().take(400, &mut rng) {
+                    let predicted = predict(variable, &pair.store, &pair.clean).unwrap();
+                    seen = seen.union(predicted.changed_from(&Answer::of(&pair.clean)));
+                }
+                let reach = reach(variable, 3);
+                assert!(seen.difference(reach).is_empty(), "{variable}: {seen}");
+                assert!(
+                    seen.is_empty() || seen == reach,
+                    "{variable}: {seen} of {reach}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn carries_feed_upwards_and_bases_only_their_own_digit() {
+        let [sa, sc, st, sv, ss, stc] =
+            [Task::Sa, Task::Sc, Task::St, Task::Sv, Task::Ss, Task::Stc];
+        for (from, to) in [
+            ((sa, 2), (stc, 2)),
+            ((sc, 1), (stc, 2)),
+            ((st, 0), (stc, 2)),
+            ((st, 1), (sv, 1)),
+            ((st, 1), (sc, 1)),
+            ((sv, 0), (ss, 1)),
+            ((ss, 1), (stc, 2)),
+            ((sv, 1), (stc, 2)),
+            ((stc, 2), (sv, 1)),
+        ] {
+            assert!(feeds(variable(from.0, from.1), variable(to.0, to.1)));
+        }
+        for (from, to) in [
+            ((sa, 2), (stc, 3)),
+            ((sa, 2), (st, 2)),
+            ((sc, 2), (stc, 2)),
+            ((st, 2), (stc, 1)),
+            ((stc, 2), (sa, 2)),
+            ((sc, 1), (st, 1)),
+            ((ss, 2), (stc, 1)),
+            ((ss, 1), (sv, 0)),
+            ((sc, 1), (ss, 1)),
+        ] {
+            assert!(!feeds(variable(from.0, from.1), variable(to.0, to.1)));
+        }
+        assert!(!feeds(variable(Task::St, 1), variable(Task::Mtc, 2)));
+    }
+
+    #[test]
+    fn every_claimed_dependence_that_reaches_the_same_token_has_a_pair_that_shows_it() {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let tasks = [Task::Sa, Task::Sc, Task::St, Task::Sv, Task::Ss, Task::Stc];
+        let all = tasks
+            .iter()
+            .flat_map(|&task| (0..=3).map(move |k| variable(task, k)));
+        for from in all.clone() {
+            for to in all.clone() {
+                let overlap = reach(from, 3).intersection(reach(to, 3));
+                let family = Family::new(from, Kind::Telling, 3);
+                let empty = family.is_empty() || Family::new(to, Kind::Telling, 3).is_empty();
+                if empty || overlap.is_empty() || !feeds(from, to) {
+                    continue;
+                }
+                let pairs = family.draws().take(600, &mut rng);
+                let shown = pairs.iter().any(|(_, pair)| responds(from, to, pair));
+                assert!(shown, "{from} to {to}");
+            }
+        }
+    }
+}

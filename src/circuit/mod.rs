@@ -1,0 +1,306 @@
+//! Circuits: how well a network does with only some nodes at work, every other ablated.
+//!
+//! Ablated nodes hold their mean over questions of the same class, each in its own layer, or their
+//! value in another question of the class, the same one for all of them.
+
+mod search;
+
+pub use search::{Added, Minimality, Pruned, grow, minimality, prune};
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::seq::SliceRandom;
+use serde::{Serialize, Serializer};
+
+use crate::ablation::Ablation;
+use crate::arithmetic::{AnswerToken, Class, Prompt};
+use crate::engine::{Activations, Decode, Engine, EngineError, Intervention, Site, Source};
+use crate::logits::AnswerLogits;
+use crate::node::Node;
+use crate::shape::Shape;
+use crate::stats::{Count, Rate};
+use crate::verify::{Baseline, stream};
+
+/// Questions run together: their activations at every node are held at once.
+const BLOCK: usize = 32;
+
+/// Ablations a circuit is scored by.
+pub const ABLATIONS: [Ablation; 2] = [Ablation::Mean, Ablation::Resample];
+
+/// A set of nodes.
+pub type NodeSet = BTreeSet<Node>;
+
+/// Rightly answered questions of one class, and the means over them.
+struct Questions {
+    class: Class,
+    prompts: Vec<Prompt>,
+    means: Activations,
+}
+
+/// A network with questions to score circuits on.
+pub struct Workbench<'a> {
+    engine: &'a Engine,
+    classes: Vec<Questions>,
+    /// Nodes that can reach an answer.
+    nodes: NodeSet,
+}
+
+/// How a circuit does on one class under one ablation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Score {
+    /// The class.
+    pub class: Class,
+    /// What the other nodes hold.
+    pub ablation: Ablation,
+    /// Questions still answered rightly.
+    pub right: Rate,
+    /// Questions on which each answer token goes wrong; tokens that never do are left out.
+    #[serde(serialize_with = "by_name")]
+    pub wrong: BTreeMap<AnswerToken, u64>,
+    /// The same for random sets of as many heads and MLPs: questions right over all sets.
+    pub random: Count,
+    /// The best of these sets.
+    pub best_random: Count,
+}
+
+fn by_name<S: Serializer>(
+    wrong: &BTreeMap<AnswerToken, u64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(
+        wrong
+            .iter()
+            .map(|(token, count)| (token.to_string(), count)),
+    )
+}
+
+/// How circuits are scored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scoring {
+    /// Random sets compared with, for each class and ablation.
+    pub random_sets: usize,
+    /// Error of all intervals together.
+    pub alpha: f64,
+    /// Seed of every draw.
+    pub seed: u64,
+}
+
+impl<'a> Workbench<'a> {
+    /// Takes up to `count` rightly answered questions of each class of the baseline.
+    ///
+    /// # Errors
+    /// [`EngineError`], which questions drawn for this model do not cause.
+    pub fn new(engine: &'a Engine, baseline: &Baseline, count: usize) -> Result<Self, EngineError> {
+        let shape = engine.shape();
+        let nodes = live_nodes(&shape);
+        let mut classes = Vec::new();
+        for (&class, right) in &baseline.right {
+            let prompts: Vec<Prompt> = right
+                .iter()
+                .take(count)
+                .map(|&question| Prompt::truth(question))
+                .collect();
+            // A mean over one question, or another question's value where there is none, says nothing.
+            if prompts.len() < 2 {
+                continue;
+            }
+            let sites = nodes.iter().map(|&node| Site::from(node));
+            classes.push(Questions {
+                class,
+                means: engine.mean_activations(&prompts, sites)?,
+                prompts,
+            });
+        }
+        Ok(Workbench {
+            engine,
+            classes,
+            nodes,
+        })
+    }
+
+    /// The nodes that can reach an answer: what a circuit can be made of.
+    pub fn nodes(&self) -> &NodeSet {
+        &self.nodes
+    }
+
+    /// The classes there are questions of.
+    pub fn classes(&self) -> impl Iterator<Item = Class> {
+        self.classes.iter().map(|questions| questions.class)
+    }
+
+    /// The logits of up to `limit` questions of a class, all nodes but `keep` ablated.
+    fn logits(
+        &self,
+        questions: &Questions,
+        keep: &NodeSet,
+        ablation: Ablation,
+        limit: usize,
+    ) -> Result<Vec<AnswerLogits>, EngineError> {
+        let ablated: Vec<Node> = self.nodes.difference(keep).copied().collect();
+        let prompts = &questions.prompts[..limit.min(questions.prompts.len())];
+        let mut logits = Vec::with_capacity(prompts.len());
+        for (block, asked) in prompts.chunks(BLOCK).enumerate() {
+            let run = self.engine.run(asked)?;
+            let others = match ablation {
+                // The next question of the list, the first after the last.
+                Ablation::Resample => {
+                    let all = &questions.prompts;
+                    let next = |i: usize| all[(block * BLOCK + i + 1) % all.len()];
+                    let others: Vec<Prompt> = (0..asked.len()).map(next).collect();
+                    let sites = ablated.iter().map(|&node| Site::from(node));
+                    Some(self.engine.activations(&others, sites)?)
+                }
+                Ablation::Mean | Ablation::Zero => None,
+            };
+            let zeros = vec![0.0; self.engine.shape().d_mlp.max(self.engine.shape().d_head)];
+            let jobs: Vec<(usize, Intervention)> = (0..asked.len())
+                .map(|i| {
+                    let overwrites = ablated.iter().map(|&node| match (&others, ablation) {
+                        (Some(others), _) => others.overwrite(i, node, Source::Stored),
+                        (None, Ablation::Zero) => crate::engine::Overwrite {
+                            site: node.into(),
+                            source: Source::Zero,
+                            value: &zeros[..Site::from(node).width(&self.engine.shape())],
+                        },
+                        (None, _) => questions.means.overwrite(0, node, Source::Mean),
+                    });
+                    (i, Intervention::new(overwrites))
+                })
+                .collect();
+            logits.extend(self.engine.intervene(&run, &jobs, Decode::Forced)?);
+        }
+        Ok(logits)
+    }
+
+    /// Questions of a class that are right with only `keep` at work.
+    fn right(
+        &self,
+        questions: &Questions,
+        keep: &NodeSet,
+        ablation: Ablation,
+    ) -> Result<Count, EngineError> {
+        let logits = self.logits(questions, keep, ablation, usize::MAX)?;
+        let mut count = Count::default();
+        for (logits, prompt) in logits.iter().zip(&questions.prompts) {
+            count.add(logits.answer() == prompt.forced);
+        }
+        Ok(count)
+    }
+
+    /// Mean loss over up to `limit` questions of each class with only `keep` at work, others at
+    /// their means; in nats.
+    fn loss(&self, keep: &NodeSet, limit: usize) -> Result<f64, EngineError> {
+        let (mut total, mut asked) = (0.0, 0);
+        for questions in &self.classes {
+            let logits = self.logits(questions, keep, Ablation::Mean, limit)?;
+            for (logits, prompt) in logits.iter().zip(&questions.prompts) {
+                total += logits.loss(&prompt.forced);
+                asked += 1;
+            }
+        }
+        Ok(total / f64::from(asked.max(1)))
+    }
+
+    /// Scores a circuit on every class by every ablation. `progress` is told how many of how many
+    /// scores are done.
+    ///
+    /// # Errors
+    /// [`EngineError`] where an ablation was not applied.
+    pub fn score(
+        &self,
+        keep: &NodeSet,
+        scoring: Scoring,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<Score>, EngineError> {
+        let of = self.classes.len() * ABLATIONS.len();
+        let alpha = scoring.alpha / (2 * of.max(1)) as f64;
+        let mut scores = Vec::with_capacity(of);
+        for questions in &self.classes {
+            for ablation in ABLATIONS {
+                progress(scores.len(), of);
+                let logits = self.logits(questions, keep, ablation, usize::MAX)?;
+                let mut right = Count::default();
+                let mut wrong: BTreeMap<AnswerToken, u64> = BTreeMap::new();
+                for (logits, prompt) in logits.iter().zip(&questions.prompts) {
+                    let changed = logits.answer().changed_from(&prompt.forced);
+                    right.add(changed.is_empty());
+                    for token in changed.iter() {
+                        *wrong.entry(token).or_default() += 1;
+                    }
+                }
+                let (mut random, mut best) = (Count::default(), Count::default());
+                for set in 0..scoring.random_sets {
+                    let name = format!("circuit/{}/{ablation}/{set}", questions.class);
+                    let other = self.random_like(keep, scoring.seed, &name);
+                    let found = self.right(questions, &other, ablation)?;
+                    random.hits += found.hits;
+                    random.trials += found.trials;
+                    if best.trials == 0 || found.hits > best.hits {
+                        best = found;
+                    }
+                }
+                scores.push(Score {
+                    class: questions.class,
+                    ablation,
+                    right: Rate::sampled(right, alpha),
+                    wrong,
+                    random,
+                    best_random: best,
+                });
+            }
+        }
+        Ok(scores)
+    }
+
+    /// A random set of as many heads and as many MLPs.
+    fn random_like(&self, keep: &NodeSet, seed: u64, name: &str) -> NodeSet {
+        let mut rng = stream(seed, name);
+        let mut drawn = NodeSet::new();
+        for heads in [true, false] {
+            let of_kind = |node: &&Node| node.head().is_some() == heads;
+            let mut pool: Vec<Node> = self.nodes.iter().filter(of_kind).copied().collect();
+            let wanted = keep.intersection(&self.nodes).filter(of_kind).count();
+            pool.shuffle(&mut rng);
+            drawn.extend(pool.into_iter().take(wanted));
+        }
+        drawn
+    }
+
+    /// The useful nodes: those whose mean ablation, alone, makes some question go wrong.
+    ///
+    /// # Errors
+    /// [`EngineError`] where an ablation was not applied.
+    pub fn useful(&self) -> Result<NodeSet, EngineError> {
+        let mut useful = NodeSet::new();
+        for questions in &self.classes {
+            for asked in questions.prompts.chunks(BLOCK) {
+                let run = self.engine.run(asked)?;
+                for &node in &self.nodes {
+                    if useful.contains(&node) {
+                        continue;
+                    }
+                    let mean = || questions.means.overwrite(0, node, Source::Mean);
+                    let jobs: Vec<(usize, Intervention)> = (0..asked.len())
+                        .map(|i| (i, Intervention::new([mean()])))
+                        .collect();
+                    let logits = self.engine.intervene(&run, &jobs, Decode::Forced)?;
+                    let fails = |(logits, prompt): (&AnswerLogits, &Prompt)| {
+                        logits.answer() != prompt.forced
+                    };
+                    if logits.iter().zip(asked).any(fails) {
+                        useful.insert(node);
+                    }
+                }
+            }
+        }
+        Ok(useful)
+    }
+}
+
+/// The nodes that can reach an answer.
+fn live_nodes(shape: &Shape) -> NodeSet {
+    Node::all(shape)
+        .into_iter()
+        .filter(|&node| Site::from(node).reaches_an_answer(shape))
+        .collect()
+}

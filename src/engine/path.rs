@@ -1,0 +1,380 @@
+//! Path patching: some nodes' stored values are carried along the direct path into chosen targets
+//! alone, all else being held at its clean value.
+//!
+//! A target's input is the residual stream it reads. Of that, only what the source nodes add to it
+//! themselves is exchanged; every other node is frozen, so nothing reaches the target by way of a
+//! third, and no target passes what it saw on to another. A head reads the stream at its own position for its query, and at every position up to it
+//! for keys and values; an MLP reads it at its own position; an answer token's logits read it at the
+//! position that predicts it, after the last layer. From the targets on the network runs as it is.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use super::matrix::{LayerNorm, Matrix, add_scaled, dot, softmax};
+use super::pass::Cache;
+use super::{Activations, Decode, Engine, EngineError, Intervention, Overwrite, Run, Site, Source};
+use crate::arithmetic::TokenSet;
+use crate::logits::AnswerLogits;
+use crate::node::Node;
+use crate::shape::{D_VOCAB, Shape};
+
+/// Where the exchanged contributions go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The inputs of these nodes; what they make of it is passed on.
+    Nodes(Vec<Node>),
+    /// The final residual behind the logits of these answer tokens.
+    Answer(TokenSet),
+}
+
+/// What the layer norm before a target divides by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scale {
+    /// The clean run's, so that a contribution acts in proportion to itself.
+    Frozen,
+    /// That of the changed residual.
+    Running,
+}
+
+/// Source nodes with their stored values, and the targets that see them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PathPatch<'a> {
+    sources: Vec<(Node, &'a [f32])>,
+    target: Target,
+    scale: Scale,
+}
+
+impl<'a> PathPatch<'a> {
+    /// The patch that shows `target` these nodes' values. A node named more than once counts once.
+    pub fn new(
+        sources: impl IntoIterator<Item = (Node, &'a [f32])>,
+        target: Target,
+        scale: Scale,
+    ) -> Self {
+        let mut sources: Vec<_> = sources.into_iter().collect();
+        sources.sort_by_key(|(node, _)| *node);
+        sources.dedup_by_key(|(node, _)| *node);
+        PathPatch {
+            sources,
+            target,
+            scale,
+        }
+    }
+}
+
+impl Node {
+    /// Whether the node adds to what `reader` reads, with no other node between.
+    pub fn writes_to(&self, reader: &Node) -> bool {
+        match reader.head() {
+            Some(_) => self.layer() < reader.layer() && self.position() <= reader.position(),
+            None => {
+                self.position() == reader.position()
+                    && (self.layer() < reader.layer()
+                        || (self.layer() == reader.layer() && self.head().is_some()))
+            }
+        }
+    }
+
+    /// The answer token whose logits the node adds to, with no other node between.
+    pub fn writes_to_answer(&self, shape: &Shape) -> TokenSet {
+        let first = shape.first_answer_position();
+        let last = shape.n_ctx() - 2;
+        if (first..=last).contains(&self.position()) {
+            TokenSet::only(crate::arithmetic::AnswerToken(last - self.position()))
+        } else {
+            TokenSet::EMPTY
+        }
+    }
+}
+
+/// Exchanged contributions to the residual stream, by position, `[d_model]` each.
+type Deltas = BTreeMap<usize, Vec<f32>>;
+
+impl Engine {
+    /// Applies one path patch each to questions of a base run, `(question, patch)`, teacher-forced,
+    /// and returns the logits that follow, in the same order.
+    ///
+    /// # Errors
+    /// [`EngineError::Width`] for a value that does not fit its node.
+    pub fn patch_paths(
+        &self,
+        run: &Run,
+        jobs: &[(usize, PathPatch)],
+    ) -> Result<Vec<AnswerLogits>, EngineError> {
+        for (node, value) in jobs.iter().flat_map(|(_, patch)| &patch.sources) {
+            let (found, expected) = (value.len(), Site::from(*node).width(&self.shape()));
+            if found != expected {
+                return Err(EngineError::Width {
+                    site: node.to_string(),
+                    found,
+                    expected,
+                });
+            }
+        }
+        let clean = self.activations(run.prompts(), self.sites_of(jobs))?;
+        let values: Vec<Vec<(Node, Vec<f32>)>> = jobs
+            .par_iter()
+            .map(|(question, patch)| self.target_values(run, &clean, *question, patch))
+            .collect();
+        let interventions: Vec<(usize, Intervention)> = jobs
+            .iter()
+            .zip(&values)
+            .map(|((question, _), values)| {
+                let overwrites = values.iter().map(|(node, value)| Overwrite {
+                    site: (*node).into(),
+                    source: Source::Stored,
+                    value,
+                });
+                (*question, Intervention::new(overwrites))
+            })
+            .collect();
+        let mut logits = self.intervene(run, &interventions, Decode::Forced)?;
+        logits
+            .par_iter_mut()
+            .zip(jobs)
+            .for_each(|(logits, (question, patch))| {
+                self.patch_answer(logits, &clean, *question, patch);
+            });
+        Ok(logits)
+    }
+
+    /// What must be known of the clean run beyond its cache.
+    fn sites_of(&self, jobs: &[(usize, PathPatch)]) -> Vec<Site> {
+        let shape = self.shape();
+        let mut sites = Vec::new();
+        for (_, patch) in jobs {
+            sites.extend(patch.sources.iter().map(|(node, _)| Site::from(*node)));
+            match &patch.target {
+                Target::Nodes(nodes) => {
+                    sites.extend(nodes.iter().map(|&node| Site::from(node)));
+                    // An MLP reads what the heads beside it add.
+                    for mlp in nodes.iter().filter(|node| node.head().is_none()) {
+                        let beside = Node::all_at(&shape, mlp.position(), mlp.layer());
+                        sites.extend(beside.into_iter().map(Site::from));
+                    }
+                }
+                Target::Answer(tokens) => {
+                    sites.extend(tokens.iter().map(|token| Site::Residual {
+                        position: shape.n_ctx() - 2 - token.0,
+                        layer: shape.n_layers - 1,
+                    }));
+                }
+            }
+            sites.sort();
+            sites.dedup();
+        }
+        sites
+    }
+
+    /// What each source adds to the residual stream beyond its clean value, where `reads` says that
+    /// the target sees it.
+    fn deltas(
+        &self,
+        clean: &Activations,
+        question: usize,
+        patch: &PathPatch,
+        reads: impl Fn(&Node) -> bool,
+    ) -> Deltas {
+        let shape = self.shape();
+        let mut deltas = Deltas::new();
+        for &(node, stored) in patch.sources.iter().filter(|(node, _)| reads(node)) {
+            let own = clean.get(question, node.into());
+            let difference: Vec<f32> = stored.iter().zip(own).map(|(s, o)| s - o).collect();
+            let block = &self.packed.blocks[node.layer()];
+            let delta = deltas
+                .entry(node.position())
+                .or_insert_with(|| vec![0.0; shape.d_model]);
+            let (matrix, first_row) = match node.head() {
+                Some(head) => (&block.output, head * shape.d_head),
+                None => (&block.mlp_out, 0),
+            };
+            for (row, &value) in difference.iter().enumerate() {
+                add_scaled(delta, value, matrix.row(first_row + row));
+            }
+        }
+        deltas
+    }
+
+    /// The value of every target node, if one of them reads a source.
+    fn target_values(
+        &self,
+        run: &Run,
+        clean: &Activations,
+        question: usize,
+        patch: &PathPatch,
+    ) -> Vec<(Node, Vec<f32>)> {
+        let Target::Nodes(targets) = &patch.target else {
+            return Vec::new();
+        };
+        let shape = self.shape();
+        let read: Vec<(Node, Deltas)> = targets
+            .iter()
+            // What cannot reach an answer has no queries in the base run, and needs none.
+            .filter(|target| Site::from(**target).reaches_an_answer(&shape))
+            .map(|&target| {
+                let sees = |source: &Node| source.writes_to(&target);
+                (target, self.deltas(clean, question, patch, sees))
+            })
+            .collect();
+        if read.iter().all(|(_, deltas)| deltas.is_empty()) {
+            return Vec::new();
+        }
+        let (cache, row) = run.cache(question);
+        read.into_iter()
+            .map(|(target, deltas)| {
+                let own = |node: Node| clean.get(question, node.into());
+                let value = match target.head() {
+                    // No target passes its change on to another.
+                    _ if deltas.is_empty() => own(target).to_vec(),
+                    Some(head) => self.head_value(cache, row, target, head, &deltas, patch.scale),
+                    None => self.mlp_value(cache, row, target, &deltas, patch.scale, own),
+                };
+                (target, value)
+            })
+            .collect()
+    }
+
+    fn head_value(
+        &self,
+        cache: &Cache,
+        question: usize,
+        target: Node,
+        head: usize,
+        deltas: &Deltas,
+        scale: Scale,
+    ) -> Vec<f32> {
+        let shape = self.shape();
+        let heads = shape.d_heads();
+        let block = &self.packed.blocks[target.layer()];
+        let layer = &cache.layers[target.layer()];
+        let rows = question * (shape.n_ctx() - 1);
+        let part = head * shape.d_head..(head + 1) * shape.d_head;
+        let project = |matrix: &Matrix, bias: &[f32], position: usize, clean: &[f32]| {
+            let Some(delta) = deltas.get(&position) else {
+                return clean.to_vec();
+            };
+            let x = &layer.x[(rows + position) * shape.d_model..][..shape.d_model];
+            read(&block.ln1, matrix, bias, x, clean, delta, scale)
+        };
+        let position = target.position();
+        let query = &layer.query[(rows + position) * heads..][..heads];
+        let query = project(&block.query, &block.query_bias, position, query);
+        let key_values: Vec<Vec<f32>> = (0..=position)
+            .map(|source| {
+                let clean = &layer.key_value[(rows + source) * 2 * heads..][..2 * heads];
+                project(&block.key_value, &block.key_value_bias, source, clean)
+            })
+            .collect();
+        let mut weights: Vec<f32> = key_values
+            .iter()
+            .map(|source| dot(&query[part.clone()], &source[part.clone()]))
+            .collect();
+        softmax(&mut weights);
+        let mut value = vec![0.0; shape.d_head];
+        for (&weight, source) in weights.iter().zip(&key_values) {
+            add_scaled(&mut value, weight, &source[heads..][part.clone()]);
+        }
+        value
+    }
+
+    fn mlp_value<'c>(
+        &self,
+        cache: &Cache,
+        question: usize,
+        target: Node,
+        deltas: &Deltas,
+        scale: Scale,
+        own: impl Fn(Node) -> &'c [f32],
+    ) -> Vec<f32> {
+        let shape = self.shape();
+        let block = &self.packed.blocks[target.layer()];
+        let row = question * (shape.n_ctx() - 1) + target.position();
+        let mut x = cache.layers[target.layer()].x[row * shape.d_model..][..shape.d_model].to_vec();
+        let z: Vec<f32> = Node::all_at(&shape, target.position(), target.layer())
+            .into_iter()
+            .filter(|node| node.head().is_some())
+            .flat_map(|head| own(head).iter().copied())
+            .collect();
+        add_scaled(&mut x, 1.0, &block.output_bias);
+        block.output.accumulate(&z, &mut x);
+        let hidden = block.mlp_in.apply(&block.ln2.apply(&x), &block.mlp_in_bias);
+        let delta = &deltas[&target.position()];
+        let mut hidden = read(
+            &block.ln2,
+            &block.mlp_in,
+            &block.mlp_in_bias,
+            &x,
+            &hidden,
+            delta,
+            scale,
+        );
+        for value in &mut hidden {
+            *value = value.max(0.0);
+        }
+        hidden
+    }
+
+    /// Replaces the logits that a patch into the answer's own residual changes.
+    fn patch_answer(
+        &self,
+        logits: &mut AnswerLogits,
+        clean: &Activations,
+        question: usize,
+        patch: &PathPatch,
+    ) {
+        let Target::Answer(tokens) = patch.target else {
+            return;
+        };
+        let shape = self.shape();
+        for token in tokens.iter() {
+            let deltas = self.deltas(clean, question, patch, |source| {
+                source.writes_to_answer(&shape).contains(token)
+            });
+            let Some((&position, delta)) = deltas.first_key_value() else {
+                continue;
+            };
+            let x = clean.get(
+                question,
+                Site::Residual {
+                    position,
+                    layer: shape.n_layers - 1,
+                },
+            );
+            let row = read(
+                &self.packed.ln_final,
+                &self.packed.unembed,
+                &self.packed.unembed_bias,
+                x,
+                logits.row(token),
+                delta,
+                patch.scale,
+            );
+            let row: [f32; D_VOCAB] = row.try_into().expect("a row has one logit for each token");
+            logits.set(shape.n_answer() - 1 - token.0, row);
+        }
+    }
+}
+
+/// What a matrix behind a layer norm makes of `x + delta`, where it makes `clean` of `x`.
+fn read(
+    norm: &LayerNorm,
+    matrix: &Matrix,
+    bias: &[f32],
+    x: &[f32],
+    clean: &[f32],
+    delta: &[f32],
+    scale: Scale,
+) -> Vec<f32> {
+    match scale {
+        Scale::Frozen => {
+            let mut out = clean.to_vec();
+            matrix.accumulate(&norm.change_at_scale_of(x, delta), &mut out);
+            out
+        }
+        Scale::Running => {
+            let changed: Vec<f32> = x.iter().zip(delta).map(|(x, d)| x + d).collect();
+            matrix.apply(&norm.apply(&changed), bias)
+        }
+    }
+}

@@ -1,0 +1,489 @@
+//! Measuring edges: path patching with pairs of questions that tell, against pairs that do not.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use petgraph::graph::{EdgeIndex, NodeIndex};
+use serde::Serialize;
+
+use super::{Graph, Subject, reach_of};
+use crate::arithmetic::{Answer, Prompt, TokenSet};
+use crate::causal::{Family, Kind, Pair, predict, responds, value};
+use crate::engine::{
+    Activations, Decode, Engine, EngineError, Intervention, PathPatch, Scale, Site, Source, Target,
+};
+use crate::logits::AnswerLogits;
+use crate::node::Node;
+use crate::stats::{Count, Rate};
+use crate::task::Variable;
+use crate::verify::{NEGLIGIBLE, TIE_MARGIN, stream};
+
+/// Pairs drawn for each pair wanted before a search for fitting ones ends: enough for a condition
+/// that one pair in fifty meets, as a cascade through one given column.
+const DRAWS_PER_PAIR: usize = 50;
+
+/// How much is spent on measuring, and by what chance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Budget {
+    /// Telling trials for each edge, and as many placebo trials.
+    pub trials: usize,
+    /// Error of the whole graph.
+    pub alpha: f64,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Whether the way through nodes that nothing is claimed of is measured too.
+    pub relayed: bool,
+}
+
+/// The rules that a graph was measured by.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Protocol {
+    /// Telling, and placebo, trials for each edge.
+    pub trials: usize,
+    /// Error of the whole graph, both directions of all measurements together.
+    pub alpha: f64,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Measurements the error is shared by.
+    pub measurements: usize,
+}
+
+/// One way from a vertex to another.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Route {
+    /// Telling trials that changed a token the source was to change.
+    pub effect: Rate,
+    /// Telling trials that changed such a token to what was predicted, and no other.
+    pub agreement: Count,
+    /// Placebo trials that changed a token that both ends can change.
+    pub null: Rate,
+}
+
+/// What was measured of an edge.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measured {
+    /// The source's own contribution to what the target reads, all else frozen, layer norms too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direct: Option<Route>,
+    /// Telling trials with an effect where the layer norm's scale runs on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfrozen: Option<Count>,
+    /// The same through any nodes of which nothing is claimed, those of all other vertices frozen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relayed: Option<Route>,
+}
+
+/// What is known of an edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EdgeVerdict {
+    /// The source's own contribution moves the target's answer, and placebos do not as often.
+    Feeds,
+    /// Not by itself, but by way of nodes of which nothing is claimed.
+    Relayed,
+    /// It moves the answer, and placebos do as often.
+    Unspecific,
+    /// The effect is negligible.
+    Silent,
+    /// The trials did not decide.
+    Open,
+    /// No pair of questions tells.
+    Untestable,
+    /// Nothing was measured.
+    Unmeasured,
+}
+
+impl fmt::Display for EdgeVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            EdgeVerdict::Feeds => "feeds",
+            EdgeVerdict::Relayed => "relayed",
+            EdgeVerdict::Unspecific => "unspecific",
+            EdgeVerdict::Silent => "silent",
+            EdgeVerdict::Open => "open",
+            EdgeVerdict::Untestable => "untestable",
+            EdgeVerdict::Unmeasured => "unmeasured",
+        })
+    }
+}
+
+impl Route {
+    /// What this way says by itself.
+    fn verdict(&self) -> EdgeVerdict {
+        if self.effect.trials == 0 {
+            EdgeVerdict::Untestable
+        } else if self.effect.upper <= NEGLIGIBLE {
+            EdgeVerdict::Silent
+        } else if self.effect.lower > NEGLIGIBLE && self.effect.lower > self.null.upper {
+            EdgeVerdict::Feeds
+        } else if self.effect.lower > NEGLIGIBLE && self.null.lower > NEGLIGIBLE {
+            EdgeVerdict::Unspecific
+        } else {
+            EdgeVerdict::Open
+        }
+    }
+}
+
+impl Measured {
+    /// What both ways together say.
+    pub fn verdict(&self) -> EdgeVerdict {
+        let direct = self.direct.map(|route| route.verdict());
+        let relayed = self.relayed.map(|route| route.verdict());
+        match (direct, relayed) {
+            (Some(EdgeVerdict::Feeds), _) => EdgeVerdict::Feeds,
+            (_, Some(EdgeVerdict::Feeds)) => EdgeVerdict::Relayed,
+            (Some(EdgeVerdict::Silent) | None, Some(other)) => other,
+            (Some(direct), _) => direct,
+            (None, None) => EdgeVerdict::Unmeasured,
+        }
+    }
+}
+
+/// What one edge's measurement is about.
+struct Link<'a> {
+    variable: Variable,
+    sources: &'a [Node],
+    target: &'a Subject,
+    /// Tokens the target can change.
+    tokens: TokenSet,
+    claimed: bool,
+    /// Nodes of all other vertices.
+    others: Vec<Node>,
+}
+
+impl Link<'_> {
+    /// Whether a pair shows the target through the source, if there is a path.
+    fn tells(&self, pair: &Pair) -> bool {
+        match self.target {
+            Subject::Claim { variable, .. } if self.claimed => {
+                responds(self.variable, *variable, pair)
+            }
+            _ => !self.expected(pair).is_empty(),
+        }
+    }
+
+    /// The tokens of the target that the pair's prediction changes.
+    fn expected(&self, pair: &Pair) -> TokenSet {
+        let predicted = predict(self.variable, &pair.store, &pair.clean);
+        let changed = predicted.map(|p| p.changed_from(&Answer::of(&pair.clean)));
+        changed.unwrap_or_default().intersection(self.tokens)
+    }
+
+    /// Whether the clean question is one on which the target means something.
+    fn in_domain(&self, pair: &Pair) -> bool {
+        match self.target {
+            Subject::Token(_) => true,
+            Subject::Claim { variable, .. } => {
+                value(*variable, &Prompt::truth(pair.clean)).is_some()
+            }
+        }
+    }
+
+    fn pairs(&self, kind: Kind, n_digits: usize, count: usize, seed: u64) -> Vec<Pair> {
+        let family = Family::new(self.variable, kind, n_digits);
+        let name = match kind {
+            Kind::Telling => "telling",
+            Kind::Placebo => "placebo",
+        };
+        let target = self.target;
+        let mut rng = stream(seed, &format!("{}/{name}/edge/{target}", self.variable));
+        let fits = |pair: &Pair| match kind {
+            Kind::Telling => self.tells(pair),
+            Kind::Placebo => self.in_domain(pair),
+        };
+        let mut draws = family.draws();
+        let mut pairs = Vec::new();
+        let mut left = count * DRAWS_PER_PAIR;
+        while pairs.len() < count && left > 0 {
+            let drawn = draws.take(count.min(left), &mut rng);
+            if drawn.is_empty() {
+                break;
+            }
+            left -= drawn.len();
+            pairs.extend(drawn.into_iter().map(|(_, pair)| pair).filter(fits));
+        }
+        pairs.truncate(count);
+        pairs
+    }
+}
+
+/// One pair whose clean question is answered rightly, by its place in the base run.
+struct Trial {
+    question: usize,
+    pair: Pair,
+}
+
+/// Counts of one way.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    effect: Count,
+    agreement: Count,
+}
+
+impl Tally {
+    fn route(self, null: Count, alpha: f64) -> Route {
+        Route {
+            effect: Rate::sampled(self.effect, alpha),
+            agreement: self.agreement,
+            null: Rate::sampled(null, alpha),
+        }
+    }
+}
+
+impl Graph {
+    /// Measures every edge. `progress` is told how many are done, and of how many.
+    ///
+    /// # Errors
+    /// [`EngineError`] where a patch was not applied.
+    pub fn measure(
+        &mut self,
+        engine: &Engine,
+        budget: Budget,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<(), EngineError> {
+        let ways = |graph: &Graph, edge: EdgeIndex| {
+            usize::from(graph.edges[edge].direct) + usize::from(budget.relayed)
+        };
+        let edges: Vec<EdgeIndex> = self.edges.edge_indices().collect();
+        let measurements: usize = edges.iter().map(|&edge| ways(self, edge)).sum();
+        let alpha = budget.alpha / (2 * measurements.max(1)) as f64;
+        for (done, &edge) in edges.iter().enumerate() {
+            progress(done, edges.len());
+            let (from, to) = self
+                .edges
+                .edge_endpoints(edge)
+                .expect("every edge has two ends");
+            let measured = self.measure_edge(engine, edge, (from, to), alpha, budget)?;
+            self.edges[edge].measured = Some(measured);
+        }
+        self.protocol = Some(Protocol {
+            trials: budget.trials,
+            alpha: budget.alpha,
+            seed: budget.seed,
+            measurements,
+        });
+        self.settle();
+        Ok(())
+    }
+
+    fn measure_edge(
+        &self,
+        engine: &Engine,
+        edge: EdgeIndex,
+        (from, to): (NodeIndex, NodeIndex),
+        alpha: f64,
+        budget: Budget,
+    ) -> Result<Measured, EngineError> {
+        let Subject::Claim {
+            variable,
+            nodes: sources,
+        } = &self.edges[from].subject
+        else {
+            unreachable!("no edge leaves an answer token");
+        };
+        let target = &self.edges[to].subject;
+        let link = Link {
+            variable: *variable,
+            sources,
+            target,
+            tokens: reach_of(target, &self.shape),
+            claimed: self.edges[edge].claimed,
+            others: self.other_nodes(from, to),
+        };
+        let direct = self.edges[edge].direct;
+        let ways = [
+            direct.then_some(Way::Direct(Scale::Frozen)),
+            direct.then_some(Way::Direct(Scale::Running)),
+            budget.relayed.then_some(Way::Relayed),
+        ];
+        let [frozen, running, relayed] = ways;
+        let mut tallies = [Tally::default(); 3];
+        let mut nulls = [Count::default(); 3];
+        for kind in [Kind::Telling, Kind::Placebo] {
+            let pairs = link.pairs(kind, self.shape.n_digits, budget.trials, budget.seed);
+            let block = crate::verify::default_block(engine);
+            for pairs in pairs.chunks(block) {
+                let bench = Bench::new(engine, &link, pairs)?;
+                for (i, way) in ways.into_iter().enumerate() {
+                    let Some(way) = way else { continue };
+                    // The unfrozen result stands beside the frozen one; it decides nothing.
+                    if kind == Kind::Placebo && way == Way::Direct(Scale::Running) {
+                        continue;
+                    }
+                    bench.count(way, kind, &mut tallies[i], &mut nulls[i])?;
+                }
+            }
+        }
+        Ok(Measured {
+            direct: frozen.map(|_| tallies[0].route(nulls[0], alpha)),
+            unfrozen: running.map(|_| tallies[1].effect),
+            relayed: relayed.map(|_| tallies[2].route(nulls[2], alpha)),
+        })
+    }
+
+    /// The nodes of all vertices that belong to neither end.
+    fn other_nodes(&self, from: NodeIndex, to: NodeIndex) -> Vec<Node> {
+        let nodes_of = |vertex: NodeIndex| match &self.edges[vertex].subject {
+            Subject::Claim { nodes, .. } => nodes.as_slice(),
+            Subject::Token(_) => &[],
+        };
+        let all: BTreeSet<Node> = self
+            .edges
+            .node_indices()
+            .flat_map(nodes_of)
+            .copied()
+            .collect();
+        all.into_iter()
+            .filter(|node| !nodes_of(from).contains(node) && !nodes_of(to).contains(node))
+            .collect()
+    }
+}
+
+/// By which way the stored values reach the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Direct(Scale),
+    Relayed,
+}
+
+/// Pairs of one link with everything its patches need.
+struct Bench<'a> {
+    engine: &'a Engine,
+    link: &'a Link<'a>,
+    run: crate::engine::Run,
+    trials: Vec<Trial>,
+    stored: Activations,
+    /// Clean values of the other vertices' nodes, by question.
+    clean: Activations,
+}
+
+impl<'a> Bench<'a> {
+    fn new(engine: &'a Engine, link: &'a Link, pairs: &[Pair]) -> Result<Self, EngineError> {
+        let cleans: Vec<Prompt> = pairs.iter().map(|p| Prompt::truth(p.clean)).collect();
+        let run = engine.run(&cleans)?;
+        let trials: Vec<Trial> = pairs
+            .iter()
+            .enumerate()
+            .filter(|(question, _)| run.logits()[*question].answer() == cleans[*question].forced)
+            .map(|(question, &pair)| Trial { question, pair })
+            .collect();
+        let stores: Vec<Prompt> = trials.iter().map(|trial| trial.pair.store).collect();
+        let sites = |nodes: &[Node]| nodes.iter().map(|&n| Site::from(n)).collect::<Vec<_>>();
+        Ok(Bench {
+            stored: engine.activations(&stores, sites(link.sources))?,
+            clean: engine.activations(&cleans, sites(&link.others))?,
+            engine,
+            link,
+            run,
+            trials,
+        })
+    }
+
+    fn count(
+        &self,
+        way: Way,
+        kind: Kind,
+        tally: &mut Tally,
+        null: &mut Count,
+    ) -> Result<(), EngineError> {
+        let logits = match way {
+            Way::Direct(scale) => self.direct(scale)?,
+            Way::Relayed => self.relayed()?,
+        };
+        for (trial, logits) in self.trials.iter().zip(&logits) {
+            let truth = Answer::of(&trial.pair.clean);
+            let answer = logits.answer();
+            let changed = answer.changed_from(&truth).intersection(self.link.tokens);
+            let sure = changed
+                .iter()
+                .any(|place| logits.margin(place) >= TIE_MARGIN);
+            // A change by a rounding error says nothing.
+            if !changed.is_empty() && !sure {
+                continue;
+            }
+            match kind {
+                Kind::Placebo => null.add(!changed.is_empty()),
+                Kind::Telling => {
+                    let expected = self.link.expected(&trial.pair);
+                    let effect = changed.intersection(expected);
+                    tally.effect.add(!effect.is_empty());
+                    let predicted =
+                        predict(self.link.variable, &trial.pair.store, &trial.pair.clean)
+                            .expect("pairs are drawn inside the variable's domain");
+                    let right = effect
+                        .iter()
+                        .all(|place| answer.get(place) == predicted.get(place));
+                    tally
+                        .agreement
+                        .add(!effect.is_empty() && right && changed == effect);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn stored_values(&self, trial: usize) -> impl Iterator<Item = (Node, &[f32])> {
+        let nodes = self.link.sources.iter();
+        nodes.map(move |&node| (node, self.stored.get(trial, node.into())))
+    }
+
+    fn direct(&self, scale: Scale) -> Result<Vec<AnswerLogits>, EngineError> {
+        let target = || match self.link.target {
+            Subject::Token(token) => Target::Answer(TokenSet::only(*token)),
+            Subject::Claim { nodes, .. } => Target::Nodes(nodes.clone()),
+        };
+        let jobs: Vec<(usize, PathPatch)> = self
+            .trials
+            .iter()
+            .enumerate()
+            .map(|(i, trial)| {
+                let patch = PathPatch::new(self.stored_values(i), target(), scale);
+                (trial.question, patch)
+            })
+            .collect();
+        self.engine.patch_paths(&self.run, &jobs)
+    }
+
+    fn relayed(&self) -> Result<Vec<AnswerLogits>, EngineError> {
+        let shown = |i: usize, trial: &Trial| {
+            let stored = self.link.sources.iter();
+            let stored = stored.map(move |&node| self.stored.overwrite(i, node, Source::Stored));
+            let others = self.link.others.iter();
+            let frozen = others
+                .map(|&node| self.clean.overwrite(trial.question, node, Source::Own))
+                .collect::<Vec<_>>();
+            Intervention::new(stored.chain(frozen))
+        };
+        let patches: Vec<Intervention> = self
+            .trials
+            .iter()
+            .enumerate()
+            .map(|(i, trial)| shown(i, trial))
+            .collect();
+        let question_of = |trial: usize| self.trials[trial].question;
+        let Subject::Claim { nodes, .. } = self.link.target else {
+            let jobs: Vec<(usize, Intervention)> = patches
+                .into_iter()
+                .enumerate()
+                .map(|(i, patch)| (question_of(i), patch))
+                .collect();
+            return self.engine.intervene(&self.run, &jobs, Decode::Forced);
+        };
+        let prompts: Vec<Prompt> = self
+            .trials
+            .iter()
+            .map(|trial| self.run.prompts()[trial.question])
+            .collect();
+        let sites = nodes.iter().map(|&node| Site::from(node));
+        let seen = self.engine.activations_under(&prompts, &patches, sites)?;
+        let jobs: Vec<(usize, Intervention)> = (0..prompts.len())
+            .map(|i| {
+                let overwrites = nodes
+                    .iter()
+                    .map(|&node| seen.overwrite(i, node, Source::Stored));
+                (question_of(i), Intervention::new(overwrites))
+            })
+            .collect();
+        self.engine.intervene(&self.run, &jobs, Decode::Forced)
+    }
+}

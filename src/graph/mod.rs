@@ -1,0 +1,402 @@
+//! The dependency graph: claims and answer tokens, and which feeds which.
+//!
+//! A vertex is a claim's variable with the node set it is true of, or an answer token. An edge stands
+//! where information can flow from the one to the other, and where the arithmetic says that the one
+//! follows from the other; where it only can flow, it stands as not claimed, if that was asked for.
+
+mod claims;
+mod draw;
+mod measure;
+mod query;
+
+pub use claims::{EvidenceError, KnownClaim, KnownClaims, Stands};
+pub use draw::{dot, mermaid, svg};
+pub use measure::{Budget, EdgeVerdict, Measured, Protocol, Route};
+pub use query::{Selector, SelectorError};
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use petgraph::algo::toposort;
+use petgraph::graph::{DiGraph, NodeIndex};
+use serde::Serialize;
+use serde::ser::{SerializeStruct, Serializer};
+
+use crate::arithmetic::{AnswerToken, TokenSet};
+use crate::causal::{feeds, reach};
+use crate::node::Node;
+use crate::shape::Shape;
+use crate::task::Variable;
+
+/// The name and version of the form in which a graph is written.
+pub const SCHEMA: &str = "circuitcheck/graph/1";
+
+/// What a vertex stands for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// A variable and the nodes that carry it.
+    Claim {
+        /// The variable.
+        variable: Variable,
+        /// The nodes, sorted.
+        nodes: Vec<Node>,
+    },
+    /// An answer token.
+    Token(AnswerToken),
+}
+
+impl fmt::Display for Subject {
+    /// Writes `A1.ST P9L0H2+P11L0H1`, or `A3`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Token(token) => token.fmt(f),
+            Subject::Claim { variable, nodes } => {
+                let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
+                write!(f, "{variable} {}", names.join("+"))
+            }
+        }
+    }
+}
+
+/// A vertex.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vertex {
+    /// What it stands for.
+    pub subject: Subject,
+    /// The claims it stands for; none for an answer token.
+    pub claims: Vec<String>,
+    /// How they stand; `None` for an answer token.
+    pub stands: Option<Stands>,
+    /// Whether the claim holds, rests on others, and all of those are refuted or undermined.
+    pub undermined: bool,
+    /// Whether a path leads to an answer token.
+    pub reaches_an_answer: bool,
+}
+
+impl Serialize for Vertex {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("Vertex", 9)?;
+        out.serialize_field("id", &self.subject.to_string())?;
+        match &self.subject {
+            Subject::Token(token) => {
+                out.serialize_field("kind", "answer")?;
+                out.serialize_field("token", token)?;
+            }
+            Subject::Claim { variable, nodes } => {
+                out.serialize_field("kind", "claim")?;
+                out.serialize_field("task", variable.task.name())?;
+                out.serialize_field("digit", &variable.digit)?;
+                out.serialize_field("nodes", nodes)?;
+                out.serialize_field("claims", &self.claims)?;
+                out.serialize_field("verdict", &self.stands)?;
+                out.serialize_field("undermined", &self.undermined)?;
+                out.serialize_field("reaches_an_answer", &self.reaches_an_answer)?;
+            }
+        }
+        out.end()
+    }
+}
+
+/// An edge: the one vertex feeds the other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edge {
+    /// Whether the arithmetic says so.
+    pub claimed: bool,
+    /// Whether a node of the one writes what a node of the other reads, with none between. Otherwise
+    /// information can only come by way of nodes that nothing is claimed of.
+    pub direct: bool,
+    /// What was measured, if anything was.
+    pub measured: Option<Measured>,
+}
+
+impl Edge {
+    /// What is known of the edge.
+    pub fn verdict(&self) -> EdgeVerdict {
+        self.measured
+            .as_ref()
+            .map_or(EdgeVerdict::Unmeasured, Measured::verdict)
+    }
+
+    /// Whether the edge carries verdicts: it is measured to feed, or claimed and not measured.
+    pub fn stands(&self) -> bool {
+        match self.verdict() {
+            EdgeVerdict::Feeds | EdgeVerdict::Relayed => true,
+            EdgeVerdict::Unmeasured => self.claimed,
+            _ => false,
+        }
+    }
+}
+
+/// The graph.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    /// The network's dimensions.
+    pub shape: Shape,
+    /// Vertices and edges.
+    pub edges: DiGraph<Vertex, Edge>,
+    /// Claims that no vertex could be made of.
+    pub left_out: Vec<String>,
+    /// How the edges were measured, if they were.
+    pub protocol: Option<Protocol>,
+}
+
+/// Which flows become edges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flows {
+    /// Also those that the arithmetic knows nothing of.
+    pub unclaimed: bool,
+    /// Also those that only nodes without a claim could carry.
+    pub relayed: bool,
+}
+
+/// A node's place in the order of computation: its layer, MLPs after heads.
+fn depth(node: &Node) -> usize {
+    2 * node.layer() + usize::from(node.head().is_none())
+}
+
+/// Whether information can flow from the one node to the other by way of any others.
+fn can_reach(from: &Node, to: &Node) -> bool {
+    from.writes_to(to) || (from.layer() < to.layer() && from.position() <= to.position())
+}
+
+/// Whether information can flow from a node to the logits of a token by way of any others.
+fn can_reach_token(from: &Node, token: AnswerToken, shape: &Shape) -> bool {
+    let predicting = shape.n_ctx() - 2 - token.0;
+    from.position() == predicting
+        || (from.position() < predicting && from.layer() + 1 < shape.n_layers)
+}
+
+/// The tokens a vertex's value can change.
+fn reach_of(subject: &Subject, shape: &Shape) -> TokenSet {
+    match subject {
+        Subject::Token(token) => TokenSet::only(*token),
+        Subject::Claim { variable, .. } => reach(*variable, shape.n_digits),
+    }
+}
+
+/// The edge from one vertex to another, if information can flow.
+fn edge(from: &Subject, to: &Subject, shape: &Shape, flows: Flows) -> Option<Edge> {
+    let Subject::Claim {
+        variable,
+        nodes: sources,
+    } = from
+    else {
+        return None;
+    };
+    let (direct, possible, claimed) = match to {
+        Subject::Token(token) => (
+            sources
+                .iter()
+                .any(|node| node.writes_to_answer(shape).contains(*token)),
+            sources
+                .iter()
+                .any(|node| can_reach_token(node, *token, shape)),
+            reach(*variable, shape.n_digits).contains(*token),
+        ),
+        Subject::Claim {
+            variable: fed,
+            nodes: targets,
+        } => {
+            // Sets that span layers could feed each other; the one that is complete first comes
+            // first, so no cycle can be made.
+            let last = |nodes: &[Node]| nodes.iter().map(depth).max();
+            if last(sources) >= last(targets) || sources.iter().any(|node| targets.contains(node)) {
+                return None;
+            }
+            let any = |flows: fn(&Node, &Node) -> bool| {
+                sources
+                    .iter()
+                    .any(|from| targets.iter().any(|to| flows(from, to)))
+            };
+            (any(Node::writes_to), any(can_reach), feeds(*variable, *fed))
+        }
+    };
+    let overlaps = !reach_of(from, shape)
+        .intersection(reach_of(to, shape))
+        .is_empty();
+    let wanted = (claimed || flows.unclaimed) && (direct || (possible && flows.relayed));
+    // Without a token that both can change, no pair of questions shows the one through the other.
+    (wanted && overlaps).then_some(Edge {
+        claimed,
+        direct,
+        measured: None,
+    })
+}
+
+impl Graph {
+    /// The graph of these claims, no edge of which is measured yet.
+    pub fn new(known: KnownClaims, shape: Shape, flows: Flows) -> Self {
+        let mut claims: BTreeMap<Subject, (Vec<String>, Stands)> = BTreeMap::new();
+        for claim in known.claims {
+            let subject = Subject::Claim {
+                variable: claim.variable,
+                nodes: claim.nodes,
+            };
+            let (names, stands) = claims
+                .entry(subject)
+                .or_insert_with(|| (Vec::new(), claim.stands));
+            names.push(claim.claim);
+            *stands = (*stands).min(claim.stands);
+        }
+        let mut edges = DiGraph::new();
+        let vertex = |subject, claims, stands| Vertex {
+            subject,
+            claims,
+            stands,
+            undermined: false,
+            reaches_an_answer: false,
+        };
+        for (subject, (names, stands)) in claims {
+            edges.add_node(vertex(subject, names, Some(stands)));
+        }
+        for token in TokenSet::all(shape.n_digits).iter() {
+            edges.add_node(vertex(Subject::Token(token), Vec::new(), None));
+        }
+        let all: Vec<NodeIndex> = edges.node_indices().collect();
+        for &from in &all {
+            for &to in &all {
+                if let Some(edge) = edge(&edges[from].subject, &edges[to].subject, &shape, flows) {
+                    edges.add_edge(from, to, edge);
+                }
+            }
+        }
+        let mut graph = Graph {
+            shape,
+            edges,
+            left_out: known.left_out,
+            protocol: None,
+        };
+        graph.settle();
+        graph
+    }
+
+    /// Drops the edges that `keep` does not want, so that they are neither measured nor share the
+    /// error.
+    pub fn keep_edges(&mut self, keep: impl Fn(&Vertex, &Vertex) -> bool) {
+        self.edges.retain_edges(|edges, edge| {
+            let (from, to) = edges.edge_endpoints(edge).expect("every edge has two ends");
+            keep(&edges[from], &edges[to])
+        });
+        self.settle();
+    }
+
+    /// The vertices so ordered that every edge leads to a later one.
+    ///
+    /// # Panics
+    /// If there is a cycle, which nothing that feeds forward can have: a bug.
+    pub fn order(&self) -> Vec<NodeIndex> {
+        toposort(&self.edges, None).expect("what feeds comes before what it feeds")
+    }
+
+    /// Lets verdicts flow along the edges that stand.
+    fn settle(&mut self) {
+        let order = self.order();
+        for &vertex in &order {
+            let supports: Vec<NodeIndex> = self.feeding(vertex);
+            let holds = self.edges[vertex].stands.is_some_and(Stands::holds);
+            let sound = |support: &NodeIndex| {
+                let support = &self.edges[*support];
+                !support.undermined && !support.stands.is_some_and(Stands::is_refuted)
+            };
+            self.edges[vertex].undermined =
+                holds && !supports.is_empty() && !supports.iter().any(sound);
+        }
+        for &vertex in order.iter().rev() {
+            let reaches = match self.edges[vertex].subject {
+                Subject::Token(_) => true,
+                Subject::Claim { .. } => self
+                    .fed_by(vertex)
+                    .iter()
+                    .any(|&fed| self.edges[fed].reaches_an_answer),
+            };
+            self.edges[vertex].reaches_an_answer = reaches;
+        }
+    }
+
+    /// The vertices that feed this one, by edges that stand.
+    pub fn feeding(&self, vertex: NodeIndex) -> Vec<NodeIndex> {
+        self.beside(vertex, petgraph::Incoming)
+    }
+
+    /// The vertices that this one feeds, by edges that stand.
+    pub fn fed_by(&self, vertex: NodeIndex) -> Vec<NodeIndex> {
+        self.beside(vertex, petgraph::Outgoing)
+    }
+
+    fn beside(&self, vertex: NodeIndex, direction: petgraph::Direction) -> Vec<NodeIndex> {
+        use petgraph::visit::EdgeRef;
+        let mut beside: Vec<NodeIndex> = self
+            .edges
+            .edges_directed(vertex, direction)
+            .filter(|edge| edge.weight().stands())
+            .map(|edge| match direction {
+                petgraph::Incoming => edge.source(),
+                petgraph::Outgoing => edge.target(),
+            })
+            .collect();
+        beside.sort();
+        beside
+    }
+
+    /// Claims that hold and rest only on refuted or undermined ones.
+    pub fn undermined(&self) -> impl Iterator<Item = &Vertex> {
+        self.edges.node_weights().filter(|vertex| vertex.undermined)
+    }
+
+    /// Claims that no path connects to an answer token.
+    pub fn unconnected(&self) -> impl Iterator<Item = &Vertex> {
+        self.edges
+            .node_weights()
+            .filter(|vertex| !vertex.reaches_an_answer)
+    }
+}
+
+impl Serialize for Graph {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct WireEdge<'a> {
+            from: String,
+            to: String,
+            claimed: bool,
+            direct: bool,
+            verdict: EdgeVerdict,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            measured: Option<&'a Measured>,
+        }
+        let name = |vertex: NodeIndex| self.edges[vertex].subject.to_string();
+        let edges: Vec<WireEdge> = self
+            .edges
+            .edge_indices()
+            .map(|index| {
+                let (from, to) = self
+                    .edges
+                    .edge_endpoints(index)
+                    .expect("every edge has two ends");
+                let edge = &self.edges[index];
+                WireEdge {
+                    from: name(from),
+                    to: name(to),
+                    claimed: edge.claimed,
+                    direct: edge.direct,
+                    verdict: edge.verdict(),
+                    measured: edge.measured.as_ref(),
+                }
+            })
+            .collect();
+        let names = |vertices: Vec<&Vertex>| -> Vec<String> {
+            vertices.iter().map(|v| v.subject.to_string()).collect()
+        };
+        let mut out = serializer.serialize_struct("Graph", 8)?;
+        out.serialize_field("schema", SCHEMA)?;
+        out.serialize_field("protocol", &self.protocol)?;
+        let vertices: Vec<&Vertex> = self.edges.node_weights().collect();
+        out.serialize_field("vertices", &vertices)?;
+        out.serialize_field("edges", &edges)?;
+        let order: Vec<String> = self.order().into_iter().map(name).collect();
+        out.serialize_field("order", &order)?;
+        out.serialize_field("undermined", &names(self.undermined().collect()))?;
+        out.serialize_field("unconnected", &names(self.unconnected().collect()))?;
+        out.serialize_field("left_out", &self.left_out)?;
+        out.end()
+    }
+}

@@ -1,0 +1,145 @@
+//! Parts of a graph: what leads to a vertex, what follows from it, and what lies between two.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use petgraph::Direction;
+use petgraph::graph::NodeIndex;
+use thiserror::Error;
+
+use super::{Graph, Subject};
+use crate::arithmetic::AnswerToken;
+use crate::claims::Claim;
+use crate::node::NodeName;
+use crate::task::Variable;
+
+/// Which vertices are meant: an answer token `A3`, the claims of a node `P9L0H1`, or of a variable
+/// `A1.ST`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selector {
+    /// An answer token.
+    Token(AnswerToken),
+    /// Every claim whose nodes include this one.
+    Node(NodeName),
+    /// Every claim of this variable.
+    Variable(Variable),
+}
+
+/// What can be wrong with a selector.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum SelectorError {
+    /// Text that names no vertex.
+    #[error(
+        "{0:?} names no vertex: expected an answer token such as A3, a node such as P9L0H1, or a variable such as A1.ST"
+    )]
+    Malformed(String),
+    /// A vertex that is not there.
+    #[error("the graph has no vertex {selector}; it has {known}")]
+    Missing {
+        /// What was asked for.
+        selector: Selector,
+        /// What there is.
+        known: String,
+    },
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Selector::Token(token) => token.fmt(f),
+            Selector::Node(node) => node.fmt(f),
+            Selector::Variable(variable) => variable.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Selector {
+    type Err = SelectorError;
+
+    fn from_str(text: &str) -> Result<Self, SelectorError> {
+        if let Ok(node) = text.parse() {
+            return Ok(Selector::Node(node));
+        }
+        let token = text
+            .strip_prefix('A')
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+        if let Some(place) = token.and_then(|digits| digits.parse().ok()) {
+            return Ok(Selector::Token(AnswerToken(place)));
+        }
+        // A variable reads alike on every node.
+        let nowhere = "P0L0H0".parse().expect("a node name");
+        match Claim::parse(nowhere, text).variable {
+            Ok(variable) => Ok(Selector::Variable(variable)),
+            Err(_) => Err(SelectorError::Malformed(text.into())),
+        }
+    }
+}
+
+impl Graph {
+    /// The vertices a selector means.
+    ///
+    /// # Errors
+    /// [`SelectorError::Missing`] where there are none.
+    pub fn select(&self, selector: Selector) -> Result<Vec<NodeIndex>, SelectorError> {
+        let means = |subject: &Subject| match (selector, subject) {
+            (Selector::Token(wanted), Subject::Token(token)) => wanted == *token,
+            (Selector::Node(wanted), Subject::Claim { nodes, .. }) => {
+                nodes.iter().any(|node| node.name() == wanted)
+            }
+            (Selector::Variable(wanted), Subject::Claim { variable, .. }) => wanted == *variable,
+            _ => false,
+        };
+        let found: Vec<NodeIndex> = self
+            .edges
+            .node_indices()
+            .filter(|&vertex| means(&self.edges[vertex].subject))
+            .collect();
+        if found.is_empty() {
+            let known: Vec<String> = self
+                .edges
+                .node_weights()
+                .map(|vertex| vertex.subject.to_string())
+                .collect();
+            return Err(SelectorError::Missing {
+                selector,
+                known: known.join(", "),
+            });
+        }
+        Ok(found)
+    }
+
+    /// These vertices and all that edges that stand lead to, or come from.
+    pub fn reachable(&self, from: &[NodeIndex], direction: Direction) -> BTreeSet<NodeIndex> {
+        let mut seen: BTreeSet<NodeIndex> = from.iter().copied().collect();
+        let mut open: Vec<NodeIndex> = from.to_vec();
+        while let Some(vertex) = open.pop() {
+            let next = match direction {
+                Direction::Incoming => self.feeding(vertex),
+                Direction::Outgoing => self.fed_by(vertex),
+            };
+            open.extend(next.into_iter().filter(|&next| seen.insert(next)));
+        }
+        seen
+    }
+
+    /// The vertices on some path from one of `from` to one of `to`.
+    pub fn between(&self, from: &[NodeIndex], to: &[NodeIndex]) -> BTreeSet<NodeIndex> {
+        let after = self.reachable(from, Direction::Outgoing);
+        let before = self.reachable(to, Direction::Incoming);
+        after.intersection(&before).copied().collect()
+    }
+
+    /// The part of the graph on these vertices, verdicts as they are in the whole.
+    pub fn part(&self, keep: &BTreeSet<NodeIndex>) -> Graph {
+        Graph {
+            shape: self.shape,
+            edges: self.edges.filter_map(
+                |vertex, weight| keep.contains(&vertex).then(|| weight.clone()),
+                |_, edge| Some(edge.clone()),
+            ),
+            left_out: self.left_out.clone(),
+            protocol: self.protocol.clone(),
+        }
+    }
+}

@@ -1,0 +1,473 @@
+//! Hypotheses: files that say of a whole algorithm what there must be, where, in which order, and what
+//! feeds what. `hypotheses/README.md` has the grammar.
+
+mod expression;
+mod test;
+
+pub use expression::{Digits, Fed, Number, Pattern, Place, SetClaim, Side, Where};
+pub use test::{Case, ClauseResult, TestError, Tested, Tester};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::model::Operations;
+use crate::node::{Node, NodeName};
+use crate::shape::Shape;
+
+/// What can be wrong with a hypothesis.
+#[derive(Debug, Error)]
+pub enum HypothesisError {
+    /// A file that does not follow the grammar. The message shows the line.
+    #[error("{file}: {source}")]
+    Grammar {
+        /// The file.
+        file: String,
+        /// What is wrong, and where.
+        source: Box<toml::de::Error>,
+    },
+    /// A file without a clause.
+    #[error(
+        "{file}: there is no clause ([[exists]], [[shared]], [[order]], [[intervention]], [[feeds]] or [[keep]])"
+    )]
+    Empty {
+        /// The file.
+        file: String,
+    },
+    /// A clause that speaks of n where nothing runs.
+    #[error("{file}: clause {clause:?} speaks of n, and has no for = \"… to …\"")]
+    NothingRuns {
+        /// The file.
+        file: String,
+        /// The clause.
+        clause: String,
+    },
+    /// A model that the hypothesis is not about.
+    #[error("{hypothesis:?} is about {wanted}, the model has {found}")]
+    OtherModel {
+        /// The hypothesis.
+        hypothesis: String,
+        /// What it is about.
+        wanted: String,
+        /// What the model has.
+        found: String,
+    },
+    /// A node that the model does not have.
+    #[error("{file}: {source}")]
+    Node {
+        /// The file.
+        file: String,
+        /// The node.
+        source: crate::node::NodeError,
+    },
+}
+
+/// A hypothesis, as its file has it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hypothesis {
+    /// Its name.
+    pub name: String,
+    /// What it says, in words, and where that was published.
+    #[serde(default)]
+    pub about: String,
+    /// The models it is about.
+    #[serde(default)]
+    pub model: Models,
+    /// Nodes that must be there.
+    #[serde(default)]
+    pub exists: Vec<Exists>,
+    /// What the same nodes carry.
+    #[serde(default)]
+    pub shared: Vec<Shared>,
+    /// What sits left of what.
+    #[serde(default)]
+    pub order: Vec<Order>,
+    /// Claims of given nodes, tested by intervening.
+    #[serde(default)]
+    pub intervention: Vec<InterventionClause>,
+    /// What feeds what.
+    #[serde(default)]
+    pub feeds: Vec<Feeds>,
+    /// Nodes that belong to the circuit though nothing is claimed of them.
+    #[serde(default)]
+    pub keep: Vec<Keep>,
+}
+
+/// Conditions on a model.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Models {
+    /// Operations it must do, each of them: `add`, `sub`.
+    #[serde(default)]
+    pub does: Vec<Does>,
+    /// Fewest layers.
+    pub layers_from: Option<usize>,
+    /// Most layers.
+    pub layers_to: Option<usize>,
+    /// Its name; `*` stands for any text.
+    pub name: Option<String>,
+}
+
+/// An operation that a model was trained for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Does {
+    /// Addition.
+    Add,
+    /// Subtraction.
+    Sub,
+}
+
+impl Does {
+    /// Whether a model does.
+    pub fn holds(self, operations: Operations) -> bool {
+        match self {
+            Does::Add => operations.trains_addition(),
+            Does::Sub => operations.trains_subtraction(),
+        }
+    }
+}
+
+/// A head or an MLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A head.
+    Head,
+    /// An MLP.
+    Mlp,
+}
+
+/// A layer, by number or the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Layer {
+    /// By number.
+    Number(usize),
+    /// `last`.
+    Named(Last),
+}
+
+/// The one layer that has a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Last {
+    /// The last layer.
+    Last,
+}
+
+/// What a node must be like.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+pub struct Like {
+    /// Where it sits.
+    pub at: Option<Where>,
+    /// A head or an MLP.
+    pub kind: Option<Kind>,
+    /// Its layer.
+    pub layer: Option<Layer>,
+}
+
+impl Like {
+    /// Whether a node is like this, at the running digit.
+    pub fn fits(&self, node: &Node, n: usize, shape: &Shape) -> bool {
+        let at = self
+            .at
+            .as_ref()
+            .is_none_or(|at| at.holds(node.position(), n, shape));
+        let kind = self
+            .kind
+            .is_none_or(|kind| (kind == Kind::Head) == node.head().is_some());
+        let layer = self.layer.is_none_or(|layer| match layer {
+            Layer::Number(layer) => node.layer() == layer,
+            Layer::Named(Last::Last) => node.layer() + 1 == shape.n_layers,
+        });
+        at && kind && layer
+    }
+}
+
+/// "For each digit, a node of this kind carries this."
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exists {
+    /// The clause in words.
+    pub says: String,
+    /// What is carried.
+    pub claim: Pattern,
+    /// The digits n runs over.
+    #[serde(rename = "for")]
+    pub digits: Option<Digits>,
+    /// Where the nodes sit.
+    pub at: Option<Where>,
+    /// Heads or MLPs.
+    pub kind: Option<Kind>,
+    /// Their layer.
+    pub layer: Option<Layer>,
+    /// Whether every node that fits is tried by intervening, claimed or not.
+    #[serde(default)]
+    pub search: bool,
+    /// Whether the hypothesis stands without it.
+    #[serde(default)]
+    pub optional: bool,
+    /// Operations the model must do for the clause to apply.
+    #[serde(default)]
+    pub does: Vec<Does>,
+}
+
+impl Exists {
+    fn like(&self) -> Like {
+        Like {
+            at: self.at.clone(),
+            kind: self.kind,
+            layer: self.layer,
+        }
+    }
+}
+
+/// "For each digit, the same nodes carry all of these."
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shared {
+    /// The clause in words.
+    pub says: String,
+    /// What is carried.
+    pub claims: Vec<Pattern>,
+    /// The digits n runs over.
+    #[serde(rename = "for")]
+    pub digits: Option<Digits>,
+    /// Whether the hypothesis stands without it.
+    #[serde(default)]
+    pub optional: bool,
+    /// Operations the model must do for the clause to apply.
+    #[serde(default)]
+    pub does: Vec<Does>,
+}
+
+/// "For each digit, the one sits left of the other."
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// The clause in words.
+    pub says: String,
+    /// What sits left.
+    pub first: Side,
+    /// What sits right.
+    pub then: Side,
+    /// The digits n runs over.
+    #[serde(rename = "for")]
+    pub digits: Option<Digits>,
+    /// Whether the hypothesis stands without it.
+    #[serde(default)]
+    pub optional: bool,
+    /// Operations the model must do for the clause to apply.
+    #[serde(default)]
+    pub does: Vec<Does>,
+}
+
+/// "These nodes together carry this."
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InterventionClause {
+    /// The clause in words.
+    pub says: String,
+    /// The claims, each of its own nodes.
+    pub claims: Vec<SetClaim>,
+    /// Whether the hypothesis stands without it.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// "For each digit, the one feeds the other."
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feeds {
+    /// The clause in words.
+    pub says: String,
+    /// What feeds.
+    pub from: Pattern,
+    /// What is fed.
+    pub to: Fed,
+    /// The digits n runs over.
+    #[serde(rename = "for")]
+    pub digits: Option<Digits>,
+    /// Whether the hypothesis stands without it.
+    #[serde(default)]
+    pub optional: bool,
+    /// Operations the model must do for the clause to apply.
+    #[serde(default)]
+    pub does: Vec<Does>,
+}
+
+/// Nodes of the circuit, by name or by what they are like.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keep {
+    /// Why they belong to it.
+    pub says: String,
+    /// Their names.
+    #[serde(default)]
+    pub nodes: Vec<Named>,
+    /// Where they sit.
+    pub at: Option<Where>,
+    /// Heads or MLPs.
+    pub kind: Option<Kind>,
+    /// Their layer.
+    pub layer: Option<Layer>,
+}
+
+/// A node's name in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Named(pub NodeName);
+
+impl TryFrom<String> for Named {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Named).map_err(|error| format!("{error}"))
+    }
+}
+
+impl Keep {
+    /// The nodes, in a model.
+    ///
+    /// # Errors
+    /// [`crate::node::NodeError`] for a name the model does not have.
+    pub fn nodes(&self, shape: &Shape) -> Result<Vec<Node>, crate::node::NodeError> {
+        let like = Like {
+            at: self.at.clone(),
+            kind: self.kind,
+            layer: self.layer,
+        };
+        let mut nodes = self
+            .nodes
+            .iter()
+            .map(|named| named.0.resolve(shape))
+            .collect::<Result<Vec<Node>, _>>()?;
+        if self.nodes.is_empty() {
+            let all = Node::all(shape).into_iter();
+            nodes.extend(all.filter(|node| like.fits(node, 0, shape)));
+        }
+        Ok(nodes)
+    }
+}
+
+impl Hypothesis {
+    /// Reads a file; `file` names it in errors.
+    ///
+    /// # Errors
+    /// [`HypothesisError`], which shows the line where there is one to blame.
+    pub fn read(file: &str, text: &str) -> Result<Self, HypothesisError> {
+        let hypothesis: Hypothesis =
+            toml::from_str(text).map_err(|source| HypothesisError::Grammar {
+                file: file.into(),
+                source: Box::new(source),
+            })?;
+        let clauses = hypothesis.exists.len()
+            + hypothesis.shared.len()
+            + hypothesis.order.len()
+            + hypothesis.intervention.len()
+            + hypothesis.feeds.len()
+            + hypothesis.keep.len();
+        if clauses == 0 {
+            return Err(HypothesisError::Empty { file: file.into() });
+        }
+        match hypothesis.without_range() {
+            Some(clause) => Err(HypothesisError::NothingRuns {
+                file: file.into(),
+                clause: clause.into(),
+            }),
+            None => Ok(hypothesis),
+        }
+    }
+
+    /// A clause that speaks of n without running over it.
+    fn without_range(&self) -> Option<&str> {
+        let exists = self.exists.iter().filter(|c| {
+            c.digits.is_none()
+                && (c.claim.is_running() || c.at.as_ref().is_some_and(Where::is_running))
+        });
+        let order = self
+            .order
+            .iter()
+            .filter(|c| c.digits.is_none() && (c.first.is_running() || c.then.is_running()));
+        let shared = self
+            .shared
+            .iter()
+            .filter(|c| c.digits.is_none() && c.claims.iter().any(Pattern::is_running));
+        let feeds = self
+            .feeds
+            .iter()
+            .filter(|c| c.digits.is_none() && (c.from.is_running() || c.to.is_running()));
+        let keep = self
+            .keep
+            .iter()
+            .filter(|c| c.at.as_ref().is_some_and(Where::is_running));
+        exists
+            .map(|c| c.says.as_str())
+            .chain(shared.map(|c| c.says.as_str()))
+            .chain(order.map(|c| c.says.as_str()))
+            .chain(feeds.map(|c| c.says.as_str()))
+            .chain(keep.map(|c| c.says.as_str()))
+            .next()
+    }
+
+    /// Checks that the hypothesis is about this model.
+    ///
+    /// # Errors
+    /// [`HypothesisError::OtherModel`] with both sides.
+    pub fn check_model(
+        &self,
+        name: &str,
+        operations: Operations,
+        shape: &Shape,
+    ) -> Result<(), HypothesisError> {
+        let other = |wanted: String, found: String| {
+            Err(HypothesisError::OtherModel {
+                hypothesis: self.name.clone(),
+                wanted,
+                found,
+            })
+        };
+        let conditions = &self.model;
+        if let Some(pattern) = conditions.name.as_ref().filter(|p| !matches(p, name)) {
+            return other(
+                format!("models named {pattern}"),
+                format!("the name {name}"),
+            );
+        }
+        if let Some(missing) = conditions.does.iter().find(|does| !does.holds(operations)) {
+            let missing = match missing {
+                Does::Add => "addition",
+                Does::Sub => "subtraction",
+            };
+            return other(
+                format!("models that do {missing}"),
+                format!("learnt {operations} alone"),
+            );
+        }
+        let layers = shape.n_layers;
+        if let Some(from) = conditions.layers_from.filter(|&from| layers < from) {
+            return other(
+                format!("models of {from} layers or more"),
+                format!("{layers}"),
+            );
+        }
+        if let Some(to) = conditions.layers_to.filter(|&to| layers > to) {
+            return other(
+                format!("models of {to} layers at most"),
+                format!("{layers}"),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Whether a text is what a pattern says, `*` standing for any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((before, after)) => text.strip_prefix(before).is_some_and(|rest| {
+            (0..=rest.len()).any(|at| rest.is_char_boundary(at) && matches(after, &rest[at..]))
+        }),
+    }
+}

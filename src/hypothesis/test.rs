@@ -1,0 +1,624 @@
+//! Testing a hypothesis on a model, clause by clause.
+
+use std::collections::BTreeSet;
+
+use petgraph::graph::NodeIndex;
+use serde::Serialize;
+
+use super::{Digits, Fed, Hypothesis, Shared};
+use super::{
+    Does, Exists, Feeds, HypothesisError, InterventionClause, Order, Pattern, SetClaim, Side,
+};
+use crate::causal::{Family, Kind, classes};
+use crate::engine::{Activations, Engine, EngineError, Site};
+use crate::graph::{Budget, Flows, Graph, KnownClaim, KnownClaims, Subject};
+use crate::model::Operations;
+use crate::node::Node;
+use crate::shape::Shape;
+use crate::stats::Rate;
+use crate::task::Variable;
+use crate::verify::{
+    Baseline, Bench, Goal, Reference, Rules, Standing, Subject as NodeSet, default_block, discover,
+    judge,
+};
+
+/// Candidates named where nothing meets a clause.
+const NEAREST: usize = 3;
+
+/// What is needed to test hypotheses on one model.
+pub struct Tester<'a> {
+    /// The network.
+    pub engine: &'a Engine,
+    /// What it was trained for.
+    pub operations: Operations,
+    /// What is known of the model's own claims.
+    pub known: &'a KnownClaims,
+    /// The unpatched model.
+    pub baseline: &'a Baseline,
+    /// Mean activations of every node.
+    pub means: &'a Activations,
+    /// How edges are measured.
+    pub budget: Budget,
+    /// How claims are judged; its error is shared by the claims of the file.
+    pub rules: Rules,
+}
+
+/// One instance of a clause: one digit, or the clause as a whole.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Case {
+    /// The digit n stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n: Option<usize>,
+    /// Whether it is so.
+    pub met: bool,
+    /// The nodes that meet it.
+    pub nodes: Vec<Node>,
+    /// What met it, or why nothing did with the nearest candidates.
+    pub note: String,
+}
+
+/// What was found of one clause.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClauseResult {
+    /// `exists`, `shared`, `order`, `intervention` or `feeds`.
+    pub kind: &'static str,
+    /// The clause in words.
+    pub says: String,
+    /// Whether the hypothesis stands without it.
+    pub optional: bool,
+    /// Whether it applies to this model at all.
+    pub applies: bool,
+    /// Whether every case is met; a clause without a case is not.
+    pub met: bool,
+    /// Its cases.
+    pub cases: Vec<Case>,
+}
+
+/// What was found of a hypothesis.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Tested {
+    /// Its name.
+    pub hypothesis: String,
+    /// Whether every clause that is required and applies is met.
+    pub holds: bool,
+    /// Every clause.
+    pub clauses: Vec<ClauseResult>,
+    /// The circuit: nodes that meet a clause, and those the file adds.
+    pub circuit: BTreeSet<Node>,
+}
+
+/// What all kinds of clause have in common.
+struct Common<'c> {
+    kind: &'static str,
+    says: &'c str,
+    optional: bool,
+    applies: bool,
+}
+
+impl Common<'_> {
+    fn with(self, cases: Vec<Case>) -> ClauseResult {
+        ClauseResult {
+            kind: self.kind,
+            says: self.says.into(),
+            optional: self.optional,
+            applies: self.applies,
+            met: self.applies && !cases.is_empty() && cases.iter().all(|case| case.met),
+            cases: if self.applies { cases } else { Vec::new() },
+        }
+    }
+}
+
+fn names(nodes: &[Node]) -> String {
+    let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
+    names.join(" ")
+}
+
+fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    items.join(", ")
+}
+
+/// The digits a clause runs over; one case without a digit where it runs over none.
+fn cases_of(digits: Option<Digits>, shape: &Shape) -> Vec<Option<usize>> {
+    match digits {
+        Some(digits) => digits.values(shape).map(Some).collect(),
+        None => vec![None],
+    }
+}
+
+impl Tester<'_> {
+    /// Tests every clause.
+    ///
+    /// # Errors
+    /// [`HypothesisError`] where the hypothesis is about another model or names nodes it lacks;
+    /// engine errors as [`TestError`].
+    pub fn test(&self, file: &str, hypothesis: &Hypothesis) -> Result<Tested, TestError> {
+        let shape = self.engine.shape();
+        let mut clauses = Vec::new();
+        let claims = self.tries(hypothesis);
+        for clause in &hypothesis.exists {
+            clauses.push(self.exists(file, clause, claims)?);
+        }
+        clauses.extend(hypothesis.shared.iter().map(|clause| self.shared(clause)));
+        clauses.extend(hypothesis.order.iter().map(|clause| self.order(clause)));
+        for clause in &hypothesis.intervention {
+            clauses.push(self.intervention(file, clause, claims)?);
+        }
+        clauses.extend(self.feeds(&hypothesis.feeds)?);
+        let mut circuit: BTreeSet<Node> = clauses
+            .iter()
+            .flat_map(|clause| &clause.cases)
+            .filter(|case| case.met)
+            .flat_map(|case| case.nodes.iter().copied())
+            .collect();
+        for keep in &hypothesis.keep {
+            let nodes = keep.nodes(&shape).map_err(|source| HypothesisError::Node {
+                file: file.into(),
+                source,
+            })?;
+            circuit.extend(nodes);
+        }
+        Ok(Tested {
+            hypothesis: hypothesis.name.clone(),
+            holds: clauses
+                .iter()
+                .all(|clause| clause.met || clause.optional || !clause.applies),
+            clauses,
+            circuit,
+        })
+    }
+
+    fn applies(&self, does: &[Does]) -> bool {
+        does.iter().all(|does| does.holds(self.operations))
+    }
+
+    /// Claims of a variable that hold.
+    fn holding(&self, variable: Variable) -> Vec<&KnownClaim> {
+        let claims = self.known.claims.iter();
+        claims
+            .filter(|claim| claim.variable == variable && claim.stands.holds())
+            .collect()
+    }
+
+    /// Why no claim of a variable will do: those there are, or the same task elsewhere.
+    fn nearest(&self, variable: Variable, why_not: &str) -> String {
+        let of = |wanted: &dyn Fn(&KnownClaim) -> bool| -> Vec<String> {
+            let claims = self.known.claims.iter().filter(|claim| wanted(claim));
+            claims
+                .take(NEAREST)
+                .map(|claim| format!("{} ({})", claim.claim, claim.stands.name()))
+                .collect()
+        };
+        let same = of(&|claim| claim.variable == variable);
+        if !same.is_empty() {
+            return format!("{why_not}; nearest: {}", listed(same));
+        }
+        let task = of(&|claim| claim.variable.task == variable.task);
+        if task.is_empty() {
+            format!("nothing is claimed to be {}", variable.task)
+        } else {
+            format!(
+                "nothing is claimed to be {variable}; nearest: {}",
+                listed(task)
+            )
+        }
+    }
+
+    /// Nodes that a clause has tried at one digit.
+    fn fitting(&self, clause: &Exists, n: usize) -> Vec<Node> {
+        let shape = self.engine.shape();
+        let like = clause.like();
+        let fits =
+            |node: &Node| like.fits(node, n, &shape) && Site::from(*node).reaches_an_answer(&shape);
+        Node::all(&shape).into_iter().filter(fits).collect()
+    }
+
+    /// Sets that are tried by intervening, which share the error.
+    fn tries(&self, hypothesis: &Hypothesis) -> usize {
+        let shape = self.engine.shape();
+        let given: usize = hypothesis.intervention.iter().map(|c| c.claims.len()).sum();
+        let searched = hypothesis.exists.iter().filter(|clause| clause.search);
+        let searched: usize = searched
+            .flat_map(|clause| {
+                let cases = cases_of(clause.digits, &shape).into_iter();
+                cases.map(|digit| self.fitting(clause, digit.unwrap_or(0)).len())
+            })
+            .sum();
+        given + searched
+    }
+
+    fn exists(&self, file: &str, clause: &Exists, tries: usize) -> Result<ClauseResult, TestError> {
+        let shape = self.engine.shape();
+        let like = clause.like();
+        let applies = self.applies(&clause.does);
+        let mut cases = Vec::new();
+        for digit in cases_of(clause.digits, &shape) {
+            let n = digit.unwrap_or(0);
+            let Some(variable) = clause.claim.variable(n, &shape) else {
+                cases.push(no_such_digit(digit, &clause.claim));
+                continue;
+            };
+            let mut nodes: BTreeSet<Node> = self
+                .holding(variable)
+                .into_iter()
+                .filter(|claim| claim.nodes.iter().all(|node| like.fits(node, n, &shape)))
+                .flat_map(|claim| claim.nodes.iter().copied())
+                .collect();
+            let mut tried = Vec::new();
+            if clause.search && applies {
+                for node in self.fitting(clause, n) {
+                    let claim = SetClaim {
+                        variable,
+                        nodes: vec![node.name()],
+                    };
+                    let case = self.judge_claim(file, &claim, tries)?;
+                    nodes.extend(case.met.then_some(node));
+                    tried.push(case.note);
+                }
+            }
+            cases.push(Case {
+                n: digit,
+                met: !nodes.is_empty(),
+                note: match (nodes.is_empty(), tried.is_empty()) {
+                    (false, _) => {
+                        format!("{variable}: {}", names(&Vec::from_iter(nodes.clone())))
+                    }
+                    (true, true) => {
+                        self.nearest(variable, &format!("no {variable} that holds and fits"))
+                    }
+                    (true, false) => format!(
+                        "none of {} tried; {}",
+                        tried.len(),
+                        listed(tried.iter().take(NEAREST))
+                    ),
+                },
+                nodes: nodes.into_iter().collect(),
+            });
+        }
+        let common = Common {
+            kind: "exists",
+            says: &clause.says,
+            optional: clause.optional,
+            applies,
+        };
+        Ok(common.with(cases))
+    }
+
+    fn shared(&self, clause: &Shared) -> ClauseResult {
+        let shape = self.engine.shape();
+        let case = |digit: Option<usize>| {
+            let n = digit.unwrap_or(0);
+            let mut shared: Option<BTreeSet<&Vec<Node>>> = None;
+            for pattern in &clause.claims {
+                let Some(variable) = pattern.variable(n, &shape) else {
+                    return no_such_digit(digit, pattern);
+                };
+                let holding = self.holding(variable);
+                if holding.is_empty() {
+                    return Case {
+                        n: digit,
+                        met: false,
+                        nodes: Vec::new(),
+                        note: self.nearest(variable, &format!("no {variable} holds")),
+                    };
+                }
+                let sets: BTreeSet<&Vec<Node>> = holding.iter().map(|c| &c.nodes).collect();
+                shared = Some(match shared {
+                    Some(before) => before.intersection(&sets).copied().collect(),
+                    None => sets,
+                });
+            }
+            let nodes = shared.and_then(|sets| sets.first().map(|nodes| nodes.to_vec()));
+            Case {
+                n: digit,
+                met: nodes.is_some(),
+                note: match &nodes {
+                    Some(nodes) => names(nodes),
+                    None => "each holds, of different nodes".into(),
+                },
+                nodes: nodes.unwrap_or_default(),
+            }
+        };
+        let common = Common {
+            kind: "shared",
+            says: &clause.says,
+            optional: clause.optional,
+            applies: self.applies(&clause.does),
+        };
+        common.with(
+            cases_of(clause.digits, &shape)
+                .into_iter()
+                .map(case)
+                .collect(),
+        )
+    }
+
+    fn order(&self, clause: &Order) -> ClauseResult {
+        let shape = self.engine.shape();
+        // Node sets, or a place without nodes, with their first and last position.
+        let sides = |side: &Side, n: usize| -> Result<Vec<(Vec<Node>, usize, usize)>, String> {
+            match side {
+                Side::Place(place) => match place.position(n, &shape) {
+                    Some(position) => Ok(vec![(Vec::new(), position, position)]),
+                    None => Err("the question has no such place".into()),
+                },
+                Side::Claim(pattern) => {
+                    let variable = pattern
+                        .variable(n, &shape)
+                        .ok_or_else(|| no_such_digit(Some(n), pattern).note)?;
+                    let found: Vec<_> = self
+                        .holding(variable)
+                        .into_iter()
+                        .filter_map(|claim| {
+                            let positions = || claim.nodes.iter().map(Node::position);
+                            let (first, last) = (positions().min()?, positions().max()?);
+                            Some((claim.nodes.clone(), first, last))
+                        })
+                        .collect();
+                    if found.is_empty() {
+                        Err(self.nearest(variable, &format!("no {variable} holds")))
+                    } else {
+                        Ok(found)
+                    }
+                }
+            }
+        };
+        let case = |digit: Option<usize>| {
+            let n = digit.unwrap_or(0);
+            let unmet = |note: String| Case {
+                n: digit,
+                met: false,
+                nodes: Vec::new(),
+                note,
+            };
+            let (first, then) = match (sides(&clause.first, n), sides(&clause.then, n)) {
+                (Ok(first), Ok(then)) => (first, then),
+                (Err(note), _) | (_, Err(note)) => return unmet(note),
+            };
+            for (left, _, left_last) in &first {
+                for (right, right_first, _) in &then {
+                    if left_last < right_first {
+                        let nodes: BTreeSet<Node> = left.iter().chain(right).copied().collect();
+                        return Case {
+                            n: digit,
+                            met: true,
+                            nodes: nodes.into_iter().collect(),
+                            note: format!("position {left_last} before {right_first}"),
+                        };
+                    }
+                }
+            }
+            let (_, _, left) = &first[0];
+            let (_, right, _) = &then[0];
+            unmet(format!("position {left} is not before {right}"))
+        };
+        let common = Common {
+            kind: "order",
+            says: &clause.says,
+            optional: clause.optional,
+            applies: self.applies(&clause.does),
+        };
+        common.with(
+            cases_of(clause.digits, &shape)
+                .into_iter()
+                .map(case)
+                .collect(),
+        )
+    }
+
+    fn intervention(
+        &self,
+        file: &str,
+        clause: &InterventionClause,
+        claims: usize,
+    ) -> Result<ClauseResult, TestError> {
+        let mut cases = Vec::new();
+        for claim in &clause.claims {
+            cases.push(self.judge_claim(file, claim, claims)?);
+        }
+        let common = Common {
+            kind: "intervention",
+            says: &clause.says,
+            optional: clause.optional,
+            applies: true,
+        };
+        Ok(common.with(cases))
+    }
+
+    /// Tries a set on fresh pairs: agreement, placebo and spill as for a claim of one node.
+    fn judge_claim(&self, file: &str, claim: &SetClaim, claims: usize) -> Result<Case, TestError> {
+        let shape = self.engine.shape();
+        let nodes = claim
+            .nodes
+            .iter()
+            .map(|name| name.resolve(&shape))
+            .collect::<Result<Vec<Node>, _>>()
+            .map_err(|source| HypothesisError::Node {
+                file: file.into(),
+                source,
+            })?;
+        let variable = claim.variable;
+        let passes = |class| self.baseline.of(class).is_some_and(|c| c.passes);
+        let testable = classes(variable.task).iter().all(|&class| passes(class))
+            && !Family::new(variable, Kind::Telling, shape.n_digits).is_empty();
+        if !testable {
+            return Ok(Case {
+                n: variable.digit,
+                met: false,
+                nodes: Vec::new(),
+                note: format!("{claim}: not testable on this model"),
+            });
+        }
+        let bench = Bench {
+            engine: self.engine,
+            means: self.means,
+            decode: crate::engine::Decode::Forced,
+            reference: Reference::Truth,
+            block: default_block(self.engine),
+        };
+        let rules = Rules {
+            alpha: self.rules.alpha / (2 * claims.max(1)) as f64,
+            ..self.rules
+        };
+        let subjects = vec![NodeSet::of(nodes.clone())];
+        let name = format!("hypothesis/{claim}");
+        let reaches = discover(&bench, variable, &subjects, rules, &name)?;
+        let goal = Goal::Standing;
+        let findings = judge(&bench, variable, subjects, &reaches, goal, rules, &name)?;
+        let finding = &findings[0];
+        let met = finding.standing == Standing::Holds;
+        let direction_only = variable.task.predicts_only_direction();
+        let rates = finding.measures.deciding(direction_only).values();
+        let text = |rate: &Rate| {
+            format!(
+                "{}/{} [{:.3}, {:.3}]",
+                rate.hits, rate.trials, rate.lower, rate.upper
+            )
+        };
+        Ok(Case {
+            n: variable.digit,
+            met,
+            nodes,
+            note: format!(
+                "{claim}: agreement {}, placebo {}",
+                listed(rates.map(text)),
+                text(&finding.measures.placebo)
+            ),
+        })
+    }
+
+    fn feeds(&self, clauses: &[Feeds]) -> Result<Vec<ClauseResult>, TestError> {
+        let shape = self.engine.shape();
+        let links: Vec<(Variable, Fed, usize)> = clauses
+            .iter()
+            .filter(|clause| self.applies(&clause.does))
+            .flat_map(|clause| {
+                cases_of(clause.digits, &shape)
+                    .into_iter()
+                    .filter_map(|digit| {
+                        let n = digit.unwrap_or(0);
+                        Some((clause.from.variable(n, &shape)?, clause.to, n))
+                    })
+            })
+            .collect();
+        let is_link = |from: &Subject, to: &Subject, wanted: &(Variable, Fed, usize)| {
+            let (variable, fed, n) = wanted;
+            let is_from =
+                matches!(from, Subject::Claim { variable: found, .. } if found == variable);
+            let is_to = match (to, fed) {
+                (Subject::Token(token), fed) => fed.token(*n, &shape) == Some(*token),
+                (Subject::Claim { variable, .. }, Fed::Claim(pattern)) => {
+                    pattern.variable(*n, &shape) == Some(*variable)
+                }
+                _ => false,
+            };
+            is_from && is_to
+        };
+        let flows = Flows {
+            unclaimed: true,
+            relayed: true,
+        };
+        let mut graph = Graph::new(self.known.clone(), shape, flows);
+        graph.keep_edges(|from, to| {
+            let from_holds = from.stands.is_some_and(|stands| stands.holds());
+            from_holds
+                && links
+                    .iter()
+                    .any(|link| is_link(&from.subject, &to.subject, link))
+        });
+        graph.measure(self.engine, self.budget, &mut |_, _| {})?;
+        Ok(clauses
+            .iter()
+            .map(|clause| {
+                let case = |digit: Option<usize>| {
+                    let n = digit.unwrap_or(0);
+                    let Some(variable) = clause.from.variable(n, &shape) else {
+                        return no_such_digit(digit, &clause.from);
+                    };
+                    let wanted = (variable, clause.to, n);
+                    self.fed(&graph, digit, |from, to| is_link(from, to, &wanted))
+                        .unwrap_or_else(|| Case {
+                            n: digit,
+                            met: false,
+                            nodes: Vec::new(),
+                            note: self.nearest(
+                                variable,
+                                &format!("no {variable} that holds has a way there"),
+                            ),
+                        })
+                };
+                let common = Common {
+                    kind: "feeds",
+                    says: &clause.says,
+                    optional: clause.optional,
+                    applies: self.applies(&clause.does),
+                };
+                common.with(
+                    cases_of(clause.digits, &shape)
+                        .into_iter()
+                        .map(case)
+                        .collect(),
+                )
+            })
+            .collect())
+    }
+
+    /// The case of the edges that `is_link` picks; `None` where there is no such edge.
+    fn fed(
+        &self,
+        graph: &Graph,
+        digit: Option<usize>,
+        is_link: impl Fn(&Subject, &Subject) -> bool,
+    ) -> Option<Case> {
+        let subject = |vertex: NodeIndex| &graph.edges[vertex].subject;
+        let links: Vec<_> = graph
+            .edges
+            .edge_indices()
+            .filter_map(|edge| {
+                let (from, to) = graph.edges.edge_endpoints(edge)?;
+                is_link(subject(from), subject(to)).then_some((from, to, &graph.edges[edge]))
+            })
+            .collect();
+        if links.is_empty() {
+            return None;
+        }
+        let standing: Vec<_> = links.iter().filter(|(.., edge)| edge.stands()).collect();
+        let told = listed(links.iter().map(|(from, to, edge)| {
+            format!("{} to {}: {}", subject(*from), subject(*to), edge.verdict())
+        }));
+        let nodes_of = |vertex: NodeIndex| match subject(vertex) {
+            Subject::Claim { nodes, .. } => nodes.clone(),
+            Subject::Token(_) => Vec::new(),
+        };
+        let nodes: BTreeSet<Node> = standing
+            .iter()
+            .flat_map(|(from, to, _)| nodes_of(*from).into_iter().chain(nodes_of(*to)))
+            .collect();
+        Some(Case {
+            n: digit,
+            met: !standing.is_empty(),
+            nodes: nodes.into_iter().collect(),
+            note: told,
+        })
+    }
+}
+
+fn no_such_digit(digit: Option<usize>, pattern: &Pattern) -> Case {
+    Case {
+        n: digit,
+        met: false,
+        nodes: Vec::new(),
+        note: format!("the model has no digit for {pattern}"),
+    }
+}
+
+/// Why a hypothesis could not be tested.
+#[derive(Debug, thiserror::Error)]
+pub enum TestError {
+    /// Something in the file.
+    #[error(transparent)]
+    Hypothesis(#[from] HypothesisError),
+    /// A run went wrong.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
