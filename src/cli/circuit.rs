@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use circuitcheck::circuit::{
     Added, Minimality, NodeSet, Pruned, Score, Scoring, Workbench, grow, minimality, prune,
 };
-use circuitcheck::claims::read_tagged_nodes;
+use circuitcheck::claims::{claims_of, read_tagged_nodes};
 use circuitcheck::model::RawFile;
 use circuitcheck::node::{Node, NodeName};
 use circuitcheck::stats::Count;
@@ -175,22 +175,29 @@ impl CircuitCommand {
             return Ok((tested.hypothesis, tested.circuit));
         }
         let folder = &model.folder;
-        let of_file = |file: &Option<RawFile>, name: &str| match file {
-            Some(file) => named_in(model, &file.path.clone(), &file.bytes),
-            None => Err(CliError::input(
-                &folder.name,
-                format_args!("there is no {name}"),
-            )),
-        };
         if let Some(path) = &self.nodes {
             let nodes = named_in(model, path, &RawFile::read(path)?.bytes)?;
             return Ok((path.display().to_string(), nodes));
         }
         if self.behaviors {
-            let nodes = of_file(&folder.behaviors, "behaviors.json")?;
+            let file = folder
+                .behaviors
+                .as_ref()
+                .ok_or_else(|| CliError::input(&folder.name, "there is no behaviors.json"))?;
+            let nodes = named_in(model, &file.path, &file.bytes)?;
             return Ok(("behaviors.json".into(), nodes));
         }
-        let nodes = of_file(&folder.features, "features.json")?;
+        let file = folder.features.as_ref().ok_or_else(|| {
+            CliError::input(
+                &folder.name,
+                "there is no features.json, so nothing is claimed",
+            )
+        })?;
+        // The file also lists nodes that nothing is claimed of.
+        let shown = file.path.display().to_string();
+        let claims = claims_of(&read_tagged_nodes(&shown, &file.bytes)?);
+        let names: Vec<NodeName> = claims.iter().map(|claim| claim.node).collect();
+        let nodes = model.nodes(&names)?.into_iter().collect();
         Ok(("features.json".into(), nodes))
     }
 }
