@@ -74,7 +74,11 @@ const WRITTEN_DECIMALS: f64 = 1e6;
 /// # Errors
 /// Those of the serialiser.
 pub fn rounded<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64((value * WRITTEN_DECIMALS).round() / WRITTEN_DECIMALS)
+    serializer.serialize_f64(to_written(*value))
+}
+
+fn to_written(value: f64) -> f64 {
+    (value * WRITTEN_DECIMALS).round() / WRITTEN_DECIMALS
 }
 
 /// As [`rounded`], for a bound that may be absent.
@@ -143,6 +147,15 @@ impl Rate {
             exhaustive,
             lower: bounds.lower,
             upper: bounds.upper,
+        }
+    }
+
+    /// The rate with its bounds as they are written, for verdicts that are read back from them.
+    pub fn as_written(self) -> Self {
+        Rate {
+            lower: to_written(self.lower),
+            upper: to_written(self.upper),
+            ..self
         }
     }
 

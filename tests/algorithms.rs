@@ -52,6 +52,7 @@ fn a_graph_is_written_in_every_form() {
         ("dot", "digraph"),
         ("mermaid", "flowchart"),
         ("svg", "<svg "),
+        ("html", "<!doctype html>"),
         ("json", "{"),
         ("text", "from"),
     ] {
@@ -105,6 +106,30 @@ fn queries_show_a_part_of_the_graph() {
 fn claims_are_taken_as_they_are_where_no_verdict_is_wanted() {
     let graph = json(SUCCESS, &["graph", ADD, "--unverified", "--json"]);
     assert_eq!(graph["vertices"][0]["verdict"], "untested");
+}
+
+#[test]
+fn a_graph_that_was_written_to_a_folder_is_shown_again_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let output = run(&["graph", ADD, "--json", "--out", out]);
+    assert_eq!(output.status.code(), Some(SUCCESS));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("wrote graph.json"));
+    let path = folder.path().join("graph.json");
+    let path = path.to_str().unwrap();
+    let shown = text(SUCCESS, &["graph", "--stored", path, "--json"]);
+    assert_eq!(shown.as_bytes(), output.stdout);
+    for (form, file) in [("svg", "graph.svg"), ("html", "graph.html")] {
+        let shown = text(SUCCESS, &["graph", "--stored", path, "--format", form]);
+        let written = std::fs::read_to_string(folder.path().join(file)).unwrap();
+        assert_eq!(shown, written);
+    }
+    refusal(USAGE, &["graph", ADD, "--stored", path]);
+    let error = refusal(INPUT, &["graph", "--stored", "Cargo.toml"]);
+    assert!(
+        error.contains("Cargo.toml: no dependency graph: "),
+        "{error}"
+    );
 }
 
 #[test]

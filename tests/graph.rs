@@ -7,8 +7,8 @@ use std::path::Path;
 use circuitcheck::arithmetic::AnswerToken;
 use circuitcheck::engine::Engine;
 use circuitcheck::graph::{
-    Budget, Edge, EdgeVerdict, EvidenceError, Flows, Graph, KnownClaim, KnownClaims, Selector,
-    SelectorError, Stands, Subject, dot, mermaid, svg,
+    Budget, Edge, EdgeVerdict, EvidenceError, Flows, Graph, GraphError, GraphEvidence, KnownClaim,
+    KnownClaims, SCRIPT, Selector, SelectorError, Stands, Subject, dot, figure, html, mermaid, svg,
 };
 use circuitcheck::handmade::{Carries, Handmade, addition};
 use circuitcheck::model::ModelFolder;
@@ -315,7 +315,7 @@ fn the_same_seed_gives_the_same_graph_whatever_the_number_of_threads() {
                 ..BUDGET
             };
             graph.measure(&engine, budget, &mut |_, _| {}).unwrap();
-            serde_json::to_string(&graph).unwrap()
+            stored(graph).to_json()
         })
     };
     assert_eq!(measured(1), measured(3));
@@ -367,6 +367,120 @@ fn bundled(name: &str) -> ModelFolder {
 fn evidence(name: &str) -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     std::fs::read(root.join("reports").join(name).join("evidence.json")).unwrap()
+}
+
+/// A graph as a command stores it.
+fn stored(graph: Graph) -> GraphEvidence {
+    GraphEvidence {
+        model: "handmade".into(),
+        weights_sha256: "00".into(),
+        graph,
+    }
+}
+
+/// A measured graph with all kinds of vertices and edges, as it is stored.
+fn stored_json() -> String {
+    let handmade = addition(2);
+    let engine = Engine::new(&handmade.weights);
+    let mut known = true_claims(&handmade);
+    known.claims[0].stands = Stands::Refuted;
+    known.left_out.push("P99L0H0 A0.SA".into());
+    let mut graph = Graph::new(known, engine.shape(), EVERYTHING);
+    let budget = Budget {
+        trials: 32,
+        ..BUDGET
+    };
+    graph.measure(&engine, budget, &mut |_, _| {}).unwrap();
+    stored(graph).to_json()
+}
+
+#[test]
+fn a_stored_graph_is_read_back_and_written_again_to_the_byte() {
+    let json = stored_json();
+    let read = GraphEvidence::from_json(json.as_bytes()).unwrap();
+    assert_eq!(read.to_json(), json);
+    assert!(read.graph.protocol.is_some() && read.graph.left_out.len() == 1);
+    // A part keeps what the whole knew of its vertices.
+    let a0 = read.graph.select("A0".parse().unwrap()).unwrap();
+    let part = stored(read.graph.part(&a0.into_iter().collect())).to_json();
+    assert_eq!(
+        GraphEvidence::from_json(part.as_bytes()).unwrap().to_json(),
+        part
+    );
+}
+
+#[test]
+fn a_stored_graph_that_contradicts_itself_is_refused_with_what_is_wrong() {
+    let json: serde_json::Value = serde_json::from_str(&stored_json()).unwrap();
+    let refusal = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut json = json.clone();
+        change(&mut json);
+        let text = serde_json::to_vec(&json).unwrap();
+        GraphEvidence::from_json(&text).unwrap_err().to_string()
+    };
+    let claim = json["vertices"][0]["id"].as_str().unwrap().to_owned();
+    let another = json["vertices"][1]["id"].as_str().unwrap().to_owned();
+    type Change<'a> = &'a dyn Fn(&mut serde_json::Value);
+    let cases: [(Change, String); 10] = [
+        (
+            &|g| g["schema"] = "circuitcheck/graph/1".into(),
+            "the graph is of the form \"circuitcheck/graph/1\"".into(),
+        ),
+        (
+            &|g| g["vertices"][0]["nodes"][0] = "P77L0H0".into(),
+            format!("vertex {claim:?}: node P77L0H0"),
+        ),
+        (
+            &|g| g["vertices"][0]["digit"] = 7.into(),
+            "is about digit 7, the model has 2 digits".into(),
+        ),
+        (
+            &|g| g["vertices"][0]["task"] = "MZ".into(),
+            format!("vertex {claim:?} holds what is called"),
+        ),
+        (
+            &|g| g["vertices"][0]["nodes"] = serde_json::json!([]),
+            "is of no node".into(),
+        ),
+        (
+            &|g| g["vertices"][1] = g["vertices"][0].clone(),
+            format!("there are two vertices {claim:?}"),
+        ),
+        (
+            &|g| g["edges"][0]["to"] = "A9".into(),
+            "an edge ends at \"A9\", which is no vertex".into(),
+        ),
+        (
+            &|g| g["edges"][0]["from"] = "A0".into(),
+            "an edge leaves the answer token A0".into(),
+        ),
+        (
+            &|g| {
+                let wrong = match g["edges"][0]["verdict"].as_str() {
+                    Some("open") => "silent",
+                    _ => "open",
+                };
+                g["edges"][0]["verdict"] = wrong.into();
+            },
+            "what was measured says".into(),
+        ),
+        (
+            &|g| {
+                for (i, (from, to)) in [(&claim, &another), (&another, &claim)].iter().enumerate() {
+                    let mut edge = g["edges"][0].clone();
+                    (edge["from"], edge["to"]) = (from.as_str().into(), to.as_str().into());
+                    g["edges"][i] = edge;
+                }
+            },
+            "the edges make a cycle".into(),
+        ),
+    ];
+    for (change, expected) in cases {
+        let error = refusal(change);
+        assert!(error.contains(&expected), "{error}\n{expected}");
+    }
+    let error = GraphEvidence::from_json(b"[]").unwrap_err();
+    assert!(matches!(error, GraphError::Malformed(_)), "{error}");
 }
 
 const ADD: &str = "w126_add_d5_l2_h3_t15K_s372001";
@@ -430,9 +544,66 @@ fn a_drawing_names_every_vertex_and_has_every_edge() {
     assert_eq!(mermaid.matches("[\"").count(), vertices);
     let svg = svg(&graph);
     assert_eq!(svg.matches("<path ").count(), edges);
+    assert_eq!(svg.matches("data-vertex=").count(), vertices);
     for vertex in graph.edges.node_weights() {
         if let Subject::Claim { variable, .. } = &vertex.subject {
             assert!(svg.contains(&format!(">{variable}</text>")));
         }
     }
+}
+
+#[test]
+fn no_line_of_a_drawing_leaves_it_and_no_two_boxes_overlap() {
+    let handmade = addition(4);
+    let graph = Graph::new(true_claims(&handmade), handmade.weights.shape(), EVERYTHING);
+    let svg = svg(&graph);
+    let number = |tag: &str, name: &str| -> i64 {
+        let (_, rest) = tag.split_once(&format!(" {name}=\"")).unwrap();
+        rest.split_once('"').unwrap().0.parse().unwrap()
+    };
+    let (width, height) = (number(&svg, "width"), number(&svg, "height"));
+    let boxes: Vec<[i64; 4]> = svg
+        .lines()
+        .filter(|line| line.contains("data-vertex"))
+        .map(|line| &line[line.find("<rect").unwrap()..])
+        .map(|rect| ["x", "y", "width", "height"].map(|name| number(rect, name)))
+        .collect();
+    assert_eq!(boxes.len(), graph.edges.node_count());
+    for (i, [x, y, w, h]) in boxes.iter().enumerate() {
+        assert!(*x >= 0 && *y >= 0 && x + w <= width && y + h <= height);
+        for [x2, y2, w2, h2] in &boxes[..i] {
+            let apart = x + w < *x2 || x2 + w2 < *x || y + h < *y2 || y2 + h2 < *y;
+            assert!(apart, "{x} {y} and {x2} {y2}");
+        }
+    }
+    for path in svg.split("<path d=\"").skip(1) {
+        let path = path.split_once('"').unwrap().0;
+        let numbers: Vec<i64> = path
+            .split(|c: char| !c.is_ascii_digit())
+            .filter_map(|number| number.parse().ok())
+            .collect();
+        assert_eq!(numbers.len(), 8, "{path}");
+        for point in numbers.chunks(2) {
+            assert!(point[0] <= width && point[1] <= height, "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_page_holds_the_drawing_and_the_script_and_fetches_nothing() {
+    let handmade = addition(2);
+    let mut known = true_claims(&handmade);
+    known.claims[0].claim = "<script>alert(1)</script>".into();
+    let graph = Graph::new(known, handmade.weights.shape(), EVERYTHING);
+    let page = html(&graph, "a <b> & c");
+    assert!(page.contains(&svg(&graph)) && page.contains(SCRIPT));
+    assert!(page.contains("<title>a &lt;b&gt; &amp; c</title>"));
+    assert_eq!(page.matches("<script>").count(), 1);
+    for fetching in ["src=", "@import", "url(", "<link", "fetch("] {
+        assert!(!page.contains(fetching), "{fetching}");
+    }
+    // The one address is the name of SVG's vocabulary.
+    assert_eq!(page.matches("http").count(), 1);
+    // What is put into other pages has no identifier that could be there twice.
+    assert!(!figure(&graph).contains(" id="));
 }

@@ -1,20 +1,23 @@
 //! `graph`: which claims feed which, and which answer tokens.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use circuitcheck::graph::{
-    Budget, Edge, EdgeVerdict, Flows, Graph, Route, Selector, Subject, Vertex, dot, mermaid, svg,
+    Budget, Edge, EdgeVerdict, Flows, Graph, GraphEvidence, Route, Selector, Subject, Vertex, dot,
+    html, mermaid, svg,
 };
+use circuitcheck::model::RawFile;
+use circuitcheck::report::{check_writable, write_files};
 use circuitcheck::verify::Options;
 use clap::{Args, ValueEnum};
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
-use serde::Serialize;
 
 use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::known::{Known, progress_bar, untested};
-use super::model::{Identity, Model};
+use super::model::Model;
 use super::output::write;
 use super::style;
 use super::table::{Cell, Side, Table};
@@ -38,7 +41,8 @@ const TRIALS: usize = 256;
 #[command(after_help = "\
 Examples:
   circuitcheck graph models/add --measure
-  circuitcheck graph models/add --measure --direct-only --format svg > graph.svg
+  circuitcheck graph models/add --measure --out reports/add
+  circuitcheck graph --stored reports/add/graph.json --format html > graph.html
   circuitcheck graph --upstream A3 --format dot | dot -Tpdf > a3.pdf
   circuitcheck graph --downstream P9L0H1
   circuitcheck graph --between A0.ST A3 --json
@@ -47,9 +51,14 @@ Verdicts of an edge: feeds; relayed (only by way of nodes that nothing is claime
 (placebo pairs move the answer as often); silent; open; untestable (no pair of questions tells);
 unmeasured.
 
-Keys of --json: model, weights_sha256, schema, protocol, vertices[] (id, kind, and of claims task,
-digit, nodes, claims, verdict, undermined, reaches_an_answer), edges[] (from, to, claimed, direct,
-verdict, measured), order, undermined, unconnected, left_out.")]
+svg and html draw token positions as columns and layers as rows. The page of html needs nothing
+beside it: drag, zoom, and click a claim to light what it rests on and what it feeds.
+
+Keys of --json: schema, model, weights_sha256, shape, protocol, vertices[] (id, kind, and of claims
+task, digit, nodes, claims, verdict, undermined, reaches_an_answer), edges[] (from, to, claimed,
+direct, verdict, measured), order, undermined, unconnected, left_out.
+
+Ends with exit code 1 if a claimed edge is unspecific or a claim is undermined.")]
 pub struct GraphCommand {
     /// The model's folder or file of weights; without it, the bundled mixed model
     dir: Option<PathBuf>,
@@ -64,6 +73,12 @@ pub struct GraphCommand {
     /// Take the claims as the folder's features.json makes them, without verdicts
     #[arg(long, conflicts_with = "evidence")]
     unverified: bool,
+    /// Show this graph.json, made before, instead of making a graph
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dir", "evidence", "unverified", "measure", "direct_only", "unclaimed"])]
+    stored: Option<PathBuf>,
+    /// Also write graph.json, graph.svg and graph.html to this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "part")]
+    out: Option<PathBuf>,
     /// Measure every edge
     #[arg(long)]
     measure: bool,
@@ -101,10 +116,57 @@ enum Form {
     Dot,
     Mermaid,
     Svg,
+    Html,
 }
 
 impl GraphCommand {
     pub fn run(&self) -> Result<ExitCode, CliError> {
+        if let Some(out) = &self.out {
+            check_writable(out)?;
+        }
+        let whole = match &self.stored {
+            Some(path) => {
+                let read = GraphEvidence::from_json(&RawFile::read(path)?.bytes);
+                read.map_err(|error| CliError::input(path.display(), error))?
+            }
+            None => self.make()?,
+        };
+        let model = whole.model.clone();
+        let found = GraphEvidence {
+            graph: self.part(&model, whole.graph)?,
+            ..whole
+        };
+        let title = format!("Dependency graph of {model}");
+        let graph = &found.graph;
+        if let Some(out) = &self.out {
+            let files = [
+                ("graph.json", found.to_json()),
+                ("graph.svg", svg(graph)),
+                ("graph.html", html(graph, &title)),
+            ];
+            write_files(out, &files)?;
+        }
+        match if self.json { Form::Json } else { self.format } {
+            Form::Text => print_text(graph)?,
+            Form::Dot => write(dot(graph))?,
+            Form::Mermaid => write(mermaid(graph))?,
+            Form::Svg => write(svg(graph))?,
+            Form::Html => write(html(graph, &title))?,
+            Form::Json => write(found.to_json())?,
+        }
+        if let Some(out) = &self.out {
+            // Where the files are is news for the user, not data.
+            let _ = writeln!(
+                anstream::stderr(),
+                "wrote graph.json, graph.svg and graph.html to {}",
+                out.display()
+            );
+        }
+        Ok(exit_code(graph))
+    }
+
+    /// A graph of the model's claims, measured if that was asked for.
+    fn make(&self) -> Result<GraphEvidence, CliError> {
         let model = Model::open(self.dir.as_deref())?;
         let shape = model.engine.shape();
         let known = if self.unverified {
@@ -136,36 +198,19 @@ impl GraphCommand {
                 "no vertex for {claim}: the model has no such node, task or digit"
             ));
         }
-        let graph = self.part(&model, graph)?;
-        match if self.json { Form::Json } else { self.format } {
-            Form::Text => print_text(&graph)?,
-            Form::Dot => write(dot(&graph))?,
-            Form::Mermaid => write(mermaid(&graph))?,
-            Form::Svg => write(svg(&graph))?,
-            Form::Json => {
-                #[derive(Serialize)]
-                struct Whole<'a> {
-                    #[serde(flatten)]
-                    identity: Identity,
-                    #[serde(flatten)]
-                    graph: &'a Graph,
-                }
-                let whole = Whole {
-                    identity: model.identity(),
-                    graph: &graph,
-                };
-                let json = serde_json::to_string_pretty(&whole).expect("graphs have string keys");
-                write(json + "\n")?;
-            }
-        }
-        Ok(exit_code(&graph))
+        let identity = model.identity();
+        Ok(GraphEvidence {
+            model: identity.model,
+            weights_sha256: identity.weights_sha256,
+            graph,
+        })
     }
 
     /// The part asked for.
-    fn part(&self, model: &Model, graph: Graph) -> Result<Graph, CliError> {
+    fn part(&self, model: &str, graph: Graph) -> Result<Graph, CliError> {
         let select = |selector: Selector| -> Result<Vec<NodeIndex>, CliError> {
             let found = graph.select(selector);
-            found.map_err(|error| CliError::input(&model.folder.name, error))
+            found.map_err(|error| CliError::input(model, error))
         };
         let keep = if let Some(selector) = self.upstream {
             graph.reachable(&select(selector)?, Direction::Incoming)

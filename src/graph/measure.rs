@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use petgraph::graph::{EdgeIndex, NodeIndex};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Graph, Subject, reach_of};
 use crate::arithmetic::{Answer, Prompt, TokenSet};
@@ -36,7 +36,7 @@ pub struct Budget {
 }
 
 /// The rules that a graph was measured by.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Protocol {
     /// Telling, and placebo, trials for each edge.
     pub trials: usize,
@@ -49,7 +49,7 @@ pub struct Protocol {
 }
 
 /// One way from a vertex to another.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 pub struct Route {
     /// Telling trials that changed a token the source was to change.
     pub effect: Rate,
@@ -60,21 +60,21 @@ pub struct Route {
 }
 
 /// What was measured of an edge.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Measured {
     /// The source's own contribution to what the target reads, all else frozen, layer norms too.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direct: Option<Route>,
     /// Telling trials with an effect where the layer norm's scale runs on.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unfrozen: Option<Count>,
     /// The same through any nodes of which nothing is claimed, those of all other vertices frozen.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relayed: Option<Route>,
 }
 
 /// What is known of an edge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EdgeVerdict {
     /// The source's own contribution moves the target's answer, and placebos do not as often.
@@ -223,9 +223,9 @@ struct Tally {
 impl Tally {
     fn route(self, null: Count, alpha: f64) -> Route {
         Route {
-            effect: Rate::sampled(self.effect, alpha),
+            effect: Rate::sampled(self.effect, alpha).as_written(),
             agreement: self.agreement,
-            null: Rate::sampled(null, alpha),
+            null: Rate::sampled(null, alpha).as_written(),
         }
     }
 }
@@ -249,10 +249,7 @@ impl Graph {
         let alpha = budget.alpha / (2 * measurements.max(1)) as f64;
         for (done, &edge) in edges.iter().enumerate() {
             progress(done, edges.len());
-            let (from, to) = self
-                .edges
-                .edge_endpoints(edge)
-                .expect("every edge has two ends");
+            let (from, to) = self.ends(edge);
             let measured = self.measure_edge(engine, edge, (from, to), alpha, budget)?;
             self.edges[edge].measured = Some(measured);
         }

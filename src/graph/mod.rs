@@ -8,28 +8,25 @@ mod claims;
 mod draw;
 mod measure;
 mod query;
+mod stored;
 
 pub use claims::{EvidenceError, KnownClaim, KnownClaims, Stands};
-pub use draw::{dot, mermaid, svg};
+pub use draw::{SCRIPT, dot, figure, html, mermaid, svg};
 pub use measure::{Budget, EdgeVerdict, Measured, Protocol, Route};
 pub use query::{Selector, SelectorError};
+pub use stored::{GraphError, GraphEvidence, SCHEMA};
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use petgraph::algo::toposort;
-use petgraph::graph::{DiGraph, NodeIndex};
-use serde::Serialize;
-use serde::ser::{SerializeStruct, Serializer};
+use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
 
 use crate::arithmetic::{AnswerToken, TokenSet};
 use crate::causal::{feeds, reach};
 use crate::node::Node;
 use crate::shape::Shape;
 use crate::task::Variable;
-
-/// The name and version of the form in which a graph is written.
-pub const SCHEMA: &str = "circuitcheck/graph/1";
 
 /// What a vertex stands for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,30 +68,6 @@ pub struct Vertex {
     pub undermined: bool,
     /// Whether a path leads to an answer token.
     pub reaches_an_answer: bool,
-}
-
-impl Serialize for Vertex {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("Vertex", 9)?;
-        out.serialize_field("id", &self.subject.to_string())?;
-        match &self.subject {
-            Subject::Token(token) => {
-                out.serialize_field("kind", "answer")?;
-                out.serialize_field("token", token)?;
-            }
-            Subject::Claim { variable, nodes } => {
-                out.serialize_field("kind", "claim")?;
-                out.serialize_field("task", variable.task.name())?;
-                out.serialize_field("digit", &variable.digit)?;
-                out.serialize_field("nodes", nodes)?;
-                out.serialize_field("claims", &self.claims)?;
-                out.serialize_field("verdict", &self.stands)?;
-                out.serialize_field("undermined", &self.undermined)?;
-                out.serialize_field("reaches_an_answer", &self.reaches_an_answer)?;
-            }
-        }
-        out.end()
-    }
 }
 
 /// An edge: the one vertex feeds the other.
@@ -288,6 +261,15 @@ impl Graph {
         toposort(&self.edges, None).expect("what feeds comes before what it feeds")
     }
 
+    /// The vertices that an edge leads from and to.
+    ///
+    /// # Panics
+    /// If the edge is of another graph.
+    pub fn ends(&self, edge: EdgeIndex) -> (NodeIndex, NodeIndex) {
+        let ends = self.edges.edge_endpoints(edge);
+        ends.expect("every edge has two ends")
+    }
+
     /// Lets verdicts flow along the edges that stand.
     fn settle(&mut self) {
         let order = self.order();
@@ -348,55 +330,5 @@ impl Graph {
         self.edges
             .node_weights()
             .filter(|vertex| !vertex.reaches_an_answer)
-    }
-}
-
-impl Serialize for Graph {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct WireEdge<'a> {
-            from: String,
-            to: String,
-            claimed: bool,
-            direct: bool,
-            verdict: EdgeVerdict,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            measured: Option<&'a Measured>,
-        }
-        let name = |vertex: NodeIndex| self.edges[vertex].subject.to_string();
-        let edges: Vec<WireEdge> = self
-            .edges
-            .edge_indices()
-            .map(|index| {
-                let (from, to) = self
-                    .edges
-                    .edge_endpoints(index)
-                    .expect("every edge has two ends");
-                let edge = &self.edges[index];
-                WireEdge {
-                    from: name(from),
-                    to: name(to),
-                    claimed: edge.claimed,
-                    direct: edge.direct,
-                    verdict: edge.verdict(),
-                    measured: edge.measured.as_ref(),
-                }
-            })
-            .collect();
-        let names = |vertices: Vec<&Vertex>| -> Vec<String> {
-            vertices.iter().map(|v| v.subject.to_string()).collect()
-        };
-        let mut out = serializer.serialize_struct("Graph", 8)?;
-        out.serialize_field("schema", SCHEMA)?;
-        out.serialize_field("protocol", &self.protocol)?;
-        let vertices: Vec<&Vertex> = self.edges.node_weights().collect();
-        out.serialize_field("vertices", &vertices)?;
-        out.serialize_field("edges", &edges)?;
-        let order: Vec<String> = self.order().into_iter().map(name).collect();
-        out.serialize_field("order", &order)?;
-        out.serialize_field("undermined", &names(self.undermined().collect()))?;
-        out.serialize_field("unconnected", &names(self.unconnected().collect()))?;
-        out.serialize_field("left_out", &self.left_out)?;
-        out.end()
     }
 }

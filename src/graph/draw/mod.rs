@@ -1,43 +1,21 @@
-//! Graphs drawn: for graphviz, for mermaid, and as an image of its own.
+//! Graphs drawn: for graphviz, for mermaid, as an image of its own, and as a page to move about in.
 
+mod page;
+mod palette;
 mod svg;
 mod text;
 
+pub use page::{SCRIPT, figure, html};
 pub use svg::svg;
 pub use text::{dot, mermaid};
 
-use super::{Edge, EdgeVerdict, Stands, Subject, Vertex};
+use super::{Graph, Route, Stands, Subject, Vertex};
 use crate::node::Node;
 
-/// The colour of a vertex: fill and border.
-fn colours(vertex: &Vertex) -> (&'static str, &'static str) {
-    let Some(stands) = vertex.stands else {
-        return ("#eef2f7", "#64748b");
-    };
-    if vertex.undermined {
-        return ("#fff3d6", "#c2410c");
-    }
-    match stands {
-        Stands::Supported | Stands::Joint | Stands::Redundant => ("#e3f4e6", "#2e7d43"),
-        Stands::Partial | Stands::Inconclusive | Stands::Correlational => ("#fff8e1", "#b7791f"),
-        Stands::Unspecific | Stands::Refuted => ("#fde7e7", "#b42323"),
-        Stands::NotTestable | Stands::Untested => ("#ffffff", "#94a3b8"),
-    }
-}
+/// Writing into a String cannot fail.
+const WRITES: &str = "a String takes any text";
 
-/// The colour of an edge, and whether it is dashed.
-fn stroke(edge: &Edge) -> (&'static str, bool) {
-    match edge.verdict() {
-        EdgeVerdict::Feeds => ("#2e7d43", false),
-        EdgeVerdict::Relayed => ("#2563eb", true),
-        EdgeVerdict::Unspecific => ("#b42323", false),
-        EdgeVerdict::Open => ("#b7791f", true),
-        EdgeVerdict::Silent | EdgeVerdict::Untestable => ("#cbd5e1", true),
-        EdgeVerdict::Unmeasured => ("#94a3b8", !edge.claimed),
-    }
-}
-
-/// What is written in a vertex: its variable or token, then its nodes and verdict.
+/// What is written in a vertex: its variable or token, then its nodes.
 fn label(vertex: &Vertex) -> (String, String) {
     match &vertex.subject {
         Subject::Token(token) => (token.to_string(), String::new()),
@@ -56,4 +34,42 @@ fn standing(vertex: &Vertex) -> String {
     } else {
         stands.to_owned()
     }
+}
+
+/// An edge in words, with what was measured of it.
+fn told(graph: &Graph, edge: petgraph::graph::EdgeIndex) -> String {
+    let (from, to) = graph.ends(edge);
+    let weight = &graph.edges[edge];
+    let mut text = format!(
+        "{} → {}: {}",
+        graph.edges[from].subject,
+        graph.edges[to].subject,
+        weight.verdict()
+    );
+    let route = |name: &str, route: &Route| {
+        format!(
+            "; {name} {}/{}, placebo {}/{}",
+            route.effect.hits, route.effect.trials, route.null.hits, route.null.trials
+        )
+    };
+    if let Some(measured) = &weight.measured {
+        text += &measured
+            .direct
+            .map_or(String::new(), |r| route("direct", &r));
+        text += &measured
+            .relayed
+            .map_or(String::new(), |r| route("relayed", &r));
+    }
+    if !weight.claimed {
+        text += "; not claimed";
+    }
+    text
+}
+
+/// Text that stands for itself between tags and in attributes.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

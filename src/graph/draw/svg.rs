@@ -1,13 +1,17 @@
 //! A graph as an image: columns are token positions, rows are layers from the bottom up, and the
-//! answer tokens stand on top, each over the position that predicts it.
+//! answer tokens stand on top, each over the position that predicts it. Lines leave a box on the side of
+//! the one they lead to and enter it on the near side, an answer from below; in one column they run
+//! round on the right.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use petgraph::graph::NodeIndex;
+use petgraph::Direction;
+use petgraph::graph::{EdgeIndex, NodeIndex};
 
-use super::{colours, label, standing, stroke};
-use crate::graph::{EdgeVerdict, Graph, Subject, depth};
+use super::palette::{Tone, VERDICTS, is_dashed, stroke, style};
+use super::{WRITES, escaped, label, standing, told};
+use crate::graph::{Graph, Subject, Vertex, depth};
 use crate::shape::Shape;
 
 /// Measures in pixels.
@@ -15,11 +19,13 @@ const BOX_WIDTH: usize = 118;
 const LINE_HEIGHT: usize = 12;
 const PADDING: usize = 6;
 const GAP: usize = 10;
-const COLUMN_GAP: usize = 26;
-const ROW_GAP: usize = 54;
-const MARGIN_LEFT: usize = 86;
+const COLUMN_GAP: usize = 44;
+const ROW_GAP: usize = 46;
+const MARGIN_LEFT: usize = 84;
 const MARGIN: usize = 24;
-const LEGEND_HEIGHT: usize = 44;
+const LEGEND_HEIGHT: usize = 46;
+/// Widest the legend is for a character.
+const LEGEND_CHARACTER: usize = 6;
 /// Node names in one line of a box.
 const NAMES_PER_LINE: usize = 2;
 
@@ -54,17 +60,13 @@ fn lines_of(graph: &Graph, vertex: NodeIndex) -> Vec<String> {
     lines
 }
 
-fn height_of(lines: usize) -> usize {
-    lines * LINE_HEIGHT + 2 * PADDING
-}
-
 /// What the token at a position is.
 fn position_name(position: usize, shape: &Shape) -> String {
     let n = shape.n_digits;
     if position < n {
         format!("D{}", n - 1 - position)
     } else if position == n {
-        "op".into()
+        "operator".into()
     } else if position <= 2 * n {
         format!("D'{}", 2 * n - position)
     } else if position == shape.first_answer_position() {
@@ -74,210 +76,364 @@ fn position_name(position: usize, shape: &Shape) -> String {
     }
 }
 
-/// The image, complete in itself.
+/// The image, complete in itself. It follows the viewer's choice of light or dark, and can stand as it
+/// is in any page of HTML: it has no identifiers, and its styles speak of nothing outside it. With
+/// [`super::SCRIPT`] beside it, in a [`super::figure`], it can be moved about in.
 pub fn svg(graph: &Graph) -> String {
-    let shape = &graph.shape;
-    let mut cells: BTreeMap<(usize, usize), Vec<NodeIndex>> = BTreeMap::new();
-    for vertex in graph.edges.node_indices() {
-        let at = cell(&graph.edges[vertex].subject, shape);
-        cells.entry(at).or_default().push(vertex);
-    }
-    let mut columns: Vec<usize> = cells.keys().map(|&(_, position)| position).collect();
-    columns.sort();
-    columns.dedup();
-    let column_of = |position: usize| {
-        columns
-            .binary_search(&position)
-            .expect("every position has a column")
-    };
-    let heights: BTreeMap<NodeIndex, usize> = graph
-        .edges
-        .node_indices()
-        .map(|vertex| (vertex, height_of(lines_of(graph, vertex).len())))
-        .collect();
-    let mut row_heights: BTreeMap<usize, usize> = BTreeMap::new();
-    for (&(row, _), vertices) in &cells {
-        let stack: usize = vertices.iter().map(|v| heights[v] + GAP).sum();
-        let height = row_heights.entry(row).or_default();
-        *height = (*height).max(stack.saturating_sub(GAP));
-    }
-    let mut row_tops = BTreeMap::new();
-    let mut y = MARGIN + LEGEND_HEIGHT;
-    for (&row, &height) in row_heights.iter().rev() {
-        row_tops.insert(row, y);
-        y += height + ROW_GAP;
-    }
-    let bottom = y - ROW_GAP.min(y) + MARGIN;
-    let width = MARGIN_LEFT + columns.len() * (BOX_WIDTH + COLUMN_GAP) + MARGIN;
-    let height = bottom + 2 * MARGIN;
-
-    let mut placed: BTreeMap<NodeIndex, Placed> = BTreeMap::new();
-    for (&(row, position), vertices) in &cells {
-        let stack: usize = vertices.iter().map(|v| heights[v] + GAP).sum();
-        let mut y = row_tops[&row] + (row_heights[&row] - (stack - GAP)) / 2;
-        for &vertex in vertices {
-            placed.insert(
-                vertex,
-                Placed {
-                    x: MARGIN_LEFT + column_of(position) * (BOX_WIDTH + COLUMN_GAP),
-                    y,
-                    height: heights[&vertex],
-                    lines: lines_of(graph, vertex),
-                },
-            );
-            y += heights[&vertex] + GAP;
-        }
-    }
-
+    let layout = Layout::new(graph);
+    let (width, height) = (layout.width, layout.height);
     let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"10\">\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
+        "<svg class=\"circuit-graph\" xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"Dependency graph: {} vertices, {} edges\">\n<style>\n{}</style>\n",
+        graph.edges.node_count(),
+        graph.edges.edge_count(),
+        style()
     );
-    write_legend(&mut out);
-    write_rows(&mut out, shape, &row_tops, &row_heights, width);
-    write_columns(&mut out, shape, &columns, bottom);
-    write_edges(&mut out, graph, &placed);
-    write_boxes(&mut out, graph, &placed);
+    write_legend(&mut out, graph);
+    layout.write_rows(&mut out);
+    layout.write_columns(&mut out);
+    layout.write_edges(&mut out);
+    layout.write_boxes(&mut out);
     out + "</svg>\n"
 }
 
-const WRITES: &str = "a String takes any text";
-
-fn write_legend(out: &mut String) {
-    let samples = [
-        ("feeds", "#2e7d43", ""),
-        ("relayed by unclaimed nodes", "#2563eb", "5 3"),
-        ("unspecific", "#b42323", ""),
-        ("open", "#b7791f", "5 3"),
-        ("silent", "#cbd5e1", "5 3"),
-        ("not measured", "#94a3b8", ""),
-    ];
-    let mut x = MARGIN;
-    for (name, colour, dash) in samples {
-        writeln!(
-            out,
-            "<line x1=\"{x}\" y1=\"{MARGIN}\" x2=\"{}\" y2=\"{MARGIN}\" stroke=\"{colour}\" stroke-width=\"2\" stroke-dasharray=\"{dash}\"/><text x=\"{}\" y=\"{}\">{name}</text>",
-            x + 24,
-            x + 30,
-            MARGIN + 4
-        )
-        .expect(WRITES);
-        x += 52 + 6 * name.len();
-    }
-}
-
-fn write_rows(
-    out: &mut String,
-    shape: &Shape,
-    tops: &BTreeMap<usize, usize>,
-    heights: &BTreeMap<usize, usize>,
+/// Boxes in rows and columns.
+struct Layout<'a> {
+    graph: &'a Graph,
+    placed: BTreeMap<NodeIndex, Placed>,
+    /// Positions that have a column.
+    columns: Vec<usize>,
+    /// Top and height of each row, by its number.
+    rows: BTreeMap<usize, (usize, usize)>,
+    /// Where the names of the columns stand.
+    bottom: usize,
     width: usize,
-) {
-    for (row, top) in tops {
-        let name = match row {
-            row if *row == 2 * shape.n_layers => "answer".to_owned(),
-            row if row % 2 == 1 => format!("L{} MLP", row / 2),
-            row => format!("L{} heads", row / 2),
-        };
-        let pad = GAP / 2;
-        writeln!(
-            out,
-            "<rect x=\"{MARGIN_LEFT}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"#f8fafc\"/><text x=\"{MARGIN}\" y=\"{}\" fill=\"#475569\">{name}</text>",
-            top - pad,
-            width - MARGIN_LEFT - MARGIN / 2,
-            heights[row] + 2 * pad,
-            top + heights[row] / 2 + 4
-        )
-        .expect(WRITES);
-    }
+    height: usize,
 }
 
-fn write_columns(out: &mut String, shape: &Shape, columns: &[usize], bottom: usize) {
-    for (column, &position) in columns.iter().enumerate() {
-        let x = MARGIN_LEFT + column * (BOX_WIDTH + COLUMN_GAP) + BOX_WIDTH / 2;
-        writeln!(
-            out,
-            "<text x=\"{x}\" y=\"{bottom}\" text-anchor=\"middle\" fill=\"#475569\">P{position} {}</text>",
-            position_name(position, shape)
-        )
-        .expect(WRITES);
-    }
+fn left_of(column: usize) -> usize {
+    MARGIN_LEFT + column * (BOX_WIDTH + COLUMN_GAP)
 }
 
-fn write_edges(out: &mut String, graph: &Graph, placed: &BTreeMap<NodeIndex, Placed>) {
-    // What carries verdicts is drawn last, so that it lies on top.
-    let mut edges: Vec<_> = graph.edges.edge_indices().collect();
-    edges.sort_by_key(|&edge| (graph.edges[edge].stands(), edge));
-    for edge in edges {
-        let (from, to) = graph.edges.edge_endpoints(edge).expect("both ends");
-        let weight = &graph.edges[edge];
-        let (colour, dashed) = stroke(weight);
-        let (source, target) = (&placed[&from], &placed[&to]);
-        // Ends are spread along the target's lower side, in the order of their sources.
-        let mut sources: Vec<NodeIndex> = graph
-            .edges
-            .neighbors_directed(to, petgraph::Incoming)
-            .collect();
-        sources.sort_by_key(|vertex| (placed[vertex].x, placed[vertex].y));
-        let place = sources
-            .iter()
-            .position(|&vertex| vertex == from)
-            .unwrap_or(0);
-        let x2 = target.x + BOX_WIDTH * (place + 1) / (sources.len() + 1);
-        let y2 = target.y + target.height;
-        // In its own column a line leaves sideways, so that it does not run behind other boxes.
-        let aside = source.x == target.x;
-        let (x1, y1) = if aside {
-            (source.x + BOX_WIDTH, source.y + source.height / 2)
-        } else {
-            (source.x + BOX_WIDTH / 2, source.y)
+impl<'a> Layout<'a> {
+    fn new(graph: &'a Graph) -> Self {
+        let shape = &graph.shape;
+        let mut cells: BTreeMap<(usize, usize), Vec<NodeIndex>> = BTreeMap::new();
+        for vertex in graph.edges.node_indices() {
+            let at = cell(&graph.edges[vertex].subject, shape);
+            cells.entry(at).or_default().push(vertex);
+        }
+        for vertices in cells.values_mut() {
+            // What is connected stands above what is not, next to where its lines go.
+            vertices.sort_by_key(|&v| (!graph.edges[v].reaches_an_answer, v));
+        }
+        let mut columns: Vec<usize> = cells.keys().map(|&(_, position)| position).collect();
+        columns.sort();
+        columns.dedup();
+        let height_of =
+            |vertex: &NodeIndex| lines_of(graph, *vertex).len() * LINE_HEIGHT + 2 * PADDING;
+        let stack_of = |vertices: &[NodeIndex]| {
+            let boxes: usize = vertices.iter().map(|v| height_of(v) + GAP).sum();
+            boxes.saturating_sub(GAP)
         };
-        let bend = (y1.abs_diff(y2) / 2).max(ROW_GAP / 2);
-        let (bend_x, bend_y) = if aside {
-            (x1 + COLUMN_GAP, y1.saturating_sub(bend / 2))
-        } else {
-            (x1, y1.saturating_sub(bend))
-        };
-        let dash = if dashed { "5 3" } else { "" };
-        let (thickness, opacity) = match weight.verdict() {
-            EdgeVerdict::Feeds | EdgeVerdict::Relayed | EdgeVerdict::Unspecific => ("1.6", "1"),
-            EdgeVerdict::Silent | EdgeVerdict::Untestable => ("0.7", "0.6"),
-            _ => ("0.9", "0.9"),
-        };
-        writeln!(
-            out,
-            "<path d=\"M{x1} {y1} C{bend_x} {bend_y} {x2} {} {x2} {y2}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{thickness}\" stroke-opacity=\"{opacity}\" stroke-dasharray=\"{dash}\"><title>{} → {}: {}</title></path><circle cx=\"{x2}\" cy=\"{y2}\" r=\"1.8\" fill=\"{colour}\"/>",
-            y2 + bend,
-            graph.edges[from].subject,
-            graph.edges[to].subject,
-            weight.verdict()
-        )
-        .expect(WRITES);
+        let mut heights: BTreeMap<usize, usize> = BTreeMap::new();
+        for (&(row, _), vertices) in &cells {
+            let height = heights.entry(row).or_default();
+            *height = (*height).max(stack_of(vertices));
+        }
+        let mut rows = BTreeMap::new();
+        let mut y = MARGIN + LEGEND_HEIGHT;
+        for (&row, &height) in heights.iter().rev() {
+            rows.insert(row, (y, height));
+            y += height + ROW_GAP;
+        }
+        let bottom = y - ROW_GAP.min(y) + MARGIN;
+        let mut placed = BTreeMap::new();
+        for ((row, position), vertices) in &cells {
+            let (top, height) = rows[row];
+            let mut y = top + (height - stack_of(vertices)) / 2;
+            let column = columns.binary_search(position);
+            let x = left_of(column.expect("every position has a column"));
+            for vertex in vertices {
+                let place = Placed {
+                    x,
+                    y,
+                    height: height_of(vertex),
+                    lines: lines_of(graph, *vertex),
+                };
+                y += place.height + GAP;
+                placed.insert(*vertex, place);
+            }
+        }
+        Layout {
+            graph,
+            placed,
+            rows,
+            bottom,
+            width: left_of(columns.len()).max(legend_width(graph)) + MARGIN,
+            height: bottom + 2 * MARGIN,
+            columns,
+        }
     }
-}
 
-fn write_boxes(out: &mut String, graph: &Graph, placed: &BTreeMap<NodeIndex, Placed>) {
-    for (&vertex, place) in placed {
-        let (fill, border) = colours(&graph.edges[vertex]);
-        let Placed {
-            x,
-            y,
-            height,
-            lines,
-        } = place;
-        writeln!(
-            out,
-            "<rect x=\"{x}\" y=\"{y}\" width=\"{BOX_WIDTH}\" height=\"{height}\" rx=\"4\" fill=\"{fill}\" stroke=\"{border}\"/>"
-        )
-        .expect(WRITES);
-        for (i, line) in lines.iter().enumerate() {
-            let weight = if i == 0 { "bold" } else { "normal" };
+    fn write_rows(&self, out: &mut String) {
+        for (&row, &(top, height)) in &self.rows {
+            let name = match row {
+                row if row == 2 * self.graph.shape.n_layers => "answer".to_owned(),
+                row if row % 2 == 1 => format!("L{} MLP", row / 2),
+                row => format!("L{} heads", row / 2),
+            };
+            let pad = GAP;
             writeln!(
                 out,
-                "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\" font-weight=\"{weight}\">{line}</text>",
-                x + BOX_WIDTH / 2,
-                y + PADDING + LINE_HEIGHT * i + 9
+                "<rect class=\"band\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/><text class=\"place\" x=\"{MARGIN}\" y=\"{}\">{name}</text>",
+                MARGIN_LEFT - pad,
+                top - pad,
+                self.width - MARGIN_LEFT + pad - MARGIN,
+                height + 2 * pad,
+                top + height / 2 + 4
             )
             .expect(WRITES);
+        }
+    }
+
+    fn write_columns(&self, out: &mut String) {
+        for (column, &position) in self.columns.iter().enumerate() {
+            let x = left_of(column) + BOX_WIDTH / 2;
+            writeln!(
+                out,
+                "<text class=\"place\" x=\"{x}\" y=\"{}\" text-anchor=\"middle\">P{position}, {}</text>",
+                self.bottom,
+                position_name(position, &self.graph.shape)
+            )
+            .expect(WRITES);
+        }
+    }
+
+    /// Whether both ends of an edge stand in one column, where a line runs round the boxes.
+    fn is_aside(&self, edge: EdgeIndex) -> bool {
+        let (from, to) = self.graph.ends(edge);
+        self.placed[&from].x == self.placed[&to].x
+    }
+
+    /// Which of the lines at one side of a box an edge is, and of how many.
+    fn port(&self, edge: EdgeIndex, end: Direction) -> (usize, usize) {
+        let (from, to) = self.graph.ends(edge);
+        let here = match end {
+            Direction::Outgoing => from,
+            Direction::Incoming => to,
+        };
+        let far_end = |edge: EdgeIndex| {
+            let (from, to) = self.graph.ends(edge);
+            let far = &self.placed[if from == here { &to } else { &from }];
+            (far.y, far.x)
+        };
+        let mut lines: Vec<EdgeIndex> = self
+            .graph
+            .edges
+            .edges_directed(here, end)
+            .map(|edge| petgraph::visit::EdgeRef::id(&edge))
+            .filter(|&line| {
+                end == Direction::Outgoing || self.is_aside(line) == self.is_aside(edge)
+            })
+            .collect();
+        // From below, lines come in from the left to the right; at a side, from the top down.
+        let from_below = end == Direction::Incoming && self.is_answer(here) && !self.is_aside(edge);
+        match from_below {
+            true => lines.sort_by_key(|&line| {
+                let (y, x) = far_end(line);
+                (x, y, line)
+            }),
+            false => lines.sort_by_key(|&line| (far_end(line), line)),
+        }
+        let place = lines.iter().position(|&line| line == edge);
+        (place.expect("an edge is at both its ends"), lines.len())
+    }
+
+    fn is_answer(&self, vertex: NodeIndex) -> bool {
+        matches!(self.graph.edges[vertex].subject, Subject::Token(_))
+    }
+
+    /// The line of an edge, and where it ends.
+    fn path(&self, edge: EdgeIndex) -> (String, (usize, usize)) {
+        let (from, to) = self.graph.ends(edge);
+        let (source, target) = (&self.placed[&from], &self.placed[&to]);
+        let along = |length: usize, (place, of): (usize, usize)| length * (place + 1) / (of + 1);
+        let y1 = source.y + along(source.height, self.port(edge, Direction::Outgoing));
+        let (place, of) = self.port(edge, Direction::Incoming);
+        if self.is_aside(edge) {
+            // Loops lie inside each other: the nearest box's bends least and ends lowest.
+            let x = source.x + BOX_WIDTH;
+            let y2 = target.y + along(target.height, (of - 1 - place, of));
+            let bend = x + COLUMN_GAP / 2 + along(COLUMN_GAP / 2, (place, of));
+            let path = format!("M{x} {y1} C{bend} {y1} {bend} {y2} {x} {y2}");
+            return (path, (x, y2));
+        }
+        // A set stands where its last node is, which may be right of what it feeds.
+        let rightwards = source.x < target.x;
+        let (x1, x2) = match rightwards {
+            true => (source.x + BOX_WIDTH, target.x),
+            false => (source.x, target.x + BOX_WIDTH),
+        };
+        let bend = (x1.abs_diff(x2) / 2).max(COLUMN_GAP);
+        let towards = |x: usize, right: bool| match right {
+            true => x + bend,
+            false => x.saturating_sub(bend),
+        };
+        if self.is_answer(to) {
+            let (x2, y2) = (
+                target.x + along(BOX_WIDTH, (place, of)),
+                target.y + target.height,
+            );
+            let below = y2 + (y1.max(y2) - y2) * 2 / 3;
+            let bend = towards(x1, rightwards);
+            let path = format!("M{x1} {y1} C{bend} {y1} {x2} {below} {x2} {y2}");
+            return (path, (x2, y2));
+        }
+        let y2 = target.y + along(target.height, (place, of));
+        let (leave, enter) = (towards(x1, rightwards), towards(x2, !rightwards));
+        let path = format!("M{x1} {y1} C{leave} {y1} {enter} {y2} {x2} {y2}");
+        (path, (x2, y2))
+    }
+
+    fn write_edges(&self, out: &mut String) {
+        // What carries verdicts is drawn last, so that it lies on top.
+        let mut edges: Vec<_> = self.graph.edges.edge_indices().collect();
+        edges.sort_by_key(|&edge| (self.graph.edges[edge].stands(), edge));
+        for edge in edges {
+            let (from, to) = self.graph.ends(edge);
+            let weight = &self.graph.edges[edge];
+            let (path, (x, y)) = self.path(edge);
+            let dashed = if is_dashed(weight) { " dashed" } else { "" };
+            let stands = if weight.stands() { " stands" } else { "" };
+            writeln!(
+                out,
+                "<g class=\"edge {}{dashed}{stands}\" data-from=\"{}\" data-to=\"{}\"><title>{}</title><path d=\"{path}\"/><circle cx=\"{x}\" cy=\"{y}\" r=\"1.5\"/></g>",
+                weight.verdict(),
+                from.index(),
+                to.index(),
+                escaped(&told(self.graph, edge))
+            )
+            .expect(WRITES);
+        }
+    }
+
+    fn write_boxes(&self, out: &mut String) {
+        for (vertex, place) in &self.placed {
+            let weight = &self.graph.edges[*vertex];
+            let Placed {
+                x,
+                y,
+                height,
+                lines,
+            } = place;
+            let faint = if weight.reaches_an_answer {
+                ""
+            } else {
+                " faint"
+            };
+            write!(
+                out,
+                "<g class=\"vertex {}{faint}\" data-vertex=\"{}\" tabindex=\"0\"><title>{}</title><rect x=\"{x}\" y=\"{y}\" width=\"{BOX_WIDTH}\" height=\"{height}\" rx=\"4\"/>",
+                Tone::of(weight).class(),
+                vertex.index(),
+                escaped(&name_of(weight))
+            )
+            .expect(WRITES);
+            for (i, line) in lines.iter().enumerate() {
+                let class = if i == 0 { " class=\"title\"" } else { "" };
+                write!(
+                    out,
+                    "<text{class} x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+                    x + BOX_WIDTH / 2,
+                    y + PADDING + LINE_HEIGHT * i + 9,
+                    escaped(line)
+                )
+                .expect(WRITES);
+            }
+            writeln!(out, "</g>").expect(WRITES);
+        }
+    }
+}
+
+/// A vertex in words.
+fn name_of(vertex: &Vertex) -> String {
+    let mut text = vertex.subject.to_string();
+    if vertex.stands.is_some() {
+        text += &format!(": {}", standing(vertex));
+    }
+    if !vertex.reaches_an_answer {
+        text += "; no path to an answer";
+    }
+    text
+}
+
+/// What the legend has: colours of boxes and of lines that occur, with how many there are.
+fn legend(graph: &Graph) -> [Vec<(String, String)>; 2] {
+    let mut tones: BTreeMap<Tone, usize> = BTreeMap::new();
+    for vertex in graph.edges.node_weights() {
+        *tones.entry(Tone::of(vertex)).or_default() += 1;
+    }
+    let mut boxes: Vec<(String, String)> = tones
+        .into_iter()
+        .map(|(tone, count)| {
+            (
+                tone.class().to_owned(),
+                format!("{} {count}", tone.meaning()),
+            )
+        })
+        .collect();
+    let apart = graph.unconnected().count();
+    if apart > 0 {
+        let class = format!("{} faint", Tone::Untested.class());
+        boxes.push((class, format!("pale: no path to an answer {apart}")));
+    }
+    let lines = VERDICTS.into_iter().filter_map(|verdict| {
+        let all = graph.edges.edge_weights();
+        let count = all.filter(|edge| edge.verdict() == verdict).count();
+        let dashed = if stroke(verdict).dashed {
+            " dashed"
+        } else {
+            ""
+        };
+        (count > 0).then(|| (format!("{verdict}{dashed}"), format!("{verdict} {count}")))
+    });
+    [boxes, lines.collect()]
+}
+
+fn entry_width(name: &str) -> usize {
+    48 + LEGEND_CHARACTER * name.chars().count()
+}
+
+fn legend_width(graph: &Graph) -> usize {
+    let width = |entries: &Vec<(String, String)>| -> usize {
+        entries.iter().map(|(_, name)| entry_width(name)).sum()
+    };
+    MARGIN + legend(graph).iter().map(width).max().unwrap_or(0)
+}
+
+fn write_legend(out: &mut String, graph: &Graph) {
+    for (row, entries) in legend(graph).into_iter().enumerate() {
+        let mut x = MARGIN;
+        let y = MARGIN + 20 * row;
+        for (class, name) in entries {
+            let sample = match row {
+                0 => format!(
+                    "<g class=\"legend {class}\"><rect x=\"{x}\" y=\"{}\" width=\"24\" height=\"12\" rx=\"3\"/></g>",
+                    y - 9
+                ),
+                _ => format!(
+                    "<g class=\"legend {class}\"><line x1=\"{x}\" y1=\"{0}\" x2=\"{1}\" y2=\"{0}\"/></g>",
+                    y - 3,
+                    x + 24
+                ),
+            };
+            writeln!(
+                out,
+                "{sample}<text class=\"place\" x=\"{}\" y=\"{y}\">{name}</text>",
+                x + 30
+            )
+            .expect(WRITES);
+            x += entry_width(&name);
         }
     }
 }

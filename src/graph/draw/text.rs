@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{colours, label, standing, stroke};
+use super::palette::{Tone, is_dashed, stroke};
+use super::{WRITES, label, standing};
 use crate::graph::Graph;
 
 /// The graph in graphviz's language.
@@ -10,11 +11,10 @@ pub fn dot(graph: &Graph) -> String {
     let mut out = String::from(
         "digraph circuit {\n  rankdir=BT;\n  node [shape=box, style=\"rounded,filled\", fontname=\"sans-serif\", fontsize=10];\n",
     );
-    let write = "a String takes any text";
     for vertex in graph.edges.node_indices() {
         let weight = &graph.edges[vertex];
         let (title, nodes) = label(weight);
-        let (fill, border) = colours(weight);
+        let (fill, border) = Tone::of(weight).by_day();
         let lines: Vec<String> = [title, nodes, standing(weight)]
             .into_iter()
             .filter(|line| !line.is_empty())
@@ -25,13 +25,13 @@ pub fn dot(graph: &Graph) -> String {
             "  v{} [label=\"{text}\", fillcolor=\"{fill}\", color=\"{border}\"];",
             vertex.index()
         )
-        .expect(write);
+        .expect(WRITES);
     }
     for edge in graph.edges.edge_indices() {
-        let (from, to) = graph.edges.edge_endpoints(edge).expect("both ends");
+        let (from, to) = graph.ends(edge);
         let weight = &graph.edges[edge];
-        let (colour, dashed) = stroke(weight);
-        let style = if dashed { "dashed" } else { "solid" };
+        let colour = stroke(weight.verdict()).by_day;
+        let style = if is_dashed(weight) { "dashed" } else { "solid" };
         writeln!(
             out,
             "  v{} -> v{} [color=\"{colour}\", style={style}, tooltip=\"{}\"];",
@@ -39,7 +39,7 @@ pub fn dot(graph: &Graph) -> String {
             to.index(),
             weight.verdict()
         )
-        .expect(write);
+        .expect(WRITES);
     }
     out + "}\n"
 }
@@ -47,26 +47,25 @@ pub fn dot(graph: &Graph) -> String {
 /// The graph in mermaid's language.
 pub fn mermaid(graph: &Graph) -> String {
     let mut out = String::from("flowchart BT\n");
-    let write = "a String takes any text";
     for vertex in graph.edges.node_indices() {
         let weight = &graph.edges[vertex];
         let (title, nodes) = label(weight);
-        let (fill, border) = colours(weight);
+        let (fill, border) = Tone::of(weight).by_day();
         let lines: Vec<String> = [title, nodes, standing(weight)]
             .into_iter()
             .filter(|line| !line.is_empty())
             .collect();
         let (index, text) = (vertex.index(), lines.join("<br/>"));
-        writeln!(out, "  v{index}[\"{text}\"]").expect(write);
-        writeln!(out, "  style v{index} fill:{fill},stroke:{border}").expect(write);
+        writeln!(out, "  v{index}[\"{text}\"]").expect(WRITES);
+        writeln!(out, "  style v{index} fill:{fill},stroke:{border}").expect(WRITES);
     }
     for (number, edge) in graph.edges.edge_indices().enumerate() {
-        let (from, to) = graph.edges.edge_endpoints(edge).expect("both ends");
+        let (from, to) = graph.ends(edge);
         let weight = &graph.edges[edge];
-        let (colour, dashed) = stroke(weight);
-        let arrow = if dashed { "-.->" } else { "-->" };
-        writeln!(out, "  v{} {arrow} v{}", from.index(), to.index()).expect(write);
-        writeln!(out, "  linkStyle {number} stroke:{colour}").expect(write);
+        let colour = stroke(weight.verdict()).by_day;
+        let arrow = if is_dashed(weight) { "-.->" } else { "-->" };
+        writeln!(out, "  v{} {arrow} v{}", from.index(), to.index()).expect(WRITES);
+        writeln!(out, "  linkStyle {number} stroke:{colour}").expect(WRITES);
     }
     out
 }

@@ -1,0 +1,56 @@
+//! A graph to move about in: part of a page, or a page of its own. Nothing is fetched.
+
+use super::escaped;
+use super::svg::svg;
+use crate::graph::Graph;
+
+/// The script of every [`figure`] of a page: drag to pan, wheel (with Ctrl, but in a page of its own)
+/// or buttons to zoom, a click or Enter to light what a vertex rests on and what it feeds. One copy at
+/// the end of the page is enough. Without it a figure is a picture.
+pub const SCRIPT: &str = include_str!("graph.js");
+
+/// The styles of a [`figure`]'s surroundings; the image has its own.
+const STYLE: &str = include_str!("figure.css");
+
+/// What stands beside a graph until a vertex is chosen.
+const HINT: &str = "Drag to move. Click a box, or reach it with Tab and press Enter, to see what it rests on and what it feeds; Escape lets go.";
+
+/// The graph as part of a page: an image with controls, which [`SCRIPT`] brings to life.
+pub fn figure(graph: &Graph) -> String {
+    framed(graph, "")
+}
+
+fn framed(graph: &Graph, attributes: &str) -> String {
+    format!(
+        "<div class=\"circuit-figure\"{attributes}>\n<style>\n{STYLE}</style>\n\
+         <div class=\"bar\" hidden>\
+         <span><button type=\"button\" data-do=\"in\" aria-label=\"zoom in\">+</button> \
+         <button type=\"button\" data-do=\"out\" aria-label=\"zoom out\">−</button> \
+         <button type=\"button\" data-do=\"fit\">whole graph</button></span>\
+         <label>find <input type=\"search\" placeholder=\"A1.ST, P9L0H1\" spellcheck=\"false\"></label>\
+         <label>light <select><option value=\"both\">both ways</option><option value=\"rests\">what it rests on</option><option value=\"feeds\">what it feeds</option></select></label>\
+         <label><input type=\"checkbox\"> silent edges</label></div>\n\
+         <div class=\"view\">\n{}</div>\n<pre class=\"told\" aria-live=\"polite\">{HINT}</pre>\n</div>\n",
+        svg(graph)
+    )
+}
+
+/// The graph as a page of its own.
+pub fn html(graph: &Graph, title: &str) -> String {
+    let title = escaped(title);
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n\
+         body {{ margin: 0 }}\n\
+         main {{ box-sizing: border-box; height: 100vh; padding: 10px 14px; display: grid; grid-template-rows: auto 1fr }}\n\
+         h1 {{ margin: 0 0 8px; font: 600 15px system-ui, sans-serif }}\n\
+         main .circuit-figure {{ min-height: 0; grid-template-rows: auto 1fr auto }}\n\
+         main .circuit-figure .view {{ min-height: 0; overflow: hidden }}\n\
+         main .circuit-figure .told {{ max-height: 24vh }}\n\
+         main .circuit-figure svg {{ height: 100%; touch-action: none }}\n\
+         @media (prefers-color-scheme: dark) {{ body {{ background: #0f141b; color: #e2e8f0 }} }}\n\
+         </style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{}</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
+        framed(graph, " data-page")
+    )
+}
