@@ -11,9 +11,16 @@ use thiserror::Error;
 use crate::node::{Component, NodeName};
 use crate::task::{Task, Variable};
 
+/// Largest claims or behaviours file read. The largest network there can be here has some thousand
+/// nodes, of half a kilobyte each; read, a byte of JSON may become fifty of memory.
+pub const MAX_CLAIMS_BYTES: usize = 4 << 20;
+
 /// What can be wrong with a claims or behaviours file.
 #[derive(Debug, Error)]
 pub enum ClaimsError {
+    /// A file longer than any that names the nodes of one model.
+    #[error("{file}: {bytes} bytes, more than the {MAX_CLAIMS_BYTES} that are read of claims")]
+    TooLong { file: String, bytes: usize },
     /// Text that is not JSON, or JSON of another shape.
     #[error(
         "{file}: {source} (expected a list of {{\"position\", \"layer\", \"is_head\", \"num\", \"tags\"}})"
@@ -98,12 +105,19 @@ struct WireNode {
 /// # Errors
 /// [`ClaimsError`], one variant per thing that can be wrong.
 pub fn read_tagged_nodes(file: &str, bytes: &[u8]) -> Result<Vec<TaggedNode>, ClaimsError> {
+    if bytes.len() > MAX_CLAIMS_BYTES {
+        return Err(ClaimsError::TooLong {
+            file: file.into(),
+            bytes: bytes.len(),
+        });
+    }
     let wire: Vec<WireNode> =
         serde_json::from_slice(bytes).map_err(|source| ClaimsError::Json {
             file: file.into(),
             source,
         })?;
     let mut nodes: Vec<TaggedNode> = Vec::with_capacity(wire.len());
+    let mut entries: BTreeMap<NodeName, usize> = BTreeMap::new();
     for (entry, wire) in wire.into_iter().enumerate() {
         let node = NodeName {
             position: wire.position,
@@ -114,7 +128,7 @@ pub fn read_tagged_nodes(file: &str, bytes: &[u8]) -> Result<Vec<TaggedNode>, Cl
                 Component::Mlp(wire.num)
             },
         };
-        if let Some(first) = nodes.iter().position(|n| n.node == node) {
+        if let Some(first) = entries.insert(node, entry) {
             return Err(ClaimsError::Twice {
                 file: file.into(),
                 node,

@@ -39,6 +39,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`model`] | a model's files, read and checked: weights, name, training record |
+//! | [`hub`] | models published on the hub, and copies of them on this machine |
 //! | [`claims`] | features.json and behaviors.json: nodes, tags, and the claims they make |
 //! | [`node`], [`task`], [`shape`] | what claims speak of |
 //! | [`arithmetic`] | questions, answers, classes: the oracle, on integers |
@@ -66,6 +67,7 @@ pub mod engine;
 pub mod evidence;
 pub mod graph;
 pub mod handmade;
+pub mod hub;
 pub mod hypothesis;
 pub mod logits;
 pub mod model;

@@ -11,6 +11,7 @@ mod discover;
 mod error;
 mod exit_code;
 mod graph;
+mod hub;
 mod known;
 mod model;
 mod output;
@@ -55,8 +56,9 @@ Examples:
 /// Checks published claims about what the parts of small arithmetic transformers compute, by
 /// intervening on the network.
 ///
-/// Every command takes a model's folder (or the file of its weights) and, without one, the mixed
-/// addition and subtraction model that is part of the program.
+/// Every command takes a model's folder (or the file of its weights, or its address on the hub, as
+/// hf://owner/repository) and, without one, the mixed addition and subtraction model that is part of
+/// the program.
 #[derive(Debug, Parser)]
 #[command(name = "circuitcheck", version, max_term_width = 100)]
 #[command(after_help = format!("{EXAMPLES}\n\n{}", ExitCode::help()))]
@@ -89,6 +91,7 @@ enum Command {
     Graph(graph::GraphCommand),
     Test(test::Test),
     Circuit(circuit::CircuitCommand),
+    List(hub::List),
     Selfcheck(selfcheck::Selfcheck),
     Completions(pages::Completions),
     Man(pages::Man),
@@ -119,6 +122,7 @@ impl Cli {
             Command::Graph(graph) => graph.run(),
             Command::Test(test) => test.run(),
             Command::Circuit(circuit) => circuit.run(),
+            Command::List(list) => list.run(),
             Command::Selfcheck(selfcheck) => selfcheck.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),

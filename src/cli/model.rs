@@ -12,6 +12,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::error::CliError;
+use super::hub::open_folder;
 
 /// Memory that the base runs of one batch may take.
 const BATCH_BYTES: usize = 64 << 20;
@@ -59,7 +60,7 @@ impl Model {
     /// Opens the model in `path`, or the bundled one.
     pub fn open(path: Option<&Path>) -> Result<Self, CliError> {
         let folder = match path {
-            Some(path) => ModelFolder::open(path)?,
+            Some(path) => open_folder(path)?,
             None => ModelFolder::bundled(),
         };
         Ok(Self {

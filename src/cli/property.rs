@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
+use super::hub::open_folder;
 use super::output::Format;
 use super::style;
 use super::table::{Cell, Side, Table};
@@ -114,7 +115,7 @@ impl PropertyTest {
     /// Tests and reports.
     pub fn run(self) -> Result<ExitCode, CliError> {
         let folder = match &self.dir {
-            Some(dir) => ModelFolder::open(dir)?,
+            Some(dir) => open_folder(dir)?,
             None => ModelFolder::bundled(),
         };
         let own = self.own(folder.weights.shape().n_digits)?;

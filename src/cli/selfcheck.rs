@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::error::CliError;
 use super::exit_code::ExitCode;
+use super::hub::open_folder;
 use super::output::{Format, write};
 use super::style;
 use super::table::{Cell, Side, Table};
@@ -60,7 +61,7 @@ impl Selfcheck {
         let models = if self.dirs.is_empty() {
             vec![ModelFolder::bundled()]
         } else {
-            let open = |dir: &PathBuf| ModelFolder::open(dir);
+            let open = |dir: &PathBuf| open_folder(dir);
             self.dirs.iter().map(open).collect::<Result<_, _>>()?
         };
         let mut effort = if self.quick {

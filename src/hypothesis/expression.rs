@@ -10,6 +10,10 @@ use crate::claims::Claim;
 use crate::shape::Shape;
 use crate::task::{Task, Variable};
 
+/// Largest number written out: no digit, layer or position of a model comes near, and sums of two
+/// stay numbers.
+const MAX_LITERAL: isize = 999;
+
 /// A number: `n`, `N` (the digits of an operand) or a literal, with something added or taken away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -57,7 +61,10 @@ impl TryFrom<String> for Number {
             if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
                 return Err(wrong());
             }
-            text.parse().map_err(|_| wrong())
+            match text.parse() {
+                Ok(number) if number <= MAX_LITERAL => Ok(number),
+                _ => Err(format!("{text:?} is more than {MAX_LITERAL}")),
+            }
         };
         let (base, literal) = match first {
             "n" => (Base::Running, 0),

@@ -14,9 +14,20 @@ use crate::model::Operations;
 use crate::node::{Node, NodeName};
 use crate::shape::Shape;
 
+/// Longest hypothesis read; those that come with the program have 4 KB.
+pub const MAX_HYPOTHESIS_BYTES: usize = 1 << 20;
+
 /// What can be wrong with a hypothesis.
 #[derive(Debug, Error)]
 pub enum HypothesisError {
+    /// A file longer than a hypothesis can sensibly be.
+    #[error("{file}: {bytes} bytes, more than the {MAX_HYPOTHESIS_BYTES} that are read")]
+    TooLong {
+        /// The file.
+        file: String,
+        /// Its length.
+        bytes: usize,
+    },
     /// A file that does not follow the grammar. The message shows the line.
     #[error("{file}: {source}")]
     Grammar {
@@ -357,6 +368,12 @@ impl Hypothesis {
     /// # Errors
     /// [`HypothesisError`], which shows the line where there is one to blame.
     pub fn read(file: &str, text: &str) -> Result<Self, HypothesisError> {
+        if text.len() > MAX_HYPOTHESIS_BYTES {
+            return Err(HypothesisError::TooLong {
+                file: file.into(),
+                bytes: text.len(),
+            });
+        }
         let hypothesis: Hypothesis =
             toml::from_str(text).map_err(|source| HypothesisError::Grammar {
                 file: file.into(),
@@ -462,12 +479,52 @@ impl Hypothesis {
     }
 }
 
-/// Whether a text is what a pattern says, `*` standing for any text.
+/// Whether a text is what a pattern says, `*` standing for any text. Each part between two `*` is
+/// taken where it first occurs: if any choice of places fits, that one does.
 fn matches(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((before, after)) => text.strip_prefix(before).is_some_and(|rest| {
-            (0..=rest.len()).any(|at| rest.is_char_boundary(at) && matches(after, &rest[at..]))
-        }),
+    let Some((before, after)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let (middle, end) = after.rsplit_once('*').unwrap_or(("", after));
+    let within = text
+        .strip_prefix(before)
+        .and_then(|rest| rest.strip_suffix(end));
+    let Some(mut rest) = within else {
+        return false;
+    };
+    for part in middle.split('*') {
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text_and_many_stars_take_no_longer() {
+        for (pattern, text) in [
+            ("*", ""),
+            ("a*", "a"),
+            ("*_mix_*", "w126_mix_d5"),
+            ("a*b*c", "abbc"),
+            ("a**c", "ac"),
+            ("*ab*ab*", "abxab"),
+        ] {
+            assert!(matches(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [
+            ("a*a", "a"),
+            ("a", "ab"),
+            ("*ab*ab*", "ab_b"),
+            ("a*b", "ba"),
+        ] {
+            assert!(!matches(pattern, text), "{pattern} {text}");
+        }
+        assert!(!matches(&"*a".repeat(60), &"ab".repeat(2000)));
     }
 }

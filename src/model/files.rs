@@ -8,8 +8,10 @@ use sha2::{Digest, Sha256};
 
 use super::folder::LoadError;
 
-/// Largest file of weights read. Four layers of the published width take 56 MB.
-pub const MAX_MODEL_FILE_BYTES: u64 = 1 << 30;
+/// Largest file of weights read. Four layers of the published width take 56 MB, and twice that in
+/// float64. A hostile file takes six times its length in memory: itself, its storages, and a float32
+/// for every byte.
+pub const MAX_MODEL_FILE_BYTES: u64 = 128 << 20;
 
 /// Largest JSON file read. The losses of 40,000 batches take 0.9 MB.
 pub const MAX_JSON_FILE_BYTES: u64 = 64 << 20;
@@ -19,6 +21,16 @@ pub(super) const SAFETENSORS: &str = "model.safetensors";
 pub(super) const TRAINING: &str = "training_loss.json";
 const BEHAVIORS: &str = "behaviors.json";
 pub(super) const FEATURES: &str = "features.json";
+
+/// The names of the file of weights in a model's folder, the one that is read where there are both
+/// first.
+pub const WEIGHTS_FILES: [&str; 2] = [PTH, SAFETENSORS];
+
+/// The other files of a model's folder: training record, claims, behaviours.
+pub const FOLDER_FILES: [&str; 3] = [TRAINING, FEATURES, BEHAVIORS];
+
+/// What stands for them in the flat layout, as in `<name>_train.json`.
+pub const FLAT_ENDINGS: [&str; 3] = ["train", "maths", "behavior"];
 
 /// A file as it was found, not yet read for what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +116,7 @@ impl Files<PathBuf> {
         // The folder layout's own file was named: its folder is meant, but with these weights.
         if path
             .file_name()
-            .is_some_and(|name| name == PTH || name == SAFETENSORS)
+            .is_some_and(|name| WEIGHTS_FILES.iter().any(|file| name == *file))
         {
             let folder = match path.parent() {
                 Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -116,12 +128,13 @@ impl Files<PathBuf> {
             });
         }
         let beside = |ending: &str| existing(path.with_file_name(format!("{stem}_{ending}.json")));
+        let [training, features, behaviors] = FLAT_ENDINGS.map(beside);
         Ok(Self {
             shown: path.to_owned(),
             weights: Some(path.to_owned()),
-            training: beside("train"),
-            features: beside("maths"),
-            behaviors: beside("behavior"),
+            training,
+            features,
+            behaviors,
             name: stem,
         })
     }
@@ -133,13 +146,14 @@ impl Files<PathBuf> {
             .unwrap_or_else(|_| folder.to_path_buf());
         let name = folder.file_name().or(resolved.file_name());
         let within = |file: &str| existing(folder.join(file));
+        let [training, features, behaviors] = FOLDER_FILES.map(within);
         Self {
             name: name.map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
             shown: folder.to_owned(),
-            weights: within(PTH).or_else(|| within(SAFETENSORS)),
-            training: within(TRAINING),
-            features: within(FEATURES),
-            behaviors: within(BEHAVIORS),
+            weights: WEIGHTS_FILES.into_iter().find_map(within),
+            training,
+            features,
+            behaviors,
         }
     }
 

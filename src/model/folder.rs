@@ -161,6 +161,16 @@ impl ModelFolder {
         Self::from_files(&Files::find(path)?.read()?)
     }
 
+    /// As [`open`](Self::open), of a model whose folder or file is not called as the model is.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn open_named(path: &Path, name: &str) -> Result<Self, LoadError> {
+        let mut files = Files::find(path)?;
+        name.clone_into(&mut files.name);
+        Self::from_files(&files.read()?)
+    }
+
     /// The model that is part of this library, [`BUNDLED_NAME`].
     pub fn bundled() -> Self {
         macro_rules! bundled {

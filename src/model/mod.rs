@@ -19,7 +19,10 @@ mod weights;
 
 pub use agreement::Contradiction;
 pub use array::{Array, ArrayError};
-pub use files::{MAX_JSON_FILE_BYTES, MAX_MODEL_FILE_BYTES, RawFile, sha256};
+pub use files::{
+    FLAT_ENDINGS, FOLDER_FILES, MAX_JSON_FILE_BYTES, MAX_MODEL_FILE_BYTES, RawFile, WEIGHTS_FILES,
+    sha256,
+};
 pub use folder::{BUNDLED_NAME, LoadError, ModelFolder};
 pub use name::{ModelName, NameError};
 pub use operations::Operations;
