@@ -50,6 +50,7 @@
 //! | [`verify`] | trials, controls, verdicts |
 //! | [`difference`] | what differs between two claims or behaviours files |
 //! | [`discover`] | a model described anew from its weights, by the published protocol |
+//! | [`accuracy`] | how often a model answers rightly, over a sample or a whole space of questions |
 //! | [`graph`] | which claims feed which others and which answer tokens |
 //! | [`hypothesis`], [`circuit`] | whole algorithms: what must be there, and how well it does alone |
 //! | [`evidence`] | the result that every report is made from |
@@ -57,6 +58,7 @@
 //! | [`report`] | reports, and how they get onto disk |
 
 pub mod ablation;
+pub mod accuracy;
 pub mod arithmetic;
 pub mod causal;
 pub mod circuit;

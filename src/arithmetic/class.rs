@@ -79,6 +79,37 @@ impl fmt::Display for Complexity {
     }
 }
 
+/// Text that names no complexity class.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0:?} is no complexity class, such as S0, M3 or N1")]
+pub struct UnknownComplexity(String);
+
+impl FromStr for Complexity {
+    type Err = UnknownComplexity;
+
+    fn from_str(text: &str) -> Result<Self, UnknownComplexity> {
+        let unknown = || UnknownComplexity(text.into());
+        let (class, grades) = match text.get(..1) {
+            Some("S") => (Class::Add, 0..=5u8),
+            Some("M") => (Class::Sub, 0..=4),
+            Some("N") => (Class::Neg, 1..=4),
+            _ => return Err(unknown()),
+        };
+        grades
+            .map(|grade| Complexity { class, grade })
+            .find(|complexity| complexity.to_string() == text)
+            .ok_or_else(unknown)
+    }
+}
+
+impl Serialize for Complexity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+deserialize_from_text!(Complexity);
+
 /// The complexity class of a question.
 pub fn complexity(question: &Question) -> Complexity {
     let class = question.class();
@@ -119,4 +150,26 @@ pub fn complexity(question: &Question) -> Complexity {
         (Class::Sub | Class::Neg, Some(zeros)) => (1 + zeros).min(4) as u8,
     };
     Complexity { class, grade }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_complexity_class_reads_back_and_no_other_text_names_one() {
+        let mut read = 0;
+        for letter in "SMNX".chars() {
+            for grade in 0..8 {
+                if let Ok(complexity) = format!("{letter}{grade}").parse::<Complexity>() {
+                    assert_eq!(complexity.to_string(), format!("{letter}{grade}"));
+                    read += 1;
+                }
+            }
+        }
+        assert_eq!(read, 6 + 5 + 4);
+        for text in ["", "S", "S01", "s0", "M4+", "é0"] {
+            assert!(text.parse::<Complexity>().is_err(), "{text}");
+        }
+    }
 }

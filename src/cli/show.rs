@@ -3,20 +3,26 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use circuitcheck::accuracy::Tally;
+use circuitcheck::arithmetic::Class;
 use circuitcheck::model::{RawFile, TrainingRecord};
 use circuitcheck::shape::Shape;
 use clap::Args;
 use serde::Serialize;
 
 use super::DEFAULT_SEED;
-use super::accuracy::Accuracies;
-use super::error::CliError;
+use super::accuracy::Share;
+use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::model::{Identity, Model};
 use super::output::Format;
+use super::question_set;
 use super::style;
 use super::table::{Cell, Side, Table};
 use super::tagged_file::{FoundFile, TagSummary, TaggedFile, node_table};
+
+/// Questions asked of each class: enough to tell a trained model from others within a second.
+const QUESTIONS_PER_CLASS: usize = 1000;
 
 /// Describe a model and what was published about it
 ///
@@ -42,7 +48,8 @@ Keys of --json:
   nodes         for each useful node: node, tags
   tags          nodes by the part of their tags before the colon
   claims        claims by task; untestable: those whose task is not known
-  seed, accuracy  with --accuracy, for each class trained: class, questions, right, accuracy
+  seed, accuracy  with --accuracy, for each class trained: class, questions, right, accuracy, and
+                the other counts that `accuracy` has
 
 Keys of --json with --features-only: path, sha256, nodes, tags, claims, untestable")]
 pub struct Show {
@@ -96,7 +103,7 @@ impl Show {
             summary,
             accuracy: self
                 .accuracy
-                .then(|| Accuracies::measure(&model, self.seed))
+                .then(|| QuickAccuracy::measure(&model, self.seed))
                 .transpose()?,
         })
     }
@@ -116,7 +123,64 @@ struct Shown {
     #[serde(flatten)]
     summary: TagSummary,
     #[serde(flatten)]
-    accuracy: Option<Accuracies>,
+    accuracy: Option<QuickAccuracy>,
+}
+
+/// A quick look at how well a model does what it was trained for: the accuracy in each class.
+#[derive(Debug, Serialize)]
+struct QuickAccuracy {
+    seed: u64,
+    accuracy: Vec<ClassAccuracy>,
+}
+
+#[derive(Debug, Serialize)]
+struct ClassAccuracy {
+    class: Class,
+    #[serde(flatten)]
+    share: Share,
+}
+
+impl QuickAccuracy {
+    /// Asks questions drawn uniformly from each class, teacher-forced.
+    fn measure(model: &Model, seed: u64) -> Result<Self, CliError> {
+        let operations = model.folder.operations();
+        let classes = operations.classes();
+        if classes.is_empty() {
+            warn(format_args!(
+                "no question can be asked: the model was trained for {operations} alone"
+            ));
+        }
+        let measure = |class| -> Result<ClassAccuracy, CliError> {
+            let prompts = question_set::draw(model, &[class], QUESTIONS_PER_CLASS, seed);
+            let logits = model.engine.logits(&prompts)?;
+            let tally = Tally::of(0, &prompts, &logits, 0);
+            Ok(ClassAccuracy {
+                class,
+                share: Share::of(tally.total(), false),
+            })
+        };
+        Ok(Self {
+            seed,
+            accuracy: classes.into_iter().map(measure).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl fmt::Display for QuickAccuracy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new([Side::Left, Side::Right, Side::Right, Side::Right]);
+        table.heading(["class", "questions", "right", "accuracy"]);
+        for row in &self.accuracy {
+            let percent = 100.0 * row.share.accuracy.unwrap_or_default();
+            table.row([
+                row.class.into(),
+                row.share.questions.into(),
+                row.share.right.into(),
+                format!("{percent:.2} %").into(),
+            ]);
+        }
+        table.fmt(f)
+    }
 }
 
 #[derive(Debug, Serialize)]

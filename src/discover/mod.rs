@@ -12,7 +12,9 @@ mod survey;
 
 pub use clusters::{Clustering, Scores};
 pub use effect::{Effect, effects};
-pub use questions::{Enrichment, RANDOM_QUESTIONS, draw_set, draw_set_with};
+pub use questions::{
+    Enrichment, RANDOM_QUESTIONS, draw_set, draw_set_with, subtraction_share, training_question,
+};
 pub use quirk::{Quirk, Quirks, UnknownQuirk};
 pub use reproduce::{Predicted, Reading, Remeasuring, Reproduction, TagEvidence, remeasure};
 pub use search::search;

@@ -99,15 +99,7 @@ pub fn draw_set_with(
 ) -> Vec<Prompt> {
     let n_digits = folder.weights.shape().n_digits;
     let operations = folder.operations();
-    let subtractions = match (
-        operations.trains_addition(),
-        operations.trains_subtraction(),
-    ) {
-        (true, false) => 0.0,
-        (false, true) => 1.0,
-        _ => subtraction_share(folder),
-    };
-    let subtractions = (RANDOM_QUESTIONS as f64 * subtractions) as usize;
+    let subtractions = (RANDOM_QUESTIONS as f64 * subtraction_share(folder)) as usize;
     let mut questions = random_batch(
         Operation::Add,
         RANDOM_QUESTIONS - subtractions,
@@ -131,8 +123,17 @@ pub fn draw_set_with(
         .collect()
 }
 
-/// Share of subtractions among a model's training questions of both kinds.
-fn subtraction_share(folder: &ModelFolder) -> f64 {
+/// Share of subtractions among a model's training questions that add or subtract.
+pub fn subtraction_share(folder: &ModelFolder) -> f64 {
+    let operations = folder.operations();
+    match (
+        operations.trains_addition(),
+        operations.trains_subtraction(),
+    ) {
+        (true, false) => return 0.0,
+        (false, true) => return 1.0,
+        _ => {}
+    }
     let record = folder.training.as_ref();
     match record.map(|record| (record.perc_add, record.perc_sub)) {
         Some((Some(add), Some(sub))) if add + sub > 0.0 => sub / (add + sub),
@@ -155,37 +156,73 @@ fn random_batch(
     };
     let (mut first, mut second) = (digits(rng), digits(rng));
     if enriched {
-        match operation {
+        let nines = match operation {
             Operation::Add => {
                 let mut places: Vec<usize> = (0..first.len()).collect();
                 places.shuffle(rng);
                 places.truncate((first.len() as f64 * NINES) as usize);
-                let (from, to) = if rng.random_bool(0.5) {
-                    (&first, &mut second)
-                } else {
-                    (&second, &mut first)
-                };
-                for place in places {
-                    to[place] = 9 - from[place];
-                }
+                places
             }
-            Operation::Sub if rng.random_bool(EQUAL_OPERANDS) => second.clone_from(&first),
-            Operation::Sub => second
-                .iter_mut()
-                .filter(|digit| **digit < 9)
-                .for_each(|digit| *digit += 1),
-        }
+            Operation::Sub => Vec::new(),
+        };
+        enrich(operation, &mut first, &mut second, &nines, rng);
     }
-    let number = |digits: &[u8]| {
-        digits
-            .iter()
-            .fold(0u128, |value, &digit| value * 10 + u128::from(digit))
-    };
     first
         .chunks(n_digits)
         .zip(second.chunks(n_digits))
         .map(|(a, b)| Question::new(number(a), operation, number(b), n_digits))
         .collect()
+}
+
+/// Enriches a batch given by its operands' digits. `nines` are the places whose digits are to sum to
+/// nine, if it is one of additions.
+fn enrich(
+    operation: Operation,
+    first: &mut [u8],
+    second: &mut [u8],
+    nines: &[usize],
+    rng: &mut impl Rng,
+) {
+    match operation {
+        Operation::Add => {
+            let (from, to) = if rng.random_bool(0.5) {
+                (&*first, second)
+            } else {
+                (&*second, first)
+            };
+            for &place in nines {
+                to[place] = 9 - from[place];
+            }
+        }
+        Operation::Sub if rng.random_bool(EQUAL_OPERANDS) => second.copy_from_slice(first),
+        Operation::Sub => second
+            .iter_mut()
+            .filter(|digit| **digit < 9)
+            .for_each(|digit| *digit += 1),
+    }
+}
+
+fn number(digits: &[u8]) -> u128 {
+    digits
+        .iter()
+        .fold(0, |value, &digit| value * 10 + u128::from(digit))
+}
+
+/// One question of a training batch, all coins of the batch being tossed for it alone: drawn so,
+/// questions are independent of each other, and each is as likely as in training.
+pub fn training_question(subtractions: f64, n_digits: usize, rng: &mut impl Rng) -> Question {
+    let operation = if rng.random_bool(subtractions) {
+        Operation::Sub
+    } else {
+        Operation::Add
+    };
+    let mut digits = || -> Vec<u8> { (0..n_digits).map(|_| rng.random_range(0..10)).collect() };
+    let (mut first, mut second) = (digits(), digits());
+    if rng.random_bool(ENRICHED_BATCHES) {
+        let nines: Vec<usize> = (0..n_digits).filter(|_| rng.random_bool(NINES)).collect();
+        enrich(operation, &mut first, &mut second, &nines, rng);
+    }
+    Question::new(number(&first), operation, number(&second), n_digits)
 }
 
 /// The curated pairs whose operands fit and whose class is the one they stand under.

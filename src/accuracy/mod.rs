@@ -1,0 +1,156 @@
+//! How often a model answers rightly: a row of questions, random or all of a space, asked block by
+//! block.
+//!
+//! A block is named by its number alone, and its [`Tally`] is the same whatever threads, machines or
+//! batches made it. Tallies merge in any order, so a row can be asked by parts and go on after it was
+//! cut off.
+
+mod questions;
+mod saved;
+mod tally;
+
+pub use questions::{BLOCK, NotOperands, Operands, Questions, QuestionsError, Source};
+pub use saved::{Saved, SavedError, Work};
+pub use tally::{Tally, Wrong, nines, nines_at_least};
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::arithmetic::{Answer, Prompt};
+use crate::engine::{Decode, Engine, EngineError, Intervention};
+use crate::logits::AnswerLogits;
+
+/// A model put to a row of questions.
+#[derive(Debug, Clone, Copy)]
+pub struct Measurement<'a> {
+    /// The network.
+    pub engine: &'a Engine,
+    /// What is asked.
+    pub questions: &'a Questions,
+    /// How answers are read.
+    pub decode: Decode,
+    /// Most wrong answers that are kept; the others are counted.
+    pub keep: usize,
+}
+
+impl Measurement<'_> {
+    /// Asks the questions of some blocks.
+    ///
+    /// # Errors
+    /// [`EngineError`], which questions of this model do not cause.
+    pub fn blocks(&self, blocks: Range<u64>) -> Result<Tally, EngineError> {
+        blocks
+            .into_par_iter()
+            .map(|block| self.block(block))
+            .try_reduce(Tally::default, |mut first, second| {
+                first.merge(second, self.keep);
+                Ok(first)
+            })
+    }
+
+    fn block(&self, block: u64) -> Result<Tally, EngineError> {
+        let asked = self.questions.block(block);
+        let prompts: Vec<Prompt> = asked.into_iter().map(Prompt::truth).collect();
+        let logits = answers(self.engine, &prompts, self.decode)?;
+        let first = self.questions.places(block).start;
+        Ok(Tally::of(first, &prompts, &logits, self.keep))
+    }
+}
+
+/// The logits of prompts as they are.
+///
+/// A model that is right at every token when it reads the true answer reads the same when it reads
+/// its own tokens, and the other way round. So free-running decoding finds the same questions wrong,
+/// and only those need be decoded again, for what is answered then.
+fn answers(
+    engine: &Engine,
+    prompts: &[Prompt],
+    decode: Decode,
+) -> Result<Vec<AnswerLogits>, EngineError> {
+    let mut logits = engine.logits(prompts)?;
+    if decode == Decode::Free {
+        let wrong: Vec<usize> = (0..prompts.len())
+            .filter(|&i| logits[i].answer() != Answer::of(&prompts[i].question))
+            .collect();
+        let again: Vec<Prompt> = wrong.iter().map(|&i| prompts[i]).collect();
+        let run = engine.run(&again)?;
+        let jobs: Vec<(usize, Intervention)> = (0..again.len())
+            .map(|question| (question, Intervention::none()))
+            .collect();
+        for (i, free) in wrong.iter().zip(engine.intervene(&run, &jobs, decode)?) {
+            logits[*i] = free;
+        }
+    }
+    Ok(logits)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::model::{ModelFolder, Weights};
+
+    fn subtraction() -> (ModelFolder, Engine) {
+        let folder = ModelFolder::open(Path::new("models/w126_sub_d5_l2_h3_t30K_s372001")).unwrap();
+        let engine = Engine::new(&folder.weights);
+        (folder, engine)
+    }
+
+    /// A corner in which this model often errs.
+    fn corner(folder: &ModelFolder) -> Questions {
+        let first = "0..2".parse().unwrap();
+        Questions::every(folder, first, "9500..10500".parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn blocks_asked_apart_and_together_give_the_same_tally() {
+        let (folder, engine) = subtraction();
+        let questions = corner(&folder);
+        assert_eq!(questions.blocks(), 4);
+        let keep = 1;
+        let measurement = Measurement {
+            engine: &engine,
+            questions: &questions,
+            decode: Decode::Forced,
+            keep,
+        };
+        let whole = measurement.blocks(0..4).unwrap();
+        assert_eq!(whole.total().trials, 3 * 1001);
+        assert!(whole.total().hits > keep as u64, "{:?}", whole.total());
+        let mut parts = measurement.blocks(3..4).unwrap();
+        parts.merge(measurement.blocks(0..1).unwrap(), keep);
+        parts.merge(measurement.blocks(1..3).unwrap(), keep);
+        assert_eq!(parts, whole);
+    }
+
+    /// Answers in free-running mode, every one decoded so.
+    fn decoded(engine: &Engine, prompts: &[Prompt]) -> Vec<Answer> {
+        let run = engine.run(prompts).unwrap();
+        let jobs: Vec<_> = (0..prompts.len())
+            .map(|question| (question, Intervention::none()))
+            .collect();
+        said(&engine.intervene(&run, &jobs, Decode::Free).unwrap())
+    }
+
+    fn said(logits: &[AnswerLogits]) -> Vec<Answer> {
+        logits.iter().map(AnswerLogits::answer).collect()
+    }
+
+    #[test]
+    fn decoding_only_the_wrong_answers_again_is_decoding_all_of_them() {
+        let (folder, engine) = subtraction();
+        let asked = corner(&folder).block(1).into_iter();
+        let prompts: Vec<Prompt> = asked.map(Prompt::truth).collect();
+        let some = said(&answers(&engine, &prompts, Decode::Free).unwrap());
+        assert!(some == decoded(&engine, &prompts));
+        assert!(some.iter().zip(&prompts).any(|(a, p)| *a != p.forced));
+        // An untrained network, always wrong, and otherwise wrong when it reads its own answer.
+        let engine = Engine::new(&Weights::random(engine.shape(), 0));
+        let prompts = &prompts[..100];
+        let some = said(&answers(&engine, prompts, Decode::Free).unwrap());
+        assert!(some == decoded(&engine, prompts));
+        assert!(some != said(&engine.logits(prompts).unwrap()));
+    }
+}

@@ -1,0 +1,214 @@
+//! A measurement that goes on where it was cut off: what is asked, how far it got, and what came of it.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::questions::{BLOCK, Questions, Source};
+use super::tally::Tally;
+use crate::engine::Decode;
+use crate::model::ModelFolder;
+use crate::report::{OutputError, write_files};
+
+/// The form of the file; a change of what a block or a count means raises it.
+const SCHEMA: &str = "circuitcheck/accuracy/1";
+
+/// What is being measured: two runs with the same work give the same tally.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Work {
+    schema: String,
+    weights_sha256: String,
+    operations: String,
+    source: Source,
+    block: u64,
+    decode: String,
+    keep: usize,
+}
+
+impl Work {
+    /// Asking these questions of this model.
+    pub fn new(folder: &ModelFolder, questions: &Questions, decode: Decode, keep: usize) -> Self {
+        Work {
+            schema: SCHEMA.into(),
+            weights_sha256: folder.weights_sha256.clone(),
+            operations: folder.operations().to_string(),
+            source: questions.source(),
+            block: BLOCK,
+            decode: match decode {
+                Decode::Forced => "forced".into(),
+                Decode::Free => "free".into(),
+            },
+            keep,
+        }
+    }
+
+    /// A name for a file of this work, which no other work has.
+    pub fn file_name(&self) -> String {
+        let text = serde_json::to_string(self).expect("work has string keys");
+        let digest = Sha256::digest(text);
+        let short: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
+        format!("accuracy-{short}.resume.json")
+    }
+}
+
+/// Why a file cannot be gone on from.
+#[derive(Debug, Error)]
+pub enum SavedError {
+    /// It cannot be read.
+    #[error("{file}: {reason}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+    /// It was made by other work.
+    #[error(
+        "{file}: holds another measurement ({key}: {found} there, {asked} asked for); name another file, or remove it"
+    )]
+    OtherWork {
+        /// The file.
+        file: String,
+        /// What differs.
+        key: String,
+        /// What stands in the file.
+        found: String,
+        /// What was asked for.
+        asked: String,
+    },
+    /// It holds more questions than are asked for, or part of a block more.
+    #[error("{file}: holds {done} questions, which are no part of the {asked} asked for")]
+    OtherLength {
+        /// The file.
+        file: String,
+        /// Questions in it.
+        done: u64,
+        /// Questions asked for.
+        asked: u64,
+    },
+}
+
+/// How far a measurement got.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Saved {
+    work: Work,
+    /// Questions asked, the first of the row.
+    done: u64,
+    /// What came of them.
+    tally: Tally,
+}
+
+impl Saved {
+    /// Nothing asked yet.
+    pub fn nothing(work: Work) -> Self {
+        Saved {
+            work,
+            done: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Questions asked.
+    pub fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// The first block not asked.
+    pub fn next_block(&self) -> u64 {
+        self.done.div_ceil(BLOCK)
+    }
+
+    /// What came of the questions asked.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Puts down what came of the next blocks.
+    pub fn add(&mut self, tally: Tally) {
+        self.done += tally.total().trials;
+        self.tally.merge(tally, self.work.keep);
+    }
+
+    /// Reads the file at `path`, if there is one, and checks that it is part of this work on so many
+    /// questions. A row of random questions may have become longer, if whole blocks were asked.
+    ///
+    /// # Errors
+    /// [`SavedError`].
+    pub fn read(
+        path: &Path,
+        work: &Work,
+        questions: &Questions,
+    ) -> Result<Option<Self>, SavedError> {
+        let file = path.display().to_string();
+        let unreadable = |reason: String| SavedError::Unreadable {
+            file: file.clone(),
+            reason,
+        };
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(error.to_string())),
+        };
+        let saved: Saved =
+            serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+        if let Some((key, found, asked)) = first_difference(&saved.work, work) {
+            return Err(SavedError::OtherWork {
+                file,
+                key,
+                found,
+                asked,
+            });
+        }
+        if saved.tally.total().trials != saved.done {
+            return Err(unreadable(format!(
+                "says that {} questions were asked, and counts {}",
+                saved.done,
+                saved.tally.total().trials
+            )));
+        }
+        let asked = questions.len();
+        let whole_blocks = saved.done.is_multiple_of(BLOCK) && saved.done <= asked;
+        if !whole_blocks && saved.done != asked {
+            let done = saved.done;
+            return Err(SavedError::OtherLength { file, done, asked });
+        }
+        Ok(Some(saved))
+    }
+
+    /// Writes the file at `path`: whole, or not at all.
+    ///
+    /// # Errors
+    /// [`OutputError`].
+    pub fn write(&self, path: &Path) -> Result<(), OutputError> {
+        let unwritable = || OutputError {
+            path: path.to_owned(),
+            reason: std::io::Error::from(std::io::ErrorKind::InvalidFilename),
+        };
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(unwritable)?;
+        let text = serde_json::to_string(self).expect("what is saved has string keys");
+        write_files(folder_of(path), &[(name, text + "\n")])
+    }
+}
+
+/// The folder a file is in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// The first key in which two pieces of work differ, and its values.
+fn first_difference(found: &Work, asked: &Work) -> Option<(String, String, String)> {
+    let value = |work: &Work| serde_json::to_value(work).expect("work has string keys");
+    let (found, asked) = (value(found), value(asked));
+    let keys = asked.as_object().expect("work is an object").keys();
+    keys.into_iter()
+        .find(|key| found[*key] != asked[*key])
+        .map(|key| (key.clone(), found[key].to_string(), asked[key].to_string()))
+}
