@@ -7,12 +7,13 @@ use thiserror::Error;
 
 use crate::arithmetic::{AnswerToken, TokenSet};
 use crate::causal::Stratum;
+use crate::engine::Decode;
 use crate::node::NodeName;
 use crate::shape::Shape;
-use crate::stats::{Count, rounded_option};
+use crate::stats::{Count, Rate, rounded_option};
 use crate::verify::{
-    Baseline, Controls, EngineParity, HALF, Measures, Necessity, Published, PublishedResult,
-    Verdict,
+    Baseline, Controls, Decoding, EngineParity, HALF, Measures, Necessity, Published,
+    PublishedResult, Verdict,
 };
 
 /// The name and version of the form of `evidence.json`.
@@ -113,6 +114,17 @@ pub struct Protocol {
     pub filters: Vec<String>,
 }
 
+impl Protocol {
+    /// How answers were read for the verdicts and their counterexamples; of two ways, the first.
+    pub fn decode_of_verdicts(&self) -> Decode {
+        if self.decode == Decoding::Free.name() {
+            Decode::Free
+        } else {
+            Decode::Forced
+        }
+    }
+}
+
 /// One claim and all that was found of it.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct ClaimEvidence {
@@ -160,6 +172,21 @@ impl ClaimEvidence {
         }
     }
 
+    /// The tokens the claim was judged on: the node's, or those of the set that a joint or redundant
+    /// claim comes down to.
+    pub fn reach(&self) -> Option<TokenSet> {
+        let trials = self.trials.as_ref()?;
+        let (nodes, neutralised) = match &self.verdict {
+            Verdict::Joint { set, .. } => (set.clone(), &[][..]),
+            Verdict::Redundant { neutralised, .. } => (vec![self.node], &neutralised[..]),
+            _ => return Some(trials.reach),
+        };
+        let mut tried = trials.escalation.iter();
+        tried
+            .find(|tried| tried.nodes == nodes && tried.neutralised == neutralised)
+            .map(|tried| tried.reach)
+    }
+
     /// Of the sets tried, the one that agrees most often, where it does in half of the trials.
     fn nearest(&self) -> Option<&Escalated> {
         let least = |set: &Escalated| {
@@ -193,9 +220,13 @@ pub struct Trials {
     pub dropped: usize,
     /// The node alone.
     pub alone: Measures,
+    /// The node alone by stratum of pairs, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strata: Vec<StratumRates>,
     /// Telling trials that moved each token as predicted, by stratum.
     pub tokens: Vec<TokenCount>,
-    /// Tokens the causal model changes and the node does not reach, with what reaches them instead.
+    /// Tokens the causal model changes and the node (of a joint or redundant claim, the set) does not
+    /// reach, with what reaches them instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreached: Vec<Unreached>,
     /// Sets the node was tried in, where it does not hold alone.
@@ -205,6 +236,21 @@ pub struct Trials {
     pub controls: Controls,
     /// What mean-ablating the nodes costs.
     pub necessity: Necessity,
+}
+
+/// The measures over the pairs of one stratum. They describe; what decides is counted over all.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+pub struct StratumRates {
+    /// The stratum.
+    pub stratum: Stratum,
+    /// Telling trials that gave exactly the predicted answer.
+    pub agreement: Rate,
+    /// Telling trials that changed a predicted token.
+    pub effect: Rate,
+    /// Telling trials that changed a token that cannot change.
+    pub spill: Rate,
+    /// Placebo trials that changed anything.
+    pub placebo: Rate,
 }
 
 /// How often one token moved as predicted, in one stratum of pairs.
@@ -236,6 +282,9 @@ pub struct Escalated {
     /// Nodes neutralised in both arms.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub neutralised: Vec<NodeName>,
+    /// The tokens it was judged on.
+    #[serde(default)]
+    pub reach: TokenSet,
     /// What came out.
     pub measures: Measures,
     /// Lower bound of the set's agreement less that of the set without the node claimed.

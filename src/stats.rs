@@ -34,26 +34,33 @@ impl Count {
         }
     }
 
-    /// Both one-sided bounds, each wrong with probability at most `alpha`.
+    /// Both one-sided bounds, each wrong with probability at most `alpha` (Clopper and Pearson).
     pub fn bounds(&self, alpha: f64) -> Bounds {
+        Bounds {
+            lower: self.lower(alpha),
+            upper: self.upper(alpha),
+        }
+    }
+
+    /// The lower bound alone: the quantile at `alpha` of Beta(hits, misses + 1).
+    pub fn lower(&self, alpha: f64) -> f64 {
         let (hits, misses) = (self.hits as f64, (self.trials - self.hits) as f64);
-        let quantile = |a: f64, b: f64, p: f64| {
-            Beta::new(a, b)
-                .expect("both parameters are at least one half")
-                .inverse_cdf(p)
-        };
-        let lower = match (self.hits, self.trials - self.hits) {
+        match (self.hits, self.trials - self.hits) {
             (0, _) => 0.0,
             // The quantile in closed form, where the general search is least exact.
             (_, 0) => alpha.powf(1.0 / hits),
-            _ => quantile(hits, misses + 1.0, alpha),
-        };
-        let upper = match (self.hits, self.trials - self.hits) {
+            _ => beta_quantile(hits, misses + 1.0, alpha),
+        }
+    }
+
+    /// The upper bound alone: the quantile at 1 − `alpha` of Beta(hits + 1, misses).
+    pub fn upper(&self, alpha: f64) -> f64 {
+        let (hits, misses) = (self.hits as f64, (self.trials - self.hits) as f64);
+        match (self.hits, self.trials - self.hits) {
             (_, 0) => 1.0,
             (0, _) => 1.0 - alpha.powf(1.0 / misses),
-            _ => quantile(hits + 1.0, misses, 1.0 - alpha),
-        };
-        Bounds { lower, upper }
+            _ => beta_quantile(hits + 1.0, misses, 1.0 - alpha),
+        }
     }
 
     /// The bounds of a count that holds every trial there is: the share itself.
@@ -61,6 +68,31 @@ impl Count {
         Bounds {
             lower: self.share(),
             upper: self.share(),
+        }
+    }
+}
+
+fn beta_quantile(a: f64, b: f64, p: f64) -> f64 {
+    Beta::new(a, b)
+        .expect("both parameters are at least one")
+        .inverse_cdf(p)
+}
+
+/// The errors that the two bounds of a rate may spend: each is the chance that the bound is wrong.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Errors {
+    /// Of the lower bound.
+    pub lower: f64,
+    /// Of the upper bound.
+    pub upper: f64,
+}
+
+impl Errors {
+    /// The same error for both.
+    pub fn even(alpha: f64) -> Self {
+        Errors {
+            lower: alpha,
+            upper: alpha,
         }
     }
 }
@@ -130,12 +162,15 @@ impl Rate {
     }
 
     /// A count of all trials there are, or of a sample of them.
-    pub fn new(count: Count, exhaustive: bool, alpha: f64) -> Self {
+    pub fn new(count: Count, exhaustive: bool, errors: Errors) -> Self {
         let exhaustive = exhaustive && count.trials > 0;
         let bounds = if exhaustive {
             count.exact()
         } else {
-            count.bounds(alpha)
+            Bounds {
+                lower: count.lower(errors.lower),
+                upper: count.upper(errors.upper),
+            }
         };
         Self::with_bounds(count, exhaustive, bounds)
     }
@@ -170,18 +205,40 @@ impl Rate {
 }
 
 /// The error that look `look` (from 1) of a claim may spend of `alpha`: 2^−look of it, so that all
-/// looks together, however many, spend no more than `alpha`.
+/// looks together, however many, spend no more than `alpha` (Boole's inequality).
 pub fn alpha_of_look(alpha: f64, look: usize) -> f64 {
     alpha * 0.5f64.powi(look as i32)
 }
 
-/// The lower bound of the paired difference of two rates measured on the same trials: `first_only`
+/// Bounds of the paired difference of two rates measured on the same trials: `first_only`
 /// trials had the outcome under the first alone, `second_only` under the second alone. The two
-/// discordant shares are bounded apart with half of `alpha` each, which needs no normal
-/// approximation (a Bonferroni split of exact bounds).
-pub fn paired_difference_lower(first_only: u64, second_only: u64, trials: u64, alpha: f64) -> f64 {
-    let bounds = |hits| Count { hits, trials }.bounds(alpha / 2.0);
-    bounds(first_only).lower - bounds(second_only).upper
+/// discordant shares are bounded apart with half of the error each, which needs no normal
+/// approximation (O. J. Dunn, "Multiple comparisons among means", Journal of the American Statistical
+/// Association 56 (1961), section 2: each of two bounds at half the error, by Boole's inequality).
+pub fn paired_difference(first_only: u64, second_only: u64, trials: u64, errors: Errors) -> Bounds {
+    let (first, second) = (
+        Count {
+            hits: first_only,
+            trials,
+        },
+        Count {
+            hits: second_only,
+            trials,
+        },
+    );
+    Bounds {
+        lower: first.lower(errors.lower / 2.0) - second.upper(errors.lower / 2.0),
+        upper: first.upper(errors.upper / 2.0) - second.lower(errors.upper / 2.0),
+    }
+}
+
+/// Bounds of the difference of two rates measured on different trials: each rate bounded with half of
+/// the error.
+pub fn difference(first: Count, second: Count, errors: Errors) -> Bounds {
+    Bounds {
+        lower: first.lower(errors.lower / 2.0) - second.upper(errors.lower / 2.0),
+        upper: first.upper(errors.upper / 2.0) - second.lower(errors.upper / 2.0),
+    }
 }
 
 #[cfg(test)]
@@ -242,7 +299,7 @@ mod tests {
                 trials: 12,
             },
             true,
-            0.01,
+            Errors::even(0.01),
         );
         assert_eq!((rate.lower, rate.upper), (0.75, 0.75));
     }

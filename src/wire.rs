@@ -27,6 +27,14 @@ pub fn unbounded_below<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NEG_INFINITY))
 }
 
+/// As [`unbounded_below`], of an upper bound.
+///
+/// # Errors
+/// Where there is neither a number nor null.
+pub fn unbounded_above<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
+}
+
 /// Implements `Deserialize` by `FromStr`.
 macro_rules! deserialize_from_text {
     ($($name:ty),+) => {$(

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use circuitcheck::arithmetic::{Class, Prompt};
 use circuitcheck::causal::Space;
 use circuitcheck::engine::Engine;
+use circuitcheck::evidence::ClaimEvidence;
 use circuitcheck::handmade::{self, Handmade, MARGIN};
 use circuitcheck::logits::AnswerLogits;
 use circuitcheck::network::Network;
-use circuitcheck::node::NodeName;
-use circuitcheck::task::Variable;
+use circuitcheck::node::{Component, NodeName};
+use circuitcheck::task::{Task, Variable};
 use circuitcheck::verify::{Options, verify};
 
 /// Questions in one pass of the plain network, which bounds its memory.
@@ -160,4 +161,44 @@ fn what_is_false_of_two_digits_is_caught() {
 #[test]
 fn what_is_false_of_two_digits_is_caught_beside_what_is_true() {
     assert_false_claims_are_caught(2, true);
+}
+
+/// The same claim is tested beside others of its variable, for which more is tried than for it, and
+/// alone.
+#[test]
+fn what_else_is_tested_changes_nothing_of_a_claims_trials() {
+    let model = handmade::addition(2);
+    let carry = Variable {
+        task: Task::Sc,
+        digit: Some(0),
+    };
+    let redundant: Vec<Claimed> = (model.true_claims.iter())
+        .filter(|((_, variable), carries)| *variable == carry && carries.verdict() == "redundant")
+        .map(|(&claim, _)| claim)
+        .collect();
+    assert!(!redundant.is_empty());
+    let other = NodeName {
+        component: Component::Head(0),
+        ..redundant[0].0
+    };
+    let folder = model.claiming(redundant.iter().chain([&(other, carry)]));
+    let claims = |nodes: Vec<NodeName>| {
+        let options = Options {
+            max_trials: FEW_TRIALS,
+            nodes,
+            ..Options::default()
+        };
+        verify(&folder, None, &options, &mut |_| ()).unwrap().claims
+    };
+    let all = claims(Vec::new());
+    let tried = |claim: &ClaimEvidence| claim.trials.clone().unwrap().escalation;
+    let beside = all.iter().find(|claim| claim.node == other).unwrap();
+    assert!(!tried(beside).is_empty());
+    assert!(
+        all.iter()
+            .any(|claim| tried(claim).iter().any(|t| !t.neutralised.is_empty()))
+    );
+    let alone = claims(vec![other]);
+    assert_eq!(alone.len(), 1);
+    assert_eq!(&alone[0], beside);
 }

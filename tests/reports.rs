@@ -46,6 +46,48 @@ fn the_mixed_models_report_regenerates_byte_for_byte() {
     regenerates("w126_mix_d5_l3_h4_t40K_s372001", "");
 }
 
+/// The command and the answer that each counterexample of a report names.
+fn counterexamples(report: &str) -> Vec<(Vec<String>, String)> {
+    let mut found = Vec::new();
+    let mut given = None;
+    for line in report.lines() {
+        if let Some(answers) = line.strip_prefix("- counterexample: ") {
+            let (_, answer) = answers.split_once(" predicted, ").unwrap();
+            given = answer.strip_suffix(" given").map(str::to_owned);
+        } else if let Some(command) = line.trim().strip_prefix("circuitcheck ") {
+            let command = command.split(' ').map(str::to_owned).collect();
+            found.push((command, given.take().unwrap()));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_counterexample_of_the_reports_is_what_its_command_gives() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut replayed = 0;
+    for model in [
+        "w126_add_d5_l2_h3_t15K_s372001",
+        "w126_sub_d5_l2_h3_t30K_s372001",
+        "w126_mix_d5_l3_h4_t40K_s372001",
+    ] {
+        let path = root.join("reports").join(model).join("report.md");
+        for (command, given) in counterexamples(&std::fs::read_to_string(path).unwrap()) {
+            let run = assert_cmd::Command::cargo_bin("circuitcheck")
+                .unwrap()
+                .current_dir(root)
+                .args(&command)
+                .arg("--json")
+                .assert()
+                .code(0);
+            let got: serde_json::Value = serde_json::from_slice(&run.get_output().stdout).unwrap();
+            assert_eq!(got["answer"], given.as_str(), "{}", command.join(" "));
+            replayed += 1;
+        }
+    }
+    assert!(replayed > 20, "{replayed}");
+}
+
 #[test]
 fn what_is_no_evidence_of_this_form_is_refused() {
     let error = |json: &str| Evidence::from_json(json.as_bytes()).unwrap_err();

@@ -292,6 +292,94 @@ fn a_counterexample_replays_with_the_command_printed_beside_it() {
 }
 
 #[test]
+fn free_running_counterexamples_replay_free_running() {
+    let folder = TempDir::new().unwrap();
+    let result = verify()
+        .args([ADD, "--json", "--decode", "free", "--max-trials", "256"])
+        .arg("--features")
+        .arg(claims(&folder, &[(9, 0, true, 2, "Algo:A2.ST")]))
+        .arg("--out")
+        .arg(folder.path().join("out"))
+        .assert()
+        .code(1);
+    let evidence = evidence(&result.get_output().stdout);
+    let example = &evidence["claims"][0]["because"]["counterexample"];
+    let report = fs::read_to_string(folder.path().join("out/report.md")).unwrap();
+    let command = report
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("circuitcheck "))
+        .unwrap();
+    assert!(command.ends_with(" --free"), "{command}");
+    let replayed = Command::cargo_bin("circuitcheck")
+        .unwrap()
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(command.split(' '))
+        .arg("--json")
+        .assert()
+        .code(0);
+    let replayed: Value = serde_json::from_slice(&replayed.get_output().stdout).unwrap();
+    assert_eq!(replayed["answer"], example["got"]);
+}
+
+#[test]
+fn a_claim_whose_set_was_left_open_is_inconclusive_and_not_refuted() {
+    let folder = TempDir::new().unwrap();
+    let features = claims(
+        &folder,
+        &[
+            (9, 0, true, 2, "Algo:A1.ST"),
+            (11, 0, true, 1, "Algo:A1.ST"),
+        ],
+    );
+    let verdict = |max_trials: &str| {
+        let result = verify()
+            .args([
+                ADD,
+                "--json",
+                "--node",
+                "P11L0H1",
+                "--max-trials",
+                max_trials,
+            ])
+            .arg("--features")
+            .arg(&features)
+            .assert();
+        let evidence = evidence(&result.get_output().stdout);
+        let claim = &evidence["claims"][0];
+        let alone = &claim["trials"]["alone"]["agreement"]["digits"]["upper"];
+        assert!(alone.as_f64().unwrap() < 0.5, "alone it is known to fail");
+        claim["verdict"].as_str().unwrap().to_owned()
+    };
+    // 96 pairs that all agree cannot show 0.95.
+    assert_eq!(verdict("96"), "inconclusive");
+    assert_eq!(verdict("1024"), "joint");
+}
+
+#[test]
+fn the_trail_of_one_claim_tells_what_was_drawn_and_why_the_verdict() {
+    let result = verify()
+        .args([ADD, "--explain", "P9L0H1 A2.ST", "--max-trials", "512"])
+        .assert();
+    let trail = String::from_utf8(result.get_output().stdout.clone()).unwrap();
+    for told in [
+        "### P9L0H1 A2.ST: joint",
+        "Why: ",
+        "telling pairs",
+        "placebo pairs",
+        "Bounds: ",
+        "P8L0H2 P9L0H1, judged on ",
+        "Decoys, the closest first",
+        "untrained weights",
+        "A2.SC: ",
+        "Published test",
+    ] {
+        assert!(trail.contains(told), "{told}: {trail}");
+    }
+    // Nothing but the trail is printed, and no other claim's.
+    assert_eq!(trail.matches("### ").count(), 1);
+}
+
+#[test]
 fn a_model_that_cannot_do_the_arithmetic_ends_with_5_and_no_verdict() {
     let shape = Shape {
         n_digits: 2,

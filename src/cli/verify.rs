@@ -4,15 +4,18 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use circuitcheck::claims::Claim;
 use circuitcheck::evidence::{ClaimEvidence, Evidence};
 use circuitcheck::model::{ModelFolder, RawFile};
-use circuitcheck::node::NodeName;
+use circuitcheck::node::{Component, NodeName};
 use circuitcheck::report::{
-    OutputError, Run, agreement_text, check_writable, explanation, margins, markdown, rate_text,
-    summary_line, write_files,
+    Margin, OutputError, Run, agreement_text, check_writable, explanation, margins, markdown,
+    rate_text, summary_line, write_files,
 };
 use circuitcheck::task::Task;
-use circuitcheck::verify::{Decoding, Options, Progress, Verdict, VerifyError, verify};
+use circuitcheck::verify::{
+    Decoding, MOVE_FOR_OTHERS, Options, Progress, Verdict, VerifyError, verify,
+};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -149,7 +152,7 @@ impl Verify {
             let run = Run::new(
                 circuitcheck::model::sha256(json.as_bytes()),
                 started.elapsed(),
-                margins,
+                margins.clone(),
             );
             let run = serde_json::to_string_pretty(&run).expect("a run has string keys");
             write_files(
@@ -164,7 +167,7 @@ impl Verify {
         if self.json {
             write(&json)?;
         } else if let Some(claim) = &self.explain {
-            self.print_explanation(&evidence, claim)?;
+            self.print_explanation(&evidence, &margins, claim)?;
         } else {
             print_table(&evidence)?;
         }
@@ -194,8 +197,9 @@ impl Verify {
                 DecodeArg::Free => Decoding::Free,
                 DecodeArg::Both => Decoding::Both,
             },
-            tasks: self.task.clone(),
+            tasks: self.tasks(),
             nodes: self.node.clone(),
+            claims: Vec::new(),
             block: None,
         };
         let mut bar = Bar::new();
@@ -204,6 +208,26 @@ impl Verify {
         });
         bar.finish();
         Ok(evidence?)
+    }
+
+    /// The tasks filtered for. For the trail of one claim these are its own and those whose claims may
+    /// move the tokens it does not: its trials do not depend on any others.
+    fn tasks(&self) -> Vec<Task> {
+        let explained = self.explain.as_deref().and_then(|claim| {
+            let (_, tag) = claim.rsplit_once(' ').unwrap_or(("", claim));
+            let node = NodeName {
+                position: 0,
+                layer: 0,
+                component: Component::Head(0),
+            };
+            Some(Claim::parse(node, tag).variable.ok()?.task)
+        });
+        match explained {
+            Some(task) if self.task.is_empty() => {
+                [task].into_iter().chain(MOVE_FOR_OTHERS).collect()
+            }
+            _ => self.task.clone(),
+        }
     }
 
     fn out_folder(&self, folder: &ModelFolder) -> Option<PathBuf> {
@@ -221,7 +245,12 @@ impl Verify {
         dir.map_or_else(String::new, |dir| dir.display().to_string())
     }
 
-    fn print_explanation(&self, evidence: &Evidence, wanted: &str) -> Result<(), CliError> {
+    fn print_explanation(
+        &self,
+        evidence: &Evidence,
+        margins: &[Margin],
+        wanted: &str,
+    ) -> Result<(), CliError> {
         let found: Vec<&ClaimEvidence> = evidence
             .claims
             .iter()
@@ -237,7 +266,9 @@ impl Verify {
             ));
         }
         for claim in found {
-            write(explanation(claim, evidence, &self.shown_model()))?;
+            let margin = margins.iter().find(|margin| margin.claim == claim.claim);
+            let margin = margin.map(|margin| margin.logit_margin);
+            write(explanation(claim, evidence, &self.shown_model(), margin))?;
         }
         Ok(())
     }

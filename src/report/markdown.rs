@@ -1,10 +1,13 @@
 //! The report as Markdown, for a repository.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{agreement_text, rate_text, summary_line};
-use crate::evidence::{ClaimEvidence, Evidence, Trials};
-use crate::verify::{SELECTIVITY_MARGIN, Verdict};
+use crate::evidence::{ClaimEvidence, Escalated, Evidence, Trials};
+use crate::node::NodeName;
+use crate::stats::Rate;
+use crate::verify::{Aspect, SELECTIVITY_MARGIN, TIE_MARGIN, Verdict};
 
 /// The report of a verification. `model` is how the command line names the model, for the commands
 /// that reproduce what is shown; empty for the bundled one.
@@ -85,16 +88,22 @@ fn write(text: &mut String, evidence: &Evidence, model: &str) -> std::fmt::Resul
     }
     for claim in detailed {
         if let Some(trials) = &claim.trials {
-            write_claim(text, claim, trials, model)?;
+            write_claim(text, claim, trials, evidence, model)?;
         }
     }
     Ok(())
 }
 
 /// The whole trail of one claim: what was drawn, each measure, each control, and why its verdict.
-pub fn explanation(claim: &ClaimEvidence, evidence: &Evidence, model: &str) -> String {
+/// `margin` is the smallest logit margin of its counterexample, where it has one.
+pub fn explanation(
+    claim: &ClaimEvidence,
+    evidence: &Evidence,
+    model: &str,
+    margin: Option<f32>,
+) -> String {
     let mut text = String::new();
-    write_explanation(&mut text, claim, evidence, model).expect("a String takes any text");
+    write_explanation(&mut text, claim, evidence, model, margin).expect("a String takes any text");
     text
 }
 
@@ -103,6 +112,7 @@ fn write_explanation(
     claim: &ClaimEvidence,
     evidence: &Evidence,
     model: &str,
+    margin: Option<f32>,
 ) -> std::fmt::Result {
     let protocol = &evidence.protocol;
     let Some(trials) = &claim.trials else {
@@ -114,13 +124,31 @@ fn write_explanation(
             claim.note()
         );
     };
-    write_claim(text, claim, trials, model)?;
+    write_claim(text, claim, trials, evidence, model)?;
+    if let Some(margin) = margin {
+        writeln!(
+            text,
+            "The counterexample's answer leads by {margin:.4} in logits at least; under {TIE_MARGIN} it would be a tie and refute nothing.\n"
+        )?;
+    }
     writeln!(text, "Why: {}\n", why(claim))?;
+    let judged: u64 = trials.alone.spill.values().map(|rate| rate.trials).sum();
     writeln!(
         text,
-        "Bounds: each wrong with probability at most {:.2e}, the share of one claim and direction in α = {}, halved between the node alone and the sets tried for it; look k of {} spent 2^-k of that. {} pairs were dropped because the unpatched model answers them wrongly, {} set aside as numerical ties.\n",
-        trials.alpha, protocol.alpha, trials.alone.looks, trials.dropped, trials.alone.ties
+        "Drawn, from seed {}: {judged} telling pairs{} and {} placebo pairs{}, no pair twice. {} more were dropped because the unpatched model answers them wrongly, {} set aside as numerical ties. Sets, controls and the tokens judged were tried and chosen on other pairs.\n",
+        protocol.seed,
+        extent(trials.alone.spill.values().any(|rate| rate.exhaustive)),
+        trials.alone.placebo.trials,
+        extent(trials.alone.placebo.exhaustive),
+        trials.dropped,
+        trials.alone.ties
     )?;
+    writeln!(
+        text,
+        "Bounds: the claim spends {:.2e} in each direction, half of its share in α = {}; the sets tried for it spend the other half. The last look was look {}, which spends 2^-{} of that. Bounds that speak against the claim (agreement's upper, spill's and placebo's lower) share it evenly, those that speak for it need no share.\n",
+        trials.alpha, protocol.alpha, trials.alone.looks, trials.alone.looks
+    )?;
+    write_tried(text, trials)?;
     if let Some(test) = &claim.published_test {
         writeln!(text, "Published test ({}):\n", claim.published.name())?;
         for trial in &test.answers {
@@ -130,6 +158,23 @@ fn write_explanation(
                 trial.store.question, trial.clean, trial.got
             )?;
         }
+        writeln!(text)?;
+    }
+    if !trials.strata.is_empty() {
+        writeln!(text, "By stratum of pairs:\n")?;
+    }
+    for rates in &trials.strata {
+        let stratum = serde_json::to_string(&rates.stratum).expect("a stratum has string keys");
+        writeln!(
+            text,
+            "- {stratum}: agreement {}; effect {}; spill {}; placebo {}",
+            rate_text(&rates.agreement),
+            rate_text(&rates.effect),
+            rate_text(&rates.spill),
+            rate_text(&rates.placebo)
+        )?;
+    }
+    if !trials.strata.is_empty() {
         writeln!(text)?;
     }
     writeln!(text, "Tokens moved as predicted, by stratum of pairs:\n")?;
@@ -170,6 +215,62 @@ fn write_explanation(
     writeln!(text)
 }
 
+/// How much of what there is was drawn.
+fn extent(exhaustive: bool) -> &'static str {
+    if exhaustive {
+        " (all there are, so that their rates are exact)"
+    } else {
+        ""
+    }
+}
+
+/// Every measure of what was tried in the node's place.
+fn write_tried(text: &mut String, trials: &Trials) -> std::fmt::Result {
+    if trials.escalation.is_empty() {
+        return Ok(());
+    }
+    writeln!(text, "Tried in its place:\n")?;
+    for tried in &trials.escalation {
+        let measures = &tried.measures;
+        let all = |rates: &BTreeMap<Aspect, Rate>| {
+            let rates: Vec<String> = rates.values().map(rate_text).collect();
+            rates.join(", ")
+        };
+        writeln!(
+            text,
+            "- {}, judged on {}: agreement {}; effect {}; spill {}; placebo {}; {} ties; look {}",
+            tried_text(tried),
+            tried.reach,
+            all(&measures.agreement),
+            all(&measures.effect),
+            all(&measures.spill),
+            rate_text(&measures.placebo),
+            measures.ties,
+            measures.looks
+        )?;
+        if measures.unstable > 0 {
+            writeln!(
+                text,
+                "  ({} trials set aside, as what is neutralised changes their answer by itself)",
+                measures.unstable
+            )?;
+        }
+    }
+    writeln!(text)
+}
+
+/// The nodes of a set, and what is neutralised beside them.
+fn tried_text(tried: &Escalated) -> String {
+    let names = |nodes: &[NodeName]| {
+        let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+        names.join(" ")
+    };
+    match &tried.neutralised[..] {
+        [] => names(&tried.nodes),
+        held => format!("{} with {} neutralised", names(&tried.nodes), names(held)),
+    }
+}
+
 /// Why a claim has its verdict, in a sentence.
 fn why(claim: &ClaimEvidence) -> String {
     let rule = match &claim.verdict {
@@ -181,7 +282,7 @@ fn why(claim: &ClaimEvidence) -> String {
             "a set that holds the node passes every test, and neither the node alone nor the rest of the set does"
         }
         Verdict::Redundant { .. } => {
-            "patching the node alone changes nothing, and with the other carriers neutralised it decides"
+            "patching the node alone moves none of the tokens that should change, and with the other carriers neutralised it decides"
         }
         Verdict::Partial { .. } => {
             "agreement is below the threshold and at least one half, with nothing else disturbed"
@@ -203,6 +304,7 @@ fn write_claim(
     text: &mut String,
     claim: &ClaimEvidence,
     trials: &Trials,
+    evidence: &Evidence,
     model: &str,
 ) -> std::fmt::Result {
     writeln!(text, "### {}: {}\n", claim.claim, claim.verdict.name())?;
@@ -223,6 +325,10 @@ fn write_claim(
         writeln!(text, "- reading its own tokens: {}", free.verdict.name())?;
     }
     writeln!(text, "- judged on {}", trials.reach)?;
+    let set = claim.reach().filter(|&reach| reach != trials.reach);
+    if let Some(reach) = set {
+        writeln!(text, "- the set on {reach}")?;
+    }
     for unreached in &trials.unreached {
         let by = if unreached.reached_by.is_empty() {
             String::new()
@@ -232,23 +338,14 @@ fn write_claim(
         writeln!(text, "- does not reach {}{by}", unreached.token)?;
     }
     for tried in &trials.escalation {
-        let names = |nodes: &[crate::node::NodeName]| {
-            let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
-            names.join(" ")
-        };
         let agreement: Vec<String> = tried.measures.agreement.values().map(rate_text).collect();
-        let held = if tried.neutralised.is_empty() {
-            String::new()
-        } else {
-            format!(" with {} neutralised", names(&tried.neutralised))
-        };
         let need = tried.need.map_or_else(String::new, |need| {
             format!(", which need the node by at least {need:.2}")
         });
         writeln!(
             text,
-            "- tried {}{held}: agreement {}{need}",
-            names(&tried.nodes),
+            "- tried {}: agreement {}{need}",
+            tried_text(tried),
             agreement.join(", ")
         )?;
     }
@@ -308,7 +405,7 @@ fn write_claim(
         writeln!(
             text,
             "\n  ```\n  circuitcheck patch{space}{model} {}\n  ```",
-            example.arguments()
+            example.arguments(evidence.protocol.decode_of_verdicts())
         )?;
     }
     writeln!(text)

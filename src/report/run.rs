@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::arithmetic::Prompt;
-use crate::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
+use crate::engine::{Engine, EngineError, Intervention, Site, Source};
 use crate::evidence::Evidence;
 use crate::node::{Node, NodeName};
 
@@ -81,10 +81,7 @@ fn instruction_sets() -> Vec<&'static str> {
 /// # Panics
 /// Where the evidence is of another network, which lacks its nodes.
 pub fn margins(engine: &Engine, evidence: &Evidence) -> Result<Vec<Margin>, EngineError> {
-    let decode = match evidence.protocol.decode.as_str() {
-        "free" => Decode::Free,
-        _ => Decode::Forced,
-    };
+    let decode = evidence.protocol.decode_of_verdicts();
     let mut margins = Vec::new();
     for claim in &evidence.claims {
         let Some(example) = claim.verdict.counterexample() else {

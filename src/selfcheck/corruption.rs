@@ -82,16 +82,8 @@ pub fn corruptions(
     most: usize,
     seed: u64,
 ) -> Result<Vec<Corrupted>, ClaimsError> {
-    let Some(file) = &folder.features else {
-        return Ok(Vec::new());
-    };
-    let tagged = read_tagged_nodes(&file.path.display().to_string(), &file.bytes)?;
     let shape = folder.weights.shape();
-    let published: Vec<(NodeName, Variable)> = claims_of(&tagged)
-        .into_iter()
-        .filter_map(|claim| Some((claim.node, claim.variable.ok()?)))
-        .filter(|(node, _)| node.resolve(&shape).is_ok())
-        .collect();
+    let published = published_claims(folder)?;
     let variables = testable_variables(folder);
     let mut taken: BTreeSet<(NodeName, Variable)> = published.iter().copied().collect();
     let mut found = Vec::new();
@@ -116,6 +108,25 @@ pub fn corruptions(
         }));
     }
     Ok(found)
+}
+
+/// The claims of a model's own file that name a node it has and a known task.
+///
+/// # Errors
+/// [`ClaimsError`] where the claims file cannot be read.
+pub(super) fn published_claims(
+    folder: &ModelFolder,
+) -> Result<Vec<(NodeName, Variable)>, ClaimsError> {
+    let Some(file) = &folder.features else {
+        return Ok(Vec::new());
+    };
+    let tagged = read_tagged_nodes(&file.path.display().to_string(), &file.bytes)?;
+    let shape = folder.weights.shape();
+    Ok(claims_of(&tagged)
+        .into_iter()
+        .filter_map(|claim| Some((claim.node, claim.variable.ok()?)))
+        .filter(|(node, _)| node.resolve(&shape).is_ok())
+        .collect())
 }
 
 /// Every variable the model can be tested for, with the lowest token it changes.

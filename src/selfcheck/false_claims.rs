@@ -1,9 +1,9 @@
 //! False claims are caught.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::corruption::{Corrupted, Corruption};
+use super::corruption::{Corrupted, Corruption, published_claims};
 use super::{Check, Figure};
 use crate::claims::write_claims;
 use crate::evidence::ClaimEvidence;
@@ -24,9 +24,13 @@ pub fn passes(verdict: &Verdict) -> bool {
     )
 }
 
-/// Verifies corrupted claims, all in one file. None that is impossible may pass; any other that does
-/// must not be refuted on trials drawn anew, and is then a find: the network does what was claimed by
-/// chance.
+/// Corrupted claims in one file: few enough to leave nodes that nothing is claimed of, for decoys.
+const IN_ONE_FILE: usize = 64;
+
+/// Verifies corrupted claims in files of [`IN_ONE_FILE`], each beside all published claims, as a file
+/// with a few mistakes has them: what is true of other nodes may make a set with a false claim's. None
+/// that is impossible may pass; any other that does must not be refuted on trials drawn anew, and is
+/// then a find: the network does what was claimed by chance.
 ///
 /// # Errors
 /// [`VerifyError`] where the model cannot be verified.
@@ -40,7 +44,8 @@ pub fn false_claims(
     if corrupted.is_empty() {
         return Ok(Check::new(name, what, vec![Figure::count("claims", 0)]));
     }
-    let found = verified(folder, corrupted, options)?;
+    let published = published_claims(folder)?;
+    let found = verified(folder, &published, corrupted, options)?;
     let passing: Vec<&Corrupted> = corrupted
         .iter()
         .filter(|made| passes(&found[&made.claim].verdict))
@@ -48,17 +53,22 @@ pub fn false_claims(
     let again = if passing.is_empty() {
         BTreeMap::new()
     } else {
-        let nodes: BTreeSet<NodeName> = passing.iter().map(|made| made.claim.0).collect();
         let anew = Options {
             seed: options.seed.wrapping_add(1),
-            nodes: nodes.into_iter().collect(),
             ..options.clone()
         };
-        verified(folder, corrupted, &anew)?
+        let passing: Vec<Corrupted> = passing.iter().map(|&made| made.clone()).collect();
+        verified(folder, &published, &passing, &anew)?
     };
     let contradicted = |made: &Corrupted| again[&made.claim].verdict.refutes();
 
     let mut figures = Vec::new();
+    figures.push(Figure::count("corrupted claims", corrupted.len()));
+    for verdict in ["supported", "joint", "redundant", "partial"] {
+        let verdicts = passing.iter().map(|made| found[&made.claim].verdict.name());
+        let count = verdicts.filter(|&name| name == verdict).count();
+        figures.push(Figure::count(format!("of these {verdict}"), count));
+    }
     let impossible = || corrupted.iter().filter(|made| made.impossible);
     figures.push(Figure::count("impossible claims", impossible().count()));
     figures.push(Figure::at_most(
@@ -112,26 +122,35 @@ fn told(evidence: &ClaimEvidence) -> String {
 
 fn verified(
     folder: &ModelFolder,
+    published: &[(NodeName, Variable)],
     corrupted: &[Corrupted],
     options: &Options,
 ) -> Result<BTreeMap<(NodeName, Variable), ClaimEvidence>, VerifyError> {
-    let claims = corrupted.iter().map(|made| &made.claim);
-    let file = RawFile::made(
-        Path::new("corrupted.json"),
-        write_claims(claims).into_bytes(),
-    );
-    let evidence = verify(folder, Some(&file), options, &mut |_| {})?;
-    let by_text: BTreeMap<String, ClaimEvidence> = evidence
-        .claims
-        .into_iter()
-        .map(|claim| (claim.claim.clone(), claim))
-        .collect();
-    Ok(corrupted
-        .iter()
-        .filter_map(|made| {
-            let (node, variable) = made.claim;
-            let evidence = by_text.get(&format!("{node} {variable}"))?;
-            Some((made.claim, evidence.clone()))
-        })
-        .collect())
+    let files = corrupted.len().div_ceil(IN_ONE_FILE);
+    let mut found = BTreeMap::new();
+    for file in 0..files {
+        // Every so manieth, so that no file holds one kind of corruption alone.
+        let some: Vec<(NodeName, Variable)> = (corrupted.iter().skip(file).step_by(files))
+            .map(|made| made.claim)
+            .collect();
+        let raw = RawFile::made(
+            Path::new("corrupted.json"),
+            write_claims(published.iter().chain(&some)).into_bytes(),
+        );
+        let only = Options {
+            claims: some.clone(),
+            ..options.clone()
+        };
+        let evidence = verify(folder, Some(&raw), &only, &mut |_| {})?;
+        let mut by_text: BTreeMap<String, ClaimEvidence> = evidence
+            .claims
+            .into_iter()
+            .map(|claim| (claim.claim.clone(), claim))
+            .collect();
+        found.extend(some.into_iter().filter_map(|(node, variable)| {
+            let evidence = by_text.remove(&format!("{node} {variable}"))?;
+            Some(((node, variable), evidence))
+        }));
+    }
+    Ok(found)
 }

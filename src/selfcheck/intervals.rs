@@ -1,6 +1,8 @@
 //! Intervals keep their error: claims of known rates are drawn, without a network, and decided by
 //! the rules that decide real ones.
 
+use std::fmt;
+
 use rand::RngExt;
 use rayon::prelude::*;
 use statrs::distribution::{Binomial, DiscreteCDF};
@@ -18,36 +20,53 @@ pub const CLAIM_ALPHA: f64 = 0.01;
 /// Chance that a scenario of a sound rule is reported all the same: one in a million.
 const FALSE_ALARM: f64 = 1e-6;
 
-/// True rates of agreement and of placebo trials that change something: at, beside and away from
-/// each of the limits that decide.
-const SCENARIOS: [(f64, f64); 13] = [
-    (0.0, 0.0),
-    (0.49, 0.0),
-    (HALF, 0.0),
-    (0.51, 0.0),
-    (0.90, 0.0),
-    (0.94, 0.0),
-    (0.9499, 0.0),
-    (0.95, 0.0),
-    (0.96, 0.0),
-    (0.99, 0.0),
-    (0.99, NEGLIGIBLE),
-    (0.99, 0.0501),
-    (0.90, NEGLIGIBLE),
-];
-
 /// What is true of a claim.
 #[derive(Debug, Clone, Copy)]
 struct Rates {
-    agreement: f64,
+    /// Of each aspect judged apart: one for most tasks, two for MT.
+    agreement: &'static [f64],
+    /// Of telling trials that move what they must not, in each aspect.
+    spill: f64,
+    /// Of placebo trials that change something.
     placebo: f64,
 }
+
+const fn rates(agreement: &'static [f64], spill: f64, placebo: f64) -> Rates {
+    Rates {
+        agreement,
+        spill,
+        placebo,
+    }
+}
+
+/// True rates at, beside and away from each of the limits that decide; the last where one wrong bound
+/// of many would be enough.
+const SCENARIOS: [Rates; 17] = [
+    rates(&[0.0], 0.0, 0.0),
+    rates(&[0.49], 0.0, 0.0),
+    rates(&[HALF], 0.0, 0.0),
+    rates(&[0.51], 0.0, 0.0),
+    rates(&[0.90], 0.0, 0.0),
+    rates(&[0.94], 0.0, 0.0),
+    rates(&[0.9499], 0.0, 0.0),
+    rates(&[0.95], 0.0, 0.0),
+    rates(&[0.96], 0.0, 0.0),
+    rates(&[0.99], 0.0, 0.0),
+    rates(&[0.99], 0.0, NEGLIGIBLE),
+    rates(&[0.99], 0.0, 0.0501),
+    rates(&[0.90], 0.0, NEGLIGIBLE),
+    rates(&[0.9499, 0.99], 0.0, 0.0),
+    rates(&[0.95, 0.95], 0.0, 0.0),
+    rates(&[HALF, HALF], 0.0, 0.0),
+    rates(&[0.95, 0.95], NEGLIGIBLE, NEGLIGIBLE),
+];
 
 impl Rates {
     /// Whether a standing is right, or leaves open what is.
     fn bear_out(self, standing: Standing, threshold: f64) -> bool {
-        let (holds, half) = (self.agreement >= threshold, self.agreement >= HALF);
-        let clean = self.placebo <= NEGLIGIBLE;
+        let all = |limit: f64| self.agreement.iter().all(|&rate| rate >= limit);
+        let (holds, half) = (all(threshold), all(HALF));
+        let clean = self.placebo <= NEGLIGIBLE && self.spill <= NEGLIGIBLE;
         match standing {
             Standing::Holds => holds && clean,
             Standing::HoldsUnspecifically => holds && !clean,
@@ -56,6 +75,17 @@ impl Rates {
             Standing::Fails => !half,
             Standing::Open => true,
         }
+    }
+}
+
+impl fmt::Display for Rates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let agreement: Vec<String> = self.agreement.iter().map(f64::to_string).collect();
+        write!(f, "agreement {}", agreement.join(" and "))?;
+        if self.spill > 0.0 {
+            write!(f, ", spill {}", self.spill)?;
+        }
+        write!(f, ", placebo {}", self.placebo)
     }
 }
 
@@ -87,8 +117,7 @@ pub fn intervals(claims: usize, alpha: f64, seed: u64) -> Check {
         .expect("an error is a probability")
         .inverse_cdf(1.0 - FALSE_ALARM);
     let mut figures = vec![Figure::count("claims drawn at each rate", claims)];
-    for (agreement, placebo) in SCENARIOS {
-        let rates = Rates { agreement, placebo };
+    for rates in SCENARIOS {
         let drawn: Vec<Drawn> = (0..claims)
             .into_par_iter()
             .map(|i| draw(rates, rules, i))
@@ -99,7 +128,7 @@ pub fn intervals(claims: usize, alpha: f64, seed: u64) -> Check {
         let wrong = count(&|standing| !rates.bear_out(standing, threshold));
         let open = count(&|standing| standing == Standing::Open);
         let trials: u64 = drawn.iter().map(|claim| claim.trials).sum();
-        let name = format!("agreement {agreement}, placebo {placebo}");
+        let name = rates.to_string();
         figures.push(Figure::at_most(format!("{name}: wrong"), wrong, most));
         figures.push(Figure::count(format!("{name}: left open"), open));
         figures.push(Figure::mean(
@@ -112,27 +141,30 @@ pub fn intervals(claims: usize, alpha: f64, seed: u64) -> Check {
 }
 
 fn draw(rates: Rates, rules: Rules, claim: usize) -> Drawn {
-    let Rates { agreement, placebo } = rates;
-    let name = format!("selfcheck/intervals/{agreement}/{placebo}/{claim}");
-    let mut rng = stream(rules.seed, &name);
+    let mut rng = stream(rules.seed, &format!("selfcheck/intervals/{rates}/{claim}"));
     let mut sampling = Sampling::new(rules, false, (false, false));
+    let aspects = [Aspect::Digits, Aspect::Sign];
     let mut drawn = 0;
     for (look, total) in looks(rules.max_trials).enumerate() {
         if !sampling.is_open(Goal::Standing) {
             break;
         }
         let (more, asks_placebo) = (total - drawn, sampling.wants(Kind::Placebo));
-        let telling = sampling.tally.telling.entry(Aspect::Digits).or_default();
         for _ in 0..more {
-            let agrees = rng.random_bool(agreement);
+            // Strata are drawn equally often.
+            let aspect = rng.random_range(0..rates.agreement.len());
+            let telling = sampling.tally.telling.entry(aspects[aspect]).or_default();
+            let spills = rng.random_bool(rates.spill);
+            // A trial that moves what it must not does not agree, and the rate is to come out right.
+            let agrees = !spills && rng.random_bool(rates.agreement[aspect] / (1.0 - rates.spill));
             telling.agreement.add(agrees);
             // A claim that fails here does so by doing nothing.
             telling.effect.add(agrees);
-            telling.spill.add(false);
+            telling.spill.add(spills);
         }
         if asks_placebo {
             for _ in 0..more {
-                sampling.tally.placebo.add(rng.random_bool(placebo));
+                sampling.tally.placebo.add(rng.random_bool(rates.placebo));
             }
         }
         drawn = total;

@@ -9,7 +9,7 @@ use crate::arithmetic::{Class, Prompt, Question};
 use crate::causal::Space;
 use crate::engine::{Engine, EngineError};
 use crate::model::Operations;
-use crate::stats::{Count, Rate};
+use crate::stats::{Count, Errors, Rate};
 
 /// Accuracy that a class must reach, at the lower bound of its interval, for claims about it to mean
 /// anything.
@@ -92,7 +92,7 @@ impl Baseline {
                 let list = if is_right { &mut answered } else { &mut wrong };
                 list.push(prompt.question);
             }
-            let accuracy = Rate::new(count, exhaustive, alpha);
+            let accuracy = Rate::new(count, exhaustive, Errors::even(alpha));
             classes.push(ClassAccuracy {
                 class,
                 accuracy,

@@ -407,10 +407,9 @@ impl Counted {
         };
         let mut agrees = Count::default();
         for (trial, outcome) in &self.telling {
-            if let Some(judged) =
-                outcome.and_then(|o| trial.judge(&o, reach, direction_only, decode))
-            {
-                agrees.add(judged.agrees);
+            let agreed = outcome.and_then(|o| trial.agreement(&o, reach, direction_only, decode));
+            if let Some(agreed) = agreed {
+                agrees.add(agreed);
             }
         }
         let share = |count: Count| match count.trials {

@@ -12,9 +12,9 @@ use crate::arithmetic::{Class, TokenSet};
 use crate::causal::{Family, Kind, classes};
 use crate::engine::{Decode, EngineError};
 use crate::node::{Node, NodeName};
-use crate::stats::{Count, paired_difference_lower, rounded, rounded_option};
+use crate::stats::{Bounds, Count, Errors, difference, paired_difference, rounded, rounded_option};
 use crate::task::{Task, Variable};
-use crate::wire::unbounded_below;
+use crate::wire::{unbounded_above, unbounded_below};
 
 /// Telling pairs on which decoys and wrong digits are tried beside the claim's own nodes; each larger
 /// panel for the claims whose difference the one before suggests and leaves open.
@@ -81,31 +81,52 @@ pub struct Controls {
     /// without a digit and where no other digit can be tried.
     #[serde(serialize_with = "rounded_option")]
     pub beats_wrong_digits_by: Option<f64>,
+    /// Upper bound of the smallest of all these differences.
+    #[serde(
+        default = "unknown_above",
+        serialize_with = "rounded",
+        deserialize_with = "unbounded_above"
+    )]
+    pub beats_all_by_at_most: f64,
+}
+
+/// Older evidence does not tell.
+fn unknown_above() -> f64 {
+    f64::INFINITY
+}
+
+/// What the controls say of a claim's selectivity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selectivity {
+    /// Every control is beaten by the margin.
+    Shown,
+    /// Some control is not: it does as well, or nearly.
+    Lacking,
+    /// The difference from some control lies on neither side of the margin for certain.
+    Open,
 }
 
 impl Controls {
     /// Whether the claim beats every control by the margin.
     pub fn selective(&self) -> bool {
-        self.beats_decoys_by >= SELECTIVITY_MARGIN
-            && self
-                .beats_wrong_digits_by
-                .is_none_or(|by| by >= SELECTIVITY_MARGIN)
+        self.beats_all_by_at_least() >= SELECTIVITY_MARGIN
     }
-}
 
-impl Controls {
-    /// Whether the shares counted suggest the margin, so that more trials may show it.
-    fn may_be_selective(&self) -> bool {
-        let decoys = self.decoys.iter().filter(|decoy| !decoy.carries);
-        let best = decoys
-            .map(|decoy| decoy.agreement.share())
-            .chain(
-                self.wrong_digits
-                    .iter()
-                    .map(|wrong| wrong.agreement.share()),
-            )
-            .fold(0.0, f64::max);
-        self.agreement.share() - best > SELECTIVITY_MARGIN
+    /// Lower bound of the claim's agreement less that of the best control.
+    pub fn beats_all_by_at_least(&self) -> f64 {
+        let wrong_digits = self.beats_wrong_digits_by.unwrap_or(f64::INFINITY);
+        self.beats_decoys_by.min(wrong_digits)
+    }
+
+    /// What the bounds say of the margin.
+    pub fn selectivity(&self) -> Selectivity {
+        if self.selective() {
+            Selectivity::Shown
+        } else if self.beats_all_by_at_most < SELECTIVITY_MARGIN {
+            Selectivity::Lacking
+        } else {
+            Selectivity::Open
+        }
     }
 }
 
@@ -118,6 +139,8 @@ pub struct Controlled {
     pub subject: Subject,
     /// The tokens it is judged on.
     pub reach: TokenSet,
+    /// Error that what was found of the nodes may spend in each direction.
+    pub alpha: f64,
     /// Whether selectivity decides anything: a claim that fails has nothing by which to beat a control.
     pub hangs_on_selectivity: bool,
 }
@@ -151,7 +174,7 @@ impl Setting<'_> {
         for size in larger {
             let open: Vec<usize> = (0..claims.len())
                 .filter(|&i| claims[i].hangs_on_selectivity)
-                .filter(|&i| !controls[i].selective() && controls[i].may_be_selective())
+                .filter(|&i| controls[i].selectivity() == Selectivity::Open)
                 .collect();
             let again: Vec<Controlled> = open.iter().map(|&i| claims[i].clone()).collect();
             for (i, found) in open.into_iter().zip(self.panel(&again, size)?) {
@@ -195,22 +218,34 @@ impl Setting<'_> {
         panels: &Panels,
         size: usize,
     ) -> Result<Controls, EngineError> {
-        let alpha = self.rules.alpha / PANELS.len() as f64;
+        let alpha = claim.alpha / PANELS.len() as f64;
         let column = |variable: Variable, trials: usize, subject: &Subject, reach: TokenSet| {
             panels.get(variable, trials, subject, reach)
         };
         let own = column(claim.variable, size, &claim.subject, claim.reach);
         let agreement = count(own);
+        let wrong_digits = self.wrong_digits(claim.variable);
+        // Every control must be beaten, but one alone that is not takes the claim down.
+        let errors = Errors {
+            lower: alpha,
+            upper: alpha / (decoys.len() + wrong_digits.len()).max(1) as f64,
+        };
+        let mut at_most = agreement.upper(errors.upper);
         let mut results = Vec::new();
         for decoy in decoys {
             let theirs = column(claim.variable, size, decoy, claim.reach);
             let agreement = count(theirs);
+            let by = paired(own, theirs, errors);
+            let carries = agreement.share() >= self.rules.threshold
+                && self.leaves_placebos_alone(claim, decoy)?;
+            if !carries {
+                at_most = at_most.min(by.upper);
+            }
             results.push(DecoyResult {
                 nodes: Node::names(&decoy.nodes),
                 agreement,
-                difference_lower: paired_lower(own, theirs, alpha),
-                carries: agreement.share() >= self.rules.threshold
-                    && self.leaves_placebos_alone(claim, decoy)?,
+                difference_lower: by.lower,
+                carries,
             });
         }
         results.sort_by(|a, b| {
@@ -220,7 +255,7 @@ impl Setting<'_> {
             .iter()
             .filter(|decoy| !decoy.carries)
             .map(|decoy| decoy.difference_lower)
-            .fold(agreement.bounds(alpha).lower, f64::min);
+            .fold(agreement.lower(alpha), f64::min);
         let elsewhere = |variables: Vec<Variable>, trials: usize, reach: TokenSet| {
             variables
                 .into_iter()
@@ -231,14 +266,13 @@ impl Setting<'_> {
                 .filter(|result| result.agreement.trials > 0)
                 .collect::<Vec<_>>()
         };
-        let wrong_digits = elsewhere(self.wrong_digits(claim.variable), size, claim.reach);
-        let beats_wrong_digits_by = wrong_digits
+        let wrong_digits = elsewhere(wrong_digits, size, claim.reach);
+        let by_digit: Vec<Bounds> = wrong_digits
             .iter()
-            // Two counts on different trials: each bounded with half the error.
-            .map(|result| {
-                agreement.bounds(alpha / 2.0).lower - result.agreement.bounds(alpha / 2.0).upper
-            })
-            .min_by(f64::total_cmp);
+            .map(|wrong| difference(agreement, wrong.agreement, errors))
+            .collect();
+        let beats_wrong_digits_by = by_digit.iter().map(|by| by.lower).min_by(f64::total_cmp);
+        let beats_all_by_at_most = by_digit.iter().map(|by| by.upper).fold(at_most, f64::min);
         Ok(Controls {
             own_activation: self.own_activation(claim)?,
             agreement,
@@ -252,6 +286,7 @@ impl Setting<'_> {
             untrained: self.untrained(claim)?,
             beats_decoys_by,
             beats_wrong_digits_by,
+            beats_all_by_at_most,
         })
     }
 
@@ -432,8 +467,7 @@ fn judge(
     decode: Decode,
 ) -> Option<bool> {
     let direction_only = variable.task.predicts_only_direction();
-    let judged = trial.judge(outcome?, reach, direction_only, decode)?;
-    Some(judged.agrees)
+    trial.agreement(outcome?, reach, direction_only, decode)
 }
 
 fn count(column: &Column) -> Count {
@@ -445,9 +479,9 @@ fn count(column: &Column) -> Count {
     count
 }
 
-/// The lower bound of the difference in agreement of two subjects over the trials that say something
-/// of both.
-pub fn paired_lower(first: &[Option<bool>], second: &[Option<bool>], alpha: f64) -> f64 {
+/// Bounds of the difference in agreement of two subjects over the trials that say something of both;
+/// infinite where there is none.
+pub fn paired(first: &[Option<bool>], second: &[Option<bool>], errors: Errors) -> Bounds {
     let pairs = || {
         first
             .iter()
@@ -457,8 +491,11 @@ pub fn paired_lower(first: &[Option<bool>], second: &[Option<bool>], alpha: f64)
     let first_only = pairs().filter(|&(a, b)| a && !b).count() as u64;
     let second_only = pairs().filter(|&(a, b)| b && !a).count() as u64;
     match pairs().count() as u64 {
-        0 => f64::NEG_INFINITY,
-        trials => paired_difference_lower(first_only, second_only, trials, alpha),
+        0 => Bounds {
+            lower: f64::NEG_INFINITY,
+            upper: f64::INFINITY,
+        },
+        trials => paired_difference(first_only, second_only, trials, errors),
     }
 }
 
@@ -519,5 +556,49 @@ impl Panels {
                 })?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(first: usize, second: usize, trials: usize) -> [Column; 2] {
+        [first, second].map(|hits| (0..trials).map(|i| Some(i < hits)).collect())
+    }
+
+    fn controls(by: Bounds) -> Controls {
+        Controls {
+            own_activation: Count::default(),
+            agreement: Count::default(),
+            decoys: Vec::new(),
+            wrong_digits: Vec::new(),
+            wrong_tasks: Vec::new(),
+            untrained: Count::default(),
+            beats_decoys_by: by.lower,
+            beats_wrong_digits_by: None,
+            beats_all_by_at_most: by.upper,
+        }
+    }
+
+    #[test]
+    fn selectivity_is_shown_lacking_or_open() {
+        let of = |first, second, trials| {
+            let [first, second] = columns(first, second, trials);
+            controls(paired(&first, &second, Errors::even(0.001))).selectivity()
+        };
+        assert_eq!(of(64, 0, 64), Selectivity::Shown);
+        assert_eq!(of(1000, 950, 1000), Selectivity::Lacking);
+        assert_eq!(of(64, 50, 64), Selectivity::Open);
+        assert_eq!(of(0, 0, 0), Selectivity::Open);
+    }
+
+    #[test]
+    fn the_bounds_of_a_difference_hold_it() {
+        let [first, second] = columns(180, 90, 200);
+        let by = paired(&first, &second, Errors::even(0.001));
+        assert!(by.lower < 0.45 && 0.45 < by.upper, "{by:?}");
+        let swapped = paired(&second, &first, Errors::even(0.001));
+        assert!((swapped.lower + by.upper).abs() < 1e-12);
     }
 }

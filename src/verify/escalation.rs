@@ -4,18 +4,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::choice::{Choice, Chooser};
-use super::controls::paired_lower;
+use super::controls::paired;
 use super::sequence::{Finding, Goal, Rules, discover, judge, stream};
 use super::tally::Standing;
 use super::trial::{Bench, StoreFrom, Subject};
 use crate::causal::{Family, Kind};
 use crate::engine::EngineError;
 use crate::node::Node;
+use crate::stats::{Bounds, Errors};
 use crate::task::Variable;
 
 /// A set must need the node by this much, at the lower bound of the difference (docs/METHOD.md,
 /// "Verdicts": joint).
 const JOINT_NEED: f64 = 0.2;
+
+/// What may be judged in place of one node: a set as reduced, the set as found, and the node with
+/// others neutralised. The error is split over as many, however many are judged: a claim's share must
+/// not hang on what other claims are tested beside it.
+const MOST_TRIED: usize = 3;
+
+/// The error that each attempt may spend of the share that a claim's sets have.
+pub fn alpha_of_attempt(alpha: f64) -> f64 {
+    alpha / MOST_TRIED as f64
+}
 
 /// The stream of pairs on which sets are judged.
 const SETS: &str = "sets";
@@ -25,16 +36,19 @@ const SETS: &str = "sets";
 pub struct Attempt {
     /// The set, or the node with others neutralised.
     pub finding: Finding,
-    /// For a set that holds: lower bound of its agreement less that of the node alone and that of the
+    /// For a set that holds or may hold: lower bound of its agreement less that of the node alone and that of the
     /// set without it.
     pub need: Option<f64>,
     /// Whether the attempt holds and, for a set, needs the node.
     pub succeeds: bool,
+    /// Whether that was left open: a bound lies between, of what decides whether the attempt holds
+    /// or of how much it needs the node.
+    pub open: bool,
 }
 
 /// Telling pairs, of streams of their own, on which a set is compared with its parts: the node alone,
-/// and what is left without it. The second sample is for those that the first leaves open.
-const NEED_PAIRS: [usize; 2] = [256, 1024];
+/// and what is left without it. Each larger sample is for those that the one before leaves open.
+const NEED_PAIRS: [usize; 4] = [256, 1024, 4096, 16_384];
 
 /// Judges what was chosen for every failing node: a set with others, reduced to the members it needs
 /// and, where that does not hold, as it was found; and the node with other carriers neutralised.
@@ -57,15 +71,11 @@ pub fn attempts(
         let choice = chooser.choose(node, finding.measures.is_inert())?;
         chosen.push((place, node, choice));
     }
-    let most = (chosen.iter())
-        .map(|(_, _, choice)| choice.sets.len() + usize::from(choice.neutralised.is_some()))
-        .max()
-        .unwrap_or(0);
     let judging = Judging {
         bench,
         variable,
         rules: Rules {
-            alpha: rules.alpha / most.max(1) as f64,
+            alpha: alpha_of_attempt(rules.alpha),
             ..rules
         },
     };
@@ -161,33 +171,51 @@ impl Judging<'_> {
             &findings[at]
         };
         let holds = |wanted: &Wanted| finding_of(&wanted.subject).standing == Standing::Holds;
+        let direction_only = variable.task.predicts_only_direction();
+        let may_hold = |wanted: &Wanted| {
+            let finding = finding_of(&wanted.subject);
+            let measures = &finding.measures;
+            finding.standing == Standing::Open && measures.may_hold(rules.threshold, direction_only)
+        };
+        // A set that may hold is left open no longer where it is known not to need the node.
+        let compared = |wanted: &Wanted| {
+            wanted.subject.neutralised.is_empty() && (holds(wanted) || may_hold(wanted))
+        };
         let sets: Vec<(&Finding, Node)> = wanted
             .iter()
-            .filter(|wanted| holds(wanted) && wanted.subject.neutralised.is_empty())
+            .filter(|&wanted| compared(wanted))
             .map(|wanted| (finding_of(&wanted.subject), wanted.node))
             .collect();
         let mut needs = self.joint_needs(&sets)?.into_iter();
         for wanted in wanted {
+            let need = compared(wanted).then(|| needs.next()).flatten();
             let holds = holds(wanted);
-            let is_set = wanted.subject.neutralised.is_empty();
-            let need = (holds && is_set).then(|| needs.next()).flatten();
+            let is_needed = need.is_none_or(|need| need.lower >= JOINT_NEED);
+            let may_be_needed = need.is_none_or(|need| need.upper >= JOINT_NEED);
+            let succeeds = holds && is_needed;
             attempts.entry(wanted.place).or_default().push(Attempt {
                 finding: finding_of(&wanted.subject).clone(),
-                need,
-                succeeds: holds && need.is_none_or(|need| need >= JOINT_NEED),
+                need: need.map(|need| need.lower),
+                succeeds,
+                open: !succeeds && (holds || may_hold(wanted)) && may_be_needed,
             });
         }
         Ok(())
     }
 
-    /// For each set with one of its nodes, the lower bound of how much more often the set agrees than
-    /// the node alone, and than what is left of it without the node: the smaller of the two. Both must
-    /// be large, so neither bound needs a share of the error of its own. Where they are, neither part
-    /// can hold: a set agrees in all trials at most.
-    fn joint_needs(&self, sets: &[(&Finding, Node)]) -> Result<Vec<f64>, EngineError> {
-        let mut needs = vec![f64::NEG_INFINITY; sets.len()];
+    /// For each set with one of its nodes, bounds of how much more often the set agrees than the node
+    /// alone, and than what is left of it without the node: the smaller of the two. For a need both
+    /// must be large, so neither lower bound needs a share of the error of its own; against it one is
+    /// enough, so the upper bounds share it. Where both are large, neither part can hold: a set agrees
+    /// in all trials at most.
+    fn joint_needs(&self, sets: &[(&Finding, Node)]) -> Result<Vec<Bounds>, EngineError> {
+        let unknown = Bounds {
+            lower: f64::NEG_INFINITY,
+            upper: f64::INFINITY,
+        };
+        let mut needs = vec![unknown; sets.len()];
         for pairs in NEED_PAIRS {
-            let open: Vec<usize> = (0..sets.len()).filter(|&i| needs[i] < JOINT_NEED).collect();
+            let open: Vec<usize> = (0..sets.len()).filter(|&i| is_open(needs[i])).collect();
             let asked: Vec<(&Finding, Node)> = open.iter().map(|&i| sets[i]).collect();
             for (i, need) in open.into_iter().zip(self.needs_on(pairs, &asked)?) {
                 needs[i] = need;
@@ -196,7 +224,14 @@ impl Judging<'_> {
         Ok(needs)
     }
 
-    fn needs_on(&self, pairs: usize, sets: &[(&Finding, Node)]) -> Result<Vec<f64>, EngineError> {
+    fn needs_on(
+        &self,
+        pairs: usize,
+        sets: &[(&Finding, Node)],
+    ) -> Result<Vec<Bounds>, EngineError> {
+        if sets.is_empty() {
+            return Ok(Vec::new());
+        }
         let Self {
             bench,
             variable,
@@ -231,8 +266,7 @@ impl Judging<'_> {
                     let outcomes = block.trials.iter().zip(&block.outcomes[subject]);
                     agreed.extend(outcomes.map(|(trial, outcome)| {
                         let outcome = outcome.as_ref()?;
-                        let judged = trial.judge(outcome, set.reach, direction_only, bench.decode);
-                        judged.map(|judged| judged.agrees)
+                        trial.agreement(outcome, set.reach, direction_only, bench.decode)
                     }));
                 }
             }
@@ -240,9 +274,24 @@ impl Judging<'_> {
         Ok(agreed
             .iter()
             .map(|[set, parts @ ..]| {
-                let lower = |part: &Vec<_>| paired_lower(set, part, alpha);
-                parts.iter().map(lower).fold(f64::INFINITY, f64::min)
+                let errors = Errors {
+                    lower: alpha,
+                    upper: alpha / parts.len() as f64,
+                };
+                let needs = parts.each_ref().map(|part| paired(set, part, errors));
+                let least = |bound: fn(&Bounds) -> f64| {
+                    needs.iter().map(bound).fold(f64::INFINITY, f64::min)
+                };
+                Bounds {
+                    lower: least(|need| need.lower),
+                    upper: least(|need| need.upper),
+                }
             })
             .collect())
     }
+}
+
+/// Whether it was left open that a set needs a node.
+fn is_open(need: Bounds) -> bool {
+    need.lower < JOINT_NEED && need.upper >= JOINT_NEED
 }

@@ -99,7 +99,10 @@ fn leading_zeros(question: &Question) -> usize {
 /// rest: found on every other trial by Fisher's exact test, its level shared over all groups looked
 /// at, and stated on the trials between, which took no part in the choice.
 pub fn weaknesses(variable: Variable, kept: &[Judgment], alpha: f64) -> Vec<Weakness> {
-    let telling: Vec<&Judgment> = kept.iter().filter(|j| j.kind == Kind::Telling).collect();
+    let telling: Vec<&Judgment> = kept
+        .iter()
+        .filter(|j| j.kind == Kind::Telling && j.in_reach)
+        .collect();
     let (choosing, stating): (Vec<_>, Vec<_>) =
         telling.iter().enumerate().partition(|(i, _)| i % 2 == 0);
     let choosing: Vec<&Judgment> = choosing.into_iter().map(|(_, j)| *j).collect();
@@ -126,11 +129,13 @@ pub fn weaknesses(variable: Variable, kept: &[Judgment], alpha: f64) -> Vec<Weak
     let level = alpha / tests as f64;
     let mut found = Vec::new();
     for feature in order {
-        let values: Vec<String> = groups[&feature]
+        let mut values: Vec<String> = groups[&feature]
             .iter()
             .filter(|(_, group)| group.share() > all.share() && excess_p(**group, all) < level)
             .map(|(value, _)| value.clone())
             .collect();
+        // Numbers by size, words by their letters.
+        values.sort_by_key(|value| (value.parse::<i32>().ok(), value.clone()));
         if values.is_empty() || values.len() == groups[&feature].len() {
             continue;
         }

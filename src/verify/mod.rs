@@ -20,7 +20,7 @@ mod verdict;
 
 pub use baseline::{Baseline, ClassAccuracy, GATE, trained_classes};
 pub use controls::{
-    Controlled, Controls, DecoyResult, ElsewhereResult, SELECTIVITY_MARGIN, Setting,
+    Controlled, Controls, DecoyResult, ElsewhereResult, SELECTIVITY_MARGIN, Selectivity, Setting,
 };
 pub use failure::Weakness;
 pub use necessity::Necessity;
@@ -32,7 +32,9 @@ pub use published::{
 };
 pub use sequence::{Finding, Goal, Judgment, Rules, Sampling, discover, judge, looks, stream};
 pub use shrink::{Counterexample, counterexample};
-pub use tally::{Aspect, HALF, Measures, NEGLIGIBLE, Standing, Tally, Telling, Terms};
+pub use tally::{
+    Aspect, HALF, Measures, NEGLIGIBLE, Standing, StratumTally, Tally, Telling, Terms,
+};
 pub use trial::{
     Bench, Block, Judged, Outcome, Reference, StoreFrom, Subject, TIE_MARGIN, Trial, default_block,
 };
@@ -48,11 +50,12 @@ use crate::causal::{Family, Kind, classes};
 use crate::claims::{Claim, ClaimsError, TaggedNode, claims_of, read_tagged_nodes};
 use crate::engine::{Activations, Decode, Engine, EngineError, Site};
 use crate::evidence::{
-    ClaimEvidence, Escalated, Evidence, FreeRunning, Inputs, Protocol, SCHEMA, TokenCount, Trials,
-    Unreached,
+    ClaimEvidence, Escalated, Evidence, FreeRunning, Inputs, Protocol, SCHEMA, StratumRates,
+    TokenCount, Trials, Unreached,
 };
 use crate::model::{ModelFolder, RawFile, Weights};
 use crate::node::{Node, NodeName};
+use crate::stats::{Rate, alpha_of_look};
 use crate::task::{Task, Variable};
 use escalation::Attempt;
 
@@ -95,6 +98,8 @@ pub struct Options {
     pub tasks: Vec<Task>,
     /// Only claims of these nodes; all where empty.
     pub nodes: Vec<NodeName>,
+    /// Only these claims; all where empty.
+    pub claims: Vec<(NodeName, Variable)>,
     /// Questions run together; without it, as many as fit the memory a block may have. No result
     /// hangs on it.
     pub block: Option<NonZeroUsize>,
@@ -110,6 +115,7 @@ impl Default for Options {
             decoding: Decoding::Forced,
             tasks: Vec::new(),
             nodes: Vec::new(),
+            claims: Vec::new(),
             block: None,
         }
     }
@@ -123,15 +129,19 @@ impl Options {
     }
 
     fn selects(&self, claim: &Claim) -> bool {
-        let task = claim.variable.as_ref().ok().map(|v| v.task);
-        (self.tasks.is_empty() || task.is_some_and(|task| self.tasks.contains(&task)))
+        let variable = claim.variable.as_ref().ok();
+        let named = |variable: &Variable| self.claims.contains(&(claim.node, *variable));
+        (self.tasks.is_empty() || variable.is_some_and(|v| self.tasks.contains(&v.task)))
             && (self.nodes.is_empty() || self.nodes.contains(&claim.node))
+            && (self.claims.is_empty() || variable.is_some_and(named))
     }
 
     fn filters(&self) -> Vec<String> {
         let tasks = self.tasks.iter().map(|task| format!("task {task}"));
         let nodes = self.nodes.iter().map(|node| format!("node {node}"));
-        tasks.chain(nodes).collect()
+        let claims =
+            (self.claims.iter()).map(|(node, variable)| format!("claim {node} {variable}"));
+        tasks.chain(nodes).chain(claims).collect()
     }
 }
 
@@ -639,6 +649,10 @@ impl<'a> Verification<'a> {
                     variable: by_index[index].variable,
                     subject: chosen.subject.clone(),
                     reach: chosen.reach,
+                    alpha: match tried.success() {
+                        Some(_) => escalation::alpha_of_attempt(alpha),
+                        None => alpha,
+                    },
                     hangs_on_selectivity: tried.hangs_on_selectivity(),
                 }
             })
@@ -660,7 +674,7 @@ impl<'a> Verification<'a> {
             });
             let claim = by_index[&index];
             let verdict = self.verdict(bench, claim, &tried, &controls)?;
-            let trials = self.trials(claim.variable, tried, controls, necessity);
+            let trials = self.trials(&verdict, tried, controls, necessity);
             verdicts.insert(index, (verdict, trials));
         }
         Ok(verdicts)
@@ -689,8 +703,19 @@ impl<'a> Verification<'a> {
             reasons.push("patching its own activation changes the answer".into());
         }
         let chosen_alone = tried.success().is_none();
-        if chosen_alone && tried.hangs_on_selectivity() && !controls.selective() {
+        let selectivity = controls.selectivity();
+        let decides_alone = chosen_alone && tried.hangs_on_selectivity();
+        if decides_alone && selectivity == Selectivity::Lacking {
             reasons.extend(lacks_selectivity(controls));
+        }
+        if decides_alone && selectivity == Selectivity::Open && reasons.is_empty() {
+            return Ok(Verdict::Inconclusive {
+                open: format!(
+                    "it beats every control by {:.2} at least, and one by {:.2} at most, where {SELECTIVITY_MARGIN} decides",
+                    controls.beats_all_by_at_least(),
+                    controls.beats_all_by_at_most,
+                ),
+            });
         }
         match finding.standing {
             Standing::Holds if reasons.is_empty() => return Ok(Verdict::Supported),
@@ -720,8 +745,15 @@ impl<'a> Verification<'a> {
             });
         }
         let inert = finding.measures.is_inert();
+        let part = matches!(finding.standing, Standing::HoldsInPart) && chosen_alone;
+        if let Some(open) = tried
+            .left_open(selectivity, direction_only)
+            .filter(|_| !part)
+        {
+            return Ok(Verdict::Inconclusive { open });
+        }
         Ok(match finding.standing {
-            Standing::HoldsInPart if chosen_alone && controls.selective() => Verdict::Partial {
+            Standing::HoldsInPart if chosen_alone && reasons.is_empty() => Verdict::Partial {
                 fails_where: weaknesses(),
                 counterexample: example()?,
             },
@@ -760,26 +792,32 @@ impl<'a> Verification<'a> {
 
     fn trials(
         &self,
-        variable: Variable,
+        verdict: &Verdict,
         tried: Tried,
         controls: Controls,
         necessity: Necessity,
     ) -> Trials {
-        let Tried { finding, attempts } = tried;
-        let possible: TokenSet = finding.tokens.keys().map(|&(_, token)| token).collect();
-        let unreached = possible
-            .difference(finding.reach)
+        // What a set reaches is said of a claim that is the set's.
+        let judged = match verdict {
+            Verdict::Joint { .. } | Verdict::Redundant { .. } => tried.chosen(),
+            _ => &tried.finding,
+        };
+        let unreached: Vec<Unreached> = judged
+            .possible()
+            .difference(judged.reach)
             .iter()
             .map(|token| Unreached {
                 token,
                 reached_by: Vec::new(),
-            });
-        debug_assert!(variable.digit.is_some() || variable.task.predicts_only_direction());
+            })
+            .collect();
+        let Tried { finding, attempts } = tried;
         Trials {
             alpha: self.alpha(),
-            reach: finding.reach.intersection(possible),
+            reach: finding.reached(),
             dropped: finding.dropped,
-            unreached: unreached.collect(),
+            unreached,
+            strata: by_stratum(&finding, self.alpha()),
             alone: finding.measures,
             tokens: finding
                 .tokens
@@ -795,6 +833,7 @@ impl<'a> Verification<'a> {
                 .map(|attempt| Escalated {
                     nodes: Node::names(&attempt.finding.subject.nodes),
                     neutralised: Node::names(&attempt.finding.subject.neutralised),
+                    reach: attempt.finding.reached(),
                     measures: attempt.finding.measures,
                     need: attempt.need,
                 })
@@ -811,6 +850,40 @@ impl Tried {
         self.attempts.iter().find(|attempt| attempt.succeeds)
     }
 
+    /// What was left open of the sets that may hold where the node alone does not.
+    fn left_open(&self, selectivity: Selectivity, direction_only: bool) -> Option<String> {
+        let names = |attempt: &Attempt| {
+            let Subject { nodes, neutralised } = &attempt.finding.subject;
+            let names = |nodes: &[Node]| {
+                let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
+                names.join(" ")
+            };
+            match &neutralised[..] {
+                [] => names(nodes),
+                held => format!("{} with {} neutralised", names(nodes), names(held)),
+            }
+        };
+        if let Some(success) = self.success() {
+            let open = selectivity == Selectivity::Open;
+            return open.then(|| format!("{} may or may not beat its controls", names(success)));
+        }
+        let attempt = self.attempts.iter().find(|attempt| attempt.open)?;
+        Some(match attempt.need {
+            Some(need) if attempt.finding.holds() => format!(
+                "{} holds, and needs the node by {need:.2} at least: whether by as much as a joint claim must was left open",
+                names(attempt)
+            ),
+            _ => {
+                let measures = &attempt.finding.measures;
+                format!(
+                    "{}: {}",
+                    names(attempt),
+                    still_open(measures, direction_only)
+                )
+            }
+        })
+    }
+
     /// Whether anything holds that controls could take away again. That a claim fails is reason enough.
     fn hangs_on_selectivity(&self) -> bool {
         let in_part = self.finding.standing == Standing::HoldsInPart;
@@ -822,6 +895,25 @@ impl Tried {
         self.success()
             .map_or(&self.finding, |attempt| &attempt.finding)
     }
+}
+
+/// The measures of each stratum, where there are several; bounds as at the last look.
+fn by_stratum(finding: &Finding, alpha: f64) -> Vec<StratumRates> {
+    if finding.strata.len() < 2 {
+        return Vec::new();
+    }
+    let rate = |count| Rate::sampled(count, alpha_of_look(alpha, finding.measures.looks));
+    finding
+        .strata
+        .iter()
+        .map(|(&stratum, counted)| StratumRates {
+            stratum,
+            agreement: rate(counted.telling.agreement),
+            effect: rate(counted.telling.effect),
+            spill: rate(counted.telling.spill),
+            placebo: rate(counted.placebo),
+        })
+        .collect()
 }
 
 /// What is too high among the measures that must be negligible.
@@ -916,19 +1008,18 @@ fn stated_attention(behaviors: &[TaggedNode], engine: &Engine) -> AttentionSourc
     stated
 }
 
+/// Tasks whose claims are named where a claim of another task, of the same digit, does not reach a
+/// token: carries out of the digit.
+pub const MOVE_FOR_OTHERS: [Task; 4] = [Task::Sc, Task::Mb, Task::Nb, Task::Sv];
+
 /// Names, for tokens a claim does not reach, the claims that hold and do.
 fn name_what_reaches(evidence: &mut [ClaimEvidence]) {
     let holding: Vec<(String, String, Option<usize>, TokenSet)> = evidence
         .iter()
         .filter(|claim| matches!(claim.verdict, Verdict::Supported | Verdict::Joint { .. }))
-        .filter_map(|claim| {
-            let trials = claim.trials.as_ref()?;
-            Some((
-                claim.claim.clone(),
-                claim.task.clone(),
-                claim.digit,
-                trials.reach,
-            ))
+        .map(|claim| {
+            let reach = claim.reach().unwrap_or(TokenSet::EMPTY);
+            (claim.claim.clone(), claim.task.clone(), claim.digit, reach)
         })
         .collect();
     for claim in evidence.iter_mut() {
@@ -940,7 +1031,7 @@ fn name_what_reaches(evidence: &mut [ClaimEvidence]) {
                 .iter()
                 .filter(|(name, task, digit, reach)| {
                     // A carry out of the same digit, or another holder of the same variable.
-                    let carries = matches!(task.as_str(), "SC" | "MB" | "NB" | "SV");
+                    let carries = MOVE_FOR_OTHERS.iter().any(|t| t.to_string() == *task);
                     let same = *task == claim.task || carries;
                     *name != claim.claim
                         && same

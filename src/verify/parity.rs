@@ -1,6 +1,8 @@
 //! A control of every run: the incremental engine against the plain forward pass, on the model and
 //! the nodes under test.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::baseline::Baseline;
@@ -10,8 +12,12 @@ use crate::model::Weights;
 use crate::network::Network;
 use crate::node::Node;
 
-/// Questions patched with the activations of others.
-const QUESTIONS: usize = 48;
+/// Questions answered with nothing patched; as many again as there are nodes are patched with the
+/// activations of others.
+const UNPATCHED: usize = 24;
+
+/// Questions that the plain forward pass takes at a time, which bounds its memory.
+const AT_A_TIME: usize = 48;
 
 /// Logits of the two may differ by this much: rounding, in another order of additions.
 const TOLERANCE: f32 = 1e-4;
@@ -25,8 +31,8 @@ pub struct EngineParity {
     pub differing: usize,
 }
 
-/// Patches each of `nodes` in turn, and nothing, on questions of every class, by the engine and by
-/// the plain forward pass.
+/// Patches each of `nodes` on one question, and nothing on some more, by the engine and by the plain
+/// forward pass. The questions are of every class by turns.
 ///
 /// # Errors
 /// [`EngineError`] where an intervention was not applied.
@@ -36,12 +42,19 @@ pub fn measure(
     baseline: &Baseline,
     nodes: &[Node],
 ) -> Result<EngineParity, EngineError> {
+    let nodes: Vec<Node> = nodes
+        .iter()
+        .copied()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
     let longest = baseline.right.values().map(Vec::len).max().unwrap_or(0);
-    let prompts: Vec<Prompt> = (0..longest)
+    let right: Vec<Prompt> = (0..longest)
         .flat_map(|i| baseline.right.values().filter_map(move |all| all.get(i)))
-        .take(QUESTIONS)
         .map(|&question| Prompt::truth(question))
         .collect();
+    let wanted = UNPATCHED + nodes.len();
+    let prompts: Vec<Prompt> = right.iter().copied().cycle().take(wanted).collect();
     if prompts.is_empty() {
         return Ok(EngineParity::default());
     }
@@ -50,8 +63,7 @@ pub fn measure(
     let run = engine.run(&prompts)?;
     let jobs: Vec<(usize, Intervention)> = (0..prompts.len())
         .map(|i| {
-            // Every other question is left alone; the rest take the nodes by turns.
-            let node = (i % 2 == 1 && !nodes.is_empty()).then(|| nodes[i / 2 % nodes.len()]);
+            let node = i.checked_sub(UNPATCHED).map(|patched| nodes[patched]);
             let patch = node.map(|node| stored.overwrite(i, node, Source::Stored));
             (i, Intervention::new(patch))
         })
@@ -59,9 +71,15 @@ pub fn measure(
     let fast = engine.intervene(&run, &jobs, Decode::Forced)?;
     let interventions: Vec<Intervention> = jobs.into_iter().map(|(_, i)| i).collect();
     // The plain pass takes the same prompts and values, so it has nothing left to object to.
-    let plain = Network::load(weights)
-        .and_then(|network| network.forward(&prompts, &interventions))
-        .expect("prompts and interventions that the engine took");
+    let mut plain = Vec::with_capacity(prompts.len());
+    let network = Network::load(weights).expect("weights that the engine took");
+    for (prompts, interventions) in prompts
+        .chunks(AT_A_TIME)
+        .zip(interventions.chunks(AT_A_TIME))
+    {
+        let logits = network.forward(prompts, interventions);
+        plain.extend(logits.expect("prompts and interventions that the engine took"));
+    }
     let differs = |(a, b): &(&crate::logits::AnswerLogits, &crate::logits::AnswerLogits)| {
         let far = |(x, y): (&f32, &f32)| (x - y).abs() > TOLERANCE * x.abs().max(1.0);
         let (a_rows, b_rows) = (a.rows().as_flattened(), b.rows().as_flattened());

@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
-use super::tally::{Measures, NEGLIGIBLE, Standing, Tally, Terms};
+use super::tally::{Measures, NEGLIGIBLE, Standing, StratumTally, Tally, Terms};
 use super::trial::{Bench, Outcome, StoreFrom, Subject, Trial};
 use crate::arithmetic::{AnswerToken, TokenSet};
 use crate::causal::{Draws, Family, Kind, Pair, Stratum};
@@ -56,7 +56,8 @@ pub fn stream(seed: u64, name: &str) -> ChaCha8Rng {
 pub enum Goal {
     /// Which standing the subject has.
     Standing,
-    /// Only whether the subject holds: one that is known to fall short is settled.
+    /// Only whether the subject holds: one that is known to fall short, or to move what it must not,
+    /// is settled.
     Holds,
 }
 
@@ -69,6 +70,9 @@ pub struct Judgment {
     pub trial: Trial,
     /// What was answered.
     pub outcome: Outcome,
+    /// Whether it counts towards agreement; one that does not was kept because it moved what it must
+    /// not.
+    pub in_reach: bool,
     /// Whether it was as predicted.
     pub agrees: bool,
 }
@@ -84,6 +88,8 @@ pub struct Finding {
     pub measures: Measures,
     /// What they say.
     pub standing: Standing,
+    /// What was counted of each stratum, over all looks.
+    pub strata: BTreeMap<Stratum, StratumTally>,
     /// By stratum and token: telling trials that moved it as predicted, over all looks.
     pub tokens: BTreeMap<(Stratum, AnswerToken), crate::stats::Count>,
     /// The first judged trials.
@@ -93,6 +99,16 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// The tokens that the causal model changes in some of the trials.
+    pub fn possible(&self) -> TokenSet {
+        self.tokens.keys().map(|&(_, token)| token).collect()
+    }
+
+    /// Of these, the tokens it was judged on.
+    pub fn reached(&self) -> TokenSet {
+        self.reach.intersection(self.possible())
+    }
+
     /// Whether agreement reaches the threshold, specifically or not.
     pub fn holds(&self) -> bool {
         matches!(
@@ -230,11 +246,11 @@ impl Sampling {
         if goal == Goal::Standing && self.standing == Standing::Fails {
             return self.measures.seems_inert() && !self.measures.is_inert();
         }
-        let short = || {
+        let may_hold = || {
             let threshold = self.rules.threshold;
-            self.measures.falls_short(threshold, self.direction_only)
+            self.measures.may_hold(threshold, self.direction_only)
         };
-        self.standing == Standing::Open && !(goal == Goal::Holds && short())
+        self.standing == Standing::Open && (goal == Goal::Standing || may_hold())
     }
 
     /// Whether the next look needs more trials of a kind: a placebo rate that is already bounded on
@@ -356,6 +372,7 @@ impl From<Candidate> for Finding {
             reach: candidate.reach,
             measures: candidate.sampling.measures,
             standing: candidate.sampling.standing,
+            strata: candidate.sampling.tally.strata,
             tokens: candidate.sampling.tally.tokens,
             kept: candidate.kept,
             dropped: candidate.dropped,
@@ -377,15 +394,17 @@ impl Candidate {
             direction_only,
             decode: bench.decode,
         };
-        let agreed = self.sampling.tally.add(kind, trial, outcome, terms);
-        if let (Some(agrees), Some(outcome)) = (agreed, outcome)
+        let judged = self.sampling.tally.add(kind, trial, outcome, terms);
+        if let (Some(judged), Some(outcome)) = (judged, outcome)
+            && (judged.in_reach || !judged.agrees)
             && self.kept.len() < KEPT_TRIALS
         {
             self.kept.push(Judgment {
                 kind,
                 trial: *trial,
                 outcome: *outcome,
-                agrees,
+                in_reach: judged.in_reach,
+                agrees: judged.agrees,
             });
         }
     }

@@ -7,7 +7,7 @@ use super::tally::Terms;
 use super::trial::{Bench, StoreFrom, Subject};
 use crate::arithmetic::{Answer, Prompt, Question, TokenSet, power_of_ten};
 use crate::causal::{Kind, Pair, Stratum, predict, value};
-use crate::engine::EngineError;
+use crate::engine::{Decode, EngineError};
 use crate::node::{Node, NodeName};
 use crate::task::Variable;
 
@@ -34,16 +34,21 @@ pub struct Counterexample {
 }
 
 impl Counterexample {
-    /// The arguments after the model that replay it: `--store … --clean … --node …`.
-    pub fn arguments(&self) -> String {
+    /// The arguments of `circuitcheck patch`, after the model, that replay it:
+    /// `--store … --clean … --node …`, and `--free` where the network read its own tokens.
+    pub fn arguments(&self, decode: Decode) -> String {
         let store = if self.store.forced == Answer::of(&self.store.question) {
             self.store.question.to_string()
         } else {
             self.store.to_string()
         };
         let nodes: Vec<String> = self.nodes.iter().map(|n| format!("--node {n}")).collect();
+        let free = match decode {
+            Decode::Forced => "",
+            Decode::Free => " --free",
+        };
         format!(
-            "--store {store} --clean {} {}",
+            "--store {store} --clean {} {}{free}",
             self.clean.question,
             nodes.join(" ")
         )
@@ -184,9 +189,9 @@ pub fn counterexample(
                     let Some(outcome) = outcome else { continue };
                     let judged =
                         trial.judge(outcome, terms.reach, terms.direction_only, terms.decode);
-                    if judged.is_none_or(|j| j.agrees) {
+                    let Some(judged) = judged.filter(|judged| !judged.agrees) else {
                         continue;
-                    }
+                    };
                     for &(i, pair) in owner.iter().filter(|(_, pair)| *pair == trial.pair) {
                         let simpler = next[i].is_none_or(|n| size(&pair) < size(&n.trial.pair));
                         if simpler {
@@ -194,6 +199,7 @@ pub fn counterexample(
                                 kind,
                                 trial: *trial,
                                 outcome: *outcome,
+                                in_reach: judged.in_reach,
                                 agrees: false,
                             });
                         }

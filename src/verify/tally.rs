@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::trial::{Outcome, Trial};
+use super::trial::{Judged, Outcome, Trial};
 use crate::arithmetic::{AnswerToken, TokenSet};
 use crate::causal::{Kind, Stratum};
 use crate::engine::Decode;
-use crate::stats::{Count, Rate};
+use crate::stats::{Count, Errors, Rate};
 
 /// Placebo and spill rates above this are too high for a claim to be specific (docs/METHOD.md,
 /// "Verdicts"); an effect below it is inert.
@@ -61,6 +61,15 @@ pub struct Terms {
     pub decode: Decode,
 }
 
+/// Counts over the trials of one stratum.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StratumTally {
+    /// Telling trials.
+    pub telling: Telling,
+    /// Placebo trials in which anything changed.
+    pub placebo: Count,
+}
+
 /// Everything counted of one subject.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
@@ -72,19 +81,21 @@ pub struct Tally {
     pub ties: u64,
     /// Trials set aside because neutralising alone changed the answer.
     pub unstable: u64,
+    /// The same by stratum, with placebo trials.
+    pub strata: BTreeMap<Stratum, StratumTally>,
     /// Trials that moved a token to its predicted value, among those that predict a change of it.
     pub tokens: BTreeMap<(Stratum, AnswerToken), Count>,
 }
 
 impl Tally {
-    /// Counts one outcome; returns whether it agreed, or `None` where it says nothing.
+    /// Counts one outcome; returns how it was judged, or `None` where it says nothing.
     pub fn add(
         &mut self,
         kind: Kind,
         trial: &Trial,
         outcome: Option<&Outcome>,
         terms: Terms,
-    ) -> Option<bool> {
+    ) -> Option<Judged> {
         let Some(outcome) = outcome else {
             self.unstable += 1;
             return None;
@@ -103,23 +114,29 @@ impl Tally {
             }
         }
         let Some(judged) = judged else {
-            // Either nothing was predicted inside the reach, or only ties stood in the way.
-            let judgeable =
-                kind == Kind::Placebo || !predicted.intersection(terms.reach).is_empty();
-            self.ties += u64::from(judgeable);
+            self.ties += 1;
             return None;
         };
         match kind {
             Kind::Telling => {
-                let telling = self.telling.entry(trial.stratum.into()).or_default();
-                telling.agreement.add(judged.agrees);
-                telling.effect.add(judged.moved);
                 let astray = terms.direction_only && !judged.astray.is_empty();
-                telling.spill.add(judged.spilled || astray);
+                let aspect = self.telling.entry(trial.stratum.into()).or_default();
+                let stratum = self.strata.entry(trial.stratum).or_default();
+                for telling in [aspect, &mut stratum.telling] {
+                    if judged.in_reach {
+                        telling.agreement.add(judged.agrees);
+                        telling.effect.add(judged.moved);
+                    }
+                    telling.spill.add(judged.spilled || astray);
+                }
             }
-            Kind::Placebo => self.placebo.add(judged.spilled),
+            Kind::Placebo => {
+                self.placebo.add(judged.spilled);
+                let stratum = self.strata.entry(trial.stratum).or_default();
+                stratum.placebo.add(judged.spilled);
+            }
         }
-        Some(judged.agrees)
+        Some(judged)
     }
 
     /// The share of telling trials, over all strata, that moved each token as predicted.
@@ -181,21 +198,39 @@ pub enum Standing {
 }
 
 impl Measures {
-    /// The measures of a tally at one look, whose bounds may each err with probability `alpha`.
-    /// `exhaustive` tells, for telling and placebo trials, that no other pair exists.
+    /// The measures of a tally at one look, which may spend `alpha` in each direction. `exhaustive`
+    /// tells, for telling and placebo trials, that no other pair exists.
+    ///
+    /// A claim holds where all rates are on the right side of their limits, so that each bound that
+    /// speaks for it may spend all of `alpha`. It fails where any one is on the wrong side: the bounds
+    /// that speak against it share `alpha` evenly.
     pub fn of(tally: &Tally, alpha: f64, looks: usize, exhaustive: (bool, bool)) -> Self {
-        let rates = |count: fn(&Telling) -> Count| {
-            tally
+        let telling = |count: fn(&Telling) -> Count| {
+            let counts = tally
                 .telling
                 .iter()
-                .map(|(&aspect, telling)| (aspect, Rate::new(count(telling), exhaustive.0, alpha)))
-                .collect()
+                .map(move |(&aspect, t)| (aspect, count(t)));
+            counts.filter(|(_, count)| count.trials > 0)
+        };
+        let against = telling(|t| t.agreement).count() + telling(|t| t.spill).count() + 1;
+        let shared = alpha / against as f64;
+        let high = Errors {
+            lower: alpha,
+            upper: shared,
+        };
+        let low = Errors {
+            lower: shared,
+            upper: alpha,
+        };
+        let rates = |count, errors| {
+            let rate = |(aspect, count)| (aspect, Rate::new(count, exhaustive.0, errors));
+            telling(count).map(rate).collect()
         };
         Measures {
-            agreement: rates(|t| t.agreement),
-            effect: rates(|t| t.effect),
-            spill: rates(|t| t.spill),
-            placebo: Rate::new(tally.placebo, exhaustive.1, alpha),
+            agreement: rates(|t| t.agreement, high),
+            effect: rates(|t| t.effect, high),
+            spill: rates(|t| t.spill, low),
+            placebo: Rate::new(tally.placebo, exhaustive.1, low),
             ties: tally.ties,
             unstable: tally.unstable,
             looks,
@@ -222,10 +257,12 @@ impl Measures {
         !self.effect.is_empty() && self.effect.values().all(|rate| rate.share() < seldom)
     }
 
-    /// Whether agreement is known to be below the threshold, whatever else is open.
-    pub fn falls_short(&self, threshold: f64, direction_only: bool) -> bool {
+    /// Whether it is not known that agreement is below the threshold, or that anything else moves.
+    pub fn may_hold(&self, threshold: f64, direction_only: bool) -> bool {
         let deciding = self.deciding(direction_only);
-        deciding.values().any(|rate| rate.upper < threshold)
+        let mut side_effects = self.spill.values().chain([&self.placebo]);
+        deciding.values().all(|rate| rate.upper >= threshold)
+            && side_effects.all(|rate| rate.lower <= NEGLIGIBLE)
     }
 
     /// What the measures say at this agreement threshold.
@@ -254,5 +291,75 @@ impl Measures {
         } else {
             Standing::Open
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(aspects: &[Aspect], agreement: Count, spill: Count) -> Tally {
+        let telling = Telling {
+            agreement,
+            effect: agreement,
+            spill,
+        };
+        Tally {
+            telling: aspects.iter().map(|&aspect| (aspect, telling)).collect(),
+            placebo: spill,
+            ..Tally::default()
+        }
+    }
+
+    #[test]
+    fn bounds_that_speak_against_a_claim_share_its_error() {
+        let alpha = 0.01;
+        let (half, few) = (
+            Count {
+                hits: 100,
+                trials: 200,
+            },
+            Count {
+                hits: 12,
+                trials: 200,
+            },
+        );
+        for (aspects, bounds) in [
+            (&[Aspect::Digits][..], 3.0),
+            (&[Aspect::Digits, Aspect::Sign], 5.0),
+        ] {
+            let measures = Measures::of(&tally(aspects, half, few), alpha, 1, (false, false));
+            for aspect in aspects {
+                let (agreement, spill) = (measures.agreement[aspect], measures.spill[aspect]);
+                assert_eq!(agreement.lower, half.lower(alpha));
+                assert_eq!(agreement.upper, half.upper(alpha / bounds));
+                assert_eq!(spill.lower, few.lower(alpha / bounds));
+                assert_eq!(spill.upper, few.upper(alpha));
+            }
+            assert_eq!(measures.placebo.lower, few.lower(alpha / bounds));
+        }
+    }
+
+    #[test]
+    fn an_aspect_that_only_spills_takes_a_claim_down() {
+        let always = Count {
+            hits: 500,
+            trials: 500,
+        };
+        let never = Count {
+            hits: 0,
+            trials: 500,
+        };
+        let mut counted = tally(&[Aspect::Sign], always, never);
+        let standing =
+            |counted: &Tally| Measures::of(counted, 0.001, 1, (false, false)).standing(0.95, false);
+        assert_eq!(standing(&counted), Standing::Holds);
+        // Outside the reach there is nothing to agree with.
+        let digits = Telling {
+            spill: always,
+            ..Telling::default()
+        };
+        counted.telling.insert(Aspect::Digits, digits);
+        assert_eq!(standing(&counted), Standing::HoldsUnspecifically);
     }
 }

@@ -245,6 +245,9 @@ impl Bench<'_> {
 /// How one outcome compares with what was predicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judged {
+    /// Whether a change is predicted inside the reach, or none at all. Where only tokens outside it
+    /// are to change, the trial can show that others do, and says nothing of agreement and effect.
+    pub in_reach: bool,
     /// Exactly as predicted.
     pub agrees: bool,
     /// Some token predicted to change did change.
@@ -263,9 +266,22 @@ impl Trial {
         self.predicted.changed_from(&self.reference)
     }
 
+    /// Whether an outcome agrees with the prediction on the tokens of `reach`; `None` where the trial
+    /// says nothing of that: [`Trial::judge`] says nothing, or no token of `reach` is to change.
+    pub fn agreement(
+        &self,
+        outcome: &Outcome,
+        reach: TokenSet,
+        direction_only: bool,
+        decode: Decode,
+    ) -> Option<bool> {
+        let judged = self.judge(outcome, reach, direction_only, decode)?;
+        judged.in_reach.then_some(judged.agrees)
+    }
+
     /// Judges an outcome on the tokens of `reach`; tokens outside it that the causal model changes
-    /// may follow the prediction or stay. `None` where the trial says nothing: nothing is predicted
-    /// inside `reach`, or all that is wrong are numerical ties.
+    /// may follow the prediction or stay. `None` where the trial says nothing, as all that is wrong
+    /// are numerical ties.
     ///
     /// With `direction_only` no token must move, but those that do must move as predicted, and one
     /// at least.
@@ -278,9 +294,6 @@ impl Trial {
     ) -> Option<Judged> {
         let predicted = self.predicted_change();
         let judged = predicted.intersection(reach);
-        if judged.is_empty() && !predicted.is_empty() {
-            return None;
-        }
         let mut changed = outcome.answer.changed_from(&self.reference);
         let right: TokenSet = predicted
             .iter()
@@ -288,9 +301,9 @@ impl Trial {
                 changed.contains(place) && outcome.answer.get(place) == self.predicted.get(place)
             })
             .collect();
-        // Free-running, the digits after a turned sign are those of the other sign: the network has
-        // read it, so only the sign itself is judged there.
-        if decode == Decode::Free && self.stratum == Stratum::Order {
+        // Free-running, the digits after a sign turned as predicted are those of the other sign: the
+        // network has read it, so only the sign itself is judged there.
+        if decode == Decode::Free && self.stratum == Stratum::Order && !right.is_empty() {
             changed = changed.intersection(predicted);
         }
         let spill = changed.difference(predicted);
@@ -306,11 +319,103 @@ impl Trial {
         }
         let moved = !changed.intersection(judged).is_empty();
         Some(Judged {
+            in_reach: !judged.is_empty() || predicted.is_empty(),
             agrees: wrong.is_empty() && (moved || judged.is_empty()),
             moved,
             spilled: !spill.is_empty(),
             right,
             astray,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arithmetic::Question;
+    use crate::causal::Stratum;
+
+    fn question(text: &str) -> Question {
+        Question::parse(text, 5).unwrap()
+    }
+
+    /// A trial of `variable`, and the outcome with these tokens changed from the clean answer.
+    fn trial(
+        variable: &str,
+        stratum: Stratum,
+        store: &str,
+        clean: &str,
+        got: &[(usize, char)],
+    ) -> (Trial, Outcome) {
+        let claim = crate::claims::Claim::parse("P0L0H0".parse().unwrap(), variable);
+        let pair = Pair {
+            store: Prompt::truth(question(store)),
+            clean: question(clean),
+        };
+        let truth = Answer::of(&pair.clean);
+        let mut answer = truth;
+        for &(place, token) in got {
+            let token = crate::arithmetic::token_of(token).unwrap();
+            answer.set(AnswerToken(place), token);
+        }
+        let trial = Trial {
+            stratum,
+            pair,
+            reference: truth,
+            predicted: predict(claim.variable.unwrap(), &pair.store, &pair.clean).unwrap(),
+        };
+        let outcome = Outcome {
+            answer,
+            ties: TokenSet::EMPTY,
+        };
+        (trial, outcome)
+    }
+
+    #[test]
+    fn free_running_a_placebo_that_moves_a_digit_is_not_forgiven() {
+        let placebo = |got| trial("A0.GT", Stratum::Order, "00007-00002", "00005-00003", got);
+        let everything = TokenSet::all(5);
+        for decode in [Decode::Forced, Decode::Free] {
+            let (trial, outcome) = placebo(&[(2, '7')]);
+            let judged = trial.judge(&outcome, everything, false, decode).unwrap();
+            assert!(judged.spilled && !judged.agrees, "{decode:?}");
+            let (trial, outcome) = placebo(&[]);
+            let judged = trial.judge(&outcome, everything, false, decode).unwrap();
+            assert!(judged.agrees, "{decode:?}");
+        }
+    }
+
+    #[test]
+    fn free_running_digits_may_follow_a_sign_that_turned_and_no_other() {
+        let telling = |got| trial("A0.GT", Stratum::Order, "00002-00007", "00005-00003", got);
+        let judge = |(trial, outcome): (Trial, Outcome), decode| {
+            let everything = TokenSet::all(5);
+            trial
+                .judge(&outcome, everything, false, decode)
+                .unwrap()
+                .agrees
+        };
+        let turned: &[(usize, char)] = &[(6, '-'), (1, '9')];
+        assert!(judge(telling(turned), Decode::Free));
+        assert!(!judge(telling(turned), Decode::Forced));
+        assert!(!judge(telling(&[(1, '9')]), Decode::Free));
+    }
+
+    #[test]
+    fn a_trial_outside_the_reach_can_spill_and_cannot_agree() {
+        let order = TokenSet::only(AnswerToken(6));
+        let cascade = |got| {
+            let stratum = Stratum::Depth(1);
+            trial("A3.MT", stratum, "00000-01000", "50000-20000", got)
+        };
+        let judged = |got| {
+            let (trial, outcome) = cascade(got);
+            let agreement = trial.agreement(&outcome, order, false, Decode::Forced);
+            assert_eq!(agreement, None);
+            trial.judge(&outcome, order, false, Decode::Forced).unwrap()
+        };
+        assert!(!judged(&[]).in_reach);
+        assert!(!judged(&[]).spilled);
+        assert!(judged(&[(6, '-')]).spilled);
     }
 }

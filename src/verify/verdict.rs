@@ -141,7 +141,7 @@ impl Verdict {
             } => {
                 let mut parts = Vec::new();
                 if *inert {
-                    parts.push("patching it changes nothing".to_owned());
+                    parts.push("patching it changes no token that should change".to_owned());
                 }
                 parts.extend(fails_where.first().map(|w| format!("fails most where {w}")));
                 parts.extend(counterexample.as_ref().map(|c| {
