@@ -245,14 +245,17 @@ fn with_order(clean: &Question, k: usize, tri: Ordering) -> Answer {
 }
 
 /// The answer predicted for `clean` when `variable` takes its value on `store`; `None` where the
-/// store is outside the variable's domain.
+/// store is outside the variable's domain, or the order of the operands is to turn round where they
+/// are equal: a zero has no other sign.
 pub fn predict(variable: Variable, store: &Prompt, clean: &Question) -> Option<Answer> {
     let value = match variable.task {
         // The pair says which half of SLT it replaces: another sign, or else another operation.
         Task::Slt if store.question == *clean => Value::Negative(store.forced.is_negative()),
         _ => value(variable, store)?,
     };
-    Some(with_value(variable, value, clean))
+    let answer = with_value(variable, value, clean);
+    let zero = (0..=clean.n_digits()).all(|k| answer.get(AnswerToken(k)) == 0);
+    (!(zero && answer.is_negative())).then_some(answer)
 }
 
 /// Every value a task's variable can have.
@@ -442,6 +445,27 @@ mod tests {
         assert_eq!(predicted("A4.MT", "10000-20000", "50000-20000"), "-030000");
         assert_eq!(predicted("A2.ND", "00000-00100", "00200-10500"), "-010100");
         assert_eq!(predicted("OPR", "50000+20000", "50000-20000"), "+070000");
+    }
+
+    #[test]
+    fn no_pair_predicts_a_negative_zero() {
+        let mut rng = ChaCha8Rng::seed_from_u64(11);
+        let clean = question("00000-00000", 5);
+        let store = Prompt::truth(question("00000-00001", 5));
+        for digit in 0..3 {
+            let variable = Variable {
+                task: Task::Mt,
+                digit: Some(digit),
+            };
+            if digit == 0 {
+                assert_eq!(predict(variable, &store, &clean), None);
+            }
+            let family = Family::new(variable, Kind::Telling, 5);
+            let order = family.restricted_to(|stratum| stratum == Stratum::Order);
+            for (_, pair) in order.draws().take(500, &mut rng) {
+                assert_ne!(pair.clean.first(), pair.clean.second(), "{pair:?}");
+            }
+        }
     }
 
     #[test]

@@ -446,14 +446,17 @@ fn tri_case_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group>
 }
 
 /// Pairs whose clean question has equal digits above column `k`, so that the stored tri-case does,
-/// or does not, turn the order of the operands round.
+/// or does not, turn the order of the operands round. Where they are equal there is no order to turn:
+/// `-0` is no answer.
 fn order_group(k: usize, kind: Kind, n_digits: usize, tri_cases: &[Ordering]) -> Group {
     let mut cells = Vec::new();
     for &stored in tri_cases {
         for &own in tri_cases {
             for below in TRI_CASES {
                 let negative = |tri: Ordering| tri.then(below) == Ordering::Less;
-                if (negative(stored) != negative(own)) != (kind == Kind::Telling) {
+                let turns = negative(stored) != negative(own);
+                let is_zero = even(own) && even(below);
+                if turns != (kind == Kind::Telling) || (turns && is_zero) {
                     continue;
                 }
                 let mut clean = Space::of_operation(Operation::Sub, n_digits)

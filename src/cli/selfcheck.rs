@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use circuitcheck::model::ModelFolder;
-use circuitcheck::selfcheck::{Check, Effort, Figure, Value, run};
+use circuitcheck::selfcheck::{Check, Effort, Figure, Part, Value, run};
 use circuitcheck::verify::Options;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::error::CliError;
@@ -49,6 +49,9 @@ pub struct Selfcheck {
     /// Corrupted claims of each of five kinds and each model, where there are as many
     #[arg(long, value_name = "N")]
     corruptions: Option<usize>,
+    /// Only these checks; may be given more than once
+    #[arg(long, value_name = "CHECK", value_enum)]
+    only: Vec<PartArg>,
     /// Seed of every draw
     #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
     seed: u64,
@@ -56,7 +59,35 @@ pub struct Selfcheck {
     format: Format,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PartArg {
+    Intervals,
+    Handmade,
+    Corrupted,
+    Determinism,
+}
+
+impl From<PartArg> for Part {
+    fn from(part: PartArg) -> Self {
+        match part {
+            PartArg::Intervals => Part::Intervals,
+            PartArg::Handmade => Part::Handmade,
+            PartArg::Corrupted => Part::Corrupted,
+            PartArg::Determinism => Part::Determinism,
+        }
+    }
+}
+
 impl Selfcheck {
+    /// The checks asked for: all, unless some are named.
+    fn parts(&self) -> Vec<Part> {
+        if self.only.is_empty() {
+            Part::ALL.to_vec()
+        } else {
+            self.only.iter().copied().map(Part::from).collect()
+        }
+    }
+
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let models = if self.dirs.is_empty() {
             vec![ModelFolder::bundled()]
@@ -72,7 +103,7 @@ impl Selfcheck {
         effort.corruptions = self.corruptions.unwrap_or(effort.corruptions);
         // Some checks take minutes: each is shown as it ends.
         let mut shown = Ok(());
-        let checks = run(&models, &effort, self.seed, &mut |check| {
+        let checks = run(&models, &self.parts(), &effort, self.seed, &mut |check| {
             if !self.format.json && shown.is_ok() {
                 shown = write(Shown(check));
             }

@@ -58,7 +58,7 @@ const SCENARIOS: [Rates; 17] = [
     rates(&[0.9499, 0.99], 0.0, 0.0),
     rates(&[0.95, 0.95], 0.0, 0.0),
     rates(&[HALF, HALF], 0.0, 0.0),
-    rates(&[0.95, 0.95], NEGLIGIBLE, NEGLIGIBLE),
+    rates(&[0.90, 0.90], NEGLIGIBLE, NEGLIGIBLE),
 ];
 
 impl Rates {
