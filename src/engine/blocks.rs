@@ -1,7 +1,10 @@
 //! The network's weights as the engine multiplies them: heads side by side, keys beside values, and
-//! layer 0's projections tabulated, since there the residual is a function of token and position.
+//! what enters layer 0 tabulated, since there the residual is a function of token and position.
 
-use super::matrix::{LayerNorm, Matrix};
+use super::attention::Heads;
+use super::matrix::Matrix;
+use super::norm::LayerNorm;
+use crate::arithmetic::Token;
 use crate::model::Weights;
 use crate::shape::{D_VOCAB, Shape};
 
@@ -15,7 +18,7 @@ pub(super) struct Block {
     /// `[d_model, 2 * heads]`: all heads' keys, then all heads' values.
     pub key_value: Matrix,
     pub key_value_bias: Vec<f32>,
-    /// `[heads, d_model]`
+    /// `[n_heads * d_head, d_model]`
     pub output: Matrix,
     pub output_bias: Vec<f32>,
     pub ln2: LayerNorm,
@@ -30,51 +33,82 @@ pub(super) struct Block {
 impl Block {
     fn load(weights: &Weights, layer: usize) -> Self {
         let shape = weights.shape();
-        let array = |name: &str| {
-            weights
-                .array(&format!("blocks.{layer}.{name}"))
-                .data()
-                .to_vec()
-        };
+        let heads = Heads::of(&shape);
+        let array = |name: &str| weights.array(&format!("blocks.{layer}.{name}")).data();
         let norm = |name: &str| LayerNorm {
-            weight: array(&format!("{name}.w")),
-            bias: array(&format!("{name}.b")),
+            weight: array(&format!("{name}.w")).to_vec(),
+            bias: array(&format!("{name}.b")).to_vec(),
         };
-        let (d, heads, d_head) = (shape.d_model, shape.n_heads, shape.d_head);
-        let scale = 1.0 / (d_head as f32).sqrt();
-        // [h, d, d_head] to [d, h * d_head], written at a column offset of a wider matrix.
-        let beside = |into: &mut [f32], width: usize, offset: usize, name: &str, scale: f32| {
-            let source = array(name);
-            for head in 0..heads {
-                for row in 0..d {
-                    let from = &source[(head * d + row) * d_head..][..d_head];
-                    let at = row * width + offset + head * d_head;
-                    for (to, value) in into[at..at + d_head].iter_mut().zip(from) {
-                        *to = value * scale;
-                    }
+        let d = shape.d_model;
+        let scale = 1.0 / (shape.d_head as f32).sqrt();
+        // [h, rows, d_head] to [rows, heads], written at a column offset of a wider matrix.
+        let beside = |into: &mut [f32], width: usize, offset: usize, source: &[f32], scale: f32| {
+            let rows = source.len() / heads.results();
+            for (i, from) in source.chunks_exact(heads.width).enumerate() {
+                let (head, row) = (i / rows, i % rows);
+                let at = row * width + offset + head * heads.stride();
+                for (to, value) in into[at..at + heads.width].iter_mut().zip(from) {
+                    *to = value * scale;
                 }
             }
         };
-        let width = shape.d_heads();
+        let width = heads.total();
         let mut query = vec![0.0; d * width];
-        beside(&mut query, width, 0, "attn.W_Q", scale);
+        beside(&mut query, width, 0, array("attn.W_Q"), scale);
+        let mut query_bias = vec![0.0; width];
+        beside(&mut query_bias, width, 0, array("attn.b_Q"), scale);
         let mut key_value = vec![0.0; d * 2 * width];
-        beside(&mut key_value, 2 * width, 0, "attn.W_K", 1.0);
-        beside(&mut key_value, 2 * width, width, "attn.W_V", 1.0);
+        beside(&mut key_value, 2 * width, 0, array("attn.W_K"), 1.0);
+        beside(&mut key_value, 2 * width, width, array("attn.W_V"), 1.0);
+        let mut key_value_bias = vec![0.0; 2 * width];
+        beside(&mut key_value_bias, 2 * width, 0, array("attn.b_K"), 1.0);
+        beside(
+            &mut key_value_bias,
+            2 * width,
+            width,
+            array("attn.b_V"),
+            1.0,
+        );
         Block {
             ln1: norm("ln1"),
-            query: Matrix::new(d, width, query),
-            query_bias: array("attn.b_Q").iter().map(|b| b * scale).collect(),
-            key_value: Matrix::new(d, 2 * width, key_value),
-            key_value_bias: [array("attn.b_K"), array("attn.b_V")].concat(),
-            output: Matrix::new(width, d, array("attn.W_O")),
-            output_bias: array("attn.b_O"),
+            query: Matrix::new(d, width, &query),
+            query_bias,
+            key_value: Matrix::new(d, 2 * width, &key_value),
+            key_value_bias,
+            output: Matrix::new(heads.results(), d, array("attn.W_O")),
+            output_bias: array("attn.b_O").to_vec(),
             ln2: norm("ln2"),
             mlp_in: Matrix::new(d, shape.d_mlp, array("mlp.W_in")),
-            mlp_in_bias: array("mlp.b_in"),
+            mlp_in_bias: array("mlp.b_in").to_vec(),
             mlp_out: Matrix::new(shape.d_mlp, d, array("mlp.W_out")),
-            mlp_out_bias: array("mlp.b_out"),
+            mlp_out_bias: array("mlp.b_out").to_vec(),
         }
+    }
+}
+
+impl Heads {
+    /// The heads of a network of this shape.
+    pub fn of(shape: &Shape) -> Self {
+        Heads {
+            count: shape.n_heads,
+            width: shape.d_head,
+        }
+    }
+}
+
+/// A row for each token at each position.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    width: usize,
+    /// `[n_ctx, 15, width]`
+    data: Vec<f32>,
+}
+
+impl Table {
+    /// The row of a token at a position, `[width]`.
+    pub fn row(&self, position: usize, token: Token) -> &[f32] {
+        let row = position * D_VOCAB + usize::from(token);
+        &self.data[row * self.width..][..self.width]
     }
 }
 
@@ -82,12 +116,13 @@ impl Block {
 #[derive(Debug, Clone)]
 pub(super) struct Packed {
     pub shape: Shape,
-    /// Residual entering layer 0, `[n_ctx * 15, d_model]`, row `position * 15 + token`.
-    pub embedding: Matrix,
-    /// Layer 0's queries in the same rows, `[n_ctx * 15, heads]`.
-    pub first_query: Matrix,
-    /// Layer 0's keys and values in the same rows, `[n_ctx * 15, 2 * heads]`.
-    pub first_key_value: Matrix,
+    pub heads: Heads,
+    /// Residual entering layer 0, `[d_model]` a row.
+    pub embedding: Table,
+    /// Layer 0's queries, `[heads]` a row.
+    pub first_query: Table,
+    /// Layer 0's keys and values, `[2 * heads]` a row.
+    pub first_key_value: Table,
     pub blocks: Vec<Block>,
     pub ln_final: LayerNorm,
     /// `[d_model, 15]`
@@ -98,7 +133,7 @@ pub(super) struct Packed {
 impl Packed {
     pub fn load(weights: &Weights) -> Self {
         let shape = weights.shape();
-        let array = |name: &str| weights.array(name).data().to_vec();
+        let array = |name: &str| weights.array(name).data();
         let (tokens, positions) = (array("embed.W_E"), array("pos_embed.W_pos"));
         let mut embedding = Vec::with_capacity(shape.n_ctx() * D_VOCAB * shape.d_model);
         for position in positions.chunks_exact(shape.d_model) {
@@ -111,21 +146,24 @@ impl Packed {
             .collect();
         let first = &blocks[0];
         let normed = first.ln1.apply(&embedding);
-        let rows = shape.n_ctx() * D_VOCAB;
-        let first_query = first.query.apply(&normed, &first.query_bias);
-        let first_key_value = first.key_value.apply(&normed, &first.key_value_bias);
+        let table = |width, data| Table { width, data };
+        let heads = Heads::of(&shape);
         Packed {
             shape,
-            embedding: Matrix::new(rows, shape.d_model, embedding),
-            first_query: Matrix::new(rows, shape.d_heads(), first_query),
-            first_key_value: Matrix::new(rows, 2 * shape.d_heads(), first_key_value),
+            heads,
+            first_query: table(heads.total(), first.query.apply(&normed, &first.query_bias)),
+            first_key_value: table(
+                2 * heads.total(),
+                first.key_value.apply(&normed, &first.key_value_bias),
+            ),
+            embedding: table(shape.d_model, embedding),
             blocks,
             ln_final: LayerNorm {
-                weight: array("ln_final.w"),
-                bias: array("ln_final.b"),
+                weight: array("ln_final.w").to_vec(),
+                bias: array("ln_final.b").to_vec(),
             },
             unembed: Matrix::new(shape.d_model, D_VOCAB, array("unembed.W_U")),
-            unembed_bias: array("unembed.b_U"),
+            unembed_bias: array("unembed.b_U").to_vec(),
         }
     }
 }

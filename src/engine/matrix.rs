@@ -1,178 +1,356 @@
-//! Row-major matrices: the product the engine spends its time in, and the small kernels around it.
+//! Weight matrices laid out for the product the engine spends its time in.
+//!
+//! Every value of a product is one sum, started from what it is added to and carried through the
+//! inner dimension from its first row to its last. So a row's result does not hang on the rows it is
+//! multiplied beside, nor on where a product is cut in two.
 
-use gemm::Parallelism;
+use std::ops::Range;
 
-/// A weight matrix `[rows, columns]`, row-major.
+use super::lanes::{Kernel, LANES, Lanes, dispatch};
+
+/// Columns that are multiplied together: a panel.
+const PANEL: usize = 2 * LANES;
+
+/// The tallest tile of any instruction set.
+pub(super) const TALLEST: usize = 14;
+
+/// One row of a panel, on cache lines of its own.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+struct PanelRow([f32; PANEL]);
+
+/// A weight matrix `[rows, columns]`: panels of [`PANEL`] columns, each row by row, the last filled
+/// up with zeros.
 #[derive(Debug, Clone)]
 pub struct Matrix {
     rows: usize,
     columns: usize,
-    data: Vec<f32>,
+    panels: Vec<PanelRow>,
+}
+
+/// What a product is added to.
+#[derive(Debug, Clone, Copy)]
+pub enum Onto<'a> {
+    /// What the result holds already.
+    Result,
+    /// The same row for every row of the result, which is overwritten.
+    Bias(&'a [f32]),
+    /// What the result holds, with a row added to each of its rows.
+    ResultAnd(&'a [f32]),
 }
 
 impl Matrix {
-    /// A matrix of `rows * columns` values.
+    /// A matrix of `rows * columns` values, row-major.
     ///
     /// # Panics
     /// If `data` has another length.
-    pub fn new(rows: usize, columns: usize, data: Vec<f32>) -> Self {
+    pub fn new(rows: usize, columns: usize, data: &[f32]) -> Self {
         assert_eq!(data.len(), rows * columns);
+        let mut panels = Vec::with_capacity(columns.div_ceil(PANEL) * rows);
+        for start in (0..columns).step_by(PANEL) {
+            let width = PANEL.min(columns - start);
+            for row in 0..rows {
+                let mut line = PanelRow([0.0; PANEL]);
+                line.0[..width].copy_from_slice(&data[row * columns + start..][..width]);
+                panels.push(line);
+            }
+        }
         Matrix {
             rows,
             columns,
-            data,
+            panels,
         }
     }
 
-    /// One row, `[columns]`.
-    pub fn row(&self, row: usize) -> &[f32] {
-        &self.data[row * self.columns..][..self.columns]
+    /// `lhs · self` added to `onto` for every row of `lhs` (`[m, rows]`), into `out` (`[m, columns]`).
+    pub fn multiply(&self, lhs: &[f32], onto: Onto, out: &mut [f32]) {
+        self.product(0..self.rows, lhs, onto, false, out);
     }
 
-    /// `lhs · self + bias` for every row of `lhs` (`[m, rows]`); the result is `[m, columns]`.
+    /// As [`Matrix::multiply`], with zero in place of all that is negative.
+    pub fn multiply_relu(&self, lhs: &[f32], onto: Onto, out: &mut [f32]) {
+        self.product(0..self.rows, lhs, onto, true, out);
+    }
+
+    /// `lhs · self + bias` for every row of `lhs`, `[m, columns]`.
     pub fn apply(&self, lhs: &[f32], bias: &[f32]) -> Vec<f32> {
-        let m = lhs.len() / self.rows;
-        assert_eq!(bias.len(), self.columns);
-        let mut out = Vec::with_capacity(m * self.columns);
-        for _ in 0..m {
-            out.extend_from_slice(bias);
-        }
-        self.accumulate(lhs, &mut out);
+        let mut out = vec![0.0; lhs.len() / self.rows * self.columns];
+        self.multiply(lhs, Onto::Bias(bias), &mut out);
         out
     }
 
-    /// `out += lhs · self`, with `lhs` `[m, rows]` and `out` `[m, columns]`, on one thread.
-    pub fn accumulate(&self, lhs: &[f32], out: &mut [f32]) {
-        let m = lhs.len() / self.rows;
-        assert_eq!(lhs.len(), m * self.rows);
-        assert_eq!(out.len(), m * self.columns);
-        if m == 0 {
+    /// Adds to `out` what some rows of the matrix make of `lhs` (`[m, rows.len()]`).
+    pub fn add_rows(&self, rows: Range<usize>, lhs: &[f32], out: &mut [f32]) {
+        self.product(rows, lhs, Onto::Result, false, out);
+    }
+
+    fn product(&self, rows: Range<usize>, lhs: &[f32], onto: Onto, relu: bool, out: &mut [f32]) {
+        assert!(rows.end <= self.rows);
+        if rows.is_empty() || lhs.is_empty() {
+            // Nothing to add. A bias alone is not asked for.
+            assert!(out.is_empty() || matches!(onto, Onto::Result));
             return;
         }
-        // A product with one row takes another path, which adds in another order. As one of two it
-        // comes out as it does among many, so a result does not hang on what it was batched with.
-        if m == 1 {
-            let mut twice = out.repeat(2);
-            self.accumulate(&lhs.repeat(2), &mut twice);
-            out.copy_from_slice(&twice[..self.columns]);
-            return;
+        assert_eq!(lhs.len() * self.columns, out.len() * rows.len());
+        if let Onto::Bias(row) | Onto::ResultAnd(row) = onto {
+            assert_eq!(row.len(), self.columns);
         }
-        // SAFETY: the three lengths are those of the row-major matrices described by the strides,
-        // as asserted above and in `new`; `out` is borrowed uniquely.
-        unsafe {
-            gemm::gemm(
-                m,
-                self.columns,
-                self.rows,
-                out.as_mut_ptr(),
-                1,
-                self.columns as isize,
-                true,
-                lhs.as_ptr(),
-                1,
-                self.rows as isize,
-                self.data.as_ptr(),
-                1,
-                self.columns as isize,
-                1.0,
-                1.0,
-                false,
-                false,
-                false,
-                Parallelism::None,
-            );
+        dispatch(Product {
+            matrix: self,
+            rows,
+            lhs,
+            onto,
+            relu,
+            out,
+        });
+    }
+}
+
+struct Product<'a> {
+    matrix: &'a Matrix,
+    rows: Range<usize>,
+    lhs: &'a [f32],
+    onto: Onto<'a>,
+    relu: bool,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Product<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        let (inner, columns) = (self.rows.len(), self.matrix.columns);
+        let height = L::TILE.0;
+        let mut spill = [0.0; TALLEST * PANEL];
+        for (panel, start) in (0..columns).step_by(PANEL).enumerate() {
+            let width = PANEL.min(columns - start);
+            let panel = &self.matrix.panels[panel * self.matrix.rows..][self.rows.clone()];
+            let mut bias = [0.0; PANEL];
+            if let Onto::Bias(row) | Onto::ResultAnd(row) = self.onto {
+                bias[..width].copy_from_slice(&row[start..][..width]);
+            }
+            let tile = Tile {
+                panel,
+                bias,
+                onto_result: !matches!(self.onto, Onto::Bias(_)),
+                relu: self.relu,
+            };
+            let lhs = self.lhs.chunks(height * inner);
+            for (lhs, out) in lhs.zip(self.out.chunks_mut(height * columns)) {
+                // A panel that the result is narrower than is worked on in a wider place.
+                let narrow = width < PANEL;
+                if narrow {
+                    let rows = out.chunks_exact_mut(columns);
+                    for (row, wide) in rows.zip(spill.chunks_exact_mut(PANEL)) {
+                        wide[..width].copy_from_slice(&row[start..][..width]);
+                    }
+                }
+                let (place, stride) = match narrow {
+                    true => (spill.as_mut_slice(), PANEL),
+                    false => (&mut out[start..], columns),
+                };
+                tile.multiply(lanes, lhs, place, stride);
+                if narrow {
+                    let rows = out.chunks_exact_mut(columns);
+                    for (row, wide) in rows.zip(spill.chunks_exact(PANEL)) {
+                        row[start..][..width].copy_from_slice(&wide[..width]);
+                    }
+                }
+            }
         }
     }
 }
 
-/// Lanes of the running sums in [`dot`]: one 256-bit register of `f32`.
-const LANES: usize = 8;
+/// A panel and what is done with its columns.
+struct Tile<'a> {
+    panel: &'a [PanelRow],
+    bias: [f32; PANEL],
+    onto_result: bool,
+    relu: bool,
+}
 
-/// The inner product of two rows.
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0f32; LANES];
-    let (a_lanes, a_rest) = a.as_chunks::<LANES>();
-    let (b_lanes, b_rest) = b.as_chunks::<LANES>();
-    for (x, y) in a_lanes.iter().zip(b_lanes) {
-        for lane in 0..LANES {
-            sums[lane] += x[lane] * y[lane];
+impl Tile<'_> {
+    /// The product of up to a tile's height of rows.
+    #[inline(always)]
+    fn multiply<L: Lanes>(&self, lanes: L, lhs: &[f32], out: &mut [f32], stride: usize) {
+        let height = lhs.len() / self.panel.len();
+        if L::TILE.1 * LANES == PANEL {
+            self.of_height::<L, 2>(lanes, height, lhs, out, stride, 0);
+        } else {
+            for column in (0..PANEL).step_by(LANES) {
+                self.of_height::<L, 1>(lanes, height, lhs, out, stride, column);
+            }
         }
     }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
-    sums.iter().sum::<f32>() + rest
-}
 
-/// `out += scale * row`.
-pub fn add_scaled(out: &mut [f32], scale: f32, row: &[f32]) {
-    for (o, x) in out.iter_mut().zip(row) {
-        *o += scale * x;
-    }
-}
-
-/// Turns scores into weights that sum to one.
-pub fn softmax(scores: &mut [f32]) {
-    let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut total = 0.0;
-    for score in scores.iter_mut() {
-        *score = (*score - highest).exp();
-        total += *score;
-    }
-    for score in scores {
-        *score /= total;
-    }
-}
-
-/// LayerNorm's epsilon in the published models.
-const LAYER_NORM_EPS: f32 = 1e-5;
-
-/// Layer normalisation with weight and bias.
-#[derive(Debug, Clone)]
-pub struct LayerNorm {
-    /// `[d_model]`
-    pub weight: Vec<f32>,
-    /// `[d_model]`
-    pub bias: Vec<f32>,
-}
-
-impl LayerNorm {
-    /// Normalises every row of `x` (`[m, d_model]`) into a new matrix of the same shape.
-    pub fn apply(&self, x: &[f32]) -> Vec<f32> {
-        let width = self.weight.len();
-        let mut out = Vec::with_capacity(x.len());
-        for row in x.chunks_exact(width) {
-            let mean = lane_sum(row, |v| v) / width as f32;
-            let variance = lane_sum(row, |v| (v - mean) * (v - mean)) / width as f32;
-            let scale = 1.0 / (variance + LAYER_NORM_EPS).sqrt();
-            out.extend(
-                row.iter()
-                    .zip(self.weight.iter().zip(&self.bias))
-                    .map(|(v, (w, b))| (v - mean) * scale * w + b),
-            );
+    #[inline(always)]
+    fn of_height<L: Lanes, const W: usize>(
+        &self,
+        lanes: L,
+        height: usize,
+        lhs: &[f32],
+        out: &mut [f32],
+        stride: usize,
+        column: usize,
+    ) {
+        macro_rules! of_height {
+            ($($height:literal)*) => {
+                match height {
+                    $($height if $height <= L::TILE.0 => {
+                        self.of::<L, $height, W>(lanes, lhs, out, stride, column);
+                    })*
+                    _ => unreachable!("no tile is higher than that of its instructions"),
+                }
+            };
         }
-        out
+        of_height!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
     }
 
-    /// What one row's result changes by when `delta` is added to it (both `[d_model]`) and the norm
-    /// goes on dividing by what it divides `x` by.
-    pub fn change_at_scale_of(&self, x: &[f32], delta: &[f32]) -> Vec<f32> {
-        let width = self.weight.len() as f32;
-        let mean = lane_sum(x, |v| v) / width;
-        let variance = lane_sum(x, |v| (v - mean) * (v - mean)) / width;
-        let scale = 1.0 / (variance + LAYER_NORM_EPS).sqrt();
-        let moved = lane_sum(delta, |v| v) / width;
-        (delta.iter().zip(&self.weight))
-            .map(|(d, w)| (d - moved) * scale * w)
+    #[inline(always)]
+    fn of<L: Lanes, const H: usize, const W: usize>(
+        &self,
+        lanes: L,
+        lhs: &[f32],
+        out: &mut [f32],
+        stride: usize,
+        column: usize,
+    ) {
+        let inner = self.panel.len();
+        assert_eq!(lhs.len(), H * inner);
+        let (bias, _) = self.bias[column..].as_chunks::<LANES>();
+        let mut sums = [[lanes.splat(0.0); W]; H];
+        for (row, sums) in sums.iter_mut().enumerate() {
+            for (sum, bias) in sums.iter_mut().zip(bias) {
+                *sum = lanes.load(bias);
+            }
+            if self.onto_result {
+                let (old, _) = out[row * stride + column..].as_chunks::<LANES>();
+                for (sum, old) in sums.iter_mut().zip(old) {
+                    *sum = lanes.add(lanes.load(old), *sum);
+                }
+            }
+        }
+        for (k, wide) in self.panel.iter().enumerate() {
+            let (wide, _) = wide.0[column..].as_chunks::<LANES>();
+            let mut columns = [lanes.splat(0.0); W];
+            for (column, wide) in columns.iter_mut().zip(wide) {
+                *column = lanes.load(wide);
+            }
+            let inner = lanes.again(inner);
+            for (row, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: row < H and k < inner, and lhs holds H * inner values, as asserted above.
+                let value = lanes.splat(unsafe { *lhs.get_unchecked(row * inner + k) });
+                for (sum, &column) in sums.iter_mut().zip(&columns) {
+                    *sum = lanes.mul_add(value, column, *sum);
+                }
+            }
+        }
+        let zero = lanes.splat(0.0);
+        for (row, sums) in sums.iter().enumerate() {
+            let (new, _) = out[row * stride + column..].as_chunks_mut::<LANES>();
+            for (new, &sum) in new.iter_mut().zip(sums) {
+                let value = if self.relu { lanes.max(zero, sum) } else { sum };
+                lanes.store(new, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lanes;
+    use super::*;
+
+    /// Values without a pattern that a sum could hide in.
+    fn values(count: usize) -> Vec<f32> {
+        (0..count)
+            .map(|i| ((i * 7919 + 13) % 1009) as f32 / 500.0 - 1.0)
             .collect()
     }
-}
 
-fn lane_sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
-    let mut sums = [0f32; LANES];
-    let (lanes, rest) = row.as_chunks::<LANES>();
-    for chunk in lanes {
-        for lane in 0..LANES {
-            sums[lane] += term(chunk[lane]);
+    /// Heights and widths on both sides of every tile's and panel's.
+    const SHAPES: [(usize, usize, usize); 6] = [
+        (1, 1, 1),
+        (5, 7, 31),
+        (14, 126, 32),
+        (15, 42, 33),
+        (31, 504, 126),
+        (29, 3, 64),
+    ];
+
+    fn bits(values: &[f32]) -> Vec<u32> {
+        values.iter().map(|v| v.to_bits()).collect()
+    }
+
+    #[test]
+    fn a_product_is_the_sum_of_products_on_every_instruction_set() {
+        for (m, inner, columns) in SHAPES {
+            let (lhs, rhs, bias) = (values(m * inner), values(inner * columns), values(columns));
+            let matrix = Matrix::new(inner, columns, &rhs);
+            let before = values(m * columns);
+            let results: Vec<Vec<f32>> = (lanes::all().into_iter())
+                .map(|instructions| {
+                    let mut out = before.clone();
+                    let product = Product {
+                        matrix: &matrix,
+                        rows: 0..inner,
+                        lhs: &lhs,
+                        onto: Onto::ResultAnd(&bias),
+                        relu: true,
+                        out: &mut out,
+                    };
+                    lanes::run_on(instructions, product);
+                    out
+                })
+                .collect();
+            for (set, result) in results.iter().enumerate() {
+                for (i, &found) in result.iter().enumerate() {
+                    let (row, column) = (i / columns, i % columns);
+                    let product = |k: usize| {
+                        f64::from(lhs[row * inner + k]) * f64::from(rhs[k * columns + column])
+                    };
+                    let sum = (0..inner).map(product).sum::<f64>()
+                        + f64::from(before[i])
+                        + f64::from(bias[column]);
+                    let off = (f64::from(found) - sum.max(0.0)).abs();
+                    assert!(off < 1e-4, "set {set}, {m}x{inner}x{columns}: off by {off}");
+                }
+            }
+            if let [_, avx2, avx512] = results.as_slice() {
+                assert_eq!(bits(avx2), bits(avx512), "{m}x{inner}x{columns}");
+            }
         }
     }
-    sums.iter().sum::<f32>() + rest.iter().map(|&v| term(v)).sum::<f32>()
+
+    #[test]
+    fn a_row_comes_out_the_same_alone_and_among_others() {
+        for (m, inner, columns) in SHAPES {
+            let (lhs, bias) = (values(m * inner), values(columns));
+            let matrix = Matrix::new(inner, columns, &values(inner * columns));
+            let together = matrix.apply(&lhs, &bias);
+            let alone = lhs
+                .chunks_exact(inner)
+                .flat_map(|row| matrix.apply(row, &bias));
+            assert_eq!(bits(&together), bits(&alone.collect::<Vec<f32>>()));
+        }
+    }
+
+    #[test]
+    fn a_product_cut_in_two_is_the_same() {
+        for (m, inner, columns) in SHAPES {
+            let lhs = values(m * inner);
+            let matrix = Matrix::new(inner, columns, &values(inner * columns));
+            let mut whole = values(m * columns);
+            let mut cut = whole.clone();
+            matrix.multiply(&lhs, Onto::Result, &mut whole);
+            let middle = inner / 2;
+            for part in [0..middle, middle..inner] {
+                let lhs: Vec<f32> = (lhs.chunks_exact(inner))
+                    .flat_map(|row| &row[part.clone()])
+                    .copied()
+                    .collect();
+                matrix.add_rows(part, &lhs, &mut cut);
+            }
+            assert_eq!(bits(&cut), bits(&whole), "{m}x{inner}x{columns}");
+        }
+    }
 }

@@ -1,38 +1,46 @@
 //! The engine: runs a batch of questions once, keeps what later runs need, and recomputes only what
 //! an intervention can change.
 //!
-//! Work is cut into slices of a fixed size, each done by one thread with single-threaded products,
-//! so results do not depend on how many threads there are.
+//! Work is cut into slices, each done by one thread. Questions that begin with the same tokens share
+//! the rows of what they have in common. Every row comes out as it does alone ([`matrix`]), so no
+//! result hangs on slices, threads, or what a question was run beside.
 
+mod attention;
+mod base;
 mod blocks;
+mod intervene;
 mod intervention;
+mod lanes;
 mod matrix;
+mod norm;
 mod pass;
 mod path;
+mod read;
+mod record;
+mod rows;
+mod slices;
 
 pub use intervention::{Intervention, Overwrite, Site, Source};
+pub use lanes::instruction_set;
 pub use path::{PathPatch, Scale, Target};
+pub use read::Activations;
 
 use rayon::prelude::*;
 use thiserror::Error;
 
-use crate::arithmetic::{AnswerToken, Prompt, Token};
+use crate::arithmetic::{Prompt, Token};
 use crate::logits::AnswerLogits;
 use crate::model::Weights;
-use crate::shape::Shape;
+use crate::shape::{D_VOCAB, Shape};
+use base::{Base, Cache};
 use blocks::Packed;
-use pass::{Cache, Item, Needed, Pass, Record};
+use pass::{Item, Pass};
+use record::Record;
+use rows::Needed;
+use slices::Sorted;
 
-/// Questions in one slice of a base or store run: enough rows for the products to run at speed,
-/// few enough for a slice's activations to stay in cache.
-const QUESTIONS_PER_SLICE: usize = 32;
-
-/// Interventions in one slice; each has fewer rows than a question.
-const JOBS_PER_SLICE: usize = 64;
-
-/// A slice without interventions.
-static NONE: [Intervention<'static>; QUESTIONS_PER_SLICE] =
-    [const { Intervention::none() }; QUESTIONS_PER_SLICE];
+/// What questions that are run as they are are run with.
+static NONE: Intervention<'static> = Intervention::none();
 
 /// How the answer positions are fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,6 +84,8 @@ pub struct Engine {
 pub struct Run {
     prompts: Vec<Prompt>,
     caches: Vec<Cache>,
+    /// The cache of each prompt, and its place in it.
+    places: Vec<(usize, usize)>,
     logits: Vec<AnswerLogits>,
 }
 
@@ -91,43 +101,13 @@ impl Run {
     }
 
     fn cache(&self, question: usize) -> (&Cache, usize) {
-        (
-            &self.caches[question / QUESTIONS_PER_SLICE],
-            question % QUESTIONS_PER_SLICE,
-        )
-    }
-}
-
-/// Activations of a batch of prompts at some sites.
-#[derive(Debug, Clone)]
-pub struct Activations {
-    sites: Vec<Site>,
-    widths: Vec<usize>,
-    /// `values[site]` is `[prompts, width]`.
-    values: Vec<Vec<f32>>,
-}
-
-impl Activations {
-    /// The activation of one prompt at a site, `[width]`.
-    ///
-    /// # Panics
-    /// If the site was not asked for.
-    pub fn get(&self, prompt: usize, site: Site) -> &[f32] {
-        let i = self
-            .sites
-            .binary_search(&site)
-            .expect("only sites that were asked for are read");
-        &self.values[i][prompt * self.widths[i]..][..self.widths[i]]
+        let (cache, place) = self.places[question];
+        (&self.caches[cache], place)
     }
 
-    /// The overwrite that puts the activation of `prompt` at `site`.
-    pub fn overwrite(&self, prompt: usize, site: impl Into<Site>, source: Source) -> Overwrite<'_> {
-        let site = site.into();
-        Overwrite {
-            site,
-            source,
-            value: self.get(prompt, site),
-        }
+    fn base(&self, question: usize) -> Base<'_> {
+        let (cache, place) = self.cache(question);
+        Base::new(cache, place)
     }
 }
 
@@ -147,8 +127,11 @@ impl Engine {
     /// Questions a base run can hold in about `bytes`.
     pub fn questions_in(&self, bytes: usize) -> usize {
         let shape = self.shape();
-        let row = shape.d_model + 3 * shape.d_heads();
-        let question = shape.n_layers * (shape.n_ctx() - 1) * row * size_of::<f32>();
+        let row = shape.d_model + 3 * self.packed.heads.total();
+        // What enters the first layer is in tables.
+        let rows = (shape.n_layers - 1) * (shape.n_ctx() - 1);
+        let logits = size_of::<[f32; D_VOCAB]>() * shape.n_answer();
+        let question = rows * row * size_of::<f32>() + logits + size_of::<Prompt>();
         (bytes / question).max(1)
     }
 
@@ -158,25 +141,27 @@ impl Engine {
     /// [`EngineError::Digits`] where a question has another size than the model's.
     pub fn run(&self, prompts: &[Prompt]) -> Result<Run, EngineError> {
         self.check_digits(prompts)?;
-        let slices: Vec<(Cache, Vec<AnswerLogits>)> = prompts
-            .par_chunks(QUESTIONS_PER_SLICE)
-            .map(|slice| {
+        let sorted = Sorted::new(prompts, self.shape().n_ctx());
+        let slices: Vec<(Cache, Vec<AnswerLogits>)> = sorted
+            .slices()
+            .map(|tokens| {
                 let mut cache = Cache::default();
-                let logits = self.run_whole(
-                    slice,
-                    &NONE,
-                    Needed::for_answers(&self.packed),
-                    &mut Record::Base(&mut cache),
-                );
-                cache.tokens = slice.iter().flat_map(Prompt::tokens).collect();
+                let logits = self.slice_logits(tokens, &mut Record::Base(&mut cache));
+                cache.tokens = tokens.to_vec();
                 (cache, logits)
             })
             .collect();
         let (caches, logits): (Vec<_>, Vec<_>) = slices.into_iter().unzip();
+        let places = caches.iter().enumerate().flat_map(|(cache, held)| {
+            let questions = held.tokens.len() / self.shape().n_ctx();
+            (0..questions).map(move |place| (cache, place))
+        });
+        let places = sorted.in_order_given(places);
         Ok(Run {
             prompts: prompts.to_vec(),
             caches,
-            logits: logits.into_iter().flatten().collect(),
+            places,
+            logits: sorted.in_order_given(logits.into_iter().flatten()),
         })
     }
 
@@ -186,266 +171,45 @@ impl Engine {
     /// As [`Engine::run`].
     pub fn logits(&self, prompts: &[Prompt]) -> Result<Vec<AnswerLogits>, EngineError> {
         self.check_digits(prompts)?;
-        let slices: Vec<Vec<AnswerLogits>> = prompts
-            .par_chunks(QUESTIONS_PER_SLICE)
-            .map(|slice| {
-                let needed = Needed::for_answers(&self.packed);
-                self.run_whole(slice, &NONE, needed, &mut Record::Nothing)
-            })
+        let sorted = Sorted::new(prompts, self.shape().n_ctx());
+        let slices: Vec<Vec<AnswerLogits>> = sorted
+            .slices()
+            .map(|tokens| self.slice_logits(tokens, &mut Record::Nothing))
             .collect();
-        Ok(slices.into_iter().flatten().collect())
+        Ok(sorted.in_order_given(slices.into_iter().flatten()))
     }
 
-    /// The activations of prompts at `sites`, computing no more than they hang on.
-    ///
-    /// # Errors
-    /// As [`Engine::run`].
-    pub fn activations(
-        &self,
-        prompts: &[Prompt],
-        sites: impl IntoIterator<Item = Site>,
-    ) -> Result<Activations, EngineError> {
-        self.check_digits(prompts)?;
-        self.collect_activations(sites, |sites| {
-            prompts
-                .par_chunks(QUESTIONS_PER_SLICE)
-                .map(|slice| self.slice_activations(slice, &NONE, sites))
-                .collect()
-        })
-    }
-
-    /// Puts what `read` gives for each slice, `[slice][site][prompts, width]`, together.
-    fn collect_activations(
-        &self,
-        sites: impl IntoIterator<Item = Site>,
-        read: impl FnOnce(&[Site]) -> Vec<Vec<Vec<f32>>>,
-    ) -> Result<Activations, EngineError> {
-        let mut sites: Vec<Site> = sites.into_iter().collect();
-        sites.sort();
-        sites.dedup();
-        let widths: Vec<usize> = sites.iter().map(|s| s.width(&self.shape())).collect();
-        let slices = read(&sites);
-        let mut values = vec![Vec::new(); sites.len()];
-        for slice in slices {
-            for (all, part) in values.iter_mut().zip(slice) {
-                all.extend(part);
-            }
-        }
-        Ok(Activations {
-            sites,
-            widths,
-            values,
-        })
-    }
-
-    /// The activations at `sites` of prompts that are each run with an intervention, teacher-forced.
-    /// What is overwritten is read as overwritten.
-    ///
-    /// # Errors
-    /// As [`Engine::run`]; [`EngineError::Width`] for a value that does not fit its site, and
-    /// [`EngineError::DidNotFire`] for a site that this network does not have.
-    ///
-    /// # Panics
-    /// Unless there is one intervention for each prompt.
-    pub fn activations_under(
-        &self,
-        prompts: &[Prompt],
-        interventions: &[Intervention],
-        sites: impl IntoIterator<Item = Site>,
-    ) -> Result<Activations, EngineError> {
-        assert_eq!(prompts.len(), interventions.len());
-        self.check_digits(prompts)?;
-        for intervention in interventions {
-            self.check_widths(intervention)?;
-            let mut sites = intervention.overwrites().iter().map(|o| o.site);
-            if !sites.all(|site| site.is_in(&self.shape())) {
-                return Err(EngineError::DidNotFire {
-                    intervention: intervention.to_string(),
-                    fired: 0,
-                    expected: intervention.overwrites().len(),
-                });
-            }
-        }
-        let slices = prompts
-            .par_chunks(QUESTIONS_PER_SLICE)
-            .zip(interventions.par_chunks(QUESTIONS_PER_SLICE));
-        self.collect_activations(sites, |sites| {
-            slices
-                .map(|(prompts, interventions)| {
-                    self.slice_activations(prompts, interventions, sites)
-                })
-                .collect()
-        })
-    }
-
-    /// The mean activation over prompts at `sites`, as the one row of the result.
-    ///
-    /// # Errors
-    /// As [`Engine::run`].
-    pub fn mean_activations(
-        &self,
-        prompts: &[Prompt],
-        sites: impl IntoIterator<Item = Site>,
-    ) -> Result<Activations, EngineError> {
-        self.check_digits(prompts)?;
-        let mut sites: Vec<Site> = sites.into_iter().collect();
-        sites.sort();
-        sites.dedup();
-        let widths: Vec<usize> = sites.iter().map(|s| s.width(&self.shape())).collect();
-        // Sums in double precision, slice by slice in order, so that the mean does not hang on threads.
-        let slices: Vec<Vec<Vec<f64>>> = prompts
-            .par_chunks(QUESTIONS_PER_SLICE)
-            .map(|slice| {
-                let values = self.slice_activations(slice, &NONE, &sites);
-                let sum = |(values, &width): (&Vec<f32>, &usize)| {
-                    let mut sum = vec![0f64; width];
-                    for row in values.chunks_exact(width) {
-                        sum.iter_mut()
-                            .zip(row)
-                            .for_each(|(s, &v)| *s += f64::from(v));
-                    }
-                    sum
-                };
-                values.iter().zip(&widths).map(sum).collect()
-            })
-            .collect();
-        let mut sums: Vec<Vec<f64>> = widths.iter().map(|&w| vec![0.0; w]).collect();
-        for (sum, part) in slices.iter().flat_map(|slice| slice.iter().enumerate()) {
-            sums[sum].iter_mut().zip(part).for_each(|(s, v)| *s += v);
-        }
-        let count = prompts.len() as f64;
-        let values = sums
-            .into_iter()
-            .map(|sum| sum.into_iter().map(|s| (s / count) as f32).collect())
-            .collect();
-        Ok(Activations {
-            sites,
-            widths,
-            values,
-        })
-    }
-
-    /// Mean attention weights over prompts, `[n_layers, n_heads, n_ctx, n_ctx]`, from the query
-    /// position (third) to the source position (last).
-    ///
-    /// # Errors
-    /// As [`Engine::run`].
-    pub fn mean_attention(&self, prompts: &[Prompt]) -> Result<Vec<f32>, EngineError> {
-        self.check_digits(prompts)?;
+    /// The logits of a slice of prompts, whose rows are shared where they begin alike.
+    fn slice_logits(&self, tokens: &[Token], record: &mut Record) -> Vec<AnswerLogits> {
         let shape = self.shape();
-        let size = shape.n_layers * shape.n_heads * shape.n_ctx() * shape.n_ctx();
-        // Attention is wanted at every position of the last layer, so those residuals are needed.
-        let everywhere: Vec<Site> = (0..shape.n_ctx())
-            .map(|position| Site::Residual {
-                position,
-                layer: shape.n_layers - 1,
-            })
-            .collect();
-        let slices: Vec<Vec<f64>> = prompts
-            .par_chunks(QUESTIONS_PER_SLICE)
-            .map(|slice| {
-                let mut sums = vec![0.0; size];
-                let needed = Needed::for_sites(&self.packed, &everywhere);
-                self.run_whole(slice, &NONE, needed, &mut Record::Attention(&mut sums));
-                sums
-            })
-            .collect();
-        let mut total = vec![0f64; size];
-        for slice in slices {
-            total.iter_mut().zip(slice).for_each(|(t, s)| *t += s);
-        }
-        let count = prompts.len() as f64;
-        Ok(total.into_iter().map(|t| (t / count) as f32).collect())
-    }
-
-    /// Applies one intervention each to questions of a base run, `(question, intervention)`, and
-    /// returns the logits that follow, in the same order.
-    ///
-    /// # Errors
-    /// [`EngineError::Width`] for a value that does not fit its site, [`EngineError::DidNotFire`]
-    /// for an overwrite that was not applied.
-    pub fn intervene(
-        &self,
-        run: &Run,
-        jobs: &[(usize, Intervention)],
-        decode: Decode,
-    ) -> Result<Vec<AnswerLogits>, EngineError> {
-        let slices: Vec<Vec<AnswerLogits>> = jobs
-            .par_chunks(JOBS_PER_SLICE)
-            .map(|slice| self.intervene_slice(run, slice, decode))
-            .collect::<Result<_, _>>()?;
-        Ok(slices.into_iter().flatten().collect())
-    }
-
-    fn intervene_slice(
-        &self,
-        run: &Run,
-        jobs: &[(usize, Intervention)],
-        decode: Decode,
-    ) -> Result<Vec<AnswerLogits>, EngineError> {
-        let shape = self.shape();
-        for (_, intervention) in jobs {
-            self.check_widths(intervention)?;
-        }
-        let items: Vec<Item> = jobs
-            .iter()
-            .map(|(question, intervention)| Item {
-                base: Some(run.cache(*question)),
-                intervention,
-            })
-            .collect();
-        let mut logits: Vec<AnswerLogits> = jobs
-            .iter()
-            .map(|(question, _)| run.logits[*question].clone())
-            .collect();
-        let mut pass = Pass::new(&self.packed, Needed::for_answers(&self.packed), &items);
+        let items = self.untouched(tokens);
+        let needed = Needed::for_answers(&self.packed);
+        let mut pass = Pass::new(&self.packed, needed, &items, tokens.to_vec());
+        pass.share();
+        let rows = pass.step(0..shape.n_ctx() - 1, record);
         let first = shape.first_answer_position();
-        let mut tokens: Vec<Vec<Token>> = jobs
-            .iter()
-            .map(|(question, _)| run.prompts[*question].tokens())
-            .collect();
-        // Everything at once where all tokens are known; else the question up to `=`, then each answer
-        // token as it becomes known.
-        let known = match decode {
-            Decode::Forced => shape.n_ctx() - 1,
-            Decode::Free => first + 1,
-        };
-        let later = (known..shape.n_ctx() - 1).map(|position| position..position + 1);
-        for window in std::iter::once(0..known).chain(later) {
-            if window.start > 0 {
-                let place = AnswerToken(shape.n_ctx() - 1 - window.start);
-                for (tokens, logits) in tokens.iter_mut().zip(&logits) {
-                    tokens[window.start] = logits.answer().get(place);
-                }
-            }
-            let token = |item: usize, position: usize| tokens[item][position];
-            let differs = |item: usize, position: usize| {
-                let (cache, question) = run.cache(jobs[item].0);
-                tokens[item][position] != cache.tokens[question * shape.n_ctx() + position]
-            };
-            let changed: Vec<(usize, usize)> = (0..jobs.len())
-                .flat_map(|item| window.clone().map(move |position| (item, position)))
-                .filter(|&(item, position)| differs(item, position))
-                .collect();
-            let rows = pass.embed(changed, token);
-            let rows = pass.step(rows, window, token, &mut Record::Nothing);
-            for ((item, position), row) in pass.logits(&rows) {
-                if position >= first {
-                    logits[item].set(position - first, row);
-                }
+        let mut logits = vec![AnswerLogits::zeros(shape.n_answer()); items.len()];
+        for ((item, position), row) in pass.logits(&rows) {
+            logits[item].set(position - first, row);
+        }
+        for (item, &shared) in pass.shared().iter().enumerate() {
+            for index in 0..shared.saturating_sub(first).min(shape.n_answer()) {
+                let row = logits[item - 1].rows()[index];
+                logits[item].set(index, row);
             }
         }
-        for ((_, intervention), &fired) in jobs.iter().zip(&pass.fired) {
-            let expected = intervention.overwrites().len();
-            if fired != expected {
-                return Err(EngineError::DidNotFire {
-                    intervention: intervention.to_string(),
-                    fired,
-                    expected,
-                });
-            }
-        }
-        Ok(logits)
+        logits
+    }
+
+    /// Items that are run as they are, one for each `n_ctx` tokens.
+    fn untouched(&self, tokens: &[Token]) -> Vec<Item<'static>> {
+        let items = tokens.chunks_exact(self.shape().n_ctx());
+        items
+            .map(|_| Item {
+                base: None,
+                intervention: &NONE,
+            })
+            .collect()
     }
 
     fn check_widths(&self, intervention: &Intervention) -> Result<(), EngineError> {
@@ -461,60 +225,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    /// The activations of a slice of prompts at `sites`, each prompt under its intervention.
-    fn slice_activations(
-        &self,
-        slice: &[Prompt],
-        interventions: &[Intervention],
-        sites: &[Site],
-    ) -> Vec<Vec<f32>> {
-        let mut values = vec![Vec::new(); sites.len()];
-        let mut record = Record::Sites {
-            sites,
-            values: &mut values,
-        };
-        let needed = Needed::for_sites(&self.packed, sites);
-        self.run_whole(slice, interventions, needed, &mut record);
-        values
-    }
-
-    /// Runs a slice without base runs, each prompt under its intervention. Logits come only where the last layer's answer rows are
-    /// among the needed.
-    fn run_whole(
-        &self,
-        slice: &[Prompt],
-        interventions: &[Intervention],
-        needed: Needed,
-        record: &mut Record,
-    ) -> Vec<AnswerLogits> {
-        let shape = self.shape();
-        let items: Vec<Item> = slice
-            .iter()
-            .zip(interventions)
-            .map(|(_, intervention)| Item {
-                base: None,
-                intervention,
-            })
-            .collect();
-        let tokens: Vec<Vec<Token>> = slice.iter().map(Prompt::tokens).collect();
-        let token = |item: usize, position: usize| tokens[item][position];
-        let extent = needed.extent(0);
-        let every = (0..slice.len())
-            .flat_map(|item| (0..extent).map(move |position| (item, position)))
-            .collect();
-        let mut pass = Pass::new(&self.packed, needed, &items);
-        let rows = pass.embed(every, token);
-        let rows = pass.step(rows, 0..extent, token, record);
-        let first = shape.first_answer_position();
-        let mut logits = vec![AnswerLogits::zeros(shape.n_answer()); slice.len()];
-        for ((item, position), row) in pass.logits(&rows) {
-            if (first..shape.n_ctx() - 1).contains(&position) {
-                logits[item].set(position - first, row);
-            }
-        }
-        logits
     }
 
     fn check_digits(&self, prompts: &[Prompt]) -> Result<(), EngineError> {

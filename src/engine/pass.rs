@@ -1,39 +1,28 @@
 //! One pass over a slice of items: every layer in turn, over just the rows that can differ from what
 //! is already known.
 //!
-//! A row is one token position of one item. A row is *dirty* at a layer when its residual there is
-//! not that of the item's base run. A layer computes keys and values of its dirty rows, and queries,
-//! attention and MLP of the rows at or after an item's first dirty row (attention looks back, so
-//! nothing before can change), limited to the rows that are needed later. An item without a base run
-//! is dirty everywhere, which is how base runs themselves are made.
+//! A row is *dirty* at a layer when its residual there is not that of the item's base run. A layer
+//! computes keys and values of its dirty rows, and queries, attention and MLP of the rows at or after
+//! an item's first dirty row (attention looks back, so nothing before can change), limited to the
+//! rows that are needed later. An item without a base run is dirty everywhere, which is how base runs
+//! themselves are made; where such items begin with the same tokens, the rows of what they share are
+//! computed once.
 
 use std::ops::Range;
 
+use super::attention::{Asking, attend};
+use super::base::{Base, Cache, LayerCache};
 use super::blocks::Packed;
 use super::intervention::{Intervention, Overwrite, Site};
-use super::matrix::{add_scaled, dot, softmax};
+use super::matrix::Onto;
+use super::record::Record;
+use super::rows::{Needed, Overlay, Rows, shared_with_the_one_before};
 use crate::arithmetic::Token;
 use crate::shape::D_VOCAB;
 
-/// What a base run keeps of one slice of questions, per layer.
-#[derive(Debug, Default)]
-pub(super) struct Cache {
-    /// Tokens, `[questions, n_ctx]`.
-    pub tokens: Vec<Token>,
-    pub layers: Vec<LayerCache>,
-}
-
-/// Rows are `question * positions + position`, positions being all but the last, whose logits
-/// predict nothing.
-#[derive(Debug, Default)]
-pub(super) struct LayerCache {
-    /// Residual entering the layer, `[rows, d_model]`.
-    pub x: Vec<f32>,
-    /// Queries, `[rows, heads]`; in the last layer filled at answer positions alone.
-    pub query: Vec<f32>,
-    /// Keys and values, `[rows, 2 * heads]`.
-    pub key_value: Vec<f32>,
-}
+/// Values of the widest activation that are worked on together: they stay in a core's own cache from
+/// one matrix to the next.
+const BLOCK_VALUES: usize = 112 * 1024;
 
 /// One item of a pass.
 pub(super) struct Item<'a> {
@@ -43,105 +32,43 @@ pub(super) struct Item<'a> {
     pub intervention: &'a Intervention<'a>,
 }
 
-/// Which rows each layer must compute queries for, `[n_layers][n_ctx]`.
-pub(super) struct Needed(Vec<Vec<bool>>);
-
-impl Needed {
-    /// What the answer tokens hang on: every live position, in the last layer those that predict.
-    pub fn for_answers(packed: &Packed) -> Self {
-        let shape = packed.shape;
-        let live = |layer: usize, position: usize| {
-            let last_layer = layer + 1 == shape.n_layers;
-            position + 1 < shape.n_ctx()
-                && (!last_layer || position >= shape.first_answer_position())
-        };
-        Needed(
-            (0..shape.n_layers)
-                .map(|layer| (0..shape.n_ctx()).map(|p| live(layer, p)).collect())
-                .collect(),
-        )
-    }
-
-    /// What the activations at `sites` hang on.
-    pub fn for_sites(packed: &Packed, sites: &[Site]) -> Self {
-        let shape = packed.shape;
-        let needed = |layer: usize, position: usize| {
-            sites.iter().any(|site| {
-                (site.layer() > layer && position <= site.position())
-                    || (site.layer() == layer && position == site.position())
-            })
-        };
-        Needed(
-            (0..shape.n_layers)
-                .map(|layer| (0..shape.n_ctx()).map(|p| needed(layer, p)).collect())
-                .collect(),
-        )
-    }
-
-    /// Positions up to the last one needed at a layer: those whose keys and values count.
-    pub fn extent(&self, layer: usize) -> usize {
-        self.0[layer]
-            .iter()
-            .rposition(|&needed| needed)
-            .map_or(0, |last| last + 1)
-    }
-}
-
-/// What a pass writes down on its way.
-pub(super) enum Record<'r> {
-    /// Nothing but the logits.
-    Nothing,
-    /// Everything later runs need.
-    Base(&'r mut Cache),
-    /// Activations at sites, `values[site]` being `[items, width]`.
-    Sites {
-        sites: &'r [Site],
-        values: &'r mut [Vec<f32>],
-    },
-    /// Attention weights summed over items, `[n_layers, n_heads, n_ctx, n_ctx]`.
-    Attention(&'r mut [f64]),
-}
-
-/// Rows of a layer with their residual.
-#[derive(Default)]
-pub(super) struct Rows {
-    /// (item, position), sorted.
-    at: Vec<(usize, usize)>,
-    /// `[rows, d_model]`
-    x: Vec<f32>,
-}
-
-/// Keys and values that differ from the base runs', for one layer.
-struct Overlay {
-    /// Row of `key_value` for item and position, or `CLEAN`.
-    slot: Vec<u32>,
-    /// `[rows, 2 * heads]`
-    key_value: Vec<f32>,
-    /// Each item's first dirty position; `usize::MAX` where it has none.
-    first_dirty: Vec<usize>,
-}
-
-const CLEAN: u32 = u32::MAX;
-
 /// The state of a pass; stepping it again adds later positions to it.
 pub(super) struct Pass<'p, 'a> {
     packed: &'p Packed,
     needed: Needed,
     items: &'p [Item<'a>],
+    /// What each item reads, `[items, n_ctx]`.
+    tokens: Vec<Token>,
+    /// Positions that each item has in common with the one before, whose rows are that one's.
+    shared: Vec<usize>,
     overlays: Vec<Overlay>,
     /// How many of each item's overwrites were applied.
     pub fired: Vec<usize>,
 }
 
-impl<'p, 'a> Pass<'p, 'a> {
-    pub fn new(packed: &'p Packed, needed: Needed, items: &'p [Item<'a>]) -> Self {
+/// Rows of a layer before its heads.
+struct Entering {
+    /// Residuals of the dirty rows of this step, `[rows, d_model]`.
+    x: Vec<f32>,
+    /// The slot of the first of them.
+    first_slot: usize,
+    /// Queries of those that are asked for, `[asking rows, heads]`.
+    query: Vec<f32>,
+    /// Which of `query` is a row's, `[rows]`.
+    query_of: Vec<u32>,
+}
+
+impl<'p, 'a: 'p> Pass<'p, 'a> {
+    /// A pass over `items` that read `tokens`, `[items, n_ctx]`.
+    pub fn new(
+        packed: &'p Packed,
+        needed: Needed,
+        items: &'p [Item<'a>],
+        tokens: Vec<Token>,
+    ) -> Self {
         let n_ctx = packed.shape.n_ctx();
         let overlays = (0..packed.shape.n_layers)
-            .map(|_| Overlay {
-                slot: vec![CLEAN; items.len() * n_ctx],
-                key_value: Vec::new(),
-                first_dirty: vec![usize::MAX; items.len()],
-            })
+            .map(|_| Overlay::new(items.len(), n_ctx))
             .collect();
         // What cannot reach an answer is overwritten without being computed.
         let fired = items
@@ -157,37 +84,70 @@ impl<'p, 'a> Pass<'p, 'a> {
             packed,
             needed,
             items,
+            shared: vec![0; items.len()],
+            tokens,
             overlays,
             fired,
         }
     }
 
-    /// The rows entering layer 0 for items and positions whose token is not the base run's.
-    pub fn embed(&self, at: Vec<(usize, usize)>, token: impl Fn(usize, usize) -> Token) -> Rows {
-        let mut x = Vec::with_capacity(at.len() * self.packed.shape.d_model);
-        for &(item, position) in &at {
-            x.extend_from_slice(
-                self.packed
-                    .embedding
-                    .row(embedding_row(position, token(item, position))),
-            );
-        }
-        Rows { at, x }
+    /// Computes once what items have in common with the one before them. They have no base run and
+    /// no intervention, and all their rows are computed in one step.
+    pub fn share(&mut self) {
+        self.shared = shared_with_the_one_before(&self.tokens, self.packed.shape.n_ctx());
+    }
+
+    /// Positions up to the last one that anything needed hangs on.
+    pub fn extent(&self) -> usize {
+        self.needed.extent(0)
+    }
+
+    /// How many positions each item has in common with the one before it.
+    pub fn shared(&self) -> &[usize] {
+        &self.shared
+    }
+
+    /// Changes a token that an item reads.
+    pub fn read(&mut self, item: usize, position: usize, token: Token) {
+        self.tokens[item * self.packed.shape.n_ctx() + position] = token;
+    }
+
+    fn token(&self, item: usize, position: usize) -> Token {
+        self.tokens[item * self.packed.shape.n_ctx() + position]
+    }
+
+    fn base(&self, item: usize) -> Base<'a> {
+        let (cache, question) = self.items[item]
+            .base
+            .expect("a row without a base run is dirty");
+        Base::new(cache, question)
     }
 
     /// Runs every layer over the positions of `window`, and returns the rows leaving the last one.
-    /// `token` tells the token of the rows in `rows`.
-    pub fn step(
-        &mut self,
-        mut rows: Rows,
-        window: Range<usize>,
-        token: impl Fn(usize, usize) -> Token,
-        record: &mut Record,
-    ) -> Rows {
+    pub fn step(&mut self, window: Range<usize>, record: &mut Record) -> Rows {
+        let mut rows = Rows {
+            at: self.changed(&window),
+            x: Vec::new(),
+        };
         for layer in 0..self.packed.shape.n_layers {
-            rows = self.layer(layer, rows, &window, &token, record);
+            rows = self.layer(layer, rows, &window, record);
         }
         rows
+    }
+
+    /// The rows whose token is not that of the base run.
+    fn changed(&self, window: &Range<usize>) -> Vec<(usize, usize)> {
+        let mut changed = Vec::new();
+        for (item, &Item { base, .. }) in self.items.iter().enumerate() {
+            let clean =
+                base.map(|(cache, question)| Base::new(cache, question).tokens(self.packed));
+            for position in window.start.max(self.shared[item])..window.end {
+                if clean.is_none_or(|clean| clean[position] != self.token(item, position)) {
+                    changed.push((item, position));
+                }
+            }
+        }
+        changed
     }
 
     fn layer(
@@ -195,134 +155,113 @@ impl<'p, 'a> Pass<'p, 'a> {
         layer: usize,
         mut rows: Rows,
         window: &Range<usize>,
-        token: &impl Fn(usize, usize) -> Token,
         record: &mut Record,
     ) -> Rows {
         let packed = self.packed;
         let shape = packed.shape;
-        let (d, heads) = (shape.d_model, shape.d_heads());
-        let block = &packed.blocks[layer];
+        let d = shape.d_model;
         rows.keep_before(self.needed.extent(layer), d);
-
-        let normed = match layer {
-            0 => Vec::new(),
-            _ => block.ln1.apply(&rows.x),
+        let first_slot = self.overlays[layer].insert(&rows.at, &self.shared);
+        let entering = match layer {
+            0 => Entering {
+                x: Vec::new(),
+                first_slot,
+                query: Vec::new(),
+                query_of: Vec::new(),
+            },
+            _ => self.enter(layer, &rows.at, rows.x, first_slot),
         };
-        let key_value = if layer == 0 {
-            let table = &packed.first_key_value;
-            rows.gather(|item, position| table.row(embedding_row(position, token(item, position))))
-        } else {
-            block.key_value.apply(&normed, &block.key_value_bias)
-        };
-        let first_slot =
-            self.overlays[layer].insert(&rows.at, &key_value, shape.n_ctx(), 2 * heads);
-
-        // Which rows are computed, and which of them are dirty.
-        let at = self.query_rows(layer, window);
-        let dirty: Vec<Option<usize>> = at
-            .iter()
-            .map(|&(item, position)| {
-                let slot = self.overlays[layer].slot[item * shape.n_ctx() + position];
-                (slot != CLEAN && slot >= first_slot).then(|| (slot - first_slot) as usize)
-            })
-            .collect();
-
-        let own_query = if layer == 0 {
-            None
-        } else {
-            let inputs: Vec<f32> = dirty
-                .iter()
-                .flatten()
-                .flat_map(|&row| &normed[row * d..][..d])
-                .copied()
-                .collect();
-            Some(block.query.apply(&inputs, &block.query_bias))
-        };
-        let mut next_own = 0;
-        let mut query = Vec::with_capacity(at.len() * heads);
-        let mut x = Vec::with_capacity(at.len() * d);
-        for (&(item, position), dirty) in at.iter().zip(&dirty) {
-            match (dirty, &own_query) {
-                (Some(row), Some(own)) => {
-                    query.extend_from_slice(&own[next_own * heads..][..heads]);
-                    next_own += 1;
-                    x.extend_from_slice(&rows.x[row * d..][..d]);
-                }
-                (Some(row), None) => {
-                    let table_row = embedding_row(position, token(item, position));
-                    query.extend_from_slice(packed.first_query.row(table_row));
-                    x.extend_from_slice(&rows.x[row * d..][..d]);
-                }
-                (None, _) => {
-                    let (base, row) = self.base_row(layer, item, position);
-                    query.extend_from_slice(&base.query[row * heads..][..heads]);
-                    x.extend_from_slice(&base.x[row * d..][..d]);
-                }
+        let at = self.asking_rows(layer, window);
+        let mut x = vec![0.0; at.len() * d];
+        if !record.ends_before_heads(layer) {
+            let height = block_height(packed);
+            for (at, x) in at.chunks(height).zip(x.chunks_mut(height * d)) {
+                self.block(layer, at, &entering, x, record);
             }
         }
-        if let Record::Base(cache) = record {
+        if let Record::Base(cache) = record
+            && layer > 0
+        {
+            let overlay = &mut self.overlays[layer];
+            cache.row_of = overlay.slots().to_vec();
             cache.layers.push(LayerCache {
-                query: spread(&rows.at, &at, &query, heads),
-                x: rows.x,
-                key_value,
+                x: entering.x,
+                key_value: std::mem::take(&mut overlay.key_value),
+                query: entering.query,
+                query_of: entering.query_of,
             });
         }
-
-        let mut z = self.attention(layer, &at, &query, record);
-        self.overwrite(layer, &at, &mut z, |site| match site {
-            Site::Node(node) => node.head().map(|head| (head * shape.d_head, heads)),
-            Site::Residual { .. } => None,
-        });
-        record.store(layer, &at, &z, heads, |site| match site {
-            Site::Node(node) => node
-                .head()
-                .map(|head| head * shape.d_head..(head + 1) * shape.d_head),
-            Site::Residual { .. } => None,
-        });
-        if record.ends_with_heads(layer) {
-            return Rows::default();
-        }
-
-        add_to_each_row(&mut x, &block.output_bias);
-        block.output.accumulate(&z, &mut x);
-
-        let mut hidden = block.mlp_in.apply(&block.ln2.apply(&x), &block.mlp_in_bias);
-        for value in &mut hidden {
-            *value = value.max(0.0);
-        }
-        let d_mlp = shape.d_mlp;
-        self.overwrite(layer, &at, &mut hidden, |site| match site {
-            Site::Node(node) if node.head().is_none() => Some((0, d_mlp)),
-            _ => None,
-        });
-        record.store(layer, &at, &hidden, d_mlp, |site| match site {
-            Site::Node(node) if node.head().is_none() => Some(0..d_mlp),
-            _ => None,
-        });
-
-        add_to_each_row(&mut x, &block.mlp_out_bias);
-        block.mlp_out.accumulate(&hidden, &mut x);
-        self.overwrite(layer, &at, &mut x, |site| {
-            matches!(site, Site::Residual { .. }).then_some((0, d))
-        });
-        record.store(layer, &at, &x, d, |site| {
-            matches!(site, Site::Residual { .. }).then_some(0..d)
-        });
         Rows { at, x }
     }
 
+    /// Keys, values and queries of the dirty rows.
+    fn enter(
+        &mut self,
+        layer: usize,
+        at: &[(usize, usize)],
+        x: Vec<f32>,
+        first_slot: usize,
+    ) -> Entering {
+        let packed = self.packed;
+        let (d, heads) = (packed.shape.d_model, packed.heads.total());
+        let block = &packed.blocks[layer];
+        let needed = |&(_, position): &(usize, usize)| self.needed.at(layer, position);
+        let mut asking = 0;
+        let query_of = at
+            .iter()
+            .map(|at| {
+                let query = if needed(at) { asking } else { u32::MAX };
+                asking += u32::from(needed(at));
+                query
+            })
+            .collect();
+
+        let key_value = &mut self.overlays[layer].key_value;
+        let known = key_value.len();
+        key_value.resize(known + at.len() * 2 * heads, 0.0);
+        let mut query = vec![0.0; asking as usize * heads];
+        let mut queries = query.as_mut_slice();
+        let height = block_height(packed);
+        let mut normed = vec![0.0; height.min(at.len()) * d];
+        let inputs = at.chunks(height).zip(x.chunks(height * d));
+        let outputs = key_value[known..].chunks_mut(height * 2 * heads);
+        for ((at, x), key_value) in inputs.zip(outputs) {
+            let normed = &mut normed[..x.len()];
+            block.ln1.apply_to(x, normed);
+            let bias = Onto::Bias(&block.key_value_bias);
+            block.key_value.multiply(normed, bias, key_value);
+
+            // The rows that ask move to the front.
+            let mut asking = 0;
+            for row in (0..at.len()).filter(|&row| needed(&at[row])) {
+                normed.copy_within(row * d..(row + 1) * d, asking * d);
+                asking += 1;
+            }
+            let (these, rest) = queries.split_at_mut(asking * heads);
+            let bias = Onto::Bias(&block.query_bias);
+            (block.query).multiply(&normed[..asking * d], bias, these);
+            queries = rest;
+        }
+        Entering {
+            x,
+            first_slot,
+            query,
+            query_of,
+        }
+    }
+
     /// The rows of a layer whose output can differ from the base run's and is needed.
-    fn query_rows(&self, layer: usize, window: &Range<usize>) -> Vec<(usize, usize)> {
+    fn asking_rows(&self, layer: usize, window: &Range<usize>) -> Vec<(usize, usize)> {
         let mut at = Vec::new();
         for (item, first) in self.overlays[layer].first_dirty.iter().enumerate() {
             let overwrites = self.items[item].intervention.overwrites();
-            for position in window.clone() {
+            for position in window.start.max(self.shared[item])..window.end {
                 let overwritten = || {
                     overwrites
                         .iter()
                         .any(|o| o.site.layer() == layer && o.site.position() == position)
                 };
-                if self.needed.0[layer][position] && (position >= *first || overwritten()) {
+                if self.needed.at(layer, position) && (position >= *first || overwritten()) {
                     at.push((item, position));
                 }
             }
@@ -330,59 +269,148 @@ impl<'p, 'a> Pass<'p, 'a> {
         at
     }
 
-    fn base_row(&self, layer: usize, item: usize, position: usize) -> (&'a LayerCache, usize) {
-        let (cache, question) = self.items[item]
-            .base
-            .expect("a row without a base run is dirty");
-        let positions = self.packed.shape.n_ctx() - 1;
-        (&cache.layers[layer], question * positions + position)
+    /// Heads and MLP of some rows, from the residuals that enter the layer to those that leave it,
+    /// `x`.
+    fn block(
+        &mut self,
+        layer: usize,
+        at: &[(usize, usize)],
+        entering: &Entering,
+        x: &mut [f32],
+        record: &mut Record,
+    ) {
+        let packed = self.packed;
+        let shape = packed.shape;
+        let (d, d_head, d_mlp) = (shape.d_model, shape.d_head, shape.d_mlp);
+        let heads = packed.heads.results();
+        let block = &packed.blocks[layer];
+
+        let mut z = self.attention(layer, at, entering, record);
+        self.overwrite(layer, at, &mut z, |site| match site {
+            Site::Node(node) => node.head().map(|head| (head * d_head, heads)),
+            Site::Residual { .. } => None,
+        });
+        record.store(layer, at, &z, heads, |site| match site {
+            Site::Node(node) => node.head().map(|head| head * d_head..(head + 1) * d_head),
+            Site::Residual { .. } => None,
+        });
+        if record.ends_with_heads(layer) {
+            return;
+        }
+
+        for (&(item, position), x) in at.iter().zip(x.chunks_exact_mut(d)) {
+            x.copy_from_slice(self.entering_x(layer, item, position, entering));
+        }
+        (block.output).multiply(&z, Onto::ResultAnd(&block.output_bias), x);
+
+        let normed = block.ln2.apply(x);
+        let mut hidden = vec![0.0; at.len() * d_mlp];
+        (block.mlp_in).multiply_relu(&normed, Onto::Bias(&block.mlp_in_bias), &mut hidden);
+        self.overwrite(layer, at, &mut hidden, |site| match site {
+            Site::Node(node) if node.head().is_none() => Some((0, d_mlp)),
+            _ => None,
+        });
+        record.store(layer, at, &hidden, d_mlp, |site| match site {
+            Site::Node(node) if node.head().is_none() => Some(0..d_mlp),
+            _ => None,
+        });
+
+        (block.mlp_out).multiply(&hidden, Onto::ResultAnd(&block.mlp_out_bias), x);
+        self.overwrite(layer, at, x, |site| {
+            matches!(site, Site::Residual { .. }).then_some((0, d))
+        });
+        record.store(layer, at, x, d, |site| {
+            matches!(site, Site::Residual { .. }).then_some(0..d)
+        });
     }
 
-    /// Every head's weighted values for each query row, `[rows, heads]`.
+    fn entering_x<'e>(
+        &self,
+        layer: usize,
+        item: usize,
+        position: usize,
+        entering: &'e Entering,
+    ) -> &'e [f32]
+    where
+        'p: 'e,
+    {
+        let packed = self.packed;
+        let d = packed.shape.d_model;
+        if layer == 0 {
+            return (packed.embedding).row(position, self.token(item, position));
+        }
+        match self.overlays[layer].slot(item, position) {
+            Some(slot) => &entering.x[(slot - entering.first_slot) * d..][..d],
+            None => self.base(item).x(packed, layer, position),
+        }
+    }
+
+    fn query<'e>(
+        &self,
+        layer: usize,
+        item: usize,
+        position: usize,
+        entering: &'e Entering,
+    ) -> &'e [f32]
+    where
+        'p: 'e,
+    {
+        let packed = self.packed;
+        let heads = packed.heads.total();
+        if layer == 0 {
+            return (packed.first_query).row(position, self.token(item, position));
+        }
+        match self.overlays[layer].slot(item, position) {
+            Some(slot) => {
+                let query = entering.query_of[slot - entering.first_slot] as usize;
+                &entering.query[query * heads..][..heads]
+            }
+            None => self.base(item).query(packed, layer, position),
+        }
+    }
+
+    fn key_value(&self, layer: usize, item: usize, position: usize) -> &[f32] {
+        let packed = self.packed;
+        let width = 2 * packed.heads.total();
+        if layer == 0 {
+            return (packed.first_key_value).row(position, self.token(item, position));
+        }
+        match self.overlays[layer].slot(item, position) {
+            Some(slot) => &self.overlays[layer].key_value[slot * width..][..width],
+            None => self.base(item).key_value(packed, layer, position),
+        }
+    }
+
+    /// Every head's weighted values for some rows, `[rows, n_heads * d_head]`.
     fn attention(
         &self,
         layer: usize,
         at: &[(usize, usize)],
-        query: &[f32],
+        entering: &Entering,
         record: &mut Record,
     ) -> Vec<f32> {
-        let shape = self.packed.shape;
-        let (heads, d_head, n_ctx) = (shape.d_heads(), shape.d_head, shape.n_ctx());
-        let overlay = &self.overlays[layer];
-        let mut z = vec![0.0; at.len() * heads];
-        let mut sources: Vec<&[f32]> = Vec::with_capacity(n_ctx);
-        let mut weights = vec![0f32; n_ctx];
-        for (row, &(item, position)) in at.iter().enumerate() {
-            sources.clear();
-            sources.extend((0..=position).map(|source| {
-                match overlay.slot[item * n_ctx + source] {
-                    CLEAN => {
-                        let (base, row) = self.base_row(layer, item, source);
-                        &base.key_value[row * 2 * heads..][..2 * heads]
-                    }
-                    slot => &overlay.key_value[slot as usize * 2 * heads..][..2 * heads],
-                }
-            }));
-            for head in 0..shape.n_heads {
-                let part = head * d_head..(head + 1) * d_head;
-                let query = &query[row * heads..][part.clone()];
-                let weights = &mut weights[..=position];
-                for (weight, source) in weights.iter_mut().zip(&sources) {
-                    *weight = dot(query, &source[part.clone()]);
-                }
-                softmax(weights);
-                let out = &mut z[row * heads..][part.clone()];
-                for (&weight, source) in weights.iter().zip(&sources) {
-                    add_scaled(out, weight, &source[heads..][part.clone()]);
-                }
-                if let Record::Attention(sums) = record {
-                    let start = ((layer * shape.n_heads + head) * n_ctx + position) * n_ctx;
-                    for (sum, &weight) in sums[start..].iter_mut().zip(weights.iter()) {
-                        *sum += f64::from(weight);
-                    }
-                }
+        let heads = self.packed.heads;
+        let mut looked_at = Vec::new();
+        let mut asking = Vec::with_capacity(at.len());
+        for rows in at.chunk_by(|(a, _), (b, _)| a == b) {
+            let first = looked_at.len();
+            for &(item, position) in rows {
+                let known = looked_at.len() - first;
+                looked_at
+                    .extend((known..=position).map(|source| self.key_value(layer, item, source)));
+                asking.push(Asking {
+                    query: self.query(layer, item, position, entering),
+                    first,
+                    count: position + 1,
+                });
             }
         }
+        let mut z = vec![0.0; at.len() * heads.results()];
+        let mut weighed = record.weighed(layer, at, &self.packed.shape);
+        let weighed = weighed
+            .as_mut()
+            .map(|w| w as &mut dyn FnMut(usize, usize, &[f32]));
+        attend(heads, &asking, &looked_at, &mut z, weighed);
         z
     }
 
@@ -394,7 +422,10 @@ impl<'p, 'a> Pass<'p, 'a> {
         values: &mut [f32],
         place: impl Fn(&Site) -> Option<(usize, usize)>,
     ) {
-        for (item, fired) in self.fired.iter_mut().enumerate() {
+        let (Some(&(first, _)), Some(&(last, _))) = (at.first(), at.last()) else {
+            return;
+        };
+        for item in first..=last {
             for overwrite in self.items[item].intervention.overwrites() {
                 // A head that only a larger network has would lie on the next row.
                 if overwrite.site.layer() != layer || !overwrite.site.is_in(&self.packed.shape) {
@@ -406,7 +437,7 @@ impl<'p, 'a> Pass<'p, 'a> {
                 if let Ok(row) = at.binary_search(&(item, overwrite.site.position())) {
                     values[row * width + start..][..overwrite.value.len()]
                         .copy_from_slice(overwrite.value);
-                    *fired += 1;
+                    self.fired[item] += 1;
                 }
             }
         }
@@ -428,111 +459,10 @@ impl<'p, 'a> Pass<'p, 'a> {
     }
 }
 
-/// The row of the layer-0 tables for a token at a position.
-fn embedding_row(position: usize, token: Token) -> usize {
-    position * D_VOCAB + token as usize
-}
-
-fn add_to_each_row(rows: &mut [f32], bias: &[f32]) {
-    for row in rows.chunks_exact_mut(bias.len()) {
-        add_scaled(row, 1.0, bias);
-    }
-}
-
-/// Query rows laid out over all dirty rows, zeros where none was computed.
-fn spread(all: &[(usize, usize)], at: &[(usize, usize)], rows: &[f32], width: usize) -> Vec<f32> {
-    if all.len() == at.len() {
-        return rows.to_vec();
-    }
-    let mut spread = vec![0.0; all.len() * width];
-    for (row, at) in at.iter().enumerate() {
-        let to = all
-            .binary_search(at)
-            .expect("every query row of a base run is dirty");
-        spread[to * width..][..width].copy_from_slice(&rows[row * width..][..width]);
-    }
-    spread
-}
-
-impl Rows {
-    /// Drops the rows at or after `extent`.
-    fn keep_before(&mut self, extent: usize, d_model: usize) {
-        if self.at.iter().all(|&(_, position)| position < extent) {
-            return;
-        }
-        let mut kept = Rows::default();
-        for (row, &(item, position)) in self.at.iter().enumerate() {
-            if position < extent {
-                kept.at.push((item, position));
-                kept.x
-                    .extend_from_slice(&self.x[row * d_model..][..d_model]);
-            }
-        }
-        *self = kept;
-    }
-
-    fn gather<'t>(&self, row: impl Fn(usize, usize) -> &'t [f32]) -> Vec<f32> {
-        self.at
-            .iter()
-            .flat_map(|&(item, position)| row(item, position))
-            .copied()
-            .collect()
-    }
-}
-
-impl Overlay {
-    /// Adds rows and returns the slot of the first.
-    fn insert(
-        &mut self,
-        at: &[(usize, usize)],
-        key_value: &[f32],
-        n_ctx: usize,
-        width: usize,
-    ) -> u32 {
-        let first_slot = (self.key_value.len() / width) as u32;
-        self.key_value.extend_from_slice(key_value);
-        for (row, &(item, position)) in at.iter().enumerate() {
-            self.slot[item * n_ctx + position] = first_slot + row as u32;
-            self.first_dirty[item] = self.first_dirty[item].min(position);
-        }
-        first_slot
-    }
-}
-
-impl Record<'_> {
-    /// Keeps the part of each site of `layer` that `part` finds in rows of `width` values.
-    fn store(
-        &mut self,
-        layer: usize,
-        at: &[(usize, usize)],
-        rows: &[f32],
-        width: usize,
-        part: impl Fn(&Site) -> Option<Range<usize>>,
-    ) {
-        let Record::Sites { sites, values } = self else {
-            return;
-        };
-        for (site, values) in sites.iter().zip(values.iter_mut()) {
-            if site.layer() != layer {
-                continue;
-            }
-            let Some(part) = part(site) else { continue };
-            for (row, (_, position)) in at.iter().enumerate() {
-                if *position == site.position() {
-                    values.extend_from_slice(&rows[row * width..][part.clone()]);
-                }
-            }
-        }
-    }
-
-    /// Whether nothing after the heads of `layer` is asked for.
-    fn ends_with_heads(&self, layer: usize) -> bool {
-        match self {
-            Record::Sites { sites, .. } => sites.iter().all(|site| match site {
-                Site::Node(node) if node.head().is_some() => site.layer() <= layer,
-                _ => site.layer() < layer,
-            }),
-            _ => false,
-        }
-    }
+/// Rows that are taken through a layer together: whole tiles of a product.
+fn block_height(packed: &Packed) -> usize {
+    let shape = packed.shape;
+    let widest = shape.d_mlp.max(2 * packed.heads.total());
+    let rows = BLOCK_VALUES / widest;
+    rows.next_multiple_of(super::matrix::TALLEST)
 }

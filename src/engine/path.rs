@@ -11,8 +11,10 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::matrix::{LayerNorm, Matrix, add_scaled, dot, softmax};
-use super::pass::Cache;
+use super::attention::{Asking, attend};
+use super::base::Base;
+use super::matrix::{Matrix, Onto};
+use super::norm::LayerNorm;
 use super::{Activations, Decode, Engine, EngineError, Intervention, Overwrite, Run, Site, Source};
 use crate::arithmetic::TokenSet;
 use crate::logits::AnswerLogits;
@@ -185,12 +187,12 @@ impl Engine {
             let delta = deltas
                 .entry(node.position())
                 .or_insert_with(|| vec![0.0; shape.d_model]);
-            let (matrix, first_row) = match node.head() {
-                Some(head) => (&block.output, head * shape.d_head),
-                None => (&block.mlp_out, 0),
-            };
-            for (row, &value) in difference.iter().enumerate() {
-                add_scaled(delta, value, matrix.row(first_row + row));
+            match node.head() {
+                Some(head) => {
+                    let rows = head * shape.d_head..(head + 1) * shape.d_head;
+                    block.output.add_rows(rows, &difference, delta);
+                }
+                None => (block.mlp_out).multiply(&difference, Onto::Result, delta),
             }
         }
         deltas
@@ -220,15 +222,15 @@ impl Engine {
         if read.iter().all(|(_, deltas)| deltas.is_empty()) {
             return Vec::new();
         }
-        let (cache, row) = run.cache(question);
+        let base = run.base(question);
         read.into_iter()
             .map(|(target, deltas)| {
                 let own = |node: Node| clean.get(question, node.into());
                 let value = match target.head() {
                     // No target passes its change on to another.
                     _ if deltas.is_empty() => own(target).to_vec(),
-                    Some(head) => self.head_value(cache, row, target, head, &deltas, patch.scale),
-                    None => self.mlp_value(cache, row, target, &deltas, patch.scale, own),
+                    Some(head) => self.head_value(base, target, head, &deltas, patch.scale),
+                    None => self.mlp_value(base, target, &deltas, patch.scale, own),
                 };
                 (target, value)
             })
@@ -237,51 +239,45 @@ impl Engine {
 
     fn head_value(
         &self,
-        cache: &Cache,
-        question: usize,
+        base: Base,
         target: Node,
         head: usize,
         deltas: &Deltas,
         scale: Scale,
     ) -> Vec<f32> {
-        let shape = self.shape();
-        let heads = shape.d_heads();
-        let block = &self.packed.blocks[target.layer()];
-        let layer = &cache.layers[target.layer()];
-        let rows = question * (shape.n_ctx() - 1);
-        let part = head * shape.d_head..(head + 1) * shape.d_head;
+        let packed = &self.packed;
+        let heads = packed.heads;
+        let (layer, position) = (target.layer(), target.position());
+        let block = &packed.blocks[layer];
         let project = |matrix: &Matrix, bias: &[f32], position: usize, clean: &[f32]| {
             let Some(delta) = deltas.get(&position) else {
                 return clean.to_vec();
             };
-            let x = &layer.x[(rows + position) * shape.d_model..][..shape.d_model];
+            let x = base.x(packed, layer, position);
             read(&block.ln1, matrix, bias, x, clean, delta, scale)
         };
-        let position = target.position();
-        let query = &layer.query[(rows + position) * heads..][..heads];
+        let query = base.query(packed, layer, position);
         let query = project(&block.query, &block.query_bias, position, query);
         let key_values: Vec<Vec<f32>> = (0..=position)
             .map(|source| {
-                let clean = &layer.key_value[(rows + source) * 2 * heads..][..2 * heads];
+                let clean = base.key_value(packed, layer, source);
                 project(&block.key_value, &block.key_value_bias, source, clean)
             })
             .collect();
-        let mut weights: Vec<f32> = key_values
-            .iter()
-            .map(|source| dot(&query[part.clone()], &source[part.clone()]))
-            .collect();
-        softmax(&mut weights);
-        let mut value = vec![0.0; shape.d_head];
-        for (&weight, source) in weights.iter().zip(&key_values) {
-            add_scaled(&mut value, weight, &source[heads..][part.clone()]);
-        }
-        value
+        let looked_at: Vec<&[f32]> = key_values.iter().map(Vec::as_slice).collect();
+        let asking = Asking {
+            query: &query,
+            first: 0,
+            count: looked_at.len(),
+        };
+        let mut z = vec![0.0; heads.results()];
+        attend(heads, &[asking], &looked_at, &mut z, None);
+        z[head * heads.width..][..heads.width].to_vec()
     }
 
     fn mlp_value<'c>(
         &self,
-        cache: &Cache,
-        question: usize,
+        base: Base,
         target: Node,
         deltas: &Deltas,
         scale: Scale,
@@ -289,15 +285,15 @@ impl Engine {
     ) -> Vec<f32> {
         let shape = self.shape();
         let block = &self.packed.blocks[target.layer()];
-        let row = question * (shape.n_ctx() - 1) + target.position();
-        let mut x = cache.layers[target.layer()].x[row * shape.d_model..][..shape.d_model].to_vec();
+        let mut x = base
+            .x(&self.packed, target.layer(), target.position())
+            .to_vec();
         let z: Vec<f32> = Node::all_at(&shape, target.position(), target.layer())
             .into_iter()
             .filter(|node| node.head().is_some())
             .flat_map(|head| own(head).iter().copied())
             .collect();
-        add_scaled(&mut x, 1.0, &block.output_bias);
-        block.output.accumulate(&z, &mut x);
+        (block.output).multiply(&z, Onto::ResultAnd(&block.output_bias), &mut x);
         let hidden = block.mlp_in.apply(&block.ln2.apply(&x), &block.mlp_in_bias);
         let delta = &deltas[&target.position()];
         let mut hidden = read(
@@ -369,7 +365,8 @@ fn read(
     match scale {
         Scale::Frozen => {
             let mut out = clean.to_vec();
-            matrix.accumulate(&norm.change_at_scale_of(x, delta), &mut out);
+            let change = norm.change_at_scale_of(x, delta);
+            matrix.multiply(&change, Onto::Result, &mut out);
             out
         }
         Scale::Running => {

@@ -1,0 +1,262 @@
+//! Activations read off runs: one by one, and as means.
+
+use rayon::prelude::*;
+
+use super::intervention::{Intervention, Overwrite, Site, Source};
+use super::pass::{Item, Pass};
+use super::record::Record;
+use super::rows::Needed;
+use super::slices::{Sorted, slice_length};
+use super::{Engine, EngineError};
+use crate::arithmetic::{Prompt, Token};
+
+/// Prompts whose values are summed together. Sums of more are sums of these, in order, so that they
+/// do not hang on threads.
+const SUMMED_TOGETHER: usize = 64;
+
+/// Activations of a batch of prompts at some sites.
+#[derive(Debug, Clone)]
+pub struct Activations {
+    sites: Vec<Site>,
+    widths: Vec<usize>,
+    /// `values[site]` is `[prompts, width]`.
+    values: Vec<Vec<f32>>,
+}
+
+impl Activations {
+    /// The activation of one prompt at a site, `[width]`.
+    ///
+    /// # Panics
+    /// If the site was not asked for.
+    pub fn get(&self, prompt: usize, site: Site) -> &[f32] {
+        let i = self
+            .sites
+            .binary_search(&site)
+            .expect("only sites that were asked for are read");
+        &self.values[i][prompt * self.widths[i]..][..self.widths[i]]
+    }
+
+    /// The overwrite that puts the activation of `prompt` at `site`.
+    pub fn overwrite(&self, prompt: usize, site: impl Into<Site>, source: Source) -> Overwrite<'_> {
+        let site = site.into();
+        Overwrite {
+            site,
+            source,
+            value: self.get(prompt, site),
+        }
+    }
+}
+
+/// Rows at some sites, `[site][prompts, width]`.
+type SiteRows = Vec<Vec<f32>>;
+
+impl Activations {
+    /// Zeros at `sites`, for so many prompts.
+    fn at(engine: &Engine, sites: impl IntoIterator<Item = Site>, prompts: usize) -> Self {
+        let mut sites: Vec<Site> = sites.into_iter().collect();
+        sites.sort();
+        sites.dedup();
+        let widths: Vec<usize> = sites.iter().map(|s| s.width(&engine.shape())).collect();
+        let values = widths.iter().map(|w| vec![0.0; prompts * w]).collect();
+        Activations {
+            sites,
+            widths,
+            values,
+        }
+    }
+
+    /// Puts the rows of slices where `prompts` says.
+    fn fill(&mut self, slices: &[SiteRows], prompts: impl Iterator<Item = usize> + Clone) {
+        for (site, (values, &width)) in self.values.iter_mut().zip(&self.widths).enumerate() {
+            let rows = slices.iter().flat_map(|s| s[site].chunks_exact(width));
+            for (prompt, row) in prompts.clone().zip(rows) {
+                values[prompt * width..][..width].copy_from_slice(row);
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// The activations of prompts at `sites`, computing no more than they hang on.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub fn activations(
+        &self,
+        prompts: &[Prompt],
+        sites: impl IntoIterator<Item = Site>,
+    ) -> Result<Activations, EngineError> {
+        self.check_digits(prompts)?;
+        let mut all = Activations::at(self, sites, prompts.len());
+        let sorted = Sorted::new(prompts, self.shape().n_ctx());
+        let slices: Vec<SiteRows> = sorted
+            .slices()
+            .map(|tokens| self.untouched_rows(tokens, &all.sites))
+            .collect();
+        all.fill(&slices, sorted.order().iter().copied());
+        Ok(all)
+    }
+
+    /// The activations at `sites` of prompts that are each run with an intervention, teacher-forced.
+    /// What is overwritten is read as overwritten.
+    ///
+    /// # Errors
+    /// As [`Engine::run`]; [`EngineError::Width`] for a value that does not fit its site, and
+    /// [`EngineError::DidNotFire`] for a site that this network does not have.
+    ///
+    /// # Panics
+    /// Unless there is one intervention for each prompt.
+    pub fn activations_under(
+        &self,
+        prompts: &[Prompt],
+        interventions: &[Intervention],
+        sites: impl IntoIterator<Item = Site>,
+    ) -> Result<Activations, EngineError> {
+        assert_eq!(prompts.len(), interventions.len());
+        self.check_digits(prompts)?;
+        for intervention in interventions {
+            self.check_widths(intervention)?;
+            let mut sites = intervention.overwrites().iter().map(|o| o.site);
+            if !sites.all(|site| site.is_in(&self.shape())) {
+                return Err(EngineError::DidNotFire {
+                    intervention: intervention.to_string(),
+                    fired: 0,
+                    expected: intervention.overwrites().len(),
+                });
+            }
+        }
+        let mut all = Activations::at(self, sites, prompts.len());
+        let length = slice_length(prompts.len());
+        let slices: Vec<SiteRows> = prompts
+            .par_chunks(length)
+            .zip(interventions.par_chunks(length))
+            .map(|(prompts, interventions)| {
+                let items: Vec<Item> = (interventions.iter())
+                    .map(|intervention| Item {
+                        base: None,
+                        intervention,
+                    })
+                    .collect();
+                let tokens = prompts.iter().flat_map(Prompt::tokens).collect();
+                let needed = Needed::for_sites(&self.packed, &all.sites);
+                let pass = Pass::new(&self.packed, needed, &items, tokens);
+                self.rows_at(pass, &all.sites)
+            })
+            .collect();
+        all.fill(&slices, 0..prompts.len());
+        Ok(all)
+    }
+
+    /// The mean activation over prompts at `sites`, as the one row of the result.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub fn mean_activations(
+        &self,
+        prompts: &[Prompt],
+        sites: impl IntoIterator<Item = Site>,
+    ) -> Result<Activations, EngineError> {
+        self.check_digits(prompts)?;
+        let mut means = Activations::at(self, sites, 1);
+        let n_ctx = self.shape().n_ctx();
+        let tokens: Vec<Token> = prompts.iter().flat_map(Prompt::tokens).collect();
+        // Sums in double precision.
+        let slices: Vec<Vec<Vec<f64>>> = tokens
+            .par_chunks(SUMMED_TOGETHER * n_ctx)
+            .map(|tokens| {
+                let rows = self.untouched_rows(tokens, &means.sites);
+                let sum = |(rows, &width): (&Vec<f32>, &usize)| {
+                    let mut sum = vec![0f64; width];
+                    for row in rows.chunks_exact(width) {
+                        sum.iter_mut()
+                            .zip(row)
+                            .for_each(|(s, &v)| *s += f64::from(v));
+                    }
+                    sum
+                };
+                rows.iter().zip(&means.widths).map(sum).collect()
+            })
+            .collect();
+        let mut sums: Vec<Vec<f64>> = means.widths.iter().map(|&w| vec![0.0; w]).collect();
+        for (sum, part) in slices.iter().flat_map(|slice| slice.iter().enumerate()) {
+            sums[sum].iter_mut().zip(part).for_each(|(s, v)| *s += v);
+        }
+        let count = prompts.len() as f64;
+        means.values = (sums.into_iter())
+            .map(|sum| sum.into_iter().map(|s| (s / count) as f32).collect())
+            .collect();
+        Ok(means)
+    }
+
+    /// The activations at `sites` of prompts run as they are, in the order of `tokens`
+    /// (`[prompts, n_ctx]`). Neighbours that begin alike share rows.
+    fn untouched_rows(&self, tokens: &[Token], sites: &[Site]) -> SiteRows {
+        let items = self.untouched(tokens);
+        let needed = Needed::for_sites(&self.packed, sites);
+        let mut pass = Pass::new(&self.packed, needed, &items, tokens.to_vec());
+        pass.share();
+        self.rows_at(pass, sites)
+    }
+
+    /// What a pass has at `sites`, for each of its items.
+    fn rows_at(&self, mut pass: Pass, sites: &[Site]) -> SiteRows {
+        let mut values = vec![Vec::new(); sites.len()];
+        let mut record = Record::Sites {
+            sites,
+            values: &mut values,
+        };
+        let extent = pass.extent();
+        pass.step(0..extent, &mut record);
+        // A row that items share was computed for the first of them.
+        for (site, values) in sites.iter().zip(&mut values) {
+            let width = site.width(&self.shape());
+            let mut rows = values.chunks_exact(width);
+            let mut all = Vec::with_capacity(pass.shared().len() * width);
+            for &shared in pass.shared() {
+                if shared > site.position() {
+                    all.extend_from_within(all.len() - width..);
+                } else if let Some(row) = rows.next() {
+                    all.extend_from_slice(row);
+                }
+            }
+            *values = all;
+        }
+        values
+    }
+
+    /// Mean attention weights over prompts, `[n_layers, n_heads, n_ctx, n_ctx]`, from the query
+    /// position (third) to the source position (last).
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub fn mean_attention(&self, prompts: &[Prompt]) -> Result<Vec<f32>, EngineError> {
+        self.check_digits(prompts)?;
+        let shape = self.shape();
+        let size = shape.n_layers * shape.n_heads * shape.n_ctx() * shape.n_ctx();
+        // Attention is wanted at every position of the last layer, so those residuals are needed.
+        let everywhere: Vec<Site> = (0..shape.n_ctx())
+            .map(|position| Site::Residual {
+                position,
+                layer: shape.n_layers - 1,
+            })
+            .collect();
+        let tokens: Vec<Token> = prompts.iter().flat_map(Prompt::tokens).collect();
+        let slices: Vec<Vec<f64>> = tokens
+            .par_chunks(SUMMED_TOGETHER * shape.n_ctx())
+            .map(|tokens| {
+                let mut sums = vec![0.0; size];
+                let items = self.untouched(tokens);
+                let needed = Needed::for_sites(&self.packed, &everywhere);
+                Pass::new(&self.packed, needed, &items, tokens.to_vec())
+                    .step(0..shape.n_ctx(), &mut Record::Attention(&mut sums));
+                sums
+            })
+            .collect();
+        let mut total = vec![0f64; size];
+        for slice in slices {
+            total.iter_mut().zip(slice).for_each(|(t, s)| *t += s);
+        }
+        let count = prompts.len() as f64;
+        Ok(total.into_iter().map(|t| (t / count) as f32).collect())
+    }
+}
