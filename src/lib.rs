@@ -51,6 +51,8 @@
 //! | [`difference`] | what differs between two claims or behaviours files |
 //! | [`discover`] | a model described anew from its weights, by the published protocol |
 //! | [`accuracy`] | how often a model answers rightly, over a sample or a whole space of questions |
+//! | [`carries`] | which variables nodes carry: a catalogue put to them by interchange |
+//! | [`coverage`] | load-bearing nodes that no claim explains |
 //! | [`graph`] | which claims feed which others and which answer tokens |
 //! | [`hypothesis`], [`circuit`] | whole algorithms: what must be there, and how well it does alone |
 //! | [`evidence`] | the result that every report is made from |
@@ -60,9 +62,11 @@
 pub mod ablation;
 pub mod accuracy;
 pub mod arithmetic;
+pub mod carries;
 pub mod causal;
 pub mod circuit;
 pub mod claims;
+pub mod coverage;
 pub mod difference;
 pub mod discover;
 pub mod engine;

@@ -1,10 +1,11 @@
 //! The program as its users meet it: what it prints, where, and how it ends.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
+use circuitcheck::claims::{read_tagged_nodes, write_tagged_nodes};
 use serde_json::Value;
 
 const ADD: &str = "models/w126_add_d5_l2_h3_t15K_s372001";
@@ -155,6 +156,66 @@ fn show_describes_a_file_of_tags_without_a_model() {
     assert_eq!(shown["path"], file);
     assert!(shown["claims"]["SA"].as_u64().unwrap() > 0);
     assert!(text(&["show", "--features-only", file]).contains("Algo:"));
+}
+
+/// The files of published models that stand in tests/published.
+fn published_files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published");
+    let mut folders = vec![folder];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "json")
+            {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    assert_eq!(files.len(), 3);
+    files
+}
+
+#[test]
+fn every_published_file_round_trips_and_is_summarised() {
+    for file in published_files() {
+        let bytes = std::fs::read(&file).unwrap();
+        let name = file.display().to_string();
+        let nodes = read_tagged_nodes(&name, &bytes).unwrap();
+        let written = write_tagged_nodes(&nodes);
+        // The same to any reader of JSON: nodes and tags in the same order, no key lost.
+        let value = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+        assert_eq!(value(written.as_bytes()), value(&bytes), "{name}");
+        let again = read_tagged_nodes(&name, written.as_bytes()).unwrap();
+        assert_eq!(write_tagged_nodes(&again), written, "{name}");
+
+        let shown = json(&["show", "--features-only", &name]);
+        let listed = shown["nodes"].as_array().unwrap();
+        assert_eq!(listed.len(), nodes.len(), "{name}");
+        let tags: usize = listed
+            .iter()
+            .map(|n| n["tags"].as_array().unwrap().len())
+            .sum();
+        let expected: usize = nodes.iter().map(|node| node.tags.len()).sum();
+        assert_eq!(tags, expected, "{name}");
+        let summary = text(&["show", "--features-only", &name]);
+        assert!(
+            summary.contains(" heads, ") && summary.contains(" MLPs"),
+            "{summary}"
+        );
+        for node in &nodes {
+            assert!(
+                summary.contains(&node.node.to_string()),
+                "{name}: {}",
+                node.node
+            );
+        }
+    }
 }
 
 #[test]

@@ -4,11 +4,13 @@
 mod canonical;
 mod feeds;
 mod pairs;
+mod quantity;
 mod space;
 
 pub use canonical::{Canonical, Expectation, canonical_pairs, impact_text};
 pub use feeds::{feeds, reach, responds};
 pub use pairs::{Draws, Family, Kind, Pair, Stratum};
+pub use quantity::{ColumnQuantity, Part, Quantity};
 pub use space::{Sampler, Space};
 
 use std::cmp::Ordering;

@@ -7,8 +7,9 @@ use std::collections::HashSet;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::quantity::{ColumnQuantity, Part, Quantity};
 use super::space::{Sampler, Space, weighted};
-use super::{base, carry_out, classes, makes, predict};
+use super::{base, carry_out, classes, makes};
 use crate::arithmetic::{Answer, Class, Operation, Prompt, Question};
 use crate::task::{Task, Variable};
 
@@ -87,7 +88,7 @@ impl Group {
 /// All telling, or all placebo, pairs of a variable.
 #[derive(Debug, Clone)]
 pub struct Family {
-    variable: Variable,
+    quantity: Quantity,
     kind: Kind,
     groups: Vec<Group>,
 }
@@ -100,24 +101,18 @@ fn even(tri: Ordering) -> bool {
 const TRI_CASES: [Ordering; 3] = [Ordering::Less, Ordering::Equal, Ordering::Greater];
 
 impl Family {
-    /// The pairs of one kind for a variable of a model of `n_digits`.
-    pub fn new(variable: Variable, kind: Kind, n_digits: usize) -> Self {
-        let mut groups = match variable.task {
-            Task::Sa | Task::Md | Task::Nd => base_pairs(variable, kind, n_digits),
-            Task::Sc | Task::Mb | Task::Nb => carry_pairs(variable, kind, n_digits),
-            Task::Ss | Task::Mz => through_pairs(variable, kind, n_digits),
-            Task::St | Task::Mt => tri_case_pairs(variable, kind, n_digits),
-            Task::Sv => resolved_pairs(variable, kind, n_digits),
-            Task::Gt => order_pairs(variable, kind, n_digits),
-            Task::Stc | Task::Mtc | Task::Ntc => combiner_pairs(variable, kind, n_digits),
-            Task::Opr => operation_pairs(kind, n_digits),
-            Task::Sgn => sign_pairs(kind, n_digits),
-            Task::Slt => {
-                let mut groups = operation_pairs(kind, n_digits);
-                groups.extend(sign_pairs(kind, n_digits));
-                groups
-            }
+    /// The pairs of one kind for a quantity of a model of `n_digits`.
+    pub fn new(quantity: impl Into<Quantity>, kind: Kind, n_digits: usize) -> Self {
+        let quantity = quantity.into();
+        let mut groups = match quantity {
+            Quantity::Task(variable) => task_pairs(variable, kind, n_digits),
+            Quantity::Column(part) => column_pairs(part, kind, n_digits),
+            Quantity::Both(first, _) => match first.part {
+                Part::Resolved => whole_class(first.class, n_digits),
+                _ => column_pairs(first, kind, n_digits),
+            },
         };
+
         for group in &mut groups {
             let coupling = group.coupling;
             group.cells.retain(|cell| {
@@ -127,7 +122,7 @@ impl Family {
         }
         groups.retain(|group| !group.cells.is_empty());
         Family {
-            variable,
+            quantity,
             kind,
             groups,
         }
@@ -186,12 +181,12 @@ impl Family {
         pairs
     }
 
-    /// Cells are made so that every pair is of the family's kind; the one exception is OPR and SLT
-    /// with a second operand of zero, where both operations have the same answer.
+    /// Cells are made so that every pair is of the family's kind, but for OPR and SLT with a second
+    /// operand of zero, where both operations have the same answer, and for parts of columns.
     fn admits(&self, pair: &Pair) -> bool {
-        let predicted = predict(self.variable, &pair.store, &pair.clean);
-        let changes = predicted.is_some_and(|answer| answer != Answer::of(&pair.clean));
-        changes == (self.kind == Kind::Telling)
+        let predicted = self.quantity.predict(&pair.store, &pair.clean);
+        let changes = predicted.map(|answer| answer != Answer::of(&pair.clean));
+        changes == Some(self.kind == Kind::Telling)
     }
 
     /// A source of distinct pairs.
@@ -291,6 +286,65 @@ impl Draws<'_> {
         pairs
     }
 }
+
+fn task_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
+    match variable.task {
+        Task::Sa | Task::Md | Task::Nd => base_pairs(variable, kind, n_digits),
+        Task::Sc | Task::Mb | Task::Nb => carry_pairs(variable, kind, n_digits),
+        Task::Ss | Task::Mz => through_pairs(variable, kind, n_digits),
+        Task::St | Task::Mt => tri_case_pairs(variable, kind, n_digits),
+        Task::Sv => column_of(variable, n_digits)
+            .map_or_else(Vec::new, |k| resolved_pairs(k, Class::Add, kind, n_digits)),
+        Task::Gt => order_pairs(variable, kind, n_digits),
+        Task::Stc | Task::Mtc | Task::Ntc => combiner_pairs(variable, kind, n_digits),
+        Task::Opr => operation_pairs(kind, n_digits),
+        Task::Sgn => sign_pairs(kind, n_digits),
+        Task::Slt => {
+            let mut groups = operation_pairs(kind, n_digits);
+            groups.extend(sign_pairs(kind, n_digits));
+            groups
+        }
+    }
+}
+
+/// Any two questions of a class; which of them are telling and which placebo is looked up.
+fn whole_class(class: Class, n_digits: usize) -> Vec<Group> {
+    let space = Space::of_class(class, n_digits);
+    one_group(vec![Cell {
+        store: space.clone(),
+        clean: space,
+    }])
+}
+
+/// A part of a column: almost any two questions are a telling pair, so those that are not are left
+/// out; placebo pairs have the same value in the column.
+fn column_pairs(part: ColumnQuantity, kind: Kind, n_digits: usize) -> Vec<Group> {
+    let (k, class) = (part.digit, part.class);
+    // What changes no token has no telling pair, and would be looked for in vain.
+    if k >= n_digits || part.reach(n_digits).is_empty() {
+        return Vec::new();
+    }
+    if part.part == Part::Resolved {
+        return resolved_pairs(k, class, kind, n_digits);
+    }
+    if kind == Kind::Telling {
+        return whole_class(class, n_digits);
+    }
+    let cells = (0..=MOST_OF_A_KEY)
+        .map(|key| {
+            let space = Space::of_class(class, n_digits);
+            let space = space.with_column(k, |column| part.key(column) == Some(key));
+            Cell {
+                store: space.clone(),
+                clean: space,
+            }
+        })
+        .collect();
+    one_group(cells)
+}
+
+/// The highest value by which a part of a column is told apart: a difference of nine, ten added.
+const MOST_OF_A_KEY: u8 = 19;
 
 fn one_group(cells: Vec<Cell>) -> Vec<Group> {
     vec![Group {
@@ -493,12 +547,9 @@ fn order_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
     }
 }
 
-/// SV: the resolved carry out of the column, by how far the change cascades.
-fn resolved_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
-    let Some(k) = column_of(variable, n_digits) else {
-        return Vec::new();
-    };
-    let class = classes(variable.task)[0];
+/// The resolved carry or borrow out of the column (SV for additions), by how far the change
+/// cascades.
+fn resolved_pairs(k: usize, class: Class, kind: Kind, n_digits: usize) -> Vec<Group> {
     let of = |carry: bool| with_carry_in(Space::of_class(class, n_digits), k + 1, class, carry);
     let mut groups = Vec::new();
     for depth in 1..=n_digits - k {

@@ -298,7 +298,7 @@ impl<'a> Workbench<'a> {
 }
 
 /// The nodes that can reach an answer.
-fn live_nodes(shape: &Shape) -> NodeSet {
+pub fn live_nodes(shape: &Shape) -> NodeSet {
     Node::all(shape)
         .into_iter()
         .filter(|&node| Site::from(node).reaches_an_answer(shape))

@@ -39,9 +39,10 @@ use super::verify::Bar;
 /// of each complexity class.
 ///
 /// The strict protocol has no quirks: means of each layer, exact positions with 10 % of attention or
-/// more, impact at any place. Every claim whose prerequisites a node meets is put to the method of
-/// `verify`, and the claims that hold are written, of single nodes and of sets inside one layer. It
-/// also writes the evidence, and a report of what the quirks and the method change.
+/// more, impact at any place. Its claims are drawn from what the useful nodes, and sets of them inside
+/// one layer, are found to carry (`carries`); these are put to the method of `verify`, and those that
+/// hold are written. It also writes the evidence, and a report of what the quirks and the method
+/// change.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -5,7 +5,9 @@ mod accuracy;
 mod answer;
 mod ask;
 mod behaviors;
+mod carries;
 mod circuit;
+mod coverage;
 mod diff;
 mod discover;
 mod error;
@@ -85,6 +87,8 @@ enum Command {
     Patch(patch::Patch),
     Ablate(ablate::Ablate),
     Accuracy(accuracy::Accuracy),
+    Carries(carries::Carries),
+    Coverage(coverage::CoverageCommand),
     Discover(discover::Discover),
     Diff(diff::Diff),
     Quirks(quirks::QuirkEffects),
@@ -117,6 +121,8 @@ impl Cli {
             Command::Patch(patch) => patch.run(),
             Command::Ablate(ablate) => ablate.run(),
             Command::Accuracy(accuracy) => accuracy.run(),
+            Command::Carries(carries) => carries.run(),
+            Command::Coverage(coverage) => coverage.run(),
             Command::Discover(discover) => discover.run(),
             Command::Diff(diff) => diff.run(),
             Command::Quirks(quirks) => quirks.run(),

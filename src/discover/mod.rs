@@ -78,7 +78,10 @@ pub fn discover(
 }
 
 /// The useful nodes, without their clustering.
-fn useful(engine: &Engine, set: &[Prompt], quirks: &Quirks) -> Result<Discovered, EngineError> {
+///
+/// # Errors
+/// As [`discover`].
+pub fn useful(engine: &Engine, set: &[Prompt], quirks: &Quirks) -> Result<Discovered, EngineError> {
     let survey = Survey::new(engine, set, quirks)?;
     let positions: Vec<usize> = survey
         .positions()?

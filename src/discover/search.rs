@@ -1,12 +1,10 @@
 //! The published search: which useful nodes meet a task's prerequisites and pass its one or two
 //! fixed tests.
 
-use std::collections::BTreeSet;
-
 use crate::claims::{Tag, TaggedNode};
 use crate::engine::{Engine, EngineError};
 use crate::model::Operations;
-use crate::node::{Node, NodeName};
+use crate::node::Node;
 use crate::task::{Task, Variable};
 use crate::verify::{
     ImpactReading, PublishedResult, PublishedTests, TRIED_IN_PAIRS, WEAK_BY_IMPACT,
@@ -71,37 +69,6 @@ pub fn search(
         }
     }
     Ok(search.claims())
-}
-
-/// Every claim whose prerequisites a node with these behaviours meets, tested or not, sorted.
-pub fn prerequisites_met(
-    engine: &Engine,
-    operations: Operations,
-    behaviors: &[TaggedNode],
-    quirks: &Quirks,
-) -> BTreeSet<(NodeName, Variable)> {
-    let search = Search::new(engine, operations, behaviors, quirks);
-    let mut found = BTreeSet::new();
-    for task in ORDER.into_iter().filter(|&task| search.is_searched(task)) {
-        for index in 0..search.candidates.len() {
-            let node = search.candidates[index].node.name();
-            if let Some(position) = attended_position(task, engine) {
-                if search.attends(index, position) {
-                    found.insert((node, Variable { task, digit: None }));
-                }
-                continue;
-            }
-            let met = (0..=engine.shape().n_digits + 1)
-                .filter(|&looked_at| search.meets(index, task, looked_at))
-                .filter_map(|looked_at| named_digit(task, looked_at))
-                .map(|digit| Variable {
-                    task,
-                    digit: Some(digit),
-                });
-            found.extend(met.map(|variable| (node, variable)));
-        }
-    }
-    found
 }
 
 /// The digit that a claim names where its test looks at a place: tests of a carry look at the place

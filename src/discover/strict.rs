@@ -7,16 +7,18 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::arithmetic::Prompt;
+use crate::carries::{self, Carriers};
+use crate::causal::Quantity;
 use crate::claims::{Tag, TaggedNode, claims_of, write_claims, write_tagged_nodes};
 use crate::engine::{Engine, EngineError};
 use crate::evidence::Evidence;
 use crate::model::{ModelFolder, RawFile};
-use crate::node::NodeName;
+use crate::node::{Node, NodeName};
 use crate::task::Variable;
 use crate::verify::{Options, Progress, Verdict, VerifyError, verify};
 
 use super::quirk::Quirks;
-use super::search::{prerequisites_met, search};
+use super::search::search;
 use super::{Discovered, discover};
 
 /// A model described by the strict protocol, beside the published one on the same set.
@@ -28,7 +30,9 @@ pub struct Strict {
     pub behaviors: Vec<TaggedNode>,
     /// The claims that the method supports.
     pub features: Vec<TaggedNode>,
-    /// Claims whose prerequisites a node meets, all of which were put to the method.
+    /// What the useful nodes, and sets of them inside one layer, carry.
+    pub carriers: Carriers,
+    /// Claims that these make, all of which were put to the method.
     pub candidates: usize,
     /// What the method found of them; `None` where there are none.
     pub evidence: Option<Evidence>,
@@ -142,7 +146,19 @@ pub fn strict(
     let quirks = Quirks::none();
     let (found, behaviors, tested) = describe(&quirks)?;
     phase(2);
-    let candidates = prerequisites_met(engine, operations, &behaviors, &quirks);
+    let search = carries::Search::new(
+        folder,
+        engine,
+        carries::Options {
+            threshold: options.threshold,
+            alpha: options.alpha,
+            seed: options.seed,
+            ..carries::Options::default()
+        },
+    )?;
+    let nodes: Vec<Node> = found.nodes.iter().map(|useful| useful.node).collect();
+    let carriers = search.of_all(&nodes, progress)?;
+    let candidates = claims_made(&carriers);
     let evidence = if candidates.is_empty() {
         None
     } else {
@@ -161,11 +177,31 @@ pub fn strict(
         by_quirks: Changes::between(&published, &tested),
         by_method: Changes::between(&tested, &features),
         candidates: candidates.len(),
+        carriers,
         found,
         behaviors,
         features,
         evidence,
     })
+}
+
+/// The claims that carriers make: of every node of a set, the tasks' variables that it carries, also
+/// those that cannot be told there from what it is said to carry.
+fn claims_made(carriers: &Carriers) -> BTreeSet<(NodeName, Variable)> {
+    let mut claims = BTreeSet::new();
+    for carrier in &carriers.carriers {
+        for carried in &carrier.carries {
+            let quantities = std::iter::once(&carried.quantity).chain(&carried.same_here);
+            let variables = quantities.filter_map(|quantity| match quantity {
+                Quantity::Task(variable) => Some(*variable),
+                Quantity::Column(_) | Quantity::Both(..) => None,
+            });
+            for variable in variables {
+                claims.extend(carrier.nodes.iter().map(|&node| (node, variable)));
+            }
+        }
+    }
+    claims
 }
 
 /// The behaviours' nodes with the claims that hold: of single nodes, also once other carriers are

@@ -33,7 +33,10 @@ fn write_strict(text: &mut String, model: &str, strict: &Strict) -> std::fmt::Re
     )?;
     write!(
         text,
-        "{} claims whose prerequisites a node meets were put to the method",
+        "{} variables were put to the useful nodes and {} sets in all by interchange: {}. The {} claims that these make were put to the method",
+        strict.carriers.catalogue,
+        strict.carriers.sets,
+        strict.carriers.summary(),
         strict.candidates
     )?;
     if let Some(evidence) = &strict.evidence {

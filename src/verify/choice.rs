@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sequence::{Rules, reach_of, reaches_several, stream};
+use super::sequence::{Rules, reach_of, stream};
 use super::trial::{Bench, Outcome, StoreFrom, Subject, Trial};
 use crate::arithmetic::{AnswerToken, TokenSet};
-use crate::causal::{Family, Kind, Pair, Stratum};
+use crate::causal::{Family, Kind, Pair, Quantity, Stratum};
 use crate::engine::{EngineError, Site};
 use crate::node::Node;
 use crate::stats::Count;
@@ -400,7 +400,7 @@ impl Counted {
                 }
             }
         }
-        let reach = if reaches_several(chooser.variable.task) {
+        let reach = if Quantity::from(chooser.variable).reaches_several() {
             reach_of(&tokens, everything)
         } else {
             everything

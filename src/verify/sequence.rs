@@ -10,10 +10,9 @@ use sha2::{Digest, Sha256};
 use super::tally::{Measures, NEGLIGIBLE, Standing, StratumTally, Tally, Terms};
 use super::trial::{Bench, Outcome, StoreFrom, Subject, Trial};
 use crate::arithmetic::{AnswerToken, TokenSet};
-use crate::causal::{Draws, Family, Kind, Pair, Stratum};
+use crate::causal::{Draws, Family, Kind, Pair, Quantity, Stratum};
 use crate::engine::EngineError;
 use crate::stats::alpha_of_look;
-use crate::task::{Task, Variable};
 
 /// Telling (and placebo) pairs of the first look; each later look doubles the total. A claim that
 /// always holds needs 205 trials for a lower bound of 0.95 at the error of a first look among a
@@ -148,17 +147,9 @@ impl<'f> Source<'f> {
     }
 }
 
-/// Whether a task may reach several tokens, so that which ones must be found out.
-pub(super) fn reaches_several(task: Task) -> bool {
-    matches!(
-        task,
-        Task::St | Task::Mt | Task::Sv | Task::Gt | Task::Opr | Task::Sgn | Task::Slt
-    )
-}
-
 /// The tokens that a subject reaches, from how often it moved each as predicted; `everything` where it
 /// touches none.
-pub(super) fn reach_of(
+pub fn reach_of(
     tokens: &BTreeMap<AnswerToken, crate::stats::Count>,
     everything: TokenSet,
 ) -> TokenSet {
@@ -178,27 +169,28 @@ pub(super) fn reach_of(
 /// Finds which tokens each subject reaches, on a sample of its own.
 pub fn discover(
     bench: &Bench,
-    variable: Variable,
+    quantity: impl Into<Quantity>,
     subjects: &[Subject],
     rules: Rules,
     name: &str,
 ) -> Result<Vec<TokenSet>, EngineError> {
+    let quantity = quantity.into();
     let n_digits = bench.engine.shape().n_digits;
     let everything = TokenSet::all(n_digits);
-    if !reaches_several(variable.task) {
+    if !quantity.reaches_several() {
         return Ok(vec![everything; subjects.len()]);
     }
-    let family = Family::new(variable, Kind::Telling, n_digits);
-    let mut rng = stream(rules.seed, &format!("{variable}/telling/discovery/{name}"));
+    let family = Family::new(quantity, Kind::Telling, n_digits);
+    let mut rng = stream(rules.seed, &format!("{quantity}/telling/discovery/{name}"));
     let count = DISCOVERY_PER_STRATUM * family.strata().len();
     let pairs = family.draws().take(count, &mut rng);
     let terms = Terms {
         reach: everything,
-        direction_only: variable.task.predicts_only_direction(),
+        direction_only: quantity.predicts_only_direction(),
         decode: bench.decode,
     };
     let mut tallies = vec![Tally::default(); subjects.len()];
-    bench.run(variable, &pairs, StoreFrom::Store, subjects, |block| {
+    bench.run(quantity, &pairs, StoreFrom::Store, subjects, |block| {
         for (tally, outcomes) in tallies.iter_mut().zip(&block.outcomes) {
             for (trial, outcome) in block.trials.iter().zip(outcomes) {
                 tally.add(Kind::Telling, trial, outcome.as_ref(), terms);
@@ -290,22 +282,23 @@ struct Candidate {
 /// bounds decide. `reaches` are the tokens each is judged on.
 pub fn judge(
     bench: &Bench,
-    variable: Variable,
+    quantity: impl Into<Quantity>,
     subjects: Vec<Subject>,
     reaches: &[TokenSet],
     goal: Goal,
     rules: Rules,
     name: &str,
 ) -> Result<Vec<Finding>, EngineError> {
+    let quantity = quantity.into();
     let n_digits = bench.engine.shape().n_digits;
-    let direction_only = variable.task.predicts_only_direction();
-    let families = [Kind::Telling, Kind::Placebo].map(|kind| Family::new(variable, kind, n_digits));
+    let direction_only = quantity.predicts_only_direction();
+    let families = [Kind::Telling, Kind::Placebo].map(|kind| Family::new(quantity, kind, n_digits));
     let mut sources = families.each_ref().map(|family| {
         let kind = match family.kind() {
             Kind::Telling => "telling",
             Kind::Placebo => "placebo",
         };
-        let rng = stream(rules.seed, &format!("{variable}/{kind}/{name}"));
+        let rng = stream(rules.seed, &format!("{quantity}/{kind}/{name}"));
         Source::new(family, rng, rules.max_trials)
     });
     let exhaustive = (sources[0].exhaustive(), sources[1].exhaustive());
@@ -344,7 +337,7 @@ pub fn judge(
             if subjects.is_empty() {
                 continue;
             }
-            bench.run(variable, &pairs, StoreFrom::Store, &subjects, |block| {
+            bench.run(quantity, &pairs, StoreFrom::Store, &subjects, |block| {
                 for (&i, outcomes) in active.iter().zip(&block.outcomes) {
                     let candidate = &mut candidates[i];
                     candidate.dropped += block.dropped;

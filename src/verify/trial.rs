@@ -3,11 +3,10 @@
 use serde::Serialize;
 
 use crate::arithmetic::{Answer, AnswerToken, Prompt, TokenSet};
-use crate::causal::{Pair, Stratum, predict};
+use crate::causal::{Pair, Quantity, Stratum};
 use crate::engine::{Activations, Decode, Engine, EngineError, Intervention, Site, Source};
 use crate::logits::AnswerLogits;
 use crate::node::Node;
-use crate::task::Variable;
 
 /// Lead of the highest logit over the second under which a token is a numerical tie: a rounding
 /// error away from another answer, so it refutes nothing (docs/METHOD.md, "Counterexamples").
@@ -134,21 +133,22 @@ impl Bench<'_> {
     /// [`EngineError`] where an intervention was not applied.
     pub fn run(
         &self,
-        variable: Variable,
+        quantity: impl Into<Quantity>,
         pairs: &[(Stratum, Pair)],
         store_from: StoreFrom,
         subjects: &[Subject],
         mut consume: impl FnMut(Block),
     ) -> Result<(), EngineError> {
+        let quantity = quantity.into();
         for block in pairs.chunks(self.block) {
-            consume(self.run_block(variable, block, store_from, subjects)?);
+            consume(self.run_block(quantity, block, store_from, subjects)?);
         }
         Ok(())
     }
 
     fn run_block(
         &self,
-        variable: Variable,
+        quantity: Quantity,
         pairs: &[(Stratum, Pair)],
         store_from: StoreFrom,
         subjects: &[Subject],
@@ -165,8 +165,8 @@ impl Bench<'_> {
                 block.dropped += 1;
                 continue;
             }
-            let predicted = predict(variable, &pair.store, &pair.clean)
-                .expect("pairs are drawn inside the variable's domain");
+            let predicted = (quantity.predict(&pair.store, &pair.clean))
+                .expect("pairs are drawn inside the quantity's domain");
             // What the causal model changes in the truth is changed in the network's own answer.
             let mut expected = own;
             for place in predicted.changed_from(&truth).iter() {

@@ -1,0 +1,135 @@
+//! Telling apart quantities that all hold at one node set: by the pairs of questions on which their
+//! predictions differ.
+
+use super::catalogue::{rank, shown_by};
+use super::{Carried, Score, Search};
+use crate::arithmetic::{Answer, TokenSet};
+use crate::causal::{Family, Kind, Pair, Quantity, Stratum};
+use crate::engine::EngineError;
+use crate::verify::{StoreFrom, Subject, stream};
+
+/// Telling pairs of each of two quantities among which those are looked for on which they differ.
+const PAIRS: usize = 256;
+
+/// Fewer than so many of them show nothing.
+const FEWEST: usize = 8;
+
+/// How two quantities compare where their predictions differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Relation {
+    /// Nowhere that the nodes can show.
+    Same,
+    /// The first is right more often.
+    First,
+    /// The second is.
+    Second,
+    /// Both are, as often as each other.
+    Neither,
+}
+
+impl Search<'_> {
+    /// What a node set carries, of all that holds there.
+    pub(super) fn told_apart(
+        &self,
+        subject: &Subject,
+        held: &[&Score],
+    ) -> Result<Vec<Carried>, EngineError> {
+        let mut held = held.to_vec();
+        held.sort_by_key(|score| (rank(score.quantity), score.quantity));
+        let mut lost_to: Vec<Option<usize>> = vec![None; held.len()];
+        let mut same_as: Vec<Option<usize>> = vec![None; held.len()];
+        for second in 0..held.len() {
+            for first in 0..second {
+                match self.relation(subject, held[first], held[second])? {
+                    Relation::Same if same_as[first].is_none() => {
+                        same_as[second].get_or_insert(first);
+                    }
+                    Relation::First => lost_to[second] = Some(first),
+                    Relation::Second => lost_to[first] = Some(second),
+                    Relation::Same | Relation::Neither => {}
+                }
+            }
+        }
+        let of = |list: &[Option<usize>], kept: usize| -> Vec<Quantity> {
+            (0..held.len())
+                .filter(|&i| list[i] == Some(kept))
+                .map(|i| held[i].quantity)
+                .collect()
+        };
+        Ok((0..held.len())
+            .filter(|&i| lost_to[i].is_none() && same_as[i].is_none())
+            .map(|i| Carried {
+                quantity: held[i].quantity,
+                same_here: of(&same_as, i),
+                contains: of(&lost_to, i),
+            })
+            .collect())
+    }
+
+    fn relation(
+        &self,
+        subject: &Subject,
+        first: &Score,
+        second: &Score,
+    ) -> Result<Relation, EngineError> {
+        let quantities = [first.quantity, second.quantity];
+        let share_a_class = quantities[0]
+            .classes()
+            .iter()
+            .any(|class| quantities[1].classes().contains(class));
+        if !share_a_class || quantities.iter().any(Quantity::predicts_only_direction) {
+            return Ok(Relation::Neither);
+        }
+        let shown = shown_by(&subject.nodes, &self.engine.shape());
+        let reach = first.reach.union(second.reach).intersection(shown);
+        let pairs = self.where_they_differ(quantities, reach);
+        if pairs.len() < FEWEST {
+            return Ok(Relation::Same);
+        }
+        let mut right = [0u32; 2];
+        let subjects = std::slice::from_ref(subject);
+        (self.bench()).run(quantities[0], &pairs, StoreFrom::Store, subjects, |block| {
+            for (trial, outcome) in block.trials.iter().zip(block.outcomes[0].iter().flatten()) {
+                for (right, quantity) in right.iter_mut().zip(quantities) {
+                    let predicted = quantity.predict(&trial.pair.store, &trial.pair.clean);
+                    let is_right =
+                        predicted.is_some_and(|answer| agree(&answer, &outcome.answer, reach));
+                    *right += u32::from(is_right);
+                }
+            }
+        })?;
+        Ok(match right[0].cmp(&right[1]) {
+            std::cmp::Ordering::Greater => Relation::First,
+            std::cmp::Ordering::Less => Relation::Second,
+            std::cmp::Ordering::Equal => Relation::Neither,
+        })
+    }
+
+    /// Telling pairs of either quantity on which both predict something, and not the same.
+    fn where_they_differ(
+        &self,
+        quantities: [Quantity; 2],
+        reach: TokenSet,
+    ) -> Vec<(Stratum, Pair)> {
+        let n_digits = self.engine.shape().n_digits;
+        let drawn = quantities.map(|quantity| {
+            let family = Family::new(quantity, Kind::Telling, n_digits);
+            let mut rng = stream(self.options.seed, &format!("{quantity}/telling/apart"));
+            family.draws().take(PAIRS, &mut rng)
+        });
+        let mut pairs = drawn.concat();
+        pairs.retain(|(_, pair)| {
+            let [first, second] = quantities.map(|q| q.predict(&pair.store, &pair.clean));
+            match (first, second) {
+                (Some(first), Some(second)) => !agree(&first, &second, reach),
+                _ => false,
+            }
+        });
+        pairs
+    }
+}
+
+/// Whether two answers are the same on the tokens of `reach`.
+fn agree(first: &Answer, second: &Answer, reach: TokenSet) -> bool {
+    (first.changed_from(second).intersection(reach)).is_empty()
+}

@@ -1,0 +1,203 @@
+//! What a node may be found to carry, where it could have it from, and which of two names is given to
+//! what cannot be told apart.
+
+use crate::arithmetic::{AnswerToken, Class, TokenSet};
+use crate::causal::{ColumnQuantity, Family, Kind, Part, Quantity};
+use crate::node::Node;
+use crate::shape::Shape;
+use crate::task::{Task, Variable};
+
+/// Tasks whose variables are tried. Those that combine the carry into a digit (STC, MTC, NTC) carry
+/// what leaves the column below, which is in the catalogue; SLT is OPR and SGN.
+const TASKS: [Task; 14] = [
+    Task::Opr,
+    Task::Sgn,
+    Task::Sa,
+    Task::Sc,
+    Task::Ss,
+    Task::St,
+    Task::Sv,
+    Task::Md,
+    Task::Mb,
+    Task::Mz,
+    Task::Mt,
+    Task::Gt,
+    Task::Nd,
+    Task::Nb,
+];
+
+/// Everything that is tried on a model that answers these classes.
+pub fn catalogue(classes: &[Class], n_digits: usize) -> Vec<Quantity> {
+    let tasks = TASKS.into_iter().flat_map(|task| {
+        let digits: Vec<Option<usize>> = match task.takes_digit() {
+            true => (0..n_digits).map(Some).collect(),
+            false => vec![None],
+        };
+        digits
+            .into_iter()
+            .map(move |digit| Quantity::Task(Variable { task, digit }))
+    });
+    let columns = classes.iter().flat_map(|&class| {
+        let parts = [Part::First, Part::Second, Part::Whole, Part::Resolved];
+        parts
+            .into_iter()
+            // The carry out of a column of an addition is SV.
+            .filter(move |&part| part != Part::Resolved || class != Class::Add)
+            .flat_map(move |part| {
+                (0..n_digits)
+                    .map(move |digit| Quantity::Column(ColumnQuantity { part, digit, class }))
+            })
+    });
+    tasks
+        .chain(columns)
+        .filter(|quantity| {
+            quantity
+                .classes()
+                .iter()
+                .all(|class| classes.contains(class))
+        })
+        .filter(|&quantity| !Family::new(quantity, Kind::Telling, n_digits).is_empty())
+        .collect()
+}
+
+/// Whether patching one of these nodes could replace the quantity: what it hangs on stands at or
+/// before the node, and the node at or before what predicts a token it changes.
+pub fn could_carry(nodes: &[Node], quantity: Quantity, shape: &Shape) -> bool {
+    let reach = quantity.reach(shape.n_digits);
+    nodes.iter().any(|node| {
+        let later = tokens_from(node.position(), shape);
+        node.position() >= earliest(quantity, shape.n_digits)
+            && !reach.intersection(later).is_empty()
+    })
+}
+
+/// The answer tokens that patching these nodes can change: those predicted at or after the first.
+pub(super) fn shown_by(nodes: &[Node], shape: &Shape) -> TokenSet {
+    let first = nodes.iter().map(Node::position).min();
+    first.map_or(TokenSet::EMPTY, |position| tokens_from(position, shape))
+}
+
+/// The answer tokens predicted at or after a position.
+fn tokens_from(position: usize, shape: &Shape) -> TokenSet {
+    // A0 is predicted at the last position but one.
+    let last = shape.n_ctx() - 2;
+    let highest = (last + 1).saturating_sub(position).min(shape.n_digits + 2);
+    (0..highest).map(AnswerToken).collect()
+}
+
+/// The first position at which the quantity can be known.
+fn earliest(quantity: Quantity, n_digits: usize) -> usize {
+    let first = |k: usize| n_digits - 1 - k;
+    let second = |k: usize| 2 * n_digits - k;
+    match quantity {
+        Quantity::Task(Variable { task, digit }) => match (task, digit) {
+            (Task::Opr | Task::Slt, _) => n_digits,
+            (Task::Sgn, _) => 2 * n_digits + 2,
+            (Task::Ss | Task::Mz | Task::Sv | Task::Stc | Task::Mtc | Task::Ntc, _) => second(0),
+            (_, digit) => digit.map_or(0, |k| second(k.min(n_digits))),
+        },
+        Quantity::Column(part) => match part.part {
+            Part::First => first(part.digit),
+            Part::Resolved => second(0),
+            _ => second(part.digit),
+        },
+        Quantity::Both(one, other) => earliest(Quantity::Column(one), n_digits)
+            .max(earliest(Quantity::Column(other), n_digits)),
+    }
+}
+
+/// Of quantities that make the same predictions wherever a node can show them, the one with the
+/// lowest rank names what is carried: what speaks of more questions first, then what has fewer
+/// values.
+pub fn rank(quantity: Quantity) -> usize {
+    match quantity {
+        Quantity::Task(variable) => match variable.task {
+            Task::Opr | Task::Sgn | Task::Slt => 0,
+            Task::Sv => 1,
+            Task::St | Task::Mt => 2,
+            Task::Sa | Task::Md | Task::Nd => 3,
+            Task::Sc | Task::Mb | Task::Nb => 4,
+            Task::Ss | Task::Mz => 5,
+            Task::Gt => 6,
+            Task::Stc | Task::Mtc | Task::Ntc => 7,
+        },
+        Quantity::Column(part) => match part.part {
+            Part::Resolved => 1,
+            Part::Tri => 2,
+            Part::Base => 3,
+            Part::Whole => 8,
+            Part::First => 9,
+            Part::Second => 10,
+        },
+        Quantity::Both(one, other) => {
+            11 + rank(Quantity::Column(one)) + rank(Quantity::Column(other))
+        }
+    }
+}
+
+/// The part of a column that a quantity is on the questions of one class, if it is one.
+pub fn as_part(quantity: Quantity, class: Class) -> Option<ColumnQuantity> {
+    if !quantity.classes().contains(&class) {
+        return None;
+    }
+    match quantity {
+        Quantity::Column(part) => Some(part),
+        Quantity::Both(..) => None,
+        Quantity::Task(Variable { task, digit }) => {
+            let part = match task {
+                Task::Sa | Task::Md | Task::Nd => Part::Base,
+                Task::St | Task::Mt => Part::Tri,
+                Task::Sv => Part::Resolved,
+                _ => return None,
+            };
+            let digit = digit?;
+            Some(ColumnQuantity { part, digit, class })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ModelFolder;
+
+    fn node(name: &str, shape: &Shape) -> Node {
+        let name: crate::node::NodeName = name.parse().unwrap();
+        name.resolve(shape).unwrap()
+    }
+
+    #[test]
+    fn a_model_is_asked_only_about_the_classes_it_answers() {
+        let all = catalogue(&Class::ALL, 5);
+        let additions = catalogue(&[Class::Add], 5);
+        assert!(additions.iter().all(|q| q.classes() == [Class::Add]));
+        // Dn, D'n, the sum, its base, carry, tri-case, SS from digit 1 on, and the resolved carry.
+        assert_eq!(additions.len(), 3 * 5 + 3 * 5 + 4 + 5);
+        let unique: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(unique.len(), all.len());
+        assert!(additions.iter().all(|quantity| all.contains(quantity)));
+    }
+
+    #[test]
+    fn a_node_cannot_carry_what_it_cannot_see_or_show() {
+        let shape = ModelFolder::bundled().weights.shape();
+        let d0: Vec<Quantity> = catalogue(&Class::ALL, 5)
+            .into_iter()
+            .filter(|q| could_carry(&[node("P17L0H1", &shape)], *q, &shape))
+            .collect();
+        // The last position predicts A0 alone: nothing of a higher digit shows there.
+        let text: Vec<String> = d0.iter().map(ToString::to_string).collect();
+        assert!(text.contains(&"D'0 (NEG)".to_owned()), "{text:?}");
+        assert!(!text.iter().any(|t| t.contains('1')), "{text:?}");
+        let early = [node("P4L0H1", &shape)];
+        let seen: Vec<String> = catalogue(&[Class::Add], 5)
+            .into_iter()
+            .filter(|q| could_carry(&early, *q, &shape))
+            .map(|q| q.to_string())
+            .collect();
+        assert_eq!(
+            seen,
+            ["D0 (ADD)", "D1 (ADD)", "D2 (ADD)", "D3 (ADD)", "D4 (ADD)"]
+        );
+    }
+}

@@ -1,0 +1,473 @@
+//! What a node carries: every quantity of a catalogue is put to it by interchange, and those that
+//! pass are told apart.
+
+mod apart;
+mod catalogue;
+mod sets;
+mod table;
+
+pub use catalogue::{as_part, catalogue, could_carry, rank};
+pub use table::nodes_text;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::arithmetic::{Class, TokenSet};
+use crate::causal::{Family, Kind, Quantity};
+use crate::discover::{Quirks, draw_set, useful};
+use crate::engine::{Activations, Decode, Engine, EngineError};
+use crate::model::ModelFolder;
+use crate::node::{Node, NodeName};
+use crate::verify::{
+    Baseline, Bench, Goal, Measures, Progress, Reference, Rules, Standing, StoreFrom, Subject,
+    Tally, Terms, default_block, judge, stream,
+};
+
+/// Telling pairs on which a quantity is screened, for each stratum up to [`SCREENED_STRATA`]…
+const SCREEN: usize = 16;
+
+/// …of which more would cost more than they tell.
+const SCREENED_STRATA: usize = 3;
+
+/// A quantity is judged where at least this share of screening trials moved some token as predicted.
+/// One that is carried moves nearly all of them.
+const SCREENED_IN: f64 = 0.3;
+
+/// Trials below which a token's share says nothing.
+const FEWEST: u64 = 4;
+
+/// Parts of which at least this share moves as predicted are tried together, where none holds alone.
+const PART_OF_TWO: f64 = 0.5;
+
+/// Most parts of which pairs are tried together.
+const MOST_PARTS: usize = 4;
+
+/// How it is found out what nodes carry.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Options {
+    /// Agreement a quantity must reach at the lower bound of its interval.
+    pub threshold: f64,
+    /// Error of everything that is tried, together.
+    pub alpha: f64,
+    /// Telling trials after which the sampling of one quantity at one node set ends.
+    pub max_trials: usize,
+    /// Seed of every draw.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            threshold: 0.95,
+            alpha: 0.01,
+            max_trials: 2048,
+            seed: 1,
+        }
+    }
+}
+
+/// A quantity judged at a node set, on fresh trials.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Score {
+    /// The quantity.
+    pub quantity: Quantity,
+    /// The tokens it was judged on: those that the nodes reach.
+    pub reach: TokenSet,
+    /// Whether agreement reaches the threshold and nothing else moves.
+    pub holds: bool,
+    /// Agreement on telling trials, placebo on the others, with intervals.
+    pub measures: Measures,
+}
+
+impl Score {
+    /// The lowest share of agreement of any aspect (of effect, for what predicts only a direction),
+    /// less that of placebo trials that changed: what scores are ranked by.
+    pub fn share(&self) -> f64 {
+        let direction_only = self.quantity.predicts_only_direction();
+        let shares = self.measures.deciding(direction_only).values();
+        let lowest = shares.map(|rate| rate.share()).fold(1.0, f64::min);
+        lowest - self.measures.placebo.share()
+    }
+}
+
+/// A quantity that moved too little on the screening pairs to be judged.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ScreenedOut {
+    /// The quantity.
+    pub quantity: Quantity,
+    /// The largest share of any token's trials that moved it as predicted.
+    pub moved: f64,
+}
+
+/// A quantity that is carried.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Carried {
+    /// The quantity.
+    pub quantity: Quantity,
+    /// Quantities that also hold, and of which no pair of questions shows the difference here.
+    pub same_here: Vec<Quantity>,
+    /// Quantities that also hold, but less often right where their predictions differ.
+    pub contains: Vec<Quantity>,
+}
+
+/// What a node set carries.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Carrier {
+    /// The nodes, patched together.
+    pub nodes: Vec<NodeName>,
+    /// What they carry: nothing of the catalogue, one quantity for a class, or more.
+    pub carries: Vec<Carried>,
+    /// Of the quantities they could carry, those that were judged, the best first.
+    pub scores: Vec<Score>,
+    /// The others, those that moved most first.
+    pub screened_out: Vec<ScreenedOut>,
+}
+
+impl Carrier {
+    /// Whether none of the catalogue is carried.
+    pub fn is_none(&self) -> bool {
+        self.carries.is_empty()
+    }
+
+    /// Whether two quantities or more are carried on the questions of one class.
+    pub fn is_several(&self) -> bool {
+        let of = |class: Class| {
+            let carried = self.carries.iter().map(|carried| carried.quantity);
+            let about = carried.filter(|quantity| quantity.classes().contains(&class));
+            about
+                .map(|quantity| match quantity {
+                    Quantity::Both(..) => 2,
+                    _ => 1,
+                })
+                .sum::<usize>()
+        };
+        Class::ALL.into_iter().any(|class| of(class) > 1)
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Carriers {
+    /// The classes that the model answers well enough.
+    pub classes: Vec<Class>,
+    /// Quantities in the catalogue.
+    pub catalogue: usize,
+    /// Node sets tried.
+    pub sets: usize,
+    /// How it was done.
+    pub options: Options,
+    /// The node sets: those asked for; or every useful node, and the sets inside one layer that carry
+    /// what none of their parts does.
+    pub carriers: Vec<Carrier>,
+}
+
+/// A model whose nodes are asked what they carry.
+pub struct Search<'a> {
+    engine: &'a Engine,
+    options: Options,
+    classes: Vec<Class>,
+    catalogue: Vec<Quantity>,
+    no_means: Activations,
+}
+
+/// The nodes without which some question of a set goes wrong: the set is drawn as the published ones
+/// were, the means are taken of each layer.
+///
+/// # Errors
+/// [`EngineError`], which questions drawn for this model do not cause.
+pub fn useful_nodes(
+    folder: &ModelFolder,
+    engine: &Engine,
+    seed: u64,
+) -> Result<Vec<Node>, EngineError> {
+    let set = draw_set(folder, &mut stream(seed, "question set"));
+    let found = useful(engine, &set, &Quirks::none())?;
+    Ok(found.nodes.into_iter().map(|useful| useful.node).collect())
+}
+
+/// What screening saw: by quantity and subject, the largest share of any token's trials that moved it
+/// as predicted.
+type Screened = BTreeMap<(usize, usize), f64>;
+
+impl<'a> Search<'a> {
+    /// Measures which classes the model answers well enough to be asked about.
+    ///
+    /// # Errors
+    /// [`EngineError`], which questions drawn for this model do not cause.
+    pub fn new(
+        folder: &ModelFolder,
+        engine: &'a Engine,
+        options: Options,
+    ) -> Result<Self, EngineError> {
+        let baseline = Baseline::measure(engine, folder.operations(), options.alpha, options.seed)?;
+        let passing = baseline.classes.iter().filter(|class| class.passes);
+        let classes: Vec<Class> = passing.map(|class| class.class).collect();
+        Ok(Search {
+            engine,
+            options,
+            catalogue: catalogue(&classes, engine.shape().n_digits),
+            classes,
+            no_means: engine.activations(&[], [])?,
+        })
+    }
+
+    /// The classes that the model answers well enough.
+    pub fn classes(&self) -> &[Class] {
+        &self.classes
+    }
+
+    /// What one node set carries.
+    ///
+    /// # Errors
+    /// [`EngineError`] where an intervention was not applied.
+    pub fn of_set(
+        &self,
+        nodes: &[Node],
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Carriers, EngineError> {
+        let subjects = [Subject::of(nodes.iter().copied())];
+        let carriers = self.carriers(&subjects, 1, progress)?;
+        Ok(self.found(1, carriers))
+    }
+
+    /// What every one of these nodes carries, and every set of them inside one layer.
+    ///
+    /// # Errors
+    /// As [`Search::of_set`].
+    pub fn of_all(
+        &self,
+        nodes: &[Node],
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Carriers, EngineError> {
+        let mut subjects: Vec<Subject> = nodes.iter().map(|&node| Subject::of([node])).collect();
+        subjects.extend(sets::beside_each_other(nodes));
+        // Sets across positions are proposed by what single nodes move in part; the error they may
+        // spend is laid aside for as many as there can be.
+        let across = sets::most_across(nodes);
+        let sets = subjects.len() + across;
+        let screened = self.screen(&subjects, progress)?;
+        let mut carriers = self.judged(&subjects, &screened, sets, progress)?;
+        let proposed = sets::across(&self.catalogue, &subjects, &carriers, &screened, across);
+        carriers.extend(self.carriers(&proposed, sets, progress)?);
+        let kept = sets::that_add_something(carriers);
+        Ok(self.found(sets, kept))
+    }
+
+    fn found(&self, sets: usize, carriers: Vec<Carrier>) -> Carriers {
+        Carriers {
+            classes: self.classes.clone(),
+            catalogue: self.catalogue.len(),
+            sets,
+            options: self.options,
+            carriers,
+        }
+    }
+
+    fn carriers(
+        &self,
+        subjects: &[Subject],
+        sets: usize,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Vec<Carrier>, EngineError> {
+        let screened = self.screen(subjects, progress)?;
+        self.judged(subjects, &screened, sets, progress)
+    }
+
+    fn bench(&self) -> Bench<'_> {
+        Bench {
+            engine: self.engine,
+            means: &self.no_means,
+            decode: Decode::Forced,
+            reference: Reference::Truth,
+            block: default_block(self.engine),
+        }
+    }
+
+    /// Error that each quantity at each of `sets` node sets may spend in each direction; as many
+    /// again may be tried two at a time.
+    fn rules(&self, sets: usize) -> Rules {
+        let tried = sets.max(1) * (self.catalogue.len() + MOST_PARTS * self.classes.len()).max(1);
+        Rules {
+            threshold: self.options.threshold,
+            alpha: self.options.alpha / (2 * tried) as f64,
+            max_trials: self.options.max_trials,
+            seed: self.options.seed,
+        }
+    }
+
+    /// Tries everything that could be carried on a few pairs.
+    fn screen(
+        &self,
+        subjects: &[Subject],
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Screened, EngineError> {
+        let shape = self.engine.shape();
+        let mut screened = Screened::new();
+        for (i, &quantity) in self.catalogue.iter().enumerate() {
+            progress(Progress {
+                phase: "screening",
+                done: i,
+                of: self.catalogue.len(),
+            });
+            let able: Vec<usize> = (0..subjects.len())
+                .filter(|&subject| could_carry(&subjects[subject].nodes, quantity, &shape))
+                .collect();
+            if able.is_empty() {
+                continue;
+            }
+            let family = Family::new(quantity, Kind::Telling, shape.n_digits);
+            let mut rng = stream(self.options.seed, &format!("{quantity}/telling/screen"));
+            let strata = family.strata().len().min(SCREENED_STRATA);
+            let pairs = family.draws().take(SCREEN * strata, &mut rng);
+            let tried: Vec<Subject> = able.iter().map(|&s| subjects[s].clone()).collect();
+            let terms = Terms {
+                reach: TokenSet::all(shape.n_digits),
+                direction_only: quantity.predicts_only_direction(),
+                decode: Decode::Forced,
+            };
+            let mut tallies = vec![Tally::default(); able.len()];
+            let store = StoreFrom::Store;
+            (self.bench()).run(quantity, &pairs, store, &tried, |block| {
+                for (tally, outcomes) in tallies.iter_mut().zip(&block.outcomes) {
+                    for (trial, outcome) in block.trials.iter().zip(outcomes) {
+                        tally.add(Kind::Telling, trial, outcome.as_ref(), terms);
+                    }
+                }
+            })?;
+            for (subject, tally) in able.into_iter().zip(tallies) {
+                screened.insert((i, subject), moved(&tally, terms));
+            }
+        }
+        Ok(screened)
+    }
+
+    /// Judges what was screened in, and tells apart what holds.
+    fn judged(
+        &self,
+        subjects: &[Subject],
+        screened: &Screened,
+        sets: usize,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Vec<Carrier>, EngineError> {
+        let rules = self.rules(sets);
+        let mut scores: Vec<Vec<Score>> = vec![Vec::new(); subjects.len()];
+        let mut wanted: BTreeMap<Quantity, Vec<usize>> = BTreeMap::new();
+        for (&(quantity, subject), &share) in screened {
+            if share >= SCREENED_IN {
+                let quantity = self.catalogue[quantity];
+                wanted.entry(quantity).or_default().push(subject);
+            }
+        }
+        self.judge(subjects, wanted, rules, &mut scores, progress)?;
+        let mut pairs: BTreeMap<Quantity, Vec<usize>> = BTreeMap::new();
+        for (subject, scores) in scores.iter().enumerate() {
+            for both in self.two_at_once(subject, scores, screened) {
+                pairs.entry(both).or_default().push(subject);
+            }
+        }
+        self.judge(subjects, pairs, rules, &mut scores, progress)?;
+        let mut screened_out: Vec<Vec<ScreenedOut>> = vec![Vec::new(); subjects.len()];
+        for (&(quantity, subject), &moved) in screened {
+            if moved < SCREENED_IN {
+                let quantity = self.catalogue[quantity];
+                screened_out[subject].push(ScreenedOut { quantity, moved });
+            }
+        }
+        let mut carriers = Vec::new();
+        for ((subject, mut scores), mut screened_out) in
+            subjects.iter().zip(scores).zip(screened_out)
+        {
+            screened_out.sort_by(|a, b| b.moved.total_cmp(&a.moved));
+            scores.sort_by(|a, b| {
+                let by_share = b.share().total_cmp(&a.share());
+                let by_standing = b.holds.cmp(&a.holds);
+                by_standing.then(by_share).then(a.quantity.cmp(&b.quantity))
+            });
+            let held: Vec<&Score> = scores.iter().filter(|score| score.holds).collect();
+            carriers.push(Carrier {
+                nodes: Node::names(&subject.nodes),
+                carries: self.told_apart(subject, &held)?,
+                scores,
+                screened_out,
+            });
+        }
+        Ok(carriers)
+    }
+
+    fn judge(
+        &self,
+        subjects: &[Subject],
+        wanted: BTreeMap<Quantity, Vec<usize>>,
+        rules: Rules,
+        scores: &mut [Vec<Score>],
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), EngineError> {
+        let of = wanted.len();
+        let bench = self.bench();
+        for (done, (quantity, able)) in wanted.into_iter().enumerate() {
+            progress(Progress {
+                phase: "judging",
+                done,
+                of,
+            });
+            let tried: Vec<Subject> = able.iter().map(|&s| subjects[s].clone()).collect();
+            let name = "carries";
+            let reaches = crate::verify::discover(&bench, quantity, &tried, rules, name)?;
+            let goal = Goal::Holds;
+            let findings = judge(&bench, quantity, tried, &reaches, goal, rules, name)?;
+            for (subject, finding) in able.into_iter().zip(findings) {
+                scores[subject].push(Score {
+                    quantity,
+                    reach: finding.reach,
+                    holds: finding.standing == Standing::Holds,
+                    measures: finding.measures,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Pairs of parts to try together, for a subject that carries nothing on the questions of a
+    /// class though it moves several parts as predicted.
+    fn two_at_once(&self, subject: usize, scores: &[Score], screened: &Screened) -> Vec<Quantity> {
+        let mut found = Vec::new();
+        for &class in &self.classes {
+            let about = |score: &&Score| score.quantity.classes().contains(&class);
+            if scores.iter().filter(about).any(|score| score.holds) {
+                continue;
+            }
+            let mut parts: Vec<(f64, crate::causal::ColumnQuantity)> = (self.catalogue.iter())
+                .enumerate()
+                .filter_map(|(i, &quantity)| {
+                    let share = *screened.get(&(i, subject))?;
+                    (share >= PART_OF_TWO).then_some((share, as_part(quantity, class)?))
+                })
+                .collect();
+            parts.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            parts.truncate(MOST_PARTS);
+            for (i, &(_, first)) in parts.iter().enumerate() {
+                // Two parts of one column are its whole, or one of them the other's.
+                let others = parts[i + 1..].iter().map(|&(_, other)| other);
+                let others = others.filter(|other| other.digit != first.digit);
+                found.extend(others.map(|other| Quantity::Both(first, other)));
+            }
+        }
+        found
+    }
+}
+
+/// The largest share of any token's trials that moved it as predicted; of trials that agree, for what
+/// predicts only a direction.
+fn moved(tally: &Tally, terms: Terms) -> f64 {
+    if terms.direction_only {
+        let shares = tally
+            .telling
+            .values()
+            .map(|telling| telling.agreement.share());
+        return shares.fold(0.0, f64::max);
+    }
+    let tokens = tally.by_token();
+    let seen = tokens.values().filter(|count| count.trials >= FEWEST);
+    seen.map(|count| count.share()).fold(0.0, f64::max)
+}

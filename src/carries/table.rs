@@ -1,0 +1,150 @@
+//! What nodes carry, as text.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::{Carrier, Carriers, Score};
+use crate::arithmetic::Class;
+use crate::causal::Quantity;
+use crate::node::NodeName;
+use crate::report::rate_text;
+
+/// Quantities as text, parts of a column once for all their classes: `D0 (ADD, SUB)`.
+fn names(quantities: impl Iterator<Item = Quantity>) -> String {
+    let mut found: Vec<(String, Vec<Class>)> = Vec::new();
+    for quantity in quantities {
+        let (name, classes) = match quantity {
+            Quantity::Task(variable) => (variable.to_string(), Vec::new()),
+            Quantity::Column(part) => (part.to_string(), vec![part.class]),
+            Quantity::Both(one, other) => (format!("{one} and {other}"), vec![one.class]),
+        };
+        match found.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => known.extend(classes),
+            None => found.push((name, classes)),
+        }
+    }
+    let texts = found.into_iter().map(|(name, mut classes)| {
+        classes.sort();
+        let classes: Vec<String> = classes.iter().map(Class::to_string).collect();
+        match classes.is_empty() {
+            true => name,
+            false => format!("{name} ({})", classes.join(", ")),
+        }
+    });
+    texts.collect::<Vec<String>>().join(", ")
+}
+
+impl Carrier {
+    /// What is carried: `D0 (ADD, SUB)`, or that nothing is.
+    pub fn carried_text(&self) -> String {
+        if self.is_none() {
+            return "none of these".into();
+        }
+        names(self.carries.iter().map(|carried| carried.quantity))
+    }
+
+    /// What else holds and cannot be told from it here.
+    pub fn same_text(&self) -> String {
+        let same = self.carries.iter().flat_map(|carried| &carried.same_here);
+        names(same.copied())
+    }
+
+    /// The lowest score of what is carried; of nodes that carry nothing, the best there is.
+    pub fn deciding(&self) -> Option<&Score> {
+        let is_carried = |score: &&Score| {
+            let carried = self.carries.iter();
+            self.is_none() || carried.clone().any(|c| c.quantity == score.quantity)
+        };
+        let mut scores = self.scores.iter().filter(is_carried);
+        match self.is_none() {
+            true => scores.next(),
+            false => scores.next_back(),
+        }
+    }
+
+    /// The best score of what is not carried and holds nowhere.
+    pub fn runner_up(&self) -> Option<&Score> {
+        self.scores.iter().find(|score| !score.holds)
+    }
+}
+
+impl Score {
+    /// The rates that decide, by aspect, and those of placebo trials.
+    pub fn text(&self) -> (String, String) {
+        let direction_only = self.quantity.predicts_only_direction();
+        let rates = self.measures.deciding(direction_only).values();
+        let rates: Vec<String> = rates.map(rate_text).collect();
+        (rates.join("; "), rate_text(&self.measures.placebo))
+    }
+}
+
+/// The nodes, as `P8L0H2 P9L0H1`.
+pub fn nodes_text(nodes: &[NodeName]) -> String {
+    let names: Vec<String> = nodes.iter().map(NodeName::to_string).collect();
+    names.join(" ")
+}
+
+impl Carriers {
+    /// How many node sets carry what: single nodes and sets apart.
+    pub fn summary(&self) -> String {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for carrier in &self.carriers {
+            let what = match (carrier.nodes.len(), carrier.is_none(), carrier.is_several()) {
+                (1, true, _) => "nodes carry none of the catalogue",
+                (1, _, true) => "nodes carry two or more",
+                (1, ..) => "nodes carry one",
+                _ => "sets carry what none of their parts does",
+            };
+            *counts.entry(what).or_default() += 1;
+        }
+        let parts: Vec<String> = counts
+            .iter()
+            .map(|(what, count)| format!("{count} {what}"))
+            .collect();
+        parts.join(", ")
+    }
+
+    /// The table, in Markdown.
+    pub fn markdown(&self, model: &str) -> String {
+        let mut text = format!("# What the nodes of {model} carry\n\n");
+        let options = &self.options;
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "{} variables were put to {} node sets by interchange: agreement on telling pairs of at least {} and nothing moved on the others, at the bounds of exact intervals that hold for all that was tried together (error {}, seed {}). {}.\n",
+            self.catalogue,
+            self.sets,
+            options.threshold,
+            options.alpha,
+            options.seed,
+            self.summary()
+        );
+        text += "| nodes | carries | not told from it here | agreement | placebo | best of the others |\n|---|---|---|---|---|---|\n";
+        for carrier in &self.carriers {
+            let (agreement, placebo) = carrier.deciding().map(Score::text).unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} | {} | {} |",
+                nodes_text(&carrier.nodes),
+                carrier.carried_text(),
+                carrier.same_text(),
+                agreement,
+                placebo,
+                carrier.others_text(),
+            );
+        }
+        text
+    }
+}
+
+impl Carrier {
+    /// The best of what does not hold, with its score: on fresh trials, or where none was judged, on
+    /// the screening pairs.
+    pub fn others_text(&self) -> String {
+        match (self.runner_up(), self.screened_out.first()) {
+            (Some(score), _) => format!("{} {:.2}", score.quantity, score.share().max(0.0)),
+            (None, Some(out)) => format!("{} {:.2} when screened", out.quantity, out.moved),
+            (None, None) => String::new(),
+        }
+    }
+}

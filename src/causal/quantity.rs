@@ -1,0 +1,368 @@
+//! What a node may carry, beyond the variables that tasks name: the digits of a column, their whole
+//! sum or difference, what leaves a column after all, and two such things at once.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::{base, carry_out, classes, predict, reach, tri_case};
+use crate::arithmetic::{Answer, AnswerToken, Class, Operation, Prompt, Question, TokenSet};
+use crate::task::{Task, Variable};
+
+/// Something that has a value on each question of its classes, and that can be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Quantity {
+    /// A task's variable.
+    Task(Variable),
+    /// A part of one column.
+    Column(ColumnQuantity),
+    /// Two parts of one class, replaced together.
+    Both(ColumnQuantity, ColumnQuantity),
+}
+
+/// A part of a column, on the questions of one class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ColumnQuantity {
+    /// What of it.
+    pub part: Part,
+    /// The column, units at 0.
+    pub digit: usize,
+    /// The class.
+    pub class: Class,
+}
+
+/// What of a column is replaced; everything that follows from it follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The first operand's digit, Dn.
+    First,
+    /// The second operand's digit, D′n.
+    Second,
+    /// Dn + D′n, or Dn − D′n.
+    Whole,
+    /// The base value alone: what the answer digit is before a carry or borrow comes in.
+    Base,
+    /// The tri-case alone.
+    Tri,
+    /// The carry or borrow that leaves the column, with all that comes up from below.
+    Resolved,
+}
+
+impl From<Variable> for Quantity {
+    fn from(variable: Variable) -> Self {
+        Quantity::Task(variable)
+    }
+}
+
+impl fmt::Display for ColumnQuantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let k = self.digit;
+        match (self.part, self.class) {
+            (Part::First, _) => write!(f, "D{k}"),
+            (Part::Second, _) => write!(f, "D'{k}"),
+            (Part::Whole, Class::Add) => write!(f, "D{k}+D'{k}"),
+            (Part::Whole, _) => write!(f, "D{k}-D'{k}"),
+            (Part::Base, _) => write!(f, "base {k}"),
+            (Part::Tri, _) => write!(f, "tri-case {k}"),
+            (Part::Resolved, Class::Add) => write!(f, "carry out of {k}"),
+            (Part::Resolved, _) => write!(f, "borrow out of {k}"),
+        }
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Quantity::Task(variable) => variable.fmt(f),
+            Quantity::Column(part) => write!(f, "{part} ({})", part.class),
+            Quantity::Both(first, second) => write!(f, "{first} and {second} ({})", first.class),
+        }
+    }
+}
+
+impl Serialize for Quantity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Quantity {
+    /// The classes of question it is about.
+    pub fn classes(&self) -> Vec<Class> {
+        match self {
+            Quantity::Task(variable) => classes(variable.task).to_vec(),
+            Quantity::Column(part) | Quantity::Both(part, _) => vec![part.class],
+        }
+    }
+
+    /// Whether only where tokens move is predicted, not that they do.
+    pub fn predicts_only_direction(&self) -> bool {
+        match self {
+            Quantity::Task(variable) => variable.task.predicts_only_direction(),
+            _ => false,
+        }
+    }
+
+    /// Whether it may reach several tokens, so that which ones must be found out.
+    pub fn reaches_several(&self) -> bool {
+        match self {
+            Quantity::Task(variable) => matches!(
+                variable.task,
+                Task::St | Task::Mt | Task::Sv | Task::Gt | Task::Opr | Task::Sgn | Task::Slt
+            ),
+            _ => true,
+        }
+    }
+
+    /// The answer predicted for `clean` when this has its value on `store`; `None` where it has none
+    /// there, or where the order of a subtraction's operands would turn.
+    pub fn predict(&self, store: &Prompt, clean: &Question) -> Option<Answer> {
+        match self {
+            Quantity::Task(variable) => predict(*variable, store, clean),
+            Quantity::Column(part) => replaced(&[*part], &store.question, clean),
+            Quantity::Both(first, second) => replaced(&[*first, *second], &store.question, clean),
+        }
+    }
+
+    /// The tokens that replacing it can change, in a model of `n_digits`.
+    pub fn reach(&self, n_digits: usize) -> TokenSet {
+        match self {
+            Quantity::Task(variable) => reach(*variable, n_digits),
+            Quantity::Column(part) => part.reach(n_digits),
+            Quantity::Both(first, second) => first.reach(n_digits).union(second.reach(n_digits)),
+        }
+    }
+}
+
+impl ColumnQuantity {
+    pub(super) fn reach(&self, n_digits: usize) -> TokenSet {
+        let k = self.digit;
+        let highest = match self.class {
+            Class::Add => n_digits,
+            Class::Sub | Class::Neg => n_digits - 1,
+        };
+        let (lowest, highest) = match self.part {
+            Part::First | Part::Second | Part::Whole => (k, highest),
+            Part::Base => (k, k),
+            Part::Tri | Part::Resolved => (k + 1, highest),
+        };
+        (lowest..=highest).map(AnswerToken).collect()
+    }
+
+    /// What tells the values of a column apart for this part; `None` for what hangs on other columns.
+    pub(super) fn key(&self, (x, y): (u8, u8)) -> Option<u8> {
+        match self.part {
+            Part::First => Some(x),
+            Part::Second => Some(y),
+            Part::Whole if self.class == Class::Add => Some(x + y),
+            Part::Whole => Some(10 + x - y),
+            Part::Base => Some(base((x, y), self.class)),
+            Part::Tri => Some((tri_case((x, y), operation(self.class)) as i8 + 1) as u8),
+            Part::Resolved => None,
+        }
+    }
+}
+
+fn operation(class: Class) -> Operation {
+    match class {
+        Class::Add => Operation::Add,
+        Class::Sub | Class::Neg => Operation::Sub,
+    }
+}
+
+/// What leaves column `k`.
+fn resolved(question: &Question, k: usize) -> bool {
+    super::carry_into(question, k + 1)
+}
+
+/// The answer to `clean` with these parts at their values on `store`.
+fn replaced(parts: &[ColumnQuantity], store: &Question, clean: &Question) -> Option<Answer> {
+    let (class, n_digits) = (clean.class(), clean.n_digits());
+    let fits = |part: &ColumnQuantity| part.class == class && part.digit < n_digits;
+    if store.class() != class || !parts.iter().all(fits) {
+        return None;
+    }
+    let mut columns: Vec<(u8, u8)> = (0..n_digits).map(|k| clean.column(k)).collect();
+    for part in parts {
+        let k = part.digit;
+        match part.part {
+            Part::First => columns[k].0 = store.column(k).0,
+            Part::Second => columns[k].1 = store.column(k).1,
+            Part::Whole => columns[k] = store.column(k),
+            Part::Base | Part::Tri | Part::Resolved => {}
+        }
+    }
+    let operation = clean.operation();
+    let mut bases: Vec<u8> = columns.iter().map(|&c| base(c, class)).collect();
+    let mut tris: Vec<Ordering> = columns.iter().map(|&c| tri_case(c, operation)).collect();
+    let mut out: Vec<Option<bool>> = vec![None; n_digits];
+    for part in parts {
+        let k = part.digit;
+        match part.part {
+            Part::Base => bases[k] = base(store.column(k), class),
+            Part::Tri => tris[k] = tri_case(store.column(k), operation),
+            Part::Resolved => out[k] = Some(resolved(store, k)),
+            Part::First | Part::Second | Part::Whole => {}
+        }
+    }
+    if class != Class::Add {
+        let highest = tris.iter().rev().find(|&&tri| tri != Ordering::Equal);
+        if (highest == Some(&Ordering::Less)) != (class == Class::Neg) {
+            return None;
+        }
+    }
+    let mut answer = Answer::of(clean);
+    let mut carry = false;
+    for k in 0..n_digits {
+        answer.set(AnswerToken(k), super::digit(bases[k], carry, class));
+        carry = out[k].unwrap_or_else(|| carry_out(tris[k], carry, class));
+    }
+    let top = super::digit(0, class == Class::Add && carry, class);
+    answer.set(AnswerToken(n_digits), top);
+    Some(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::causal::{Family, Kind, Space};
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    const PARTS: [Part; 6] = [
+        Part::First,
+        Part::Second,
+        Part::Whole,
+        Part::Base,
+        Part::Tri,
+        Part::Resolved,
+    ];
+
+    fn part(part: Part, digit: usize, class: Class) -> ColumnQuantity {
+        ColumnQuantity { part, digit, class }
+    }
+
+    fn predicted(part: ColumnQuantity, store: &str, clean: &str) -> Option<String> {
+        let question = |text| Question::parse(text, 5).unwrap();
+        Quantity::Column(part)
+            .predict(&Prompt::truth(question(store)), &question(clean))
+            .map(|answer| answer.to_string())
+    }
+
+    #[test]
+    fn predictions_by_hand() {
+        // D1 becomes 9: 12395+23456 = 35851.
+        let first = part(Part::First, 1, Class::Add);
+        assert_eq!(
+            predicted(first, "00090+00000", "12345+23456").unwrap(),
+            "+035851"
+        );
+        let whole = part(Part::Whole, 1, Class::Add);
+        // 4+5 becomes 9+9, with one from below: 18+1, so 9 and a carry.
+        assert_eq!(
+            predicted(whole, "00090+00090", "12345+23456").unwrap(),
+            "+035891"
+        );
+        let base = part(Part::Base, 1, Class::Add);
+        assert_eq!(
+            predicted(base, "00090+00090", "12345+23456").unwrap(),
+            "+035891"
+        );
+        // The carry out of 0 is lost.
+        let out = part(Part::Resolved, 0, Class::Add);
+        assert_eq!(
+            predicted(out, "00000+00000", "12345+23456").unwrap(),
+            "+035791"
+        );
+        let second = part(Part::Second, 0, Class::Neg);
+        // 00002-10009 = -10007.
+        assert_eq!(
+            predicted(second, "00000-00009", "00002-10000").unwrap(),
+            "-010007"
+        );
+        // The order would turn.
+        let top = part(Part::First, 4, Class::Sub);
+        assert_eq!(predicted(top, "10000-00000", "50000-20000"), None);
+        // Another class.
+        assert_eq!(predicted(top, "10000+00000", "50000-20000"), None);
+    }
+
+    #[test]
+    fn replacing_digits_is_asking_the_question_with_these_digits() {
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        for class in Class::ALL {
+            let sampler = Space::of_class(class, 4).sampler();
+            for _ in 0..500 {
+                let (store, clean) = (sampler.draw(&mut rng), sampler.draw(&mut rng));
+                for digit in 0..4 {
+                    let power = crate::arithmetic::power_of_ten(digit);
+                    let (own, stored) = (clean.column(digit).0, store.column(digit).0);
+                    let first =
+                        clean.first() - u128::from(own) * power + u128::from(stored) * power;
+                    let asked = Question::new(first, clean.operation(), clean.second(), 4);
+                    let quantity = Quantity::Column(part(Part::First, digit, class));
+                    let expected = (asked.class() == class).then(|| Answer::of(&asked));
+                    assert_eq!(quantity.predict(&Prompt::truth(store), &clean), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn parts_that_tasks_name_are_predicted_as_the_tasks_are() {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        for (task, named, class) in [
+            (Task::Sa, Part::Base, Class::Add),
+            (Task::Md, Part::Base, Class::Sub),
+            (Task::Nd, Part::Base, Class::Neg),
+            (Task::St, Part::Tri, Class::Add),
+            (Task::Sv, Part::Resolved, Class::Add),
+        ] {
+            let sampler = Space::of_class(class, 4).sampler();
+            for _ in 0..500 {
+                let (store, clean) = (sampler.draw(&mut rng), sampler.draw(&mut rng));
+                let store = Prompt::truth(store);
+                for digit in 0..4 {
+                    let variable = Variable {
+                        task,
+                        digit: Some(digit),
+                    };
+                    assert_eq!(
+                        Quantity::Column(part(named, digit, class)).predict(&store, &clean),
+                        predict(variable, &store, &clean)
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn telling_pairs_predict_a_change_within_reach_and_placebo_pairs_none() {
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        for class in Class::ALL {
+            for digit in 0..3 {
+                let singles = PARTS.map(|p| Quantity::Column(part(p, digit, class)));
+                let other = part(Part::First, (digit + 1) % 3, class);
+                let both = PARTS.map(|p| Quantity::Both(part(p, digit, class), other));
+                for quantity in singles.into_iter().chain(both) {
+                    for kind in [Kind::Telling, Kind::Placebo] {
+                        let family = Family::new(quantity, kind, 3);
+                        let mut drawn = 0;
+                        for (_, pair) in family.draws().take(60, &mut rng) {
+                            let answer = quantity.predict(&pair.store, &pair.clean).unwrap();
+                            let changed = answer.changed_from(&Answer::of(&pair.clean));
+                            assert_eq!(changed.is_empty(), kind == Kind::Placebo, "{quantity}");
+                            let beyond = changed.difference(quantity.reach(3));
+                            assert!(beyond.is_empty(), "{quantity} {pair:?}");
+                            drawn += 1;
+                        }
+                        // A top column makes no borrow that leaves it.
+                        let never = digit == 2 && class != Class::Add;
+                        assert!(drawn == 60 || never, "{quantity} {kind:?}: {drawn}");
+                    }
+                }
+            }
+        }
+    }
+}

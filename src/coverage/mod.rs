@@ -1,0 +1,336 @@
+//! Load-bearing nodes that no claim explains: every node, and every set of unclaimed ones, is ablated,
+//! and what goes wrong is held against what is claimed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::ablation::Ablation;
+use crate::arithmetic::{AnswerToken, Class, Prompt, TokenSet};
+use crate::causal::{classes, reach};
+use crate::circuit::live_nodes;
+use crate::claims::Claim;
+use crate::engine::{Activations, Decode, Engine, EngineError, Intervention, Site, Source};
+use crate::node::{Node, NodeName};
+use crate::stats::{Count, Rate};
+use crate::task::Variable;
+use crate::verify::{Baseline, Progress};
+
+/// The ablations a node has to stand: one that takes away what differs between questions, and one
+/// that puts another question's in its place.
+pub const ABLATIONS: [Ablation; 2] = [Ablation::Mean, Ablation::Resample];
+
+/// A token that goes wrong in more than this share of questions, at the lower bound, hurts: more than
+/// a model may get wrong by itself (the baseline's gate).
+pub const HURTS: f64 = 0.01;
+
+/// Questions run together: their activations at every node are held at once.
+const BLOCK: usize = 64;
+
+/// What is asked, and how surely.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Options {
+    /// Rightly answered questions of each class.
+    pub questions: usize,
+    /// Error of all intervals together.
+    pub alpha: f64,
+    /// Seed of the questions.
+    pub seed: u64,
+}
+
+/// What one ablation of a node set does to the questions of one class.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Harm {
+    /// What stands in the nodes' place.
+    pub ablation: Ablation,
+    /// Questions that go wrong.
+    pub wrong: Rate,
+    /// The tokens that hurt: each goes wrong in more than [`HURTS`] of the questions.
+    pub tokens: TokenSet,
+}
+
+/// A node set whose ablation hurts questions of one class.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Hurt {
+    /// The nodes.
+    pub nodes: Vec<NodeName>,
+    /// The class.
+    pub class: Class,
+    /// What each ablation does.
+    pub harms: Vec<Harm>,
+    /// Claims on the nodes, whatever they are about.
+    pub claims: Vec<String>,
+    /// The tokens that hurt and that no claim on these nodes about this class can change.
+    pub unexplained: TokenSet,
+}
+
+/// What claims explain.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Coverage {
+    /// Nodes that can reach an answer.
+    pub nodes: usize,
+    /// Those whose ablation hurts.
+    pub load_bearing: usize,
+    /// Those of them that carry no claim.
+    pub unclaimed: usize,
+    /// Those of them that carry claims, but not about every class and token that hurts.
+    pub claimed_for_other: usize,
+    /// Questions of each class.
+    pub asked: BTreeMap<String, usize>,
+    /// Everything that hurts, by node and class.
+    pub hurts: Vec<Hurt>,
+    /// Sets of unclaimed nodes that hurt tokens which none of their members hurts alone.
+    pub sets: Vec<Hurt>,
+}
+
+/// Rightly answered questions of a class.
+struct Questions {
+    class: Class,
+    prompts: Vec<Prompt>,
+    means: Activations,
+}
+
+/// Counts for one set, class and ablation.
+#[derive(Debug, Clone, Default)]
+struct Wrong {
+    questions: Count,
+    tokens: BTreeMap<AnswerToken, u64>,
+}
+
+/// Measures what the ablation of every node does, and holds it against claims.
+///
+/// # Errors
+/// [`EngineError`] where an ablation was not applied.
+pub fn coverage(
+    engine: &Engine,
+    baseline: &Baseline,
+    claims: &[Claim],
+    options: &Options,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Coverage, EngineError> {
+    let shape = engine.shape();
+    let live: Vec<Node> = live_nodes(&shape).into_iter().collect();
+    let mut claimed: BTreeMap<NodeName, Vec<&Claim>> = BTreeMap::new();
+    for claim in claims {
+        claimed.entry(claim.node).or_default().push(claim);
+    }
+    let unclaimed: Vec<Node> = (live.iter().copied())
+        .filter(|node| !claimed.contains_key(&node.name()))
+        .collect();
+    let sets = unclaimed_sets(&unclaimed);
+    let subjects: Vec<Vec<Node>> = (live.iter().map(|&node| vec![node])).chain(sets).collect();
+    let questions = questions(engine, baseline, &live, options.questions)?;
+    let tests = subjects.len() * questions.len() * ABLATIONS.len() * shape.n_answer();
+    let alpha = options.alpha / tests.max(1) as f64;
+    let mut hurts: Vec<Hurt> = Vec::new();
+    for (done, asked) in questions.iter().enumerate() {
+        let wrong = ablate(engine, asked, &live, &subjects, &mut |part, of| {
+            progress(Progress {
+                phase: "ablating",
+                done: done * of + part,
+                of: of * questions.len(),
+            });
+        })?;
+        for (nodes, wrong) in subjects.iter().zip(&wrong) {
+            let claims: Vec<&Claim> = (nodes.iter())
+                .filter_map(|node| claimed.get(&node.name()))
+                .flatten()
+                .copied()
+                .collect();
+            hurts.extend(hurt(
+                nodes,
+                asked.class,
+                wrong,
+                &claims,
+                alpha,
+                shape.n_digits,
+            ));
+        }
+    }
+    let (single, sets): (Vec<Hurt>, Vec<Hurt>) =
+        hurts.into_iter().partition(|hurt| hurt.nodes.len() == 1);
+    Ok(summed_up(live.len(), &questions, single, sets))
+}
+
+fn summed_up(
+    nodes: usize,
+    questions: &[Questions],
+    mut hurts: Vec<Hurt>,
+    mut sets: Vec<Hurt>,
+) -> Coverage {
+    hurts.sort_by(|a, b| (&a.nodes, a.class).cmp(&(&b.nodes, b.class)));
+    let mut alone: BTreeMap<(NodeName, Class), TokenSet> = BTreeMap::new();
+    for hurt in &hurts {
+        let tokens = alone.entry((hurt.nodes[0], hurt.class)).or_default();
+        *tokens = tokens.union(hurt.tokens());
+    }
+    for set in &mut sets {
+        for node in &set.nodes {
+            let tokens = alone.get(&(*node, set.class)).copied().unwrap_or_default();
+            set.unexplained = set.unexplained.difference(tokens);
+        }
+    }
+    sets.retain(|set| !set.unexplained.is_empty());
+    sets.sort_by(|a, b| {
+        let by_size = a.nodes.len().cmp(&b.nodes.len());
+        by_size.then_with(|| (&a.nodes, a.class).cmp(&(&b.nodes, b.class)))
+    });
+    let of = |keep: &dyn Fn(&&Hurt) -> bool| -> usize {
+        let found: BTreeSet<NodeName> = hurts.iter().filter(keep).map(|h| h.nodes[0]).collect();
+        found.len()
+    };
+    Coverage {
+        nodes,
+        load_bearing: of(&|_| true),
+        unclaimed: of(&|hurt| hurt.claims.is_empty()),
+        claimed_for_other: of(&|hurt| !hurt.claims.is_empty() && !hurt.unexplained.is_empty()),
+        asked: (questions.iter())
+            .map(|asked| (asked.class.to_string(), asked.prompts.len()))
+            .collect(),
+        hurts,
+        sets,
+    }
+}
+
+impl Hurt {
+    /// The tokens that hurt under either ablation.
+    pub fn tokens(&self) -> TokenSet {
+        let tokens = self.harms.iter().map(|harm| harm.tokens);
+        tokens.fold(TokenSet::EMPTY, TokenSet::union)
+    }
+}
+
+/// Sets of unclaimed nodes: those of one layer and position, of one position, of one layer, and all.
+fn unclaimed_sets(unclaimed: &[Node]) -> Vec<Vec<Node>> {
+    let mut sets: BTreeMap<(Option<usize>, Option<usize>), Vec<Node>> = BTreeMap::new();
+    for &node in unclaimed {
+        let (position, layer) = (Some(node.position()), Some(node.layer()));
+        for key in [
+            (position, layer),
+            (position, None),
+            (None, layer),
+            (None, None),
+        ] {
+            sets.entry(key).or_default().push(node);
+        }
+    }
+    let distinct: BTreeSet<Vec<Node>> = sets.into_values().filter(|set| set.len() > 1).collect();
+    distinct.into_iter().collect()
+}
+
+fn questions(
+    engine: &Engine,
+    baseline: &Baseline,
+    live: &[Node],
+    count: usize,
+) -> Result<Vec<Questions>, EngineError> {
+    let mut found = Vec::new();
+    for (&class, right) in &baseline.right {
+        let passes = baseline.of(class).is_some_and(|class| class.passes);
+        let asked = right.iter().take(count);
+        let prompts: Vec<Prompt> = asked.map(|&question| Prompt::truth(question)).collect();
+        // A mean over one question, or another question's value where there is none, says nothing.
+        if !passes || prompts.len() < 2 {
+            continue;
+        }
+        let sites = live.iter().map(|&node| Site::from(node));
+        found.push(Questions {
+            class,
+            means: engine.mean_activations(&prompts, sites)?,
+            prompts,
+        });
+    }
+    Ok(found)
+}
+
+/// What goes wrong in each subject's absence, `[subject][ablation]`.
+fn ablate(
+    engine: &Engine,
+    asked: &Questions,
+    live: &[Node],
+    subjects: &[Vec<Node>],
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<[Wrong; ABLATIONS.len()]>, EngineError> {
+    let mut found = vec![<[Wrong; ABLATIONS.len()]>::default(); subjects.len()];
+    let all = &asked.prompts;
+    let blocks = all.len().div_ceil(BLOCK);
+    for (block, prompts) in all.chunks(BLOCK).enumerate() {
+        progress(block, blocks);
+        let run = engine.run(prompts)?;
+        // The next question of the list, the first after the last.
+        let others: Vec<Prompt> = (0..prompts.len())
+            .map(|i| all[(block * BLOCK + i + 1) % all.len()])
+            .collect();
+        let sites = live.iter().map(|&node| Site::from(node));
+        let others = engine.activations(&others, sites)?;
+        for (nodes, found) in subjects.iter().zip(&mut found) {
+            for (ablation, wrong) in ABLATIONS.iter().zip(found) {
+                let jobs: Vec<(usize, Intervention)> = (0..prompts.len())
+                    .map(|i| {
+                        let overwrites = nodes.iter().map(|&node| match ablation {
+                            Ablation::Resample => others.overwrite(i, node, Source::Stored),
+                            _ => asked.means.overwrite(0, node, Source::Mean),
+                        });
+                        (i, Intervention::new(overwrites))
+                    })
+                    .collect();
+                let logits = engine.intervene(&run, &jobs, Decode::Forced)?;
+                for (prompt, logits) in prompts.iter().zip(logits) {
+                    let changed = logits.answer().changed_from(&prompt.forced);
+                    wrong.questions.add(!changed.is_empty());
+                    for token in changed.iter() {
+                        *wrong.tokens.entry(token).or_default() += 1;
+                    }
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What hurts, if anything does.
+fn hurt(
+    nodes: &[Node],
+    class: Class,
+    wrong: &[Wrong; ABLATIONS.len()],
+    claims: &[&Claim],
+    alpha: f64,
+    n_digits: usize,
+) -> Option<Hurt> {
+    let harms: Vec<Harm> = (ABLATIONS.iter().zip(wrong))
+        .map(|(&ablation, wrong)| {
+            let trials = wrong.questions.trials;
+            let hurts = |&(_, &hits): &(&AnswerToken, &u64)| {
+                Count { hits, trials }.bounds(alpha).lower > HURTS
+            };
+            Harm {
+                ablation,
+                wrong: Rate::sampled(wrong.questions, alpha),
+                tokens: wrong.tokens.iter().filter(hurts).map(|(&t, _)| t).collect(),
+            }
+        })
+        .collect();
+    let variables = claims
+        .iter()
+        .filter_map(|claim| claim.variable.clone().ok());
+    let mut hurt = Hurt {
+        nodes: Node::names(nodes),
+        class,
+        harms,
+        claims: claims.iter().map(|claim| claim.text.clone()).collect(),
+        unexplained: TokenSet::EMPTY,
+    };
+    let tokens = hurt.tokens();
+    hurt.unexplained = tokens.difference(explained(variables, class, n_digits));
+    (!tokens.is_empty()).then_some(hurt)
+}
+
+/// The tokens that claims of these variables can change on the questions of a class.
+fn explained(variables: impl Iterator<Item = Variable>, class: Class, n_digits: usize) -> TokenSet {
+    variables
+        .filter(|variable| classes(variable.task).contains(&class))
+        .filter(|variable| variable.digit.is_none_or(|digit| digit <= n_digits))
+        .fold(TokenSet::EMPTY, |all, variable| {
+            all.union(reach(variable, n_digits))
+        })
+}
