@@ -103,7 +103,8 @@ pub(super) fn that_add_something(mut carriers: Vec<Carrier>) -> Vec<Carrier> {
     for mut carrier in carriers {
         let inside = |smaller: &&Carrier| is_part(&smaller.nodes, &carrier.nodes);
         let known: BTreeSet<Quantity> = (kept.iter().filter(inside))
-            .flat_map(|smaller| smaller.carries.iter().map(|carried| carried.quantity))
+            .flat_map(|smaller| smaller.scores.iter().filter(|score| score.holds))
+            .map(|score| score.quantity)
             .collect();
         if carrier.nodes.len() > 1 {
             (carrier.carries).retain(|carried| !known.contains(&carried.quantity));
