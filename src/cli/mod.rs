@@ -20,6 +20,7 @@ mod patch;
 mod property;
 mod question_set;
 mod quirks;
+mod report;
 mod selfcheck;
 mod show;
 mod style;
@@ -90,6 +91,7 @@ enum Command {
     Quirks(quirks::QuirkEffects),
     Property(property::PropertyTest),
     Graph(graph::GraphCommand),
+    Report(report::ReportCommand),
     Test(test::Test),
     Circuit(circuit::CircuitCommand),
     List(hub::List),
@@ -122,6 +124,7 @@ impl Cli {
             Command::Quirks(quirks) => quirks.run(),
             Command::Property(property) => property.run(),
             Command::Graph(graph) => graph.run(),
+            Command::Report(report) => report.run(),
             Command::Test(test) => test.run(),
             Command::Circuit(circuit) => circuit.run(),
             Command::List(list) => list.run(),

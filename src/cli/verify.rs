@@ -4,12 +4,12 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use circuitcheck::evidence::{ClaimEvidence, Evidence};
-use circuitcheck::model::{ModelFolder, RawFile};
+use circuitcheck::evidence::{ClaimEvidence, Evidence, laid_out};
+use circuitcheck::model::{ModelFolder, RawFile, sha256};
 use circuitcheck::node::NodeName;
 use circuitcheck::report::{
-    OutputError, Run, agreement_text, check_writable, explanation, margins, markdown, rate_text,
-    summary_line, write_files,
+    EVIDENCE_FILE, Format, OutputError, RUN_FILE, Run, agreement_text, check_writable, explanation,
+    margins, rate_text, summary_line, write_files,
 };
 use circuitcheck::task::Task;
 use circuitcheck::verify::{Decoding, Options, Progress, Verdict, VerifyError, verify};
@@ -21,6 +21,7 @@ use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::model::Model;
 use super::output::write;
+use super::report::{REPORTS, complete, read, shown};
 use super::style;
 use super::table::{Cell, Side, Table};
 use super::usage_error;
@@ -33,7 +34,8 @@ const NOTE_WIDTH: usize = 90;
 
 /// Checks every claim of a model's features.json by intervening on its network.
 ///
-/// Prints a table of claims with their verdicts, and writes evidence.json, run.json and report.md.
+/// Prints a table of claims with their verdicts, and writes evidence.json, run.json and the report
+/// (`report` makes it again from what is written).
 /// The same model, claims and seed give the same evidence.json, byte for byte, whatever the number
 /// of threads; times, margins and the machine stand in run.json.
 ///
@@ -141,28 +143,19 @@ impl Verify {
         if let Some(out) = &out {
             check_writable(out)?;
         }
-        let started = Instant::now();
-        let evidence = self.verify(&model.folder, features.as_ref())?;
-        let margins = margins(&model.engine, &evidence)?;
-        let json = evidence.to_json();
+        let made = measure(&model.folder, features.as_ref(), &self.options())?;
         if let Some(out) = &out {
-            let run = Run::new(
-                circuitcheck::model::sha256(json.as_bytes()),
-                started.elapsed(),
-                margins,
-            );
-            let run = serde_json::to_string_pretty(&run).expect("a run has string keys");
-            write_files(
-                out,
-                &[
-                    ("evidence.json", json.clone()),
-                    ("run.json", run + "\n"),
-                    ("report.md", markdown(&evidence, &self.shown_model())),
-                ],
-            )?;
+            store(out, &model, &made)?;
+            complete(out, out, &model)?;
+            // The claims that were tested are the report's, whichever file they stand in.
+            let mut folder = model.folder.clone();
+            folder.features = features.or(folder.features);
+            let report = read(out, Some(&folder), &shown(self.dir.as_deref()))?;
+            super::report::write(&report, out, &Format::ALL)?;
         }
+        let evidence = made.evidence;
         if self.json {
-            write(&json)?;
+            write(evidence.to_json())?;
         } else if let Some(claim) = &self.explain {
             self.print_explanation(&evidence, claim)?;
         } else {
@@ -172,19 +165,15 @@ impl Verify {
             // Where the files are is news for the user, not data.
             let _ = writeln!(
                 anstream::stderr(),
-                "wrote evidence.json, run.json and report.md to {}",
+                "wrote evidence.json and report.md to {}",
                 out.display()
             );
         }
         Ok(exit_code(&evidence))
     }
 
-    fn verify(
-        &self,
-        folder: &ModelFolder,
-        features: Option<&RawFile>,
-    ) -> Result<Evidence, CliError> {
-        let options = Options {
+    fn options(&self) -> Options {
+        Options {
             threshold: self.threshold,
             alpha: self.alpha,
             max_trials: self.max_trials,
@@ -197,13 +186,7 @@ impl Verify {
             tasks: self.task.clone(),
             nodes: self.node.clone(),
             block: None,
-        };
-        let mut bar = Bar::new();
-        let evidence = verify(folder, features, &options, &mut |progress| {
-            bar.show(progress)
-        });
-        bar.finish();
-        Ok(evidence?)
+        }
     }
 
     fn out_folder(&self, folder: &ModelFolder) -> Option<PathBuf> {
@@ -211,14 +194,8 @@ impl Verify {
         match &self.out {
             Some(out) => Some(out.clone()),
             None if filtered || self.explain.is_some() => None,
-            None => Some(Path::new("reports").join(&folder.name)),
+            None => Some(Path::new(REPORTS).join(&folder.name)),
         }
-    }
-
-    /// The model as the command line names it.
-    fn shown_model(&self) -> String {
-        let dir = self.dir.as_deref();
-        dir.map_or_else(String::new, |dir| dir.display().to_string())
     }
 
     fn print_explanation(&self, evidence: &Evidence, wanted: &str) -> Result<(), CliError> {
@@ -237,10 +214,43 @@ impl Verify {
             ));
         }
         for claim in found {
-            write(explanation(claim, evidence, &self.shown_model()))?;
+            write(explanation(claim, evidence, &shown(self.dir.as_deref())))?;
         }
         Ok(())
     }
+}
+
+/// A verification and how long it took.
+pub struct Made {
+    pub evidence: Evidence,
+    pub elapsed: Duration,
+}
+
+/// Verifies with a progress bar.
+pub fn measure(
+    folder: &ModelFolder,
+    features: Option<&RawFile>,
+    options: &Options,
+) -> Result<Made, CliError> {
+    let started = Instant::now();
+    let mut bar = Bar::new();
+    let evidence = verify(folder, features, options, &mut |progress| {
+        bar.show(progress)
+    });
+    bar.finish();
+    Ok(Made {
+        evidence: evidence?,
+        elapsed: started.elapsed(),
+    })
+}
+
+/// Writes evidence.json, and run.json beside it.
+pub fn store(out: &Path, model: &Model, made: &Made) -> Result<(), CliError> {
+    let margins = margins(&model.engine, &made.evidence)?;
+    let json = made.evidence.to_json();
+    let run = Run::new(sha256(json.as_bytes()), made.elapsed, margins);
+    let run = laid_out(&run);
+    Ok(write_files(out, &[(EVIDENCE_FILE, json), (RUN_FILE, run)])?)
 }
 
 /// The claims with their verdicts, and the line that sums them up.

@@ -1,21 +1,27 @@
 //! Reports: what is made from evidence, and how it gets onto disk.
 
+mod attention;
 mod behaviors;
+mod document;
 mod files;
 mod markdown;
 mod property;
 mod protocol;
 mod run;
+mod summary;
 
+pub use attention::{Attention, HeadAttention};
 pub use behaviors::{
     BEHAVIORS_SCHEMA, BehaviorEvidence, behaviors_markdown, count_tags, reading_text, said,
     verdict_names, verdict_text,
 };
+pub use document::{ATTENTION_FILE, Change, EVIDENCE_FILE, Part, RUN_FILE, Report, ReportError};
 pub use files::{OutputError, check_writable, write_files};
 pub use markdown::{explanation, markdown};
 pub use property::{property_markdown, property_summary};
 pub use protocol::{changes_text, effects_markdown, strict_markdown};
 pub use run::{Margin, Run, margins};
+pub use summary::{SUMMARY_SCHEMA, deciding_measures, summary, summary_schema};
 
 use crate::evidence::{ClaimEvidence, Evidence};
 use crate::stats::Rate;
@@ -52,12 +58,8 @@ pub fn rare_rate_text(rate: &Rate) -> String {
 /// The agreement that a claim's verdict rests on, as text: the node's own, that of the set it is
 /// joint with, or that with others neutralised. Empty where the claim was not tested.
 pub fn agreement_text(claim: &ClaimEvidence) -> String {
-    let Some(trials) = &claim.trials else {
+    let Some(measures) = deciding_measures(claim) else {
         return String::new();
-    };
-    let measures = match &claim.verdict {
-        Verdict::Joint { measures, .. } | Verdict::Redundant { measures, .. } => measures,
-        _ => &trials.alone,
     };
     let several = measures.agreement.len() > 1;
     let parts: Vec<String> = measures
@@ -73,6 +75,36 @@ pub fn agreement_text(claim: &ClaimEvidence) -> String {
         })
         .collect();
     parts.join(", ")
+}
+
+/// The forms in which a report can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Format {
+    /// Markdown, for a repository.
+    Markdown,
+    /// JSON, for other programs.
+    Json,
+}
+
+impl Format {
+    /// Every form.
+    pub const ALL: [Format; 2] = [Format::Markdown, Format::Json];
+
+    /// The file of this form.
+    pub const fn file(self) -> &'static str {
+        match self {
+            Format::Markdown => "report.md",
+            Format::Json => "report.json",
+        }
+    }
+
+    /// The report in this form.
+    pub fn write(self, report: &Report) -> String {
+        match self {
+            Format::Markdown => markdown(report),
+            Format::Json => summary(report),
+        }
+    }
 }
 
 /// One line that sums up a verification.

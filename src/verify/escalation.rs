@@ -15,7 +15,7 @@ use crate::task::Variable;
 
 /// A set must need the node by this much, at the lower bound of the difference (docs/METHOD.md,
 /// "Verdicts": joint).
-const JOINT_NEED: f64 = 0.2;
+pub(super) const JOINT_NEED: f64 = 0.2;
 
 /// The stream of pairs on which sets are judged.
 const SETS: &str = "sets";

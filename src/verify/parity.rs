@@ -1,6 +1,7 @@
 //! A control of every run: the incremental engine against the plain forward pass, on the model and
 //! the nodes under test.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::baseline::Baseline;
@@ -17,7 +18,7 @@ const QUESTIONS: usize = 48;
 const TOLERANCE: f32 = 1e-4;
 
 /// How the engine compares with the plain forward pass.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 pub struct EngineParity {
     /// Patched and unpatched answers compared.
     pub answers: usize,
