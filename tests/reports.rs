@@ -123,7 +123,7 @@ fn a_report_made_from_evidence_of_other_files_says_so_in_every_form() {
     let text = fs::read_to_string(&features).unwrap();
     fs::write(&features, text + "\n").unwrap();
     report().arg(&model).arg("--out").arg(&out).assert().code(0);
-    for file in ["report.md", "report.json"] {
+    for file in ["report.html", "report.md", "report.json"] {
         let text = fs::read_to_string(out.join(file)).unwrap();
         assert!(text.contains("the claims changed: SHA-256 "), "{file}");
         assert!(!text.contains("the weights changed"), "{file}");

@@ -237,6 +237,7 @@ fn a_filtered_run_writes_files_only_where_it_is_told_to() {
         [
             "attention.json",
             "evidence.json",
+            "report.html",
             "report.json",
             "report.md",
             "run.json"

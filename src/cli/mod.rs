@@ -6,6 +6,7 @@ mod answer;
 mod ask;
 mod behaviors;
 mod circuit;
+mod compare;
 mod diff;
 mod discover;
 mod error;
@@ -87,6 +88,7 @@ enum Command {
     Ablate(ablate::Ablate),
     Accuracy(accuracy::Accuracy),
     Discover(discover::Discover),
+    Compare(compare::Compare),
     Diff(diff::Diff),
     Quirks(quirks::QuirkEffects),
     Property(property::PropertyTest),
@@ -120,6 +122,7 @@ impl Cli {
             Command::Ablate(ablate) => ablate.run(),
             Command::Accuracy(accuracy) => accuracy.run(),
             Command::Discover(discover) => discover.run(),
+            Command::Compare(compare) => compare.run(),
             Command::Diff(diff) => diff.run(),
             Command::Quirks(quirks) => quirks.run(),
             Command::Property(property) => property.run(),

@@ -7,7 +7,7 @@ use circuitcheck::evidence::{evidence_schema, laid_out, schema_text};
 use circuitcheck::model::{BUNDLED_NAME, ModelFolder};
 use circuitcheck::report::{
     ATTENTION_FILE, Attention, EVIDENCE_FILE, Format, Report, ReportError, check_writable,
-    summary_line, summary_schema, write_files,
+    claims_table, measures_table, replay, summary_line, summary_schema, trials_table, write_files,
 };
 use circuitcheck::verify::Options;
 use clap::{Args, ValueEnum};
@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
+use super::known::progress_bar;
 use super::model::Model;
 use super::output;
 use super::style;
@@ -37,12 +38,14 @@ const MODELS: &str = "models";
 #[command(after_help = "\
 Examples:
   circuitcheck report models/add
-  circuitcheck report models/add --format md --out page
+  circuitcheck report models/add --format html --out page
   circuitcheck report --all
   circuitcheck report --check
 
-Files: report.md, report.json (docs/report.schema.json; the evidence it sums up is that of
-docs/evidence.schema.json).
+Files: report.html, report.md, report.json (docs/report.schema.json; the evidence it sums up is that of
+docs/evidence.schema.json), junit.xml (claims as tests),
+and claims.parquet, measures.parquet and trials.parquet (docs/PARQUET.md; the trials of nodes alone are
+run again for them and held against the evidence).
 
 Keys of --json: evidence, evidence_sha256, files[], changes[]; with --check or --all: reports[], each
 with folder, changes[] and files[] (file, state: same, differs or missing; with --all: written).")]
@@ -50,7 +53,7 @@ pub struct ReportCommand {
     /// The model's folder or file of weights; without it, the bundled mixed model
     dir: Option<PathBuf>,
     /// Forms of the report
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["md", "json"])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["html", "md", "json"])]
     format: Vec<Form>,
     /// Folder for the report, and of the evidence where it has any; without it, reports/<model>/
     #[arg(long, value_name = "DIR")]
@@ -80,16 +83,23 @@ enum Schema {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Form {
+    Html,
     #[value(alias = "markdown")]
     Md,
     Json,
+    Junit,
+    Parquet,
 }
 
-impl From<Form> for Format {
-    fn from(form: Form) -> Self {
-        match form {
-            Form::Md => Format::Markdown,
-            Form::Json => Format::Json,
+impl Form {
+    /// The form of text; tables have none.
+    const fn text(self) -> Option<Format> {
+        match self {
+            Form::Html => Some(Format::Html),
+            Form::Md => Some(Format::Markdown),
+            Form::Json => Some(Format::Json),
+            Form::Junit => Some(Format::Junit),
+            Form::Parquet => None,
         }
     }
 }
@@ -129,8 +139,11 @@ impl ReportCommand {
         let shown = shown(self.dir.as_deref());
         complete(&stored, &out, &model)?;
         let report = read(&stored, Some(&model.folder), &shown)?;
-        let formats: Vec<Format> = self.format.into_iter().map(Format::from).collect();
-        let files = write(&report, &out, &formats)?;
+        let formats: Vec<Format> = self.format.iter().filter_map(|form| form.text()).collect();
+        let mut files = write(&report, &out, &formats)?;
+        if self.format.contains(&Form::Parquet) {
+            files.extend(write_tables(&report, &model, &out)?);
+        }
         for change in &report.changes {
             warn(change);
         }
@@ -180,6 +193,36 @@ pub fn write(report: &Report, out: &Path, formats: &[Format]) -> Result<Vec<Path
         .iter()
         .map(|format| (format.file(), format.write(report)))
         .collect();
+    write_files(out, &files)?;
+    Ok(files.iter().map(|(name, _)| out.join(name)).collect())
+}
+
+/// Writes the evidence as Parquet tables; the trials are run again for it.
+fn write_tables(report: &Report, model: &Model, out: &Path) -> Result<Vec<PathBuf>, CliError> {
+    if report.is_stale() {
+        return Err(CliError::input(
+            &model.folder.name,
+            "the model is not the one the evidence is of, so its trials cannot be run again",
+        ));
+    }
+    let bar = progress_bar("running trials");
+    let replayed = replay(&model.engine, &report.evidence, &mut |done, of| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    let replayed = replayed.map_err(|error| CliError::input(&model.folder.name, error))?;
+    let tables = [
+        claims_table(report),
+        measures_table(report),
+        trials_table(&replayed),
+    ];
+    let mut files = Vec::new();
+    for table in &tables {
+        let bytes = table.to_parquet();
+        let bytes = bytes.map_err(|error| CliError::input(table.file, error))?;
+        files.push((table.file, bytes));
+    }
     write_files(out, &files)?;
     Ok(files.iter().map(|(name, _)| out.join(name)).collect())
 }

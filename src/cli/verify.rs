@@ -165,7 +165,7 @@ impl Verify {
             // Where the files are is news for the user, not data.
             let _ = writeln!(
                 anstream::stderr(),
-                "wrote evidence.json and report.md to {}",
+                "wrote evidence.json and report.html to {}",
                 out.display()
             );
         }

@@ -1,6 +1,7 @@
 //! What a report is made of: stored evidence, what lies beside it, and the model it is about. Every
 //! form of the report is made from this one type.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use thiserror::Error;
 use super::attention::Attention;
 use crate::claims::{ClaimsError, TaggedNode, read_tagged_nodes};
 use crate::evidence::{ClaimEvidence, Evidence, EvidenceError};
-use crate::graph::{Flows, Graph, KnownClaims};
+use crate::graph::{Flows, Graph, GraphError, GraphEvidence, KnownClaims, Stands, Subject};
 use crate::model::{ModelFolder, sha256};
 
 /// The evidence of a verification.
@@ -22,12 +23,18 @@ pub const RUN_FILE: &str = "run.json";
 /// The mean attention of claimed heads.
 pub const ATTENTION_FILE: &str = "attention.json";
 
+/// The dependency graph.
+const GRAPH_FILE: &str = "graph.json";
+
+/// How well nodes do alone.
+const CIRCUIT_FILE: &str = "circuit.json";
+
 /// Results of other commands that a report takes in where they lie beside the evidence, each with the
 /// command that makes it.
 const PARTS: [(&str, &str); 3] = [
     ("property.json", "circuitcheck property"),
-    ("graph.json", "circuitcheck graph --measure"),
-    ("circuit.json", "circuitcheck circuit"),
+    (GRAPH_FILE, "circuitcheck graph --measure"),
+    (CIRCUIT_FILE, "circuitcheck circuit"),
 ];
 
 /// Everything a report is made of.
@@ -47,7 +54,8 @@ pub struct Report {
     pub losses: Vec<f32>,
     /// Mean attention of claimed heads, where it was measured.
     pub attention: Option<Attention>,
-    /// Which claims feed which: what the arithmetic says and the network can do.
+    /// Which claims feed which: as measured and stored or, where nothing is, what the arithmetic says
+    /// and the network can do.
     pub graph: Graph,
     /// Results of other commands.
     pub parts: Vec<Part>,
@@ -62,8 +70,8 @@ pub struct Part {
     pub command: &'static str,
     /// Its content and SHA-256; `None` where the file is not there.
     pub found: Option<(Value, String)>,
-    /// Whether it is of other weights than the evidence.
-    pub of_other_weights: bool,
+    /// Whether it is of other weights than the evidence or, for a graph, of other verdicts.
+    pub of_other_evidence: bool,
 }
 
 /// A difference between the model that evidence is of and the one it is reported for.
@@ -138,6 +146,14 @@ pub enum ReportError {
         /// What is wrong with it.
         reason: serde_json::Error,
     },
+    /// The stored graph is of another form.
+    #[error("{}: {reason}", .path.display())]
+    Graph {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: GraphError,
+    },
     /// The behaviours file cannot be read.
     #[error(transparent)]
     Behaviors(#[from] ClaimsError),
@@ -180,17 +196,31 @@ impl Report {
             Some((path, bytes)) => Some(json::<Attention>(&path, &bytes)?),
             None => None,
         };
+        let shape = evidence.inputs.shape;
+        let flows = Flows {
+            relayed: true,
+            ..Flows::default()
+        };
+        let mut graph = Graph::new(KnownClaims::of(&evidence, &shape), shape, flows);
         let mut parts = Vec::new();
         for (file, command) in PARTS {
             let mut part = Part {
                 file,
                 command,
                 found: None,
-                of_other_weights: false,
+                of_other_evidence: false,
             };
             if let Some((path, bytes)) = content(stored.join(file))? {
                 let value: Value = json(&path, &bytes)?;
-                part.of_other_weights = value["weights_sha256"] != weights.as_str();
+                part.of_other_evidence = value["weights_sha256"] != weights.as_str();
+                if file == GRAPH_FILE {
+                    let stored = GraphEvidence::from_json(&bytes);
+                    let stored = stored.map_err(|reason| ReportError::Graph { path, reason })?;
+                    part.of_other_evidence |= verdicts(&stored.graph) != verdicts(&graph);
+                    if !part.of_other_evidence {
+                        graph = stored.graph;
+                    }
+                }
                 part.found = Some((value, sha256(&bytes)));
             }
             parts.push(part);
@@ -200,7 +230,6 @@ impl Report {
             None => Vec::new(),
         };
         let training = folder.and_then(|folder| folder.training.as_ref());
-        let shape = evidence.inputs.shape;
         Ok(Some(Report {
             evidence_sha256: sha256(&bytes),
             model: model.to_owned(),
@@ -208,7 +237,7 @@ impl Report {
             behaviors,
             losses: training.map_or_else(Vec::new, |training| training.training_loss.clone()),
             attention: attention.filter(|attention| attention.weights_sha256 == *weights),
-            graph: Graph::new(KnownClaims::of(&evidence, &shape), shape, Flows::default()),
+            graph,
             parts,
             evidence,
         }))
@@ -225,6 +254,17 @@ impl Report {
     /// The command that prints the whole trail of a claim.
     pub fn explain_command(&self, claim: &ClaimEvidence) -> String {
         format!("{} --explain \"{}\"", self.verify_command(), claim.claim)
+    }
+
+    /// The command that makes a part and stores it beside the evidence.
+    pub fn part_command(&self, part: &Part) -> String {
+        let folder = format!("reports/{}", self.evidence.inputs.model);
+        let out = match part.file {
+            GRAPH_FILE => format!(" --out {folder}"),
+            CIRCUIT_FILE => format!(" --json > {folder}/{CIRCUIT_FILE}"),
+            _ => String::new(),
+        };
+        format!("{}{}{out}", part.command, self.argument())
     }
 
     /// Whether the model is known to have changed since.
@@ -257,6 +297,12 @@ impl Report {
         }
         command
     }
+}
+
+/// How the claims of a graph stand.
+fn verdicts(graph: &Graph) -> BTreeMap<&Subject, Option<Stands>> {
+    let vertices = graph.edges.node_weights();
+    vertices.map(|v| (&v.subject, v.stands)).collect()
 }
 
 /// How the model in `folder` differs from the one the evidence is of.

@@ -115,7 +115,11 @@ fn write_graph(text: &mut String, report: &Report) -> std::fmt::Result {
     }
     writeln!(
         text,
-        "\n## What feeds what\n\nThe claims that hold, and the flows between them that the arithmetic knows and the network can carry directly; not measured here.\n"
+        "\n## What feeds what\n\nThe claims that hold, and the flows between them that the arithmetic knows and the network can carry{}.\n",
+        match graph.protocol {
+            Some(_) => ", as path patching measured them",
+            None => "; none is measured here",
+        }
     )?;
     let drawn = mermaid(&graph);
     if drawn.len() > MERMAID_LIMIT {
@@ -144,8 +148,9 @@ fn write_trail(text: &mut String, report: &Report) -> std::fmt::Result {
             }
             None => writeln!(
                 text,
-                "There is no {}; `{}{argument}` makes it.",
-                part.file, part.command
+                "There is no {}; `{}` makes it.",
+                part.file,
+                report.part_command(part)
             )?,
         }
     }

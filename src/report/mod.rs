@@ -2,11 +2,16 @@
 
 mod attention;
 mod behaviors;
+mod comparison;
 mod document;
 mod files;
+mod html;
+mod junit;
 mod markdown;
+mod parquet;
 mod property;
 mod protocol;
+mod replay;
 mod run;
 mod summary;
 
@@ -15,11 +20,16 @@ pub use behaviors::{
     BEHAVIORS_SCHEMA, BehaviorEvidence, behaviors_markdown, count_tags, reading_text, said,
     verdict_names, verdict_text,
 };
+pub use comparison::{Apart, Comparison, Flip, Player, Role, Term};
 pub use document::{ATTENTION_FILE, Change, EVIDENCE_FILE, Part, RUN_FILE, Report, ReportError};
 pub use files::{OutputError, check_writable, write_files};
 pub use markdown::{explanation, markdown};
+pub use parquet::{
+    Column, Table, Values, claims_table, measures_table, parquet_columns, trials_table,
+};
 pub use property::{property_markdown, property_summary};
 pub use protocol::{changes_text, effects_markdown, strict_markdown};
+pub use replay::{ReplayError, Replayed, replay};
 pub use run::{Margin, Run, margins};
 pub use summary::{SUMMARY_SCHEMA, deciding_measures, summary, summary_schema};
 
@@ -77,32 +87,40 @@ pub fn agreement_text(claim: &ClaimEvidence) -> String {
     parts.join(", ")
 }
 
-/// The forms in which a report can be written.
+/// The forms in which a report can be written as text; tables have functions of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
+    /// One page for a browser, complete in itself.
+    Html,
     /// Markdown, for a repository.
     Markdown,
     /// JSON, for other programs.
     Json,
+    /// JUnit XML, for a CI that shows claims as tests.
+    Junit,
 }
 
 impl Format {
-    /// Every form.
-    pub const ALL: [Format; 2] = [Format::Markdown, Format::Json];
+    /// The forms that every report has.
+    pub const ALL: [Format; 3] = [Format::Html, Format::Markdown, Format::Json];
 
     /// The file of this form.
     pub const fn file(self) -> &'static str {
         match self {
+            Format::Html => "report.html",
             Format::Markdown => "report.md",
             Format::Json => "report.json",
+            Format::Junit => "junit.xml",
         }
     }
 
     /// The report in this form.
     pub fn write(self, report: &Report) -> String {
         match self {
+            Format::Html => html::page(report),
             Format::Markdown => markdown(report),
             Format::Json => summary(report),
+            Format::Junit => junit::junit(report),
         }
     }
 }

@@ -92,8 +92,8 @@ struct PartSummary<'a> {
     command: String,
     /// SHA-256 of the file; null where it is not there.
     sha256: Option<&'a str>,
-    /// Whether it is of other weights than the evidence.
-    of_other_weights: bool,
+    /// Whether it is of other weights than the evidence or, for a graph, of other verdicts.
+    of_other_evidence: bool,
 }
 
 /// The schema of `report.json`, as docs/report.schema.json publishes it.
@@ -141,9 +141,9 @@ pub fn summary(report: &Report) -> String {
     });
     let parts = report.parts.iter().map(|part| PartSummary {
         file: part.file,
-        command: format!("{}{argument}", part.command),
+        command: report.part_command(part),
         sha256: part.found.as_ref().map(|(_, sha256)| sha256.as_str()),
-        of_other_weights: part.of_other_weights,
+        of_other_evidence: part.of_other_evidence,
     });
     laid_out(&Summary {
         schema: SUMMARY_SCHEMA,
