@@ -33,7 +33,7 @@ fn opened(report: &str) -> Option<Browser> {
 }
 
 /// Verdicts of the rows in view, from top to bottom.
-const VERDICTS: &str = "[...document.querySelectorAll('table.claims tbody')].filter(c => !c.hidden).map(c => c.dataset.verdict).join()";
+const VERDICTS: &str = "[...document.querySelectorAll('table.claims > tbody')].filter(c => !c.hidden).map(c => c.dataset.verdict).join()";
 
 fn ends_well(browser: &Browser) {
     assert_eq!(browser.complaints, Vec::<String>::new());

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::bars::{Limit, bar, count, row};
 use super::{ORDER, Section, anchor, badge, command, names, sign, tone};
-use crate::arithmetic::{AnswerToken, Prompt};
+use crate::arithmetic::{Answer, AnswerToken, Prompt};
 use crate::evidence::{ClaimEvidence, Escalated, Trials};
 use crate::report::{Report, deciding_measures, rate_text};
 use crate::verify::{Aspect, Controls, Counterexample, Measures, PublishedResult, Verdict};
@@ -364,29 +364,30 @@ fn published(claim: &ClaimEvidence) -> Markup {
             h4 { "Published test: " (test.result.name()) }
             ul.counts {
                 @for trial in &test.answers {
-                    li { (names(&test.nodes)) ": " code { (trial.store) } " into " code { (trial.clean) } " gives " code { (trial.got) } }
+                    li { (names(&test.nodes)) ": " code { (prompt(&trial.store)) } " into " code { (prompt(&trial.clean)) } " gives " code { (trial.got) } }
                 }
             }
         }
     }
 }
 
+/// A question; where another answer than the true one is read, with that answer.
+fn prompt(prompt: &Prompt) -> String {
+    match prompt.forced == Answer::of(&prompt.question) {
+        true => prompt.question.to_string(),
+        false => prompt.to_string(),
+    }
+}
+
 /// The simplest failing pair, its wrong tokens marked, with the command that replays it.
 fn counterexample(report: &Report, example: &Counterexample) -> Markup {
-    let tokens = |answer: &crate::arithmetic::Answer| -> Markup {
+    let tokens = |answer: &Answer| -> Markup {
         let text = answer.to_string();
         let last = text.chars().count().saturating_sub(1);
         html! {
             @for (i, character) in text.chars().enumerate() {
                 @if example.wrong.contains(AnswerToken(last - i)) { mark { (character) } } @else { (character) }
             }
-        }
-    };
-    let prompt = |prompt: &Prompt| {
-        let truth = crate::arithmetic::Answer::of(&prompt.question);
-        match prompt.forced == truth {
-            true => prompt.question.to_string(),
-            false => prompt.to_string(),
         }
     };
     html! {

@@ -60,7 +60,7 @@
     if (!target) return;
     const inside = target.closest("details");
     if (inside) inside.open = true;
-    const claim = target.closest("table.claims tbody");
+    const claim = target.closest("table.claims > tbody");
     claims.forEach((other) => other.classList.toggle("here", other === claim));
     if (claim) {
       if (claim.hidden) clear();
