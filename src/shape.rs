@@ -1,5 +1,6 @@
 //! The dimensions of one model, as its tensors give them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Tokens of the vocabulary: `0`–`9`, `+`, `-`, `=`, `*`, `\`.
@@ -10,7 +11,7 @@ pub const D_VOCAB: usize = 15;
 pub const MAX_DIGITS: usize = 37;
 
 /// The dimensions of a network. Only [`crate::model`] makes one, from tensors that agree with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema, Serialize)]
 pub struct Shape {
     /// Digits in each operand.
     pub n_digits: usize,

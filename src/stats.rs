@@ -4,12 +4,24 @@
 //! in the case of the binomial", Biometrika 26 (1934): the bounds are quantiles of Beta
 //! distributions (Brown, Cai and DasGupta, Statistical Science 16 (2001), section 4.2.1).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use statrs::distribution::{Beta, ContinuousCDF};
 
 /// A number of successes among a number of distinct trials.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Deserialize, Serialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Deserialize,
+    JsonSchema,
+    Serialize,
 )]
 pub struct Count {
     /// Trials with the outcome counted.
@@ -128,7 +140,7 @@ pub fn rounded_option<S: Serializer>(
 }
 
 /// A lower and an upper bound of a rate.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Bounds {
     /// Lower bound.
     #[serde(serialize_with = "rounded")]
@@ -139,7 +151,7 @@ pub struct Bounds {
 }
 
 /// A count with its bounds, as evidence states it.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Rate {
     /// Trials with the outcome counted.
     pub hits: u64,

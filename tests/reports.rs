@@ -1,49 +1,173 @@
 //! The reports in the repository are what the program makes of the bundled models today.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use circuitcheck::evidence::{Evidence, EvidenceError};
+use assert_cmd::Command;
+use circuitcheck::evidence::{Evidence, EvidenceError, evidence_schema, schema_text};
 use circuitcheck::model::ModelFolder;
-use circuitcheck::report::markdown;
+use circuitcheck::report::summary_schema;
 use circuitcheck::verify::{Options, verify};
+use serde_json::Value;
+use tempfile::TempDir;
 
-/// Regenerates one model's report and compares it byte for byte with the one committed.
-fn regenerates(model: &str, shown: &str) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = ModelFolder::open(&root.join("models").join(model)).unwrap();
+const ADD: &str = "w126_add_d5_l2_h3_t15K_s372001";
+const SUB: &str = "w126_sub_d5_l2_h3_t30K_s372001";
+const MIX: &str = "w126_mix_d5_l3_h4_t40K_s372001";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn committed(model: &str, file: &str) -> String {
+    let path = root().join("reports").join(model).join(file);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Verifies one model again and compares the evidence byte for byte with what is committed.
+fn verifies_again(model: &str) {
+    let folder = ModelFolder::open(&root().join("models").join(model)).unwrap();
     let evidence = verify(&folder, None, &Options::default(), &mut |_| {}).unwrap();
-    let json = evidence.to_json();
-    assert!(Evidence::from_json(json.as_bytes()).unwrap().to_json() == json);
-    let committed = |file: &str| {
-        let path = root.join("reports").join(model).join(file);
-        std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-    };
     assert!(
-        json == committed("evidence.json"),
-        "reports/{model}/evidence.json is not what verify makes: run the commands in CONTRIBUTING.md"
-    );
-    assert!(
-        markdown(&evidence, shown) == committed("report.md"),
-        "reports/{model}/report.md is not what verify makes: run the commands in CONTRIBUTING.md"
+        evidence.to_json() == committed(model, "evidence.json"),
+        "reports/{model}/evidence.json is not what verify makes: run .ci/reports"
     );
 }
 
 #[test]
-fn the_addition_models_report_regenerates_byte_for_byte() {
-    let model = "w126_add_d5_l2_h3_t15K_s372001";
-    regenerates(model, &format!("models/{model}"));
+fn the_addition_models_evidence_comes_out_again_byte_for_byte() {
+    verifies_again(ADD);
 }
 
 #[test]
-fn the_subtraction_models_report_regenerates_byte_for_byte() {
-    let model = "w126_sub_d5_l2_h3_t30K_s372001";
-    regenerates(model, &format!("models/{model}"));
+fn the_subtraction_models_evidence_comes_out_again_byte_for_byte() {
+    verifies_again(SUB);
 }
 
 /// The report is made from the copy embedded in the program; this one reads the folder.
 #[test]
-fn the_mixed_models_report_regenerates_byte_for_byte() {
-    regenerates("w126_mix_d5_l3_h4_t40K_s372001", "");
+fn the_mixed_models_evidence_comes_out_again_byte_for_byte() {
+    verifies_again(MIX);
+}
+
+#[test]
+fn stored_evidence_is_read_and_written_again_byte_for_byte() {
+    for model in [ADD, SUB, MIX] {
+        let json = committed(model, "evidence.json");
+        let evidence = Evidence::from_json(json.as_bytes()).unwrap();
+        assert!(evidence.to_json() == json, "{model}");
+    }
+}
+
+fn report() -> Command {
+    let mut command = Command::cargo_bin("circuitcheck").unwrap();
+    command.current_dir(root()).arg("report");
+    command
+}
+
+#[test]
+fn every_report_in_the_repository_is_made_again_byte_for_byte() {
+    let result = report().args(["--check", "--json"]).assert().code(0);
+    let checked: Value = serde_json::from_slice(&result.get_output().stdout).unwrap();
+    let reports = checked["reports"].as_array().unwrap();
+    assert_eq!(reports.len(), 3);
+    for report in reports {
+        for file in report["files"].as_array().unwrap() {
+            assert_eq!(file["state"], "same", "{report}");
+        }
+    }
+}
+
+/// A folder with the evidence of the addition model and what lies beside it.
+fn copied() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let to = folder.path().join("reports").join(ADD);
+    fs::create_dir_all(&to).unwrap();
+    for file in fs::read_dir(root().join("reports").join(ADD)).unwrap() {
+        let path = file.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_report_that_was_edited_does_not_pass_the_check() {
+    let folder = copied();
+    let edited = folder.path().join("reports").join(ADD).join("report.md");
+    let text = fs::read_to_string(&edited).unwrap();
+    fs::write(&edited, text.replace("refuted", "supported")).unwrap();
+    fs::remove_file(edited.with_file_name("report.json")).unwrap();
+    std::os::unix::fs::symlink(root().join("models"), folder.path().join("models")).unwrap();
+    let result = report()
+        .current_dir(folder.path())
+        .arg("--check")
+        .assert()
+        .code(1);
+    let text = String::from_utf8_lossy(&result.get_output().stdout).into_owned();
+    let state = |file: &str| text.lines().find(|line| line.contains(file)).unwrap();
+    assert!(state("report.md").ends_with("differs"), "{text}");
+    assert!(state("report.json").ends_with("missing"), "{text}");
+}
+
+#[test]
+fn a_report_made_from_evidence_of_other_files_says_so_in_every_form() {
+    let folder = copied();
+    let out = folder.path().join("reports").join(ADD);
+    let model = folder.path().join("changed").join(ADD);
+    fs::create_dir_all(&model).unwrap();
+    for file in fs::read_dir(root().join("models").join(ADD)).unwrap() {
+        let path = file.unwrap().path();
+        fs::copy(&path, model.join(path.file_name().unwrap())).unwrap();
+    }
+    let features = model.join("features.json");
+    let text = fs::read_to_string(&features).unwrap();
+    fs::write(&features, text + "\n").unwrap();
+    report().arg(&model).arg("--out").arg(&out).assert().code(0);
+    for file in ["report.html", "report.md", "report.json"] {
+        let text = fs::read_to_string(out.join(file)).unwrap();
+        assert!(text.contains("the claims changed: SHA-256 "), "{file}");
+        assert!(!text.contains("the weights changed"), "{file}");
+    }
+}
+
+/// What the schema says must be in the repository, and must be what is written.
+fn published(file: &str, schema: &schemars::Schema) {
+    let path: PathBuf = root().join("docs").join(file);
+    let there = fs::read_to_string(&path).unwrap();
+    assert!(
+        there == schema_text(schema),
+        "{} is not the schema of what is written: `circuitcheck report --schema FILE` prints it",
+        path.display()
+    );
+}
+
+#[test]
+fn the_published_schemas_are_those_of_what_is_written() {
+    published("evidence.schema.json", &evidence_schema());
+    published("report.schema.json", &summary_schema());
+}
+
+#[test]
+fn the_reports_in_the_repository_follow_their_schemas_and_others_do_not() {
+    for (schema, file) in [
+        (evidence_schema(), "evidence.json"),
+        (summary_schema(), "report.json"),
+    ] {
+        let validator = jsonschema::validator_for(schema.as_value()).unwrap();
+        for model in [ADD, SUB, MIX] {
+            let mut value: Value = serde_json::from_str(&committed(model, file)).unwrap();
+            let errors: Vec<String> = validator
+                .iter_errors(&value)
+                .take(3)
+                .map(|error| format!("{}: {error}", error.instance_path()))
+                .collect();
+            assert!(errors.is_empty(), "{model}/{file}: {errors:?}");
+            value["claims"][0]["node"] = "head 3".into();
+            assert!(!validator.is_valid(&value), "{model}/{file}");
+            value["claims"][0].as_object_mut().unwrap().remove("node");
+            assert!(!validator.is_valid(&value), "{model}/{file}");
+        }
+    }
 }
 
 /// The command and the answer that each counterexample of a report names.
@@ -93,12 +217,12 @@ fn what_is_no_evidence_of_this_form_is_refused() {
     let error = |json: &str| Evidence::from_json(json.as_bytes()).unwrap_err();
     assert!(matches!(error("{"), EvidenceError::Malformed(_)));
     assert!(matches!(error("{}"), EvidenceError::Malformed(_)));
-    let schema = "circuitcheck/evidence/1";
-    let older = error(r#"{"schema": "circuitcheck/evidence/0"}"#).to_string();
+    let schema = "circuitcheck/evidence/2";
+    let older = error(r#"{"schema": "circuitcheck/evidence/1"}"#).to_string();
     assert_eq!(
         older,
         format!(
-            "the evidence is of the form \"circuitcheck/evidence/0\", this program reads {schema:?}"
+            "the evidence is of the form \"circuitcheck/evidence/1\", this program reads {schema:?}"
         )
     );
     assert!(matches!(

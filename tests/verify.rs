@@ -232,7 +232,17 @@ fn a_filtered_run_writes_files_only_where_it_is_told_to() {
     assert!(names(folder.path()).is_empty());
     run(Some(Path::new("here")));
     let written = names(&folder.path().join("here"));
-    assert_eq!(written, ["evidence.json", "report.md", "run.json"]);
+    assert_eq!(
+        written,
+        [
+            "attention.json",
+            "evidence.json",
+            "report.html",
+            "report.json",
+            "report.md",
+            "run.json"
+        ]
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use rand::Rng;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::quantity::{ColumnQuantity, Part, Quantity};
@@ -14,7 +15,9 @@ use crate::arithmetic::{Answer, Class, Operation, Prompt, Question};
 use crate::task::{Task, Variable};
 
 /// Whether the causal model predicts a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema, Serialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The variable differs so that the predicted answer changes.
@@ -24,7 +27,9 @@ pub enum Kind {
 }
 
 /// What sets one group of pairs of a family apart. Groups are drawn equally often.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema, Serialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Stratum {
     /// The one group of a task that has no other.

@@ -225,11 +225,7 @@ impl Discover {
         let strict = strict?;
         let mut more = vec![("report.md", strict_markdown(&model.folder.name, &strict))];
         if let Some(evidence) = &strict.evidence {
-            let evidence = serde_json::to_string_pretty(evidence);
-            more.push((
-                "evidence.json",
-                evidence.expect("evidence has string keys") + "\n",
-            ));
+            more.push(("evidence.json", evidence.to_json()));
         }
         let verdicts = strict
             .evidence

@@ -7,6 +7,7 @@ mod ask;
 mod behaviors;
 mod carries;
 mod circuit;
+mod compare;
 mod coverage;
 mod diff;
 mod discover;
@@ -22,6 +23,7 @@ mod patch;
 mod property;
 mod question_set;
 mod quirks;
+mod report;
 mod selfcheck;
 mod show;
 mod style;
@@ -90,10 +92,12 @@ enum Command {
     Carries(carries::Carries),
     Coverage(coverage::CoverageCommand),
     Discover(discover::Discover),
+    Compare(compare::Compare),
     Diff(diff::Diff),
     Quirks(quirks::QuirkEffects),
     Property(property::PropertyTest),
     Graph(graph::GraphCommand),
+    Report(report::ReportCommand),
     Test(test::Test),
     Circuit(circuit::CircuitCommand),
     List(hub::List),
@@ -124,10 +128,12 @@ impl Cli {
             Command::Carries(carries) => carries.run(),
             Command::Coverage(coverage) => coverage.run(),
             Command::Discover(discover) => discover.run(),
+            Command::Compare(compare) => compare.run(),
             Command::Diff(diff) => diff.run(),
             Command::Quirks(quirks) => quirks.run(),
             Command::Property(property) => property.run(),
             Command::Graph(graph) => graph.run(),
+            Command::Report(report) => report.run(),
             Command::Test(test) => test.run(),
             Command::Circuit(circuit) => circuit.run(),
             Command::List(list) => list.run(),

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use circuitcheck::claims::Claim;
-use circuitcheck::evidence::{ClaimEvidence, Evidence};
-use circuitcheck::model::{ModelFolder, RawFile};
+use circuitcheck::evidence::{ClaimEvidence, Evidence, laid_out};
+use circuitcheck::model::{ModelFolder, RawFile, sha256};
 use circuitcheck::node::{Component, NodeName};
 use circuitcheck::report::{
-    Margin, OutputError, Run, agreement_text, check_writable, explanation, margins, markdown,
-    rate_text, summary_line, write_files,
+    EVIDENCE_FILE, Format, Margin, OutputError, RUN_FILE, Run, agreement_text, check_writable,
+    explanation, margins, rate_text, summary_line, write_files,
 };
 use circuitcheck::task::Task;
 use circuitcheck::verify::{
@@ -24,6 +24,7 @@ use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::model::Model;
 use super::output::write;
+use super::report::{REPORTS, complete, read, shown};
 use super::style;
 use super::table::{Cell, Side, Table};
 use super::usage_error;
@@ -36,7 +37,8 @@ const NOTE_WIDTH: usize = 90;
 
 /// Checks every claim of a model's features.json by intervening on its network.
 ///
-/// Prints a table of claims with their verdicts, and writes evidence.json, run.json and report.md.
+/// Prints a table of claims with their verdicts, and writes evidence.json, run.json and the report
+/// (`report` makes it again from what is written).
 /// The same model, claims and seed give the same evidence.json, byte for byte, whatever the number
 /// of threads; times, margins and the machine stand in run.json.
 ///
@@ -144,29 +146,21 @@ impl Verify {
         if let Some(out) = &out {
             check_writable(out)?;
         }
-        let started = Instant::now();
-        let evidence = self.verify(&model.folder, features.as_ref())?;
-        let margins = margins(&model.engine, &evidence)?;
-        let json = evidence.to_json();
+        let made = measure(&model.folder, features.as_ref(), &self.options())?;
         if let Some(out) = &out {
-            let run = Run::new(
-                circuitcheck::model::sha256(json.as_bytes()),
-                started.elapsed(),
-                margins.clone(),
-            );
-            let run = serde_json::to_string_pretty(&run).expect("a run has string keys");
-            write_files(
-                out,
-                &[
-                    ("evidence.json", json.clone()),
-                    ("run.json", run + "\n"),
-                    ("report.md", markdown(&evidence, &self.shown_model())),
-                ],
-            )?;
+            store(out, &model, &made)?;
+            complete(out, out, &model)?;
+            // The claims that were tested are the report's, whichever file they stand in.
+            let mut folder = model.folder.clone();
+            folder.features = features.or(folder.features);
+            let report = read(out, Some(&folder), &shown(self.dir.as_deref()))?;
+            super::report::write(&report, out, &Format::ALL)?;
         }
+        let evidence = made.evidence;
         if self.json {
-            write(&json)?;
+            write(evidence.to_json())?;
         } else if let Some(claim) = &self.explain {
+            let margins = margins(&model.engine, &evidence)?;
             self.print_explanation(&evidence, &margins, claim)?;
         } else {
             print_table(&evidence)?;
@@ -175,19 +169,15 @@ impl Verify {
             // Where the files are is news for the user, not data.
             let _ = writeln!(
                 anstream::stderr(),
-                "wrote evidence.json, run.json and report.md to {}",
+                "wrote evidence.json and report.html to {}",
                 out.display()
             );
         }
         Ok(exit_code(&evidence))
     }
 
-    fn verify(
-        &self,
-        folder: &ModelFolder,
-        features: Option<&RawFile>,
-    ) -> Result<Evidence, CliError> {
-        let options = Options {
+    fn options(&self) -> Options {
+        Options {
             threshold: self.threshold,
             alpha: self.alpha,
             max_trials: self.max_trials,
@@ -201,13 +191,7 @@ impl Verify {
             nodes: self.node.clone(),
             claims: Vec::new(),
             block: None,
-        };
-        let mut bar = Bar::new();
-        let evidence = verify(folder, features, &options, &mut |progress| {
-            bar.show(progress)
-        });
-        bar.finish();
-        Ok(evidence?)
+        }
     }
 
     /// The tasks filtered for. For the trail of one claim these are its own and those whose claims may
@@ -235,14 +219,8 @@ impl Verify {
         match &self.out {
             Some(out) => Some(out.clone()),
             None if filtered || self.explain.is_some() => None,
-            None => Some(Path::new("reports").join(&folder.name)),
+            None => Some(Path::new(REPORTS).join(&folder.name)),
         }
-    }
-
-    /// The model as the command line names it.
-    fn shown_model(&self) -> String {
-        let dir = self.dir.as_deref();
-        dir.map_or_else(String::new, |dir| dir.display().to_string())
     }
 
     fn print_explanation(
@@ -268,10 +246,44 @@ impl Verify {
         for claim in found {
             let margin = margins.iter().find(|margin| margin.claim == claim.claim);
             let margin = margin.map(|margin| margin.logit_margin);
-            write(explanation(claim, evidence, &self.shown_model(), margin))?;
+            let model = shown(self.dir.as_deref());
+            write(explanation(claim, evidence, &model, margin))?;
         }
         Ok(())
     }
+}
+
+/// A verification and how long it took.
+pub struct Made {
+    pub evidence: Evidence,
+    pub elapsed: Duration,
+}
+
+/// Verifies with a progress bar.
+pub fn measure(
+    folder: &ModelFolder,
+    features: Option<&RawFile>,
+    options: &Options,
+) -> Result<Made, CliError> {
+    let started = Instant::now();
+    let mut bar = Bar::new();
+    let evidence = verify(folder, features, options, &mut |progress| {
+        bar.show(progress)
+    });
+    bar.finish();
+    Ok(Made {
+        evidence: evidence?,
+        elapsed: started.elapsed(),
+    })
+}
+
+/// Writes evidence.json, and run.json beside it.
+pub fn store(out: &Path, model: &Model, made: &Made) -> Result<(), CliError> {
+    let margins = margins(&model.engine, &made.evidence)?;
+    let json = made.evidence.to_json();
+    let run = Run::new(sha256(json.as_bytes()), made.elapsed, margins);
+    let run = laid_out(&run);
+    Ok(write_files(out, &[(EVIDENCE_FILE, json), (RUN_FILE, run)])?)
 }
 
 /// The claims with their verdicts, and the line that sums them up.

@@ -45,7 +45,7 @@ pub fn check_writable(folder: &Path) -> Result<(), OutputError> {
 ///
 /// # Errors
 /// [`OutputError`], naming the first file that could not be written.
-pub fn write_files(folder: &Path, files: &[(&str, String)]) -> Result<(), OutputError> {
+pub fn write_files<B: AsRef<[u8]>>(folder: &Path, files: &[(&str, B)]) -> Result<(), OutputError> {
     let failed = |path: PathBuf| move |reason: io::Error| OutputError { path, reason };
     std::fs::create_dir_all(folder).map_err(failed(folder.to_owned()))?;
     for (name, content) in files {
@@ -57,7 +57,7 @@ pub fn write_files(folder: &Path, files: &[(&str, String)]) -> Result<(), Output
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let write = || -> io::Result<()> {
             let mut file = builder.tempfile_in(folder)?;
-            file.write_all(content.as_bytes())?;
+            file.write_all(content.as_ref())?;
             file.as_file().sync_all()?;
             file.persist(&path)?;
             Ok(())
@@ -75,8 +75,8 @@ mod tests {
     fn files_replace_older_ones_and_leave_no_other_behind() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("deep/er");
-        write_files(&out, &[("a", "old".into())]).unwrap();
-        write_files(&out, &[("a", "new".into()), ("b", "x".into())]).unwrap();
+        write_files(&out, &[("a", "old")]).unwrap();
+        write_files(&out, &[("a", "new"), ("b", "x")]).unwrap();
         assert_eq!(std::fs::read_to_string(out.join("a")).unwrap(), "new");
         assert_eq!(std::fs::read_dir(&out).unwrap().count(), 2);
     }
@@ -87,6 +87,6 @@ mod tests {
         let error = check_writable(&file.path().join("out")).unwrap_err();
         let name = file.path().join("out").display().to_string();
         assert!(error.to_string().starts_with(&name), "{error}");
-        assert!(write_files(&file.path().join("out"), &[]).is_err());
+        assert!(write_files::<&str>(&file.path().join("out"), &[]).is_err());
     }
 }

@@ -3,25 +3,28 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{agreement_text, rate_text, summary_line};
+use super::{Report, agreement_text, rate_text, summary_line};
 use crate::evidence::{ClaimEvidence, Escalated, Evidence, Trials};
+use crate::graph::{Stands, mermaid};
 use crate::node::NodeName;
 use crate::stats::Rate;
 use crate::verify::{Aspect, SELECTIVITY_MARGIN, TIE_MARGIN, Verdict};
 
-/// The report of a verification. `model` is how the command line names the model, for the commands
-/// that reproduce what is shown; empty for the bundled one.
-pub fn markdown(evidence: &Evidence, model: &str) -> String {
+/// The report as Markdown.
+pub fn markdown(report: &Report) -> String {
     let mut text = String::new();
-    // Writing into a String cannot fail.
-    write(&mut text, evidence, model).expect("a String takes any text");
+    write(&mut text, report).expect("a String takes any text");
     text
 }
 
-fn write(text: &mut String, evidence: &Evidence, model: &str) -> std::fmt::Result {
+fn write(text: &mut String, report: &Report) -> std::fmt::Result {
+    let evidence = &report.evidence;
     let inputs = &evidence.inputs;
     let protocol = &evidence.protocol;
     writeln!(text, "# Claims about {}\n", inputs.model)?;
+    for change in &report.changes {
+        writeln!(text, "> **Note:** {change}.\n")?;
+    }
     writeln!(text, "{}.\n", summary_line(evidence))?;
     let shape = &inputs.shape;
     writeln!(
@@ -88,7 +91,70 @@ fn write(text: &mut String, evidence: &Evidence, model: &str) -> std::fmt::Resul
     }
     for claim in detailed {
         if let Some(trials) = &claim.trials {
-            write_claim(text, claim, trials, evidence, model)?;
+            write_claim(text, claim, trials, evidence, &report.model)?;
+        }
+    }
+    write_graph(text, report)?;
+    write_trail(text, report)
+}
+
+/// Most characters of a mermaid graph: beyond 50,000 GitHub shows an error in its place.
+const MERMAID_LIMIT: usize = 50_000;
+
+/// The claims that hold, with what they feed.
+fn write_graph(text: &mut String, report: &Report) -> std::fmt::Result {
+    let whole = &report.graph;
+    let holding = whole.edges.node_indices().filter(|&vertex| {
+        let stands = whole.edges[vertex].stands;
+        stands.is_none_or(Stands::holds)
+    });
+    let graph = whole.part(&holding.collect());
+    if graph
+        .edges
+        .node_weights()
+        .all(|vertex| vertex.stands.is_none())
+    {
+        return Ok(());
+    }
+    writeln!(
+        text,
+        "\n## What feeds what\n\nThe claims that hold, and the flows between them that the arithmetic knows and the network can carry{}.\n",
+        match graph.protocol {
+            Some(_) => ", as path patching measured them",
+            None => "; none is measured here",
+        }
+    )?;
+    let drawn = mermaid(&graph);
+    if drawn.len() > MERMAID_LIMIT {
+        return writeln!(
+            text,
+            "Too large to be drawn here: `circuitcheck graph{} --format svg` draws it.",
+            report.argument()
+        );
+    }
+    writeln!(text, "```mermaid\n{drawn}```")
+}
+
+/// How the report is made again, and what else there is.
+fn write_trail(text: &mut String, report: &Report) -> std::fmt::Result {
+    let argument = report.argument();
+    writeln!(
+        text,
+        "\n## Made by\n\n```\n{}\ncircuitcheck report{argument}\n```\n\nfrom evidence.json, SHA-256 `{}`.",
+        report.verify_command(),
+        report.evidence_sha256
+    )?;
+    for part in &report.parts {
+        match &part.found {
+            Some((_, sha256)) => {
+                writeln!(text, "Beside it lies {}, SHA-256 `{sha256}`.", part.file)?
+            }
+            None => writeln!(
+                text,
+                "There is no {}; `{}` makes it.",
+                part.file,
+                report.part_command(part)
+            )?,
         }
     }
     Ok(())

@@ -1,21 +1,37 @@
 //! Reports: what is made from evidence, and how it gets onto disk.
 
+mod attention;
 mod behaviors;
+mod comparison;
+mod document;
 mod files;
+mod html;
+mod junit;
 mod markdown;
+mod parquet;
 mod property;
 mod protocol;
+mod replay;
 mod run;
+mod summary;
 
+pub use attention::{Attention, HeadAttention};
 pub use behaviors::{
     BEHAVIORS_SCHEMA, BehaviorEvidence, behaviors_markdown, count_tags, reading_text, said,
     verdict_names, verdict_text,
 };
+pub use comparison::{Apart, Comparison, Flip, Player, Role, Term};
+pub use document::{ATTENTION_FILE, Change, EVIDENCE_FILE, Part, RUN_FILE, Report, ReportError};
 pub use files::{OutputError, check_writable, write_files};
 pub use markdown::{explanation, markdown};
+pub use parquet::{
+    Column, Table, Values, claims_table, measures_table, parquet_columns, trials_table,
+};
 pub use property::{property_markdown, property_summary};
 pub use protocol::{changes_text, effects_markdown, strict_markdown};
+pub use replay::{ReplayError, Replayed, replay};
 pub use run::{Margin, Run, margins};
+pub use summary::{SUMMARY_SCHEMA, deciding_measures, summary, summary_schema};
 
 use crate::evidence::{ClaimEvidence, Evidence};
 use crate::stats::Rate;
@@ -52,12 +68,8 @@ pub fn rare_rate_text(rate: &Rate) -> String {
 /// The agreement that a claim's verdict rests on, as text: the node's own, that of the set it is
 /// joint with, or that with others neutralised. Empty where the claim was not tested.
 pub fn agreement_text(claim: &ClaimEvidence) -> String {
-    let Some(trials) = &claim.trials else {
+    let Some(measures) = deciding_measures(claim) else {
         return String::new();
-    };
-    let measures = match &claim.verdict {
-        Verdict::Joint { measures, .. } | Verdict::Redundant { measures, .. } => measures,
-        _ => &trials.alone,
     };
     let several = measures.agreement.len() > 1;
     let parts: Vec<String> = measures
@@ -73,6 +85,44 @@ pub fn agreement_text(claim: &ClaimEvidence) -> String {
         })
         .collect();
     parts.join(", ")
+}
+
+/// The forms in which a report can be written as text; tables have functions of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Format {
+    /// One page for a browser, complete in itself.
+    Html,
+    /// Markdown, for a repository.
+    Markdown,
+    /// JSON, for other programs.
+    Json,
+    /// JUnit XML, for a CI that shows claims as tests.
+    Junit,
+}
+
+impl Format {
+    /// The forms that every report has.
+    pub const ALL: [Format; 3] = [Format::Html, Format::Markdown, Format::Json];
+
+    /// The file of this form.
+    pub const fn file(self) -> &'static str {
+        match self {
+            Format::Html => "report.html",
+            Format::Markdown => "report.md",
+            Format::Json => "report.json",
+            Format::Junit => "junit.xml",
+        }
+    }
+
+    /// The report in this form.
+    pub fn write(self, report: &Report) -> String {
+        match self {
+            Format::Html => html::page(report),
+            Format::Markdown => markdown(report),
+            Format::Json => summary(report),
+            Format::Junit => junit::junit(report),
+        }
+    }
 }
 
 /// One line that sums up a verification.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sequence::stream;
@@ -16,10 +17,10 @@ use crate::stats::{Count, Errors, Rate};
 pub const GATE: f64 = 0.99;
 
 /// Questions drawn of each class: enough for a lower bound over the gate with a few wrong.
-const QUESTIONS: usize = 2048;
+pub(super) const QUESTIONS: usize = 2048;
 
 /// Accuracy on one class.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct ClassAccuracy {
     /// The class.
     pub class: Class,
@@ -32,7 +33,7 @@ pub struct ClassAccuracy {
 }
 
 /// The unpatched network on random questions.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Baseline {
     /// By class, those the model was trained for.
     pub classes: Vec<ClassAccuracy>,

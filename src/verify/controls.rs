@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::seq::SliceRandom;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sequence::{Rules, stream};
@@ -18,24 +19,24 @@ use crate::wire::{unbounded_above, unbounded_below};
 
 /// Telling pairs on which decoys and wrong digits are tried beside the claim's own nodes; each larger
 /// panel for the claims whose difference the one before suggests and leaves open.
-const PANELS: [usize; 3] = [64, 256, 1024];
+pub(super) const PANELS: [usize; 3] = [64, 256, 1024];
 
 /// Placebo pairs that a decoy must leave alone to be called a find.
-const FIND_PLACEBOS: usize = 128;
+pub(super) const FIND_PLACEBOS: usize = 128;
 
 /// Pairs for controls that are reported and decide nothing: wrong tasks, untrained weights, and own
 /// activations.
-const SIDE_TRIALS: usize = 64;
+pub(super) const SIDE_TRIALS: usize = 64;
 
 /// Decoys drawn for each claim.
-const DECOYS: usize = 20;
+pub(super) const DECOYS: usize = 20;
 
 /// A claim must beat each decoy and each wrong digit by this much, at the lower bound of the
 /// difference (docs/METHOD.md, "Measures of a claim": selectivity).
 pub const SELECTIVITY_MARGIN: f64 = 0.2;
 
 /// What a claim's own nodes and one control gave on the same trials.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct DecoyResult {
     /// The nodes patched instead.
     pub nodes: Vec<NodeName>,
@@ -43,6 +44,7 @@ pub struct DecoyResult {
     pub agreement: Count,
     /// Lower bound of the claim's agreement less this one's, on the same trials.
     #[serde(serialize_with = "rounded", deserialize_with = "unbounded_below")]
+    #[schemars(with = "Option<f64>")]
     pub difference_lower: f64,
     /// The decoy passes telling trials and leaves placebo trials alone: it carries the variable too,
     /// and is reported as a find.
@@ -50,7 +52,7 @@ pub struct DecoyResult {
 }
 
 /// The same nodes tried for another variable.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct ElsewhereResult {
     /// The variable tried.
     pub variable: Variable,
@@ -59,7 +61,7 @@ pub struct ElsewhereResult {
 }
 
 /// The controls of one claim, and the selectivity that follows from them.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Controls {
     /// Trials in which patching with the clean run's own activation changed anything.
     pub own_activation: Count,
@@ -76,6 +78,7 @@ pub struct Controls {
     /// Lower bound of the claim's agreement less that of the best decoy that does not carry the
     /// variable.
     #[serde(serialize_with = "rounded", deserialize_with = "unbounded_below")]
+    #[schemars(with = "Option<f64>")]
     pub beats_decoys_by: f64,
     /// Lower bound of the claim's agreement less that at the best wrong digit; absent for tasks
     /// without a digit and where no other digit can be tried.

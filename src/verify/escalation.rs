@@ -16,7 +16,7 @@ use crate::task::Variable;
 
 /// A set must need the node by this much, at the lower bound of the difference (docs/METHOD.md,
 /// "Verdicts": joint).
-const JOINT_NEED: f64 = 0.2;
+pub(super) const JOINT_NEED: f64 = 0.2;
 
 /// What may be judged in place of one node: a set as reduced, the set as found, and the node with
 /// others neutralised. The error is split over as many, however many are judged: a claim's share must

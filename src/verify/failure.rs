@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{DiscreteCDF, Hypergeometric};
 
@@ -13,7 +14,7 @@ use crate::stats::{Count, Rate};
 use crate::task::Variable;
 
 /// A group of trials that fails more often than the rest.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Weakness {
     /// What the trials share, e.g. `stored sum of digit 2`.
     pub feature: String,

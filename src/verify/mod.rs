@@ -12,6 +12,7 @@ mod failure;
 mod necessity;
 mod parity;
 mod published;
+mod rules;
 mod sequence;
 mod shrink;
 mod tally;
@@ -30,6 +31,7 @@ pub use published::{
     PublishedTrial, TRIED_IN_PAIRS, WEAK_BY_IMPACT, attended_position, attention_percents,
     attention_row, attention_sources, predicted_place,
 };
+pub use rules::{ControlPlan, Limits};
 pub use sequence::{Finding, Goal, Judgment, Rules, Sampling, discover, judge, looks, stream};
 pub use shrink::{Counterexample, counterexample};
 pub use tally::{
@@ -276,6 +278,8 @@ pub fn verify(
             testable_claims: plan.testable_in_file,
             max_trials: options.max_trials,
             seed: options.seed,
+            limits: Limits::default(),
+            controls: ControlPlan::default(),
             filters: options.filters(),
         },
         engine_parity,

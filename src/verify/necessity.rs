@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::baseline::Baseline;
@@ -13,10 +14,10 @@ use crate::stats::Count;
 use crate::task::Variable;
 
 /// Rightly answered questions ablated on each side.
-const QUESTIONS: usize = 128;
+pub(super) const QUESTIONS: usize = 128;
 
 /// Accuracy with a claim's nodes mean-ablated, on questions the unpatched network answers rightly.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 pub struct Necessity {
     /// Still right, among questions whose answer hangs on the variable.
     pub needing: Count,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::baseline::Baseline;
@@ -23,7 +24,7 @@ const AT_A_TIME: usize = 48;
 const TOLERANCE: f32 = 1e-4;
 
 /// How the engine compares with the plain forward pass.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 pub struct EngineParity {
     /// Patched and unpatched answers compared.
     pub answers: usize,

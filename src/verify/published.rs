@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::arithmetic::{Answer, AnswerToken, Prompt, TokenSet};
@@ -12,7 +13,9 @@ use crate::node::{Node, NodeName};
 use crate::task::{Task, Variable};
 
 /// What the published test of a claim gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema, Serialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum PublishedResult {
     /// The task has no published test at this digit.
@@ -43,7 +46,7 @@ impl PublishedResult {
 }
 
 /// A published result and the nodes that were patched together to get it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 pub struct Published {
     /// What came out.
     pub result: PublishedResult,
@@ -54,7 +57,7 @@ pub struct Published {
 }
 
 /// One published pair as it came out.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 pub struct PublishedTrial {
     /// Where the activation came from.
     pub store: Prompt,

@@ -17,10 +17,10 @@ use crate::stats::alpha_of_look;
 /// Telling (and placebo) pairs of the first look; each later look doubles the total. A claim that
 /// always holds needs 205 trials for a lower bound of 0.95 at the error of a first look among a
 /// hundred claims.
-const FIRST_LOOK: usize = 256;
+pub(super) const FIRST_LOOK: usize = 256;
 
 /// Pairs for finding which tokens a subject reaches, for each stratum.
-const DISCOVERY_PER_STRATUM: usize = 64;
+pub(super) const DISCOVERY_PER_STRATUM: usize = 64;
 
 /// A token is taken as reached where at least this share of discovery trials moved it as predicted…
 const REACHED: f64 = 0.5;

@@ -1,5 +1,6 @@
 //! Minimal counterexamples: failing pairs made simpler, all in one batch a step, while they fail.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sequence::Judgment;
@@ -15,7 +16,7 @@ use crate::task::Variable;
 const SHRUNK_TOGETHER: usize = 3;
 
 /// A pair on which a claim fails.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Counterexample {
     /// The nodes patched.
     pub nodes: Vec<NodeName>,

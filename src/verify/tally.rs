@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::trial::{Judged, Outcome, Trial};
@@ -18,7 +19,9 @@ pub const NEGLIGIBLE: f64 = 0.05;
 pub const HALF: f64 = 0.5;
 
 /// Parts of a task that are judged apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema, Serialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Aspect {
     /// The digits of the answer.
@@ -157,7 +160,7 @@ impl Tally {
 }
 
 /// The measures of a subject, with their intervals.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Measures {
     /// Telling trials that gave exactly the predicted answer, by aspect.
     pub agreement: BTreeMap<Aspect, Rate>,

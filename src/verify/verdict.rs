@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Weakness;
@@ -14,7 +15,7 @@ use crate::stats::{Rate, rounded};
 use crate::task::Variable;
 
 /// What was found of a claim (docs/METHOD.md, "Verdicts").
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(tag = "verdict", content = "because", rename_all = "lowercase")]
 pub enum Verdict {
     /// The node does what is claimed, by every measure and control.

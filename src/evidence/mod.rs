@@ -1,7 +1,15 @@
 //! The result of a verification: one type that every report is made from.
 
+mod layout;
+mod schema;
+
+pub use layout::laid_out;
+pub(crate) use schema::schema_of;
+pub use schema::{evidence_schema, schema_text};
+
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -12,16 +20,16 @@ use crate::node::NodeName;
 use crate::shape::Shape;
 use crate::stats::{Count, Rate, rounded_option};
 use crate::verify::{
-    Baseline, Controls, Decoding, EngineParity, HALF, Measures, Necessity, Published,
-    PublishedResult, Verdict,
+    Baseline, ControlPlan, Controls, Decoding, EngineParity, HALF, Limits, Measures, Necessity,
+    Published, PublishedResult, Verdict,
 };
 
 /// The name and version of the form of `evidence.json`.
-pub const SCHEMA: &str = "circuitcheck/evidence/1";
+pub const SCHEMA: &str = "circuitcheck/evidence/2";
 
 /// Everything a verification found. The same input and seed give the same bytes: nothing in it is
 /// derived from logits but tokens, and it holds no times.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Evidence {
     /// [`SCHEMA`].
     pub schema: String,
@@ -54,10 +62,9 @@ pub enum EvidenceError {
 }
 
 impl Evidence {
-    /// The evidence as it is stored: JSON with two spaces of indent and a line feed at the end.
+    /// The evidence as it is stored: JSON as [`laid_out`], with a line feed at the end.
     pub fn to_json(&self) -> String {
-        let json = serde_json::to_string_pretty(self).expect("evidence has string keys");
-        json + "\n"
+        laid_out(self)
     }
 
     /// Reads stored evidence. Written again it gives the same bytes.
@@ -78,7 +85,7 @@ impl Evidence {
 }
 
 /// The files and the network under test.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Inputs {
     /// The model's name.
     pub model: String,
@@ -95,7 +102,7 @@ pub struct Inputs {
 }
 
 /// The rules of a verification.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Protocol {
     /// How answers are read.
     pub decode: String,
@@ -109,6 +116,10 @@ pub struct Protocol {
     pub max_trials: usize,
     /// Seed of every draw.
     pub seed: u64,
+    /// The limits that no option changes.
+    pub limits: Limits,
+    /// The controls run for every claim.
+    pub controls: ControlPlan,
     /// Filters that were on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<String>,
@@ -126,7 +137,7 @@ impl Protocol {
 }
 
 /// One claim and all that was found of it.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct ClaimEvidence {
     /// Node and tag, e.g. `P9L0H1 A1.ST`.
     pub claim: String,
@@ -200,7 +211,7 @@ impl ClaimEvidence {
 }
 
 /// The verdict of a claim with the model reading its own tokens.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct FreeRunning {
     /// The verdict.
     #[serde(flatten)]
@@ -210,7 +221,7 @@ pub struct FreeRunning {
 }
 
 /// What the trials of a claim gave.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Trials {
     /// Error the claim may spend in each direction.
     pub alpha: f64,
@@ -239,7 +250,7 @@ pub struct Trials {
 }
 
 /// The measures over the pairs of one stratum. They describe; what decides is counted over all.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct StratumRates {
     /// The stratum.
     pub stratum: Stratum,
@@ -254,7 +265,7 @@ pub struct StratumRates {
 }
 
 /// How often one token moved as predicted, in one stratum of pairs.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct TokenCount {
     /// The stratum.
     pub stratum: Stratum,
@@ -266,7 +277,7 @@ pub struct TokenCount {
 }
 
 /// A token a node does not reach.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Unreached {
     /// The token.
     pub token: AnswerToken,
@@ -275,7 +286,7 @@ pub struct Unreached {
 }
 
 /// A set tried in place of a node alone.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Escalated {
     /// The nodes patched together.
     pub nodes: Vec<NodeName>,

@@ -1,0 +1,45 @@
+"""Holds the Parquet tables of a report, as DuckDB reads them, against the evidence they are made of."""
+
+import json
+import sys
+
+import duckdb
+
+folder, evidence = sys.argv[1:]
+with open(evidence) as file:
+    evidence = json.load(file)
+
+
+def rows(query, *parameters):
+    return duckdb.execute(query.format(folder=folder), parameters).fetchall()
+
+
+verdicts = dict(rows("select verdict, count(*) from '{folder}/claims.parquet' group by verdict"))
+assert verdicts == evidence["summary"], verdicts
+
+compared = 0
+for claim in evidence["claims"]:
+    if "trials" not in claim:
+        continue
+    agreement = claim["trials"]["alone"]["agreement"]
+    counted = rows(
+        "select part, hits, trials, lower from '{folder}/measures.parquet'"
+        " where claim = ? and subject = 'alone' and measure = 'agreement'",
+        claim["claim"],
+    )
+    expected = {(part, r["hits"], r["trials"], r["lower"]) for part, r in agreement.items()}
+    found = {(part, int(hits), int(trials), lower) for part, hits, trials, lower in counted}
+    assert found == expected, (claim["claim"], found, expected)
+    [(telling, agreeing)] = rows(
+        "select count(*), count(*) filter (agrees) from '{folder}/trials.parquet'"
+        " where claim = ? and kind = 'telling'",
+        claim["claim"],
+    )
+    # Of claims with very many trials the first are kept.
+    if telling == sum(rate["trials"] for rate in agreement.values()):
+        assert agreeing == sum(rate["hits"] for rate in agreement.values()), claim["claim"]
+        compared += 1
+assert compared > 0
+columns = rows("select key, value from parquet_kv_metadata('{folder}/trials.parquet')")
+assert (b"column.store", b"Where the activation comes from.") in columns, columns
+print(f"DuckDB reads {len(evidence['claims'])} claims and the trials of {compared} as the evidence has them")

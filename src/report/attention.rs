@@ -1,0 +1,115 @@
+//! Where claimed heads look: their mean attention, by class of question.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::arithmetic::{Class, Prompt};
+use crate::engine::{Engine, EngineError};
+use crate::evidence::Evidence;
+use crate::model::Operations;
+use crate::node::{Component, Node, NodeName};
+use crate::verify::Baseline;
+
+/// The name and version of the form of `attention.json`.
+const SCHEMA: &str = "circuitcheck/attention/1";
+
+/// Rightly answered questions of each class that attention is averaged over.
+const QUESTIONS: usize = 512;
+
+/// The mean attention of claimed heads. It is measured once and stored, so that reports can be made
+/// again byte for byte on any machine: percents may round otherwise on another one.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+pub struct Attention {
+    /// The form.
+    pub schema: String,
+    /// SHA-256 of the weights file.
+    pub weights_sha256: String,
+    /// Seed of the questions.
+    pub seed: u64,
+    /// Questions averaged over, by class.
+    pub questions: BTreeMap<Class, usize>,
+    /// Each head, sorted.
+    pub heads: Vec<HeadAttention>,
+}
+
+/// Where one head looks from its position.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+pub struct HeadAttention {
+    /// The head.
+    pub node: NodeName,
+    /// Percent of its attention on each position, by class.
+    pub percents: BTreeMap<Class, Vec<u8>>,
+}
+
+/// The heads that claims, and the sets they are true of, are made of.
+fn heads(evidence: &Evidence) -> BTreeSet<NodeName> {
+    let claims = evidence.claims.iter();
+    claims
+        .flat_map(|claim| claim.nodes.iter().chain([&claim.node]))
+        .filter(|node| matches!(node.component, Component::Head(_)))
+        .copied()
+        .collect()
+}
+
+impl Attention {
+    /// Measures the attention of every head in the evidence, on the questions its baseline answered
+    /// rightly.
+    ///
+    /// # Errors
+    /// [`EngineError`], which questions drawn for this model do not cause.
+    pub fn measure(
+        engine: &Engine,
+        operations: Operations,
+        evidence: &Evidence,
+    ) -> Result<Self, EngineError> {
+        let protocol = &evidence.protocol;
+        let shape = engine.shape();
+        let baseline = Baseline::measure(engine, operations, protocol.alpha, protocol.seed)?;
+        let nodes: Vec<Node> = heads(evidence)
+            .iter()
+            .filter_map(|name| name.resolve(&shape).ok())
+            .collect();
+        let mut percents = vec![BTreeMap::new(); nodes.len()];
+        let mut questions = BTreeMap::new();
+        for (&class, right) in baseline.right.iter().filter(|(_, right)| !right.is_empty()) {
+            let prompts = right.iter().take(QUESTIONS);
+            let prompts: Vec<Prompt> = prompts.map(|&question| Prompt::truth(question)).collect();
+            let patterns = engine.mean_attention(&prompts)?;
+            for (node, percents) in nodes.iter().zip(&mut percents) {
+                let head = node.head().expect("only heads are looked at");
+                // [layer, head, query, key]
+                let row = (node.layer() * shape.n_heads + head) * shape.n_ctx() + node.position();
+                let row = &patterns[row * shape.n_ctx()..(row + 1) * shape.n_ctx()];
+                let row = row.iter().map(|share| (share * 100.0).round() as u8);
+                percents.insert(class, row.collect());
+            }
+            questions.insert(class, prompts.len());
+        }
+        let heads = nodes.iter().zip(percents);
+        Ok(Attention {
+            schema: SCHEMA.into(),
+            weights_sha256: evidence.inputs.weights_sha256.clone(),
+            seed: protocol.seed,
+            questions,
+            heads: heads
+                .map(|(node, percents)| HeadAttention {
+                    node: node.name(),
+                    percents,
+                })
+                .collect(),
+        })
+    }
+
+    /// Whether it holds every head of the evidence, and is of the same weights and seed.
+    pub fn is_of(&self, evidence: &Evidence) -> bool {
+        self.weights_sha256 == evidence.inputs.weights_sha256
+            && self.seed == evidence.protocol.seed
+            && self
+                .heads
+                .iter()
+                .map(|head| head.node)
+                .collect::<BTreeSet<_>>()
+                == heads(evidence)
+    }
+}

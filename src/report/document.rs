@@ -1,0 +1,340 @@
+//! What a report is made of: stored evidence, what lies beside it, and the model it is about. Every
+//! form of the report is made from this one type.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use thiserror::Error;
+
+use super::attention::Attention;
+use crate::claims::{ClaimsError, TaggedNode, read_tagged_nodes};
+use crate::evidence::{ClaimEvidence, Evidence, EvidenceError};
+use crate::graph::{Flows, Graph, GraphError, GraphEvidence, KnownClaims, Stands, Subject};
+use crate::model::{ModelFolder, sha256};
+
+/// The evidence of a verification.
+pub const EVIDENCE_FILE: &str = "evidence.json";
+
+/// What belongs to one run and not to its evidence.
+pub const RUN_FILE: &str = "run.json";
+
+/// The mean attention of claimed heads.
+pub const ATTENTION_FILE: &str = "attention.json";
+
+/// The dependency graph.
+const GRAPH_FILE: &str = "graph.json";
+
+/// How well nodes do alone.
+const CIRCUIT_FILE: &str = "circuit.json";
+
+/// Results of other commands that a report takes in where they lie beside the evidence, each with the
+/// command that makes it.
+const PARTS: [(&str, &str); 3] = [
+    ("property.json", "circuitcheck property"),
+    (GRAPH_FILE, "circuitcheck graph --measure"),
+    (CIRCUIT_FILE, "circuitcheck circuit"),
+];
+
+/// Everything a report is made of.
+pub struct Report {
+    /// What a verification found.
+    pub evidence: Evidence,
+    /// SHA-256 of the file it stands in.
+    pub evidence_sha256: String,
+    /// How the command line names the model, for commands that reproduce what is shown; empty for the
+    /// bundled one.
+    pub model: String,
+    /// How today's model differs from the one the evidence is of. Empty where it does not.
+    pub changes: Vec<Change>,
+    /// The nodes of behaviors.json with their tags; empty where there is none.
+    pub behaviors: Vec<TaggedNode>,
+    /// The loss of each training batch; empty where it is not published.
+    pub losses: Vec<f32>,
+    /// Mean attention of claimed heads, where it was measured.
+    pub attention: Option<Attention>,
+    /// Which claims feed which: as measured and stored or, where nothing is, what the arithmetic says
+    /// and the network can do.
+    pub graph: Graph,
+    /// Results of other commands.
+    pub parts: Vec<Part>,
+}
+
+/// A result of another command.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// The file it stands in.
+    pub file: &'static str,
+    /// The command that makes it, without the model.
+    pub command: &'static str,
+    /// Its content and SHA-256; `None` where the file is not there.
+    pub found: Option<(Value, String)>,
+    /// Whether it is of other weights than the evidence or, for a graph, of other verdicts.
+    pub of_other_evidence: bool,
+}
+
+/// A difference between the model that evidence is of and the one it is reported for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The model is not at hand, so nothing could be compared.
+    Absent,
+    /// A file is not the one that was tested; digests are SHA-256, `None` for no file.
+    File {
+        /// What the file holds.
+        what: &'static str,
+        /// The digest in the evidence.
+        tested: Option<String>,
+        /// Today's.
+        today: Option<String>,
+    },
+}
+
+impl Change {
+    /// Whether it is known that the model changed.
+    pub const fn is_known(&self) -> bool {
+        matches!(self, Change::File { .. })
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short = |digest: &Option<String>| match digest {
+            Some(digest) => format!("{digest:.12}"),
+            None => "none".into(),
+        };
+        match self {
+            Change::Absent => write!(f, "the model is not here, so it was not compared"),
+            Change::File {
+                what,
+                tested,
+                today,
+            } => write!(
+                f,
+                "the {what} changed: SHA-256 {} was tested, {} is there now",
+                short(tested),
+                short(today)
+            ),
+        }
+    }
+}
+
+/// Why a report cannot be made.
+#[derive(Debug, Error)]
+pub enum ReportError {
+    /// A file cannot be read.
+    #[error("{}: {reason}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        reason: std::io::Error,
+    },
+    /// The evidence is of another form.
+    #[error("{}: {reason}", .path.display())]
+    Evidence {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: EvidenceError,
+    },
+    /// A file beside the evidence is no JSON of the form it should have.
+    #[error("{}: {reason}", .path.display())]
+    Part {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: serde_json::Error,
+    },
+    /// The stored graph is of another form.
+    #[error("{}: {reason}", .path.display())]
+    Graph {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: GraphError,
+    },
+    /// The behaviours file cannot be read.
+    #[error(transparent)]
+    Behaviors(#[from] ClaimsError),
+}
+
+/// The content of a file, or `None` where there is none.
+fn content(path: PathBuf) -> Result<Option<(PathBuf, Vec<u8>)>, ReportError> {
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(Some((path, bytes))),
+        Err(reason) if reason.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(reason) => Err(ReportError::Unreadable { path, reason }),
+    }
+}
+
+fn json<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, ReportError> {
+    serde_json::from_slice(bytes).map_err(|reason| ReportError::Part {
+        path: path.to_owned(),
+        reason,
+    })
+}
+
+impl Report {
+    /// Reads what lies in `stored`, or gives `None` where there is no evidence. `folder` is the model,
+    /// where it is at hand, and `model` how the command line names it.
+    ///
+    /// # Errors
+    /// [`ReportError`] where a file cannot be read.
+    pub fn read(
+        stored: &Path,
+        folder: Option<&ModelFolder>,
+        model: &str,
+    ) -> Result<Option<Self>, ReportError> {
+        let Some((path, bytes)) = content(stored.join(EVIDENCE_FILE))? else {
+            return Ok(None);
+        };
+        let evidence =
+            Evidence::from_json(&bytes).map_err(|reason| ReportError::Evidence { path, reason })?;
+        let weights = &evidence.inputs.weights_sha256;
+        let attention = match content(stored.join(ATTENTION_FILE))? {
+            Some((path, bytes)) => Some(json::<Attention>(&path, &bytes)?),
+            None => None,
+        };
+        let shape = evidence.inputs.shape;
+        let flows = Flows {
+            relayed: true,
+            ..Flows::default()
+        };
+        let mut graph = Graph::new(KnownClaims::of(&evidence, &shape), shape, flows);
+        let mut parts = Vec::new();
+        for (file, command) in PARTS {
+            let mut part = Part {
+                file,
+                command,
+                found: None,
+                of_other_evidence: false,
+            };
+            if let Some((path, bytes)) = content(stored.join(file))? {
+                let value: Value = json(&path, &bytes)?;
+                part.of_other_evidence = value["weights_sha256"] != weights.as_str();
+                if file == GRAPH_FILE {
+                    let stored = GraphEvidence::from_json(&bytes);
+                    let stored = stored.map_err(|reason| ReportError::Graph { path, reason })?;
+                    part.of_other_evidence |= verdicts(&stored.graph) != verdicts(&graph);
+                    if !part.of_other_evidence {
+                        graph = stored.graph;
+                    }
+                }
+                part.found = Some((value, sha256(&bytes)));
+            }
+            parts.push(part);
+        }
+        let behaviors = match folder.and_then(|folder| folder.behaviors.as_ref()) {
+            Some(file) => read_tagged_nodes(&file.path.display().to_string(), &file.bytes)?,
+            None => Vec::new(),
+        };
+        let training = folder.and_then(|folder| folder.training.as_ref());
+        Ok(Some(Report {
+            evidence_sha256: sha256(&bytes),
+            model: model.to_owned(),
+            changes: changes(&evidence, folder),
+            behaviors,
+            losses: training.map_or_else(Vec::new, |training| training.training_loss.clone()),
+            attention: attention.filter(|attention| attention.weights_sha256 == *weights),
+            graph,
+            parts,
+            evidence,
+        }))
+    }
+
+    /// The model as an argument after a command, with the space before it.
+    pub fn argument(&self) -> String {
+        match self.model.is_empty() {
+            true => String::new(),
+            false => format!(" {}", self.model),
+        }
+    }
+
+    /// The command that prints the whole trail of a claim.
+    pub fn explain_command(&self, claim: &ClaimEvidence) -> String {
+        format!("{} --explain \"{}\"", self.verify_command(), claim.claim)
+    }
+
+    /// The command that makes a part and stores it beside the evidence.
+    pub fn part_command(&self, part: &Part) -> String {
+        let folder = format!("reports/{}", self.evidence.inputs.model);
+        let out = match part.file {
+            GRAPH_FILE => format!(" --out {folder}"),
+            CIRCUIT_FILE => format!(" --json > {folder}/{CIRCUIT_FILE}"),
+            _ => String::new(),
+        };
+        format!("{}{}{out}", part.command, self.argument())
+    }
+
+    /// Whether the model is known to have changed since.
+    pub fn is_stale(&self) -> bool {
+        self.changes.iter().any(Change::is_known)
+    }
+
+    /// The command that makes the evidence again, by the same rules.
+    pub fn verify_command(&self) -> String {
+        let protocol = &self.evidence.protocol;
+        let defaults = crate::verify::Options::default();
+        let mut command = format!("circuitcheck verify{}", self.argument());
+        if protocol.threshold != defaults.threshold {
+            command += &format!(" --threshold {}", protocol.threshold);
+        }
+        if protocol.alpha != defaults.alpha {
+            command += &format!(" --alpha {}", protocol.alpha);
+        }
+        if protocol.max_trials != defaults.max_trials {
+            command += &format!(" --max-trials {}", protocol.max_trials);
+        }
+        if protocol.seed != defaults.seed {
+            command += &format!(" --seed {}", protocol.seed);
+        }
+        if protocol.decode != defaults.decoding.name() {
+            command += &format!(" --decode {}", protocol.decode);
+        }
+        for filter in &protocol.filters {
+            command += &format!(" --{filter}");
+        }
+        command
+    }
+}
+
+/// How the claims of a graph stand.
+fn verdicts(graph: &Graph) -> BTreeMap<&Subject, Option<Stands>> {
+    let vertices = graph.edges.node_weights();
+    vertices.map(|v| (&v.subject, v.stands)).collect()
+}
+
+/// How the model in `folder` differs from the one the evidence is of.
+fn changes(evidence: &Evidence, folder: Option<&ModelFolder>) -> Vec<Change> {
+    let Some(folder) = folder else {
+        return vec![Change::Absent];
+    };
+    let inputs = &evidence.inputs;
+    let digest = |file: Option<&crate::model::RawFile>| file.map(|file| file.sha256.clone());
+    [
+        (
+            "weights",
+            Some(inputs.weights_sha256.clone()),
+            Some(folder.weights_sha256.clone()),
+        ),
+        (
+            "claims",
+            Some(inputs.features_sha256.clone()),
+            digest(folder.features.as_ref()),
+        ),
+        (
+            "behaviours",
+            inputs.behaviors_sha256.clone(),
+            digest(folder.behaviors.as_ref()),
+        ),
+    ]
+    .into_iter()
+    .filter(|(_, tested, today)| tested != today)
+    .map(|(what, tested, today)| Change::File {
+        what,
+        tested,
+        today,
+    })
+    .collect()
+}

@@ -1,0 +1,404 @@
+//! The table of claims: each opens to what its verdict rests on.
+
+use std::collections::BTreeSet;
+
+use maud::{Markup, html};
+
+use super::bars::{Limit, bar, count, row};
+use super::{ORDER, Section, anchor, badge, command, names, sign, tone};
+use crate::arithmetic::{Answer, AnswerToken, Prompt};
+use crate::evidence::{ClaimEvidence, Escalated, Trials};
+use crate::report::{Report, deciding_measures, rate_text};
+use crate::verify::{Aspect, Controls, Counterexample, Measures, PublishedResult, Verdict};
+
+pub fn section(report: &Report) -> Section {
+    Section {
+        id: "claims",
+        title: "Claims",
+        about: html! {
+            "One claim is one tag on one node. Open a row to see what its verdict rests on. Bars show exact intervals that hold for all claims together; the tick is the limit."
+        },
+        content: html! { (controls(report)) (table(report)) },
+    }
+}
+
+/// What sorts and filters; shown where scripts run.
+fn controls(report: &Report) -> Markup {
+    let evidence = &report.evidence;
+    let tasks: BTreeSet<&str> = evidence.claims.iter().map(|c| c.task.as_str()).collect();
+    html! {
+        form.filters role="search" aria-label="Filter claims" hidden {
+            label { span { "Find" } input #find type="search" placeholder="P9L0H1, A1.ST, joint …" autocomplete="off" spellcheck="false"; }
+            label { span { "Task" }
+                select #task {
+                    option value="" { "all" }
+                    @for task in tasks { option { (task) } }
+                }
+            }
+            label.sorting { span { "Sort by" }
+                select #sort {
+                    option value="0" { "node" }
+                    option value="1" { "claim" }
+                    option value="2" { "published" }
+                    option value="3" { "verdict" }
+                    option value="4" { "agreement" }
+                }
+            }
+            fieldset {
+                legend.visually-hidden { "Verdicts shown" }
+                @for name in ORDER {
+                    @if let Some(number) = evidence.summary.get(name) {
+                        button.chip.(tone(name)) type="button" aria-pressed="false" data-verdict=(name) {
+                            span aria-hidden="true" { (sign(name)) } " " (name) " " b { (number) }
+                        }
+                    }
+                }
+            }
+            div.row {
+                output #shown aria-live="polite" {}
+                button #open-all type="button" { "open all" }
+                button #close-all type="button" { "close all" }
+                button #clear type="reset" { "clear filters" }
+            }
+        }
+    }
+}
+
+/// The place of a claim when sorted by what its published test gives.
+fn published_rank(result: PublishedResult) -> usize {
+    match result {
+        PublishedResult::Strong => 0,
+        PublishedResult::Weak => 1,
+        PublishedResult::AttentionOnly => 2,
+        PublishedResult::Failed => 3,
+        PublishedResult::NoTest => 4,
+    }
+}
+
+/// The smallest agreement that the verdict rests on, in thousandths; −1 where nothing was measured.
+fn agreement_rank(claim: &ClaimEvidence) -> i64 {
+    let rates = deciding_measures(claim).map(|measures| measures.agreement.values());
+    rates
+        .into_iter()
+        .flatten()
+        .map(|rate| (rate.share() * 1000.0).round() as i64)
+        .min()
+        .unwrap_or(-1)
+}
+
+fn table(report: &Report) -> Markup {
+    let claims = &report.evidence.claims;
+    let threshold = report.evidence.protocol.threshold;
+    let mut tags: Vec<&str> = claims.iter().map(tag).collect();
+    tags.sort();
+    tags.dedup();
+    let mut seen = BTreeSet::new();
+    html! {
+        table.claims {
+            thead { tr {
+                @for (column, title) in ["node", "claim", "published", "verdict", "agreement"].iter().enumerate() {
+                    th scope="col" { button type="button" data-column=(column) { (title) } }
+                }
+                th scope="col" { "why" }
+            } }
+            @for (index, claim) in claims.iter().enumerate() {
+                @let verdict = claim.verdict.name();
+                @let rank = ORDER.iter().position(|name| *name == verdict).unwrap_or(0);
+                @let tag_rank = tags.binary_search(&tag(claim)).unwrap_or(0);
+                tbody id=(anchor(claim)) data-verdict=(verdict) data-task=(claim.task)
+                    data-keys={ (index) "," (tag_rank) "," (published_rank(claim.published)) "," (rank) "," (agreement_rank(claim)) } {
+                    tr.claim {
+                        th scope="row" id=[seen.insert(claim.node).then(|| claim.node.to_string())] {
+                            button.toggle type="button" aria-expanded="true" aria-controls={ (anchor(claim)) "-more" } { (claim.node) }
+                        }
+                        td.tag { (tag(claim)) }
+                        td { (claim.published.name()) }
+                        td { (badge(&claim.verdict)) }
+                        td.agreement { (agreement(claim, threshold)) }
+                        td.note { (claim.note()) }
+                    }
+                    tr.more id={ (anchor(claim)) "-more" } { td colspan="6" { (more(report, claim)) } }
+                }
+            }
+        }
+    }
+}
+
+/// The tag of a claim, without its node.
+fn tag(claim: &ClaimEvidence) -> &str {
+    claim.claim.split_once(' ').map_or("", |(_, tag)| tag)
+}
+
+fn agreement(claim: &ClaimEvidence, threshold: f64) -> Markup {
+    let direction_only = direction_only(claim);
+    html! {
+        @if let Some(measures) = deciding_measures(claim) {
+            @for (aspect, rate) in &measures.agreement {
+                @let limit = if direction_only { Limit::None } else { Limit::AtLeast(threshold) };
+                (bar(rate, limit))
+                span.figure {
+                    @if measures.agreement.len() > 1 { (aspect_name(*aspect)) " " }
+                    (rate_text(rate))
+                }
+            }
+        }
+    }
+}
+
+fn direction_only(claim: &ClaimEvidence) -> bool {
+    let task = claim.task.parse::<crate::task::Task>();
+    task.is_ok_and(|task| task.predicts_only_direction())
+}
+
+fn aspect_name(aspect: Aspect) -> &'static str {
+    match aspect {
+        Aspect::Digits => "digits",
+        Aspect::Sign => "sign",
+        Aspect::Operation => "operation",
+    }
+}
+
+/// What a row opens to.
+fn more(report: &Report, claim: &ClaimEvidence) -> Markup {
+    html! {
+        div.sheet {
+            @if let Some(trials) = &claim.trials {
+                div.columns {
+                    div {
+                        (measures("The node alone", &trials.alone, report, claim))
+                        @if let Verdict::Joint { set, measures: of_set, need } = &claim.verdict {
+                            (measures(&format!("{} together", names(set)), of_set, report, claim))
+                            p.small { "The set needs this node: without it, agreement falls by at least " (format!("{need:.2}")) "." }
+                        }
+                        @if let Verdict::Redundant { neutralised, measures: silenced } = &claim.verdict {
+                            (measures(&format!("With {} neutralised", names(neutralised)), silenced, report, claim))
+                        }
+                        (tokens(trials))
+                    }
+                    div {
+                        (selectivity(report, &trials.controls))
+                        (others(trials))
+                        (attempts(trials))
+                    }
+                }
+                (failures(&claim.verdict))
+            } @else {
+                p { "Not tested: " (claim.note()) "." }
+            }
+            @if let Some(free) = &claim.free_running {
+                p.small { "Reading its own tokens: " (badge(&free.verdict)) " " (free.verdict.note()) }
+            }
+            (published(claim))
+            @if let Some(example) = claim.verdict.counterexample() { (counterexample(report, example)) }
+            h4 { "The whole trail" }
+            (command(&report.explain_command(claim)))
+            p.links {
+                @if let Some(vertex) = vertex(report, claim) { a.to-graph href="#graph" data-find=(vertex) { "in the graph" } }
+                a href={ "#map-" (claim.node) } { "on the maps" }
+                a href={ "#attention-" (claim.node) } { "where it looks" }
+            }
+        }
+    }
+}
+
+/// The vertex of the graph that stands for a claim, by its name.
+fn vertex(report: &Report, claim: &ClaimEvidence) -> Option<String> {
+    let mut vertices = report.graph.edges.node_weights();
+    let vertex = vertices.find(|vertex| vertex.claims.contains(&claim.claim));
+    vertex.map(|vertex| vertex.subject.to_string())
+}
+
+fn measures(title: &str, measures: &Measures, report: &Report, claim: &ClaimEvidence) -> Markup {
+    let protocol = &report.evidence.protocol;
+    let deciding = Limit::AtLeast(protocol.threshold);
+    let (agreement, effect) = match direction_only(claim) {
+        true => (Limit::None, deciding),
+        false => (deciding, Limit::None),
+    };
+    let clean = Limit::AtMost(protocol.limits.negligible);
+    let several = measures.agreement.len() > 1;
+    let name = |measure: &str, aspect: Aspect| match several {
+        true => format!("{measure}, {}", aspect_name(aspect)),
+        false => measure.to_owned(),
+    };
+    html! {
+        table.measures {
+            caption { (title) }
+            tbody {
+                @for (aspect, rate) in &measures.agreement { (row(&name("agreement", *aspect), rate, agreement)) }
+                @for (aspect, rate) in &measures.effect { (row(&name("effect", *aspect), rate, effect)) }
+                @for (aspect, rate) in &measures.spill { (row(&name("spill", *aspect), rate, clean)) }
+                (row("placebo", &measures.placebo, clean))
+            }
+        }
+        @if measures.ties > 0 || measures.unstable > 0 {
+            p.small {
+                (measures.ties) " trials set aside as numerical ties"
+                @if measures.unstable > 0 { ", " (measures.unstable) " because neutralising alone changed the answer" }
+                "."
+            }
+        }
+    }
+}
+
+fn tokens(trials: &Trials) -> Markup {
+    html! {
+        h4 { "Tokens moved as predicted" }
+        p.small {
+            "Judged on " (trials.reach) "."
+            @for unreached in &trials.unreached {
+                " Does not reach " (unreached.token)
+                @if !unreached.reached_by.is_empty() { ", which " (unreached.reached_by.join(" and ")) " moves" }
+                "."
+            }
+        }
+        ul.counts {
+            @for token in &trials.tokens {
+                li { b { (token.token) } " " (stratum(token.stratum)) " " span.figure { (count(&token.moved)) } }
+            }
+        }
+    }
+}
+
+fn stratum(stratum: crate::causal::Stratum) -> String {
+    use crate::causal::Stratum;
+    match stratum {
+        Stratum::Whole => String::new(),
+        Stratum::Depth(depth) => format!("at depth {depth}"),
+        Stratum::Order => "by order".into(),
+        Stratum::Operation(class) => format!("operation of {class}"),
+        Stratum::Sign(class) => format!("sign of {class}"),
+    }
+}
+
+/// Decoys, other digits and other tasks.
+fn selectivity(report: &Report, controls: &Controls) -> Markup {
+    let margin = report.evidence.protocol.limits.selectivity_margin;
+    let by = |by: f64| match by.is_finite() {
+        true => format!("{by:.2}"),
+        false => "nothing measured".into(),
+    };
+    html! {
+        h4 { "Controls" }
+        ul.plain {
+            li { "Beats every decoy by at least " b { (by(controls.beats_decoys_by)) } " (" (margin) " asked), over " (controls.agreement.trials) " trials, where it agrees in " (controls.agreement.hits) "." }
+            @if let Some(digits) = controls.beats_wrong_digits_by {
+                li { "Beats itself at every other digit by at least " b { (by(digits)) } "." }
+            }
+            @for decoy in controls.decoys.iter().filter(|decoy| decoy.carries) {
+                li { "Find: " (names(&decoy.nodes)) " carries it too, " (count(&decoy.agreement)) "." }
+            }
+            li { "Its own activation changes " (count(&controls.own_activation)) "; untrained weights agree in " (count(&controls.untrained)) "." }
+        }
+        @for (title, elsewhere) in [("Other digits", &controls.wrong_digits), ("Other tasks", &controls.wrong_tasks)] {
+            @if !elsewhere.is_empty() {
+                p.small { (title) ":" }
+                ul.counts {
+                    @for result in elsewhere { li { b { (result.variable) } " " span.figure { (count(&result.agreement)) } } }
+                }
+            }
+        }
+        @if !controls.decoys.is_empty() {
+            details {
+                summary { (controls.decoys.len()) " decoys, the closest first" }
+                ul.counts {
+                    @for decoy in &controls.decoys {
+                        li { b { (names(&decoy.nodes)) } " " span.figure { (count(&decoy.agreement)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn others(trials: &Trials) -> Markup {
+    let necessity = &trials.necessity;
+    html! {
+        h4 { "Necessity" }
+        p.small {
+            "Mean-ablated, " (count(&necessity.needing)) " questions that need the variable stay right, and " (count(&necessity.not_needing)) " others."
+        }
+    }
+}
+
+fn attempts(trials: &Trials) -> Markup {
+    let described = |tried: &Escalated| {
+        let rates: Vec<String> = tried.measures.agreement.values().map(rate_text).collect();
+        rates.join(", ")
+    };
+    html! {
+        @if !trials.escalation.is_empty() {
+            h4 { "Tried in its place" }
+            ul.plain {
+                @for tried in &trials.escalation {
+                    li {
+                        (names(&tried.nodes))
+                        @if !tried.neutralised.is_empty() { " with " (names(&tried.neutralised)) " neutralised" }
+                        ": " span.figure { (described(tried)) }
+                        @if let Some(need) = tried.need { ", needs the node by " (format!("{need:.2}")) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn failures(verdict: &Verdict) -> Markup {
+    let fails_where = match verdict {
+        Verdict::Partial { fails_where, .. } | Verdict::Refuted { fails_where, .. } => {
+            &fails_where[..]
+        }
+        _ => &[],
+    };
+    html! {
+        @if !fails_where.is_empty() {
+            h4 { "Where it fails" }
+            ul.plain { @for weakness in fails_where { li { (weakness) } } }
+        }
+    }
+}
+
+fn published(claim: &ClaimEvidence) -> Markup {
+    html! {
+        @if let Some(test) = &claim.published_test {
+            h4 { "Published test: " (test.result.name()) }
+            ul.counts {
+                @for trial in &test.answers {
+                    li { (names(&test.nodes)) ": " code { (prompt(&trial.store)) } " into " code { (prompt(&trial.clean)) } " gives " code { (trial.got) } }
+                }
+            }
+        }
+    }
+}
+
+/// A question; where another answer than the true one is read, with that answer.
+fn prompt(prompt: &Prompt) -> String {
+    match prompt.forced == Answer::of(&prompt.question) {
+        true => prompt.question.to_string(),
+        false => prompt.to_string(),
+    }
+}
+
+/// The simplest failing pair, its wrong tokens marked, with the command that replays it.
+fn counterexample(report: &Report, example: &Counterexample) -> Markup {
+    let tokens = |answer: &Answer| -> Markup {
+        let text = answer.to_string();
+        let last = text.chars().count().saturating_sub(1);
+        html! {
+            @for (i, character) in text.chars().enumerate() {
+                @if example.wrong.contains(AnswerToken(last - i)) { mark { (character) } } @else { (character) }
+            }
+        }
+    };
+    html! {
+        h4 { "Simplest counterexample" }
+        dl.example {
+            div { dt { "store" } dd { code { (prompt(&example.store)) } } }
+            div { dt { "clean" } dd { code { (prompt(&example.clean)) } } }
+            div { dt { "node" } dd { code { (names(&example.nodes)) } } }
+            div { dt { "predicted" } dd { code { (tokens(&example.predicted)) } } }
+            div { dt { "given" } dd { code { (tokens(&example.got)) } } }
+        }
+        (command(&format!("circuitcheck patch{} {}", report.argument(), example.arguments(report.evidence.protocol.decode_of_verdicts()))))
+    }
+}

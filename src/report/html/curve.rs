@@ -1,0 +1,126 @@
+//! The loss over training, on a logarithmic scale.
+
+use maud::{Markup, html};
+
+use super::Section;
+use crate::report::Report;
+
+/// Columns the batches are gathered into.
+const COLUMNS: usize = 360;
+
+/// Measures of the drawing.
+const WIDTH: f64 = 900.0;
+const HEIGHT: f64 = 300.0;
+const LEFT: f64 = 62.0;
+const BOTTOM: f64 = 40.0;
+const MARGIN: f64 = 12.0;
+
+/// Batches named in the text that stands for the picture.
+const NAMED: usize = 8;
+
+/// Losses of a run of batches.
+struct Column {
+    lowest: f64,
+    median: f64,
+    highest: f64,
+}
+
+pub fn section(report: &Report) -> Option<Section> {
+    let losses: Vec<f64> = report
+        .losses
+        .iter()
+        .map(|&loss| f64::from(loss))
+        .filter(|loss| loss.is_finite() && *loss > 0.0)
+        .collect();
+    (losses.len() > 1).then(|| Section {
+        id: "training",
+        title: "Training",
+        about: html! {
+            "The loss of " (losses.len()) " training batches as published with the model: the line is the median of each " (losses.len().div_ceil(COLUMNS)) ", the band runs from the lowest to the highest."
+        },
+        content: html! { (draw(&losses)) (in_words(&losses)) },
+    })
+}
+
+fn columns(losses: &[f64]) -> Vec<Column> {
+    let size = losses.len().div_ceil(COLUMNS);
+    losses
+        .chunks(size)
+        .map(|chunk| {
+            let mut sorted = chunk.to_vec();
+            sorted.sort_by(f64::total_cmp);
+            Column {
+                lowest: sorted[0],
+                median: sorted[sorted.len() / 2],
+                highest: sorted[sorted.len() - 1],
+            }
+        })
+        .collect()
+}
+
+/// A loss as readers write it: `2.7`, `0.0031`, `4e-7`.
+fn loss_text(loss: f64) -> String {
+    match loss {
+        loss if loss >= 1.0 => format!("{loss:.1}"),
+        loss if loss >= 0.001 => format!("{loss:.4}"),
+        loss => format!("{loss:.0e}"),
+    }
+}
+
+fn draw(losses: &[f64]) -> Markup {
+    let columns = columns(losses);
+    let lowest = columns.iter().map(|c| c.lowest).fold(f64::MAX, f64::min);
+    let highest = columns.iter().map(|c| c.highest).fold(0.0, f64::max);
+    let (bottom, top) = (lowest.log10().floor(), highest.log10().ceil());
+    let x = |column: f64| LEFT + (WIDTH - LEFT - MARGIN) * column / (columns.len() - 1) as f64;
+    let y = |loss: f64| {
+        let share = (loss.log10() - bottom) / (top - bottom).max(1.0);
+        HEIGHT - BOTTOM - (HEIGHT - BOTTOM - MARGIN) * share
+    };
+    let point = |i: usize, loss: f64| format!("{:.1} {:.1}", x(i as f64), y(loss));
+    let line = |of: fn(&Column) -> f64| -> Vec<String> {
+        let points = columns.iter().enumerate();
+        points.map(|(i, column)| point(i, of(column))).collect()
+    };
+    let (upper, mut lower) = (line(|c| c.highest), line(|c| c.lowest));
+    lower.reverse();
+    let band = format!("M{}L{}Z", upper.join("L"), lower.join("L"));
+    let median = format!("M{}", line(|c| c.median).join("L"));
+    let decades: Vec<i32> = (bottom as i32..=top as i32).collect();
+    let quarter = |i: usize| losses.len() * i / 4;
+    html! {
+        div.scroll tabindex="0" role="group" aria-label="Loss over training" {
+            svg.curve viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label={ "Training loss falls from " (loss_text(losses[0])) " to " (loss_text(losses[losses.len() - 1])) " over " (losses.len()) " batches; the table below gives values between." } {
+                @for decade in &decades {
+                    @let at = y(10f64.powi(*decade));
+                    line.rule x1=(LEFT) x2=(WIDTH - MARGIN) y1=(format!("{at:.1}")) y2=(format!("{at:.1}")) {}
+                    text.axis.end x=(LEFT - 8.0) y=(format!("{:.1}", at + 4.0)) { "1e" (decade) }
+                }
+                @for i in 0..=4 {
+                    @let at = x((columns.len() - 1) as f64 * i as f64 / 4.0);
+                    text.axis.(if i == 4 { "end" } else { "middle" }) x=(format!("{at:.1}")) y=(HEIGHT - BOTTOM + 18.0) { (quarter(i)) }
+                }
+                text.axis.middle x=(WIDTH / 2.0) y=(HEIGHT - 4.0) { "batch" }
+                path.band d=(band) {}
+                path.median d=(median) {}
+            }
+        }
+    }
+}
+
+fn in_words(losses: &[f64]) -> Markup {
+    html! {
+        details.in-words {
+            summary { "The curve as a table" }
+            table.plain {
+                thead { tr { th scope="col" { "batch" } th scope="col" { "loss" } } }
+                tbody {
+                    @for i in 0..=NAMED {
+                        @let batch = (losses.len() - 1) * i / NAMED;
+                        tr { th scope="row" { (batch) } td { (loss_text(losses[batch])) } }
+                    }
+                }
+            }
+        }
+    }
+}

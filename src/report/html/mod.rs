@@ -1,0 +1,162 @@
+//! The report as one page for a browser: complete in itself, nothing fetched.
+
+mod attention;
+mod bars;
+mod claims;
+mod curve;
+mod flow;
+mod maps;
+mod overview;
+mod parts;
+mod places;
+mod selectivity;
+mod trail;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::Report;
+use crate::evidence::ClaimEvidence;
+use crate::graph::SCRIPT as GRAPH_SCRIPT;
+use crate::node::NodeName;
+use crate::verify::Verdict;
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// A section of the page: its anchor, its title, what it is about in a sentence, and its content.
+struct Section {
+    id: &'static str,
+    title: &'static str,
+    about: Markup,
+    content: Markup,
+}
+
+/// The report as a page.
+pub fn page(report: &Report) -> String {
+    let sections: Vec<Section> = [
+        Some(claims::section(report)),
+        maps::section(report),
+        selectivity::section(report),
+        attention::section(report),
+        Some(flow::section(report)),
+        curve::section(report),
+        Some(parts::section(report)),
+        Some(trail::section(report)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let model = &report.evidence.inputs.model;
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="generator" content="circuitcheck";
+                title { "Claims about " (model) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                a.skip href="#claims" { "To the claims" }
+                (overview::header(report))
+                nav aria-label="Sections" {
+                    @for section in &sections {
+                        a href={ "#" (section.id) } { (section.title) }
+                    }
+                }
+                main {
+                    (overview::summary(report))
+                    @for Section { id, title, about, content } in &sections {
+                        section id=(id) aria-labelledby={ (id) "-title" } {
+                            h2 id={ (id) "-title" } { (title) }
+                            p.about { (about) }
+                            (content)
+                        }
+                    }
+                }
+                script { (PreEscaped(GRAPH_SCRIPT)) }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string() + "\n"
+}
+
+/// Verdicts in the order in which readers see them: from what holds to what does not.
+const ORDER: [&str; 9] = [
+    "supported",
+    "joint",
+    "redundant",
+    "partial",
+    "correlational",
+    "inconclusive",
+    "unspecific",
+    "refuted",
+    "not testable",
+];
+
+/// The anchor of a claim.
+fn anchor(claim: &ClaimEvidence) -> String {
+    claim.claim.replace(' ', "-")
+}
+
+/// The class that colours what has a verdict.
+fn tone(verdict: &str) -> String {
+    format!("v-{}", verdict.replace(' ', "-"))
+}
+
+/// A sign that tells a verdict without colour.
+fn sign(verdict: &str) -> &'static str {
+    match verdict {
+        "supported" => "✓",
+        "joint" => "∪",
+        "redundant" => "⇄",
+        "partial" => "◐",
+        "correlational" => "∼",
+        "inconclusive" => "?",
+        "unspecific" => "≉",
+        "refuted" => "✕",
+        _ => "–",
+    }
+}
+
+/// A verdict as readers see it.
+fn badge(verdict: &Verdict) -> Markup {
+    let name = verdict.name();
+    html! {
+        span.badge.(tone(name)) { span aria-hidden="true" { (sign(name)) } " " (name) }
+    }
+}
+
+/// Names of nodes, one after the other.
+fn names(nodes: &[NodeName]) -> String {
+    let names: Vec<String> = nodes.iter().map(NodeName::to_string).collect();
+    names.join(" ")
+}
+
+/// A command to be copied.
+fn command(text: &str) -> Markup {
+    html! {
+        div.command { code { (text) } button.copy type="button" hidden { "copy" } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verdict_has_a_place_and_a_sign_of_its_own() {
+        let mut order = ORDER.to_vec();
+        order.sort();
+        let mut names = Verdict::NAMES.to_vec();
+        names.sort();
+        assert_eq!(order, names);
+        let mut signs: Vec<&str> = ORDER.iter().map(|name| sign(name)).collect();
+        signs.sort();
+        signs.dedup();
+        assert_eq!(signs.len(), ORDER.len());
+    }
+}

@@ -1,0 +1,163 @@
+//! The top of the page: which model, what came out, and where published tests and verdicts part.
+
+use maud::{Markup, html};
+
+use super::bars::{Limit, bar};
+use super::{ORDER, sign, tone};
+use crate::evidence::Evidence;
+use crate::report::{Report, rate_text};
+use crate::verify::PublishedResult;
+
+/// Published results in the order of how much they say.
+const PUBLISHED: [PublishedResult; 5] = [
+    PublishedResult::Strong,
+    PublishedResult::Weak,
+    PublishedResult::AttentionOnly,
+    PublishedResult::Failed,
+    PublishedResult::NoTest,
+];
+
+/// The page's head: the model and its make-up.
+pub fn header(report: &Report) -> Markup {
+    let inputs = &report.evidence.inputs;
+    let shape = &inputs.shape;
+    html! {
+        header {
+            p.kicker { "circuitcheck report" }
+            h1 { "Claims about " span.model { (inputs.model) } }
+            dl.facts {
+                div { dt { "digits" } dd { (shape.n_digits) } }
+                div { dt { "layers × heads" } dd { (shape.n_layers) " × " (shape.n_heads) } }
+                div { dt { "width" } dd { (shape.d_model) } }
+                div { dt { "trained for" } dd { (inputs.operations) } }
+                div { dt { "weights" } dd { code title=(inputs.weights_sha256) { (&inputs.weights_sha256[..12.min(inputs.weights_sha256.len())]) } } }
+                div { dt { "seed" } dd { (report.evidence.protocol.seed) } }
+            }
+        }
+    }
+}
+
+fn count(evidence: &Evidence, verdicts: &[&str]) -> usize {
+    let counts = verdicts
+        .iter()
+        .filter_map(|name| evidence.summary.get(*name));
+    counts.sum()
+}
+
+/// What came out, in a few sentences and three pictures.
+pub fn summary(report: &Report) -> Markup {
+    let evidence = &report.evidence;
+    let total = evidence.claims.len();
+    let supported = count(evidence, &["supported"]);
+    let together = count(evidence, &["joint", "redundant"]);
+    let partly = count(evidence, &["partial"]);
+    let refuted = count(evidence, &["refuted", "unspecific"]);
+    let looks = count(evidence, &["correlational"]);
+    let open = count(evidence, &["inconclusive", "not testable"]);
+    let strong = evidence.claims.iter();
+    let misled = strong
+        .filter(|claim| claim.published == PublishedResult::Strong && claim.verdict.refutes())
+        .count();
+    html! {
+        section.summary aria-labelledby="summary-title" {
+            h2.visually-hidden id="summary-title" { "Summary" }
+            @for change in &report.changes {
+                p.notice role="note" { strong { "Note: " } (change) "." }
+            }
+            p.lead {
+                "Of " strong { (total) } (if total == 1 { " claim, " } else { " claims, " })
+                strong { (supported) } " hold of the node they name, "
+                strong { (together) } " only together with other nodes or once others are silenced, "
+                @if partly > 0 { strong { (partly) } " in part, " }
+                "and " strong { (refuted) } " do not."
+                @if looks > 0 { " Of " (looks) " all that is true is where the node looks." }
+                @if open > 0 { " " (open) " stay open." }
+                @if misled > 0 {
+                    " " (misled) " of those that do not hold pass their published test."
+                }
+            }
+            div.stack role="img" aria-label={ "Verdicts: " (crate::report::summary_line(evidence)) } {
+                @for name in ORDER {
+                    @if let Some(number) = evidence.summary.get(name) {
+                        span.(tone(name)) style={ "flex-grow:" (number) } title={ (number) " " (name) } { (number) }
+                    }
+                }
+            }
+            ul.legend {
+                @for name in ORDER {
+                    @if let Some(number) = evidence.summary.get(name) {
+                        li { span.badge.(tone(name)) { span aria-hidden="true" { (sign(name)) } " " (name) } " " (number) }
+                    }
+                }
+            }
+            div.columns.uneven {
+                figure {
+                    figcaption { "Published test against verdict" }
+                    (cross(evidence))
+                }
+                figure {
+                    figcaption { "The unpatched model" }
+                    (baseline(evidence))
+                }
+            }
+        }
+    }
+}
+
+/// How often each published result came to each verdict.
+fn cross(evidence: &Evidence) -> Markup {
+    let present: Vec<&str> = ORDER
+        .into_iter()
+        .filter(|name| evidence.summary.contains_key(*name))
+        .collect();
+    let number = |published: PublishedResult, verdict: &str| {
+        let claims = evidence.claims.iter();
+        claims
+            .filter(|claim| claim.published == published && claim.verdict.name() == verdict)
+            .count()
+    };
+    html! {
+        div.scroll tabindex="0" role="group" aria-label="Published test against verdict" {
+            table.cross {
+                thead { tr {
+                    th scope="col" { "published" }
+                    @for name in &present {
+                        th scope="col" { span.badge.(tone(name)) { (name) } }
+                    }
+                } }
+                tbody {
+                    @for published in PUBLISHED {
+                        @if present.iter().any(|name| number(published, name) > 0) {
+                            tr {
+                                th scope="row" { (published.name()) }
+                                @for name in &present {
+                                    @let claims = number(published, name);
+                                    td.(tone(name)).some[claims > 0] { (claims) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn baseline(evidence: &Evidence) -> Markup {
+    let gate = Limit::AtLeast(evidence.protocol.limits.baseline);
+    html! {
+        table.measures {
+            thead.visually-hidden { tr { th { "class" } th { "bar" } th { "right" } th { "claims testable" } } }
+            tbody {
+                @for class in &evidence.baseline.classes {
+                    tr {
+                        th scope="row" { (class.class) }
+                        td { (bar(&class.accuracy, gate)) }
+                        td.figure { (rate_text(&class.accuracy)) }
+                        td.asked { (if class.passes { "testable" } else { "not testable" }) }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! The evidence as Parquet tables in long form: claims, measures, and single trials.
+
+mod table;
+
+pub use table::{Column, Table, Values};
+
+use std::fmt::Write;
+
+use super::replay::Replayed;
+use super::{Report, deciding_measures};
+use crate::arithmetic::Answer;
+use crate::causal::Kind;
+use crate::evidence::ClaimEvidence;
+use crate::node::{Component, NodeName};
+use crate::stats::{Count, Rate};
+use crate::verify::{Judgment, Measures};
+use table::{flag, integer, number, text};
+
+fn names(nodes: &[NodeName]) -> String {
+    let names: Vec<String> = nodes.iter().map(NodeName::to_string).collect();
+    names.join(" ")
+}
+
+fn whole(number: impl TryInto<i64>) -> Option<i64> {
+    number.try_into().ok()
+}
+
+/// A row for each claim.
+pub fn claims_table(report: &Report) -> Table {
+    let rows: Vec<&ClaimEvidence> = report.evidence.claims.iter().collect();
+    let inputs = &report.evidence.inputs;
+    // The rate that is lowest among the parts a verdict rests on.
+    let agreement = |claim: &&ClaimEvidence| -> Option<Rate> {
+        let rates = deciding_measures(claim)?.agreement.values();
+        rates
+            .min_by(|a, b| a.share().total_cmp(&b.share()))
+            .copied()
+    };
+    let example = |of: fn(&crate::verify::Counterexample) -> String| {
+        move |claim: &&ClaimEvidence| claim.verdict.counterexample().map(of)
+    };
+    Table {
+        file: "claims.parquet",
+        says: "One row for each claim of the claims file.",
+        columns: vec![
+            text("model", "The model's name.", &rows, |_| {
+                Some(inputs.model.clone())
+            }),
+            text(
+                "weights_sha256",
+                "SHA-256 of the weights tested.",
+                &rows,
+                |_| Some(inputs.weights_sha256.clone()),
+            ),
+            text(
+                "claim",
+                "Node and tag: the key that the other tables share.",
+                &rows,
+                |c| Some(c.claim.clone()),
+            ),
+            text("node", "The node claimed.", &rows, |c| {
+                Some(c.node.to_string())
+            }),
+            integer("position", "Its token position.", &rows, |c| {
+                whole(c.node.position)
+            }),
+            integer("layer", "Its layer.", &rows, |c| whole(c.node.layer)),
+            integer("head", "Its head; absent for an MLP.", &rows, |c| {
+                match c.node.component {
+                    Component::Head(head) => whole(head),
+                    Component::Mlp(_) => None,
+                }
+            }),
+            text("task", "The task claimed.", &rows, |c| Some(c.task.clone())),
+            integer(
+                "digit",
+                "The digit claimed; absent for tasks without one.",
+                &rows,
+                |c| c.digit.and_then(whole),
+            ),
+            text("published", "What the published test gives.", &rows, |c| {
+                Some(c.published.name().into())
+            }),
+            text("verdict", "The verdict.", &rows, |c| {
+                Some(c.verdict.name().into())
+            }),
+            flag(
+                "refutes",
+                "Whether the verdict counts as refuted.",
+                &rows,
+                |c| Some(c.verdict.refutes()),
+            ),
+            text(
+                "nodes",
+                "The nodes the verdict is about, with blanks between.",
+                &rows,
+                |c| Some(names(&c.nodes)),
+            ),
+            integer(
+                "agreement_hits",
+                "Telling trials as predicted, of what the verdict rests on; of several parts the lowest.",
+                &rows,
+                |c| agreement(c).and_then(|r| whole(r.hits)),
+            ),
+            integer("agreement_trials", "Telling trials of that.", &rows, |c| {
+                agreement(c).and_then(|r| whole(r.trials))
+            }),
+            number("agreement_lower", "Lower bound of that rate.", &rows, |c| {
+                Some(agreement(c)?.lower)
+            }),
+            number("agreement_upper", "Upper bound of that rate.", &rows, |c| {
+                Some(agreement(c)?.upper)
+            }),
+            text("note", "Why, in a line.", &rows, |c| Some(c.note())),
+            text(
+                "counterexample_store",
+                "Where the counterexample's activation comes from.",
+                &rows,
+                example(|e| e.store.to_string()),
+            ),
+            text(
+                "counterexample_clean",
+                "What it is patched into.",
+                &rows,
+                example(|e| e.clean.to_string()),
+            ),
+            text(
+                "counterexample_predicted",
+                "The answer the claim predicts.",
+                &rows,
+                example(|e| e.predicted.to_string()),
+            ),
+            text(
+                "counterexample_got",
+                "The answer given.",
+                &rows,
+                example(|e| e.got.to_string()),
+            ),
+        ],
+    }
+}
+
+/// One count of one claim.
+struct Measured<'a> {
+    claim: &'a str,
+    subject: &'static str,
+    nodes: String,
+    variable: Option<String>,
+    measure: &'static str,
+    part: Option<String>,
+    count: Count,
+    bounds: Option<Rate>,
+}
+
+/// The rows of one claim, from the node alone to the controls.
+fn measured(claim: &ClaimEvidence) -> Vec<Measured<'_>> {
+    let Some(trials) = &claim.trials else {
+        return Vec::new();
+    };
+    let mut rows = Vec::new();
+    let alone = names(&[claim.node]);
+    add_measures(&mut rows, claim, "alone", alone.clone(), &trials.alone);
+    for tried in &trials.escalation {
+        let subject = match tried.neutralised.is_empty() {
+            true => "set",
+            false => "others neutralised",
+        };
+        add_measures(
+            &mut rows,
+            claim,
+            subject,
+            names(&tried.nodes),
+            &tried.measures,
+        );
+    }
+    let row = |subject, nodes: &str, measure, count| Measured {
+        claim: &claim.claim,
+        subject,
+        nodes: nodes.to_owned(),
+        variable: None,
+        measure,
+        part: None,
+        count,
+        bounds: None,
+    };
+    for token in &trials.tokens {
+        let stratum = serde_json::to_string(&token.stratum).expect("a stratum has string keys");
+        rows.push(Measured {
+            part: Some(format!("{} {stratum}", token.token)),
+            ..row("alone", &alone, "token moved", token.moved)
+        });
+    }
+    let controls = &trials.controls;
+    let nodes = names(&claim.nodes);
+    rows.push(row("controlled", &nodes, "agreement", controls.agreement));
+    for decoy in &controls.decoys {
+        rows.push(row(
+            "decoy",
+            &names(&decoy.nodes),
+            "agreement",
+            decoy.agreement,
+        ));
+    }
+    for (subject, elsewhere) in [
+        ("other digit", &controls.wrong_digits),
+        ("other task", &controls.wrong_tasks),
+    ] {
+        for result in elsewhere {
+            rows.push(Measured {
+                variable: Some(result.variable.to_string()),
+                ..row(subject, &nodes, "agreement", result.agreement)
+            });
+        }
+    }
+    let necessity = &trials.necessity;
+    rows.extend([
+        row("untrained weights", &nodes, "agreement", controls.untrained),
+        row("own activation", &nodes, "changed", controls.own_activation),
+        row("ablated", &nodes, "right, needing", necessity.needing),
+        row(
+            "ablated",
+            &nodes,
+            "right, not needing",
+            necessity.not_needing,
+        ),
+    ]);
+    rows
+}
+
+fn add_measures<'a>(
+    rows: &mut Vec<Measured<'a>>,
+    claim: &'a ClaimEvidence,
+    subject: &'static str,
+    nodes: String,
+    measures: &Measures,
+) {
+    let mut add = |measure, part: Option<String>, rate: &Rate| {
+        rows.push(Measured {
+            claim: &claim.claim,
+            subject,
+            nodes: nodes.clone(),
+            variable: None,
+            measure,
+            part,
+            count: Count {
+                hits: rate.hits,
+                trials: rate.trials,
+            },
+            bounds: Some(*rate),
+        });
+    };
+    for (measure, rates) in [
+        ("agreement", &measures.agreement),
+        ("effect", &measures.effect),
+        ("spill", &measures.spill),
+    ] {
+        for (aspect, rate) in rates {
+            add(measure, Some(format!("{aspect:?}").to_lowercase()), rate);
+        }
+    }
+    add("placebo", None, &measures.placebo);
+}
+
+/// A row for each count in the evidence.
+pub fn measures_table(report: &Report) -> Table {
+    let rows: Vec<Measured> = report.evidence.claims.iter().flat_map(measured).collect();
+    Table {
+        file: "measures.parquet",
+        says: "One row for each count that the evidence holds of a claim.",
+        columns: vec![
+            text("claim", "The claim.", &rows, |r| Some(r.claim.into())),
+            text(
+                "subject",
+                "What was patched or ablated: alone (the node claimed), set, others neutralised, controlled (the nodes of the verdict on the trials of decoys), decoy, other digit, other task, untrained weights, own activation, ablated.",
+                &rows,
+                |r| Some(r.subject.into()),
+            ),
+            text("nodes", "Its nodes, with blanks between.", &rows, |r| {
+                Some(r.nodes.clone())
+            }),
+            text(
+                "variable",
+                "The variable tried, where it is not the claim's.",
+                &rows,
+                |r| r.variable.clone(),
+            ),
+            text(
+                "measure",
+                "What was counted: agreement, effect, spill, placebo, token moved, changed, right.",
+                &rows,
+                |r| Some(r.measure.into()),
+            ),
+            text(
+                "part",
+                "The part of the task, or the token with its stratum; absent where there is one part.",
+                &rows,
+                |r| r.part.clone(),
+            ),
+            integer("hits", "Trials with that outcome.", &rows, |r| {
+                whole(r.count.hits)
+            }),
+            integer("trials", "All trials.", &rows, |r| whole(r.count.trials)),
+            flag(
+                "exhaustive",
+                "Whether the trials are all there are; absent where no bounds are stated.",
+                &rows,
+                |r| Some(r.bounds?.exhaustive),
+            ),
+            number(
+                "lower",
+                "Lower bound of the rate, where stated.",
+                &rows,
+                |r| Some(r.bounds?.lower),
+            ),
+            number(
+                "upper",
+                "Upper bound of the rate, where stated.",
+                &rows,
+                |r| Some(r.bounds?.upper),
+            ),
+        ],
+    }
+}
+
+/// A row for each judged trial of the claimed nodes alone.
+pub fn trials_table(replayed: &[Replayed]) -> Table {
+    let rows: Vec<(&ClaimEvidence, usize, &Judgment)> = replayed
+        .iter()
+        .flat_map(|claim| {
+            let judgments = claim.judgments.iter().enumerate();
+            judgments.map(|(i, judgment)| (claim.claim, i, judgment))
+        })
+        .collect();
+    let answer = |of: fn(&Judgment) -> Answer| {
+        move |row: &(&ClaimEvidence, usize, &Judgment)| Some(of(row.2).to_string())
+    };
+    Table {
+        file: "trials.parquet",
+        says: "One row for each judged trial of a claimed node alone; of very many, the first.",
+        columns: vec![
+            text("claim", "The claim.", &rows, |r| Some(r.0.claim.clone())),
+            integer(
+                "trial",
+                "Its place among the claim's judged trials.",
+                &rows,
+                |r| whole(r.1),
+            ),
+            text(
+                "kind",
+                "telling (a change is predicted) or placebo (none is).",
+                &rows,
+                |r| {
+                    Some(match r.2.kind {
+                        Kind::Telling => "telling".into(),
+                        Kind::Placebo => "placebo".into(),
+                    })
+                },
+            ),
+            text(
+                "stratum",
+                "The group of pairs it was drawn from, as JSON.",
+                &rows,
+                |r| {
+                    Some(
+                        serde_json::to_string(&r.2.trial.stratum)
+                            .expect("a stratum has string keys"),
+                    )
+                },
+            ),
+            text("store", "Where the activation comes from.", &rows, |r| {
+                Some(r.2.trial.pair.store.to_string())
+            }),
+            text("clean", "What it is patched into.", &rows, |r| {
+                Some(r.2.trial.pair.clean.to_string())
+            }),
+            text(
+                "unpatched",
+                "The answer without the patch.",
+                &rows,
+                answer(|j| j.trial.reference),
+            ),
+            text(
+                "predicted",
+                "The answer that the claim predicts with it.",
+                &rows,
+                answer(|j| j.trial.predicted),
+            ),
+            text(
+                "got",
+                "The answer given.",
+                &rows,
+                answer(|j| j.outcome.answer),
+            ),
+            flag(
+                "agrees",
+                "Whether it is as predicted on the tokens judged, with nothing else changed.",
+                &rows,
+                |r| Some(r.2.agrees),
+            ),
+        ],
+    }
+}
+
+/// The documentation of the tables as Markdown, as docs/PARQUET.md publishes it.
+pub fn parquet_columns(tables: &[Table]) -> String {
+    let mut page = String::from(
+        "# Parquet tables\n\n`circuitcheck report --format parquet` writes them. `claim` is the key they share. Text is UTF-8, every column may be absent, and what a column holds stands in the file's metadata too, under `column.` and its name.\n",
+    );
+    for table in tables {
+        write!(
+            page,
+            "\n## {}\n\n{}\n\n| column | type | holds |\n|---|---|---|\n",
+            table.file, table.says
+        )
+        .expect("a String takes any text");
+        for column in &table.columns {
+            writeln!(
+                page,
+                "| {} | {} | {} |",
+                column.name,
+                column.values.kind(),
+                column.says
+            )
+            .expect("a String takes any text");
+        }
+    }
+    page
+}

@@ -1,0 +1,198 @@
+//! Tables of typed, documented columns, and their Parquet files.
+
+use std::sync::Arc;
+
+use parquet::basic::{LogicalType, Repetition, Type as Physical};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::Type;
+
+/// Rows written as one group.
+const GROUP_ROWS: usize = 1 << 18;
+
+/// The values of a column; any may be absent.
+#[derive(Debug, Clone)]
+pub enum Values {
+    /// Text, as UTF-8.
+    Text(Vec<Option<String>>),
+    /// 64-bit integers.
+    Integer(Vec<Option<i64>>),
+    /// 64-bit floats.
+    Number(Vec<Option<f64>>),
+    /// Yes or no.
+    Flag(Vec<Option<bool>>),
+}
+
+/// A column.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds, in a sentence.
+    pub says: &'static str,
+    /// Its values.
+    pub values: Values,
+}
+
+/// A table: columns of one length.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Its file.
+    pub file: &'static str,
+    /// What a row is.
+    pub says: &'static str,
+    /// Its columns.
+    pub columns: Vec<Column>,
+}
+
+impl Values {
+    fn len(&self) -> usize {
+        match self {
+            Values::Text(values) => values.len(),
+            Values::Integer(values) => values.len(),
+            Values::Number(values) => values.len(),
+            Values::Flag(values) => values.len(),
+        }
+    }
+
+    /// The name of the type, for documentation.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Values::Text(_) => "text",
+            Values::Integer(_) => "int64",
+            Values::Number(_) => "double",
+            Values::Flag(_) => "boolean",
+        }
+    }
+
+    const fn physical(&self) -> Physical {
+        match self {
+            Values::Text(_) => Physical::BYTE_ARRAY,
+            Values::Integer(_) => Physical::INT64,
+            Values::Number(_) => Physical::DOUBLE,
+            Values::Flag(_) => Physical::BOOLEAN,
+        }
+    }
+}
+
+/// The values that are there, and for every row whether one is (Parquet's definition level).
+fn split<T, U>(values: &[Option<T>], of: impl Fn(&T) -> U) -> (Vec<U>, Vec<i16>) {
+    let levels = values.iter().map(|value| i16::from(value.is_some()));
+    let present = values.iter().flatten().map(of);
+    (present.collect(), levels.collect())
+}
+
+impl Table {
+    /// The table as a Parquet file. What each column holds stands in the file's metadata, under
+    /// `column.` and its name. The same table gives the same bytes.
+    ///
+    /// # Errors
+    /// [`ParquetError`], which columns of one length do not cause.
+    pub fn to_parquet(&self) -> Result<Vec<u8>, ParquetError> {
+        let fields = self.columns.iter().map(|column| {
+            let logical = matches!(column.values, Values::Text(_)).then_some(LogicalType::String);
+            let field = Type::primitive_type_builder(column.name, column.values.physical())
+                .with_repetition(Repetition::OPTIONAL)
+                .with_logical_type(logical)
+                .build()?;
+            Ok(Arc::new(field))
+        });
+        let fields = fields.collect::<Result<Vec<_>, ParquetError>>()?;
+        let schema = Type::group_type_builder("table")
+            .with_fields(fields)
+            .build()?;
+        let told = |key: String, says: &str| KeyValue::new(key, says.to_owned());
+        let says = self.columns.iter();
+        let says = says.map(|column| told(format!("column.{}", column.name), column.says));
+        let properties = WriterProperties::builder()
+            .set_created_by(format!("circuitcheck {}", env!("CARGO_PKG_VERSION")))
+            .set_key_value_metadata(Some(
+                says.chain([told("table".into(), self.says)]).collect(),
+            ));
+        let mut file = Vec::new();
+        let mut writer =
+            SerializedFileWriter::new(&mut file, Arc::new(schema), Arc::new(properties.build()))?;
+        let rows = self.columns.first().map_or(0, |column| column.values.len());
+        for start in (0..rows.max(1)).step_by(GROUP_ROWS) {
+            let rows = start..(start + GROUP_ROWS).min(rows);
+            let mut group = writer.next_row_group()?;
+            for column in &self.columns {
+                let mut out = group.next_column()?.expect("a writer for every column");
+                match &column.values {
+                    Values::Text(values) => {
+                        let (values, levels) =
+                            split(&values[rows.clone()], |text| ByteArray::from(text.as_str()));
+                        out.typed::<ByteArrayType>()
+                            .write_batch(&values, Some(&levels), None)?;
+                    }
+                    Values::Integer(values) => {
+                        let (values, levels) = split(&values[rows.clone()], |value| *value);
+                        out.typed::<Int64Type>()
+                            .write_batch(&values, Some(&levels), None)?;
+                    }
+                    Values::Number(values) => {
+                        let (values, levels) = split(&values[rows.clone()], |value| *value);
+                        out.typed::<DoubleType>()
+                            .write_batch(&values, Some(&levels), None)?;
+                    }
+                    Values::Flag(values) => {
+                        let (values, levels) = split(&values[rows.clone()], |value| *value);
+                        out.typed::<BoolType>()
+                            .write_batch(&values, Some(&levels), None)?;
+                    }
+                }
+                out.close()?;
+            }
+            group.close()?;
+        }
+        writer.close()?;
+        Ok(file)
+    }
+}
+
+/// A column of text made from rows.
+pub fn text<R>(
+    name: &'static str,
+    says: &'static str,
+    rows: &[R],
+    of: impl Fn(&R) -> Option<String>,
+) -> Column {
+    let values = Values::Text(rows.iter().map(of).collect());
+    Column { name, says, values }
+}
+
+/// A column of integers made from rows.
+pub fn integer<R>(
+    name: &'static str,
+    says: &'static str,
+    rows: &[R],
+    of: impl Fn(&R) -> Option<i64>,
+) -> Column {
+    let values = Values::Integer(rows.iter().map(of).collect());
+    Column { name, says, values }
+}
+
+/// A column of numbers made from rows.
+pub fn number<R>(
+    name: &'static str,
+    says: &'static str,
+    rows: &[R],
+    of: impl Fn(&R) -> Option<f64>,
+) -> Column {
+    let values = Values::Number(rows.iter().map(of).collect());
+    Column { name, says, values }
+}
+
+/// A column of yes or no made from rows.
+pub fn flag<R>(
+    name: &'static str,
+    says: &'static str,
+    rows: &[R],
+    of: impl Fn(&R) -> Option<bool>,
+) -> Column {
+    let values = Values::Flag(rows.iter().map(of).collect());
+    Column { name, says, values }
+}

@@ -1,0 +1,115 @@
+//! The trials of each claim's node alone, drawn and run again from evidence.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::engine::{Decode, Engine, EngineError};
+use crate::evidence::{ClaimEvidence, Evidence};
+use crate::node::Node;
+use crate::task::Variable;
+use crate::verify::{
+    Bench, Goal, Judgment, Reference, Rules, Subject, default_block, discover, judge,
+};
+
+/// The stream that the trials of nodes alone are drawn from, as `verify` names it.
+const STREAM: &str = "alone";
+
+/// The trials of one claim.
+pub struct Replayed<'a> {
+    /// The claim.
+    pub claim: &'a ClaimEvidence,
+    /// Its judged trials, in the order they were drawn; of very many, the first.
+    pub judgments: Vec<Judgment>,
+}
+
+/// Why trials could not be run again.
+#[derive(Debug, Error)]
+pub enum ReplayError {
+    /// A run went wrong.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The trials do not come to what the evidence says.
+    #[error(
+        "{claim}: its trials, run again, are not those of the evidence; it is of other weights or of another version of this program"
+    )]
+    Differs {
+        /// The claim.
+        claim: String,
+    },
+}
+
+/// Runs the trials of every tested claim's node alone again: same seed, same trials. What comes out is
+/// held against the evidence. `progress` is told how many variables of how many are done.
+///
+/// # Errors
+/// [`ReplayError`], first of all where the trials are not those of the evidence.
+pub fn replay<'a>(
+    engine: &Engine,
+    evidence: &'a Evidence,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<Replayed<'a>>, ReplayError> {
+    let protocol = &evidence.protocol;
+    let shape = engine.shape();
+    let mut by_variable: BTreeMap<Variable, Vec<(usize, Node, f64)>> = BTreeMap::new();
+    for (index, claim) in evidence.claims.iter().enumerate() {
+        let Some(trials) = &claim.trials else {
+            continue;
+        };
+        let task = claim.task.parse();
+        if let (Ok(task), Ok(node)) = (task, claim.node.resolve(&shape)) {
+            let digit = claim.digit;
+            let asked = by_variable.entry(Variable { task, digit }).or_default();
+            asked.push((index, node, trials.alpha));
+        }
+    }
+    // Nothing is neutralised of a node alone, so no mean is ever asked for.
+    let means = engine.activations(&[], [])?;
+    let bench = Bench {
+        engine,
+        means: &means,
+        decode: match protocol.decode.as_str() {
+            "free" => Decode::Free,
+            _ => Decode::Forced,
+        },
+        reference: Reference::Truth,
+        block: default_block(engine),
+    };
+    let mut found: BTreeMap<usize, Vec<Judgment>> = BTreeMap::new();
+    let of = by_variable.len();
+    for (done, (variable, claims)) in by_variable.into_iter().enumerate() {
+        progress(done, of);
+        let rules = Rules {
+            threshold: protocol.threshold,
+            alpha: claims[0].2,
+            max_trials: protocol.max_trials,
+            seed: protocol.seed,
+        };
+        let subjects: Vec<Subject> = claims.iter().map(|(_, n, _)| Subject::of([*n])).collect();
+        let reaches = discover(&bench, variable, &subjects, rules, STREAM)?;
+        let goal = Goal::Standing;
+        let findings = judge(&bench, variable, subjects, &reaches, goal, rules, STREAM)?;
+        for ((index, ..), finding) in claims.iter().zip(findings) {
+            let claim = &evidence.claims[*index];
+            let stored = claim.trials.as_ref().map(|trials| &trials.alone);
+            // Bounds are stored rounded; the counts behind them are whole.
+            let counts = |measures: &crate::verify::Measures| {
+                let agreement = measures.agreement.values().chain([&measures.placebo]);
+                agreement.map(|r| (r.hits, r.trials)).collect::<Vec<_>>()
+            };
+            if stored.map(counts) != Some(counts(&finding.measures)) {
+                return Err(ReplayError::Differs {
+                    claim: claim.claim.clone(),
+                });
+            }
+            found.insert(*index, finding.kept);
+        }
+    }
+    Ok(found
+        .into_iter()
+        .map(|(index, judgments)| Replayed {
+            claim: &evidence.claims[index],
+            judgments,
+        })
+        .collect())
+}

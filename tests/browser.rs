@@ -1,0 +1,158 @@
+//! The page of a report as its readers use it, in a browser.
+
+mod browser_driver;
+
+use std::path::Path;
+
+use browser_driver::{Browser, installed};
+
+const ADD: &str = "reports/w126_add_d5_l2_h3_t15K_s372001/report.html";
+const MIX: &str = "reports/w126_mix_d5_l3_h4_t40K_s372001/report.html";
+
+/// The browser, or `None`, said aloud, where there is none. A CI that installs one sets
+/// `CIRCUITCHECK_BROWSER_TEST=required`, so that nothing is skipped there unseen.
+fn browser() -> Option<Browser> {
+    let found = installed();
+    if found.is_none() {
+        let required = std::env::var_os("CIRCUITCHECK_BROWSER_TEST").is_some();
+        assert!(
+            !required,
+            "no browser is installed, and the test is required"
+        );
+        eprintln!(
+            "skipped: no Chromium is installed (Debian's package is chromium); CIRCUITCHECK_BROWSER names another"
+        );
+    }
+    Some(Browser::start(&found?))
+}
+
+fn opened(report: &str) -> Option<Browser> {
+    let mut browser = browser()?;
+    browser.open(&Path::new(env!("CARGO_MANIFEST_DIR")).join(report));
+    Some(browser)
+}
+
+/// Verdicts of the rows in view, from top to bottom.
+const VERDICTS: &str = "[...document.querySelectorAll('table.claims > tbody')].filter(c => !c.hidden).map(c => c.dataset.verdict).join()";
+
+fn ends_well(browser: &Browser) {
+    assert_eq!(browser.complaints, Vec::<String>::new());
+    let elsewhere = browser
+        .fetched
+        .iter()
+        .filter(|url| !url.starts_with("file://"));
+    assert_eq!(elsewhere.collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(browser.fetched.len(), 1, "{:?}", browser.fetched);
+}
+
+#[test]
+fn claims_are_sorted_filtered_opened_and_followed_to_the_graph() {
+    let Some(mut page) = opened(ADD) else { return };
+    assert_eq!(
+        page.value("document.getElementById('shown').textContent"),
+        "16 claims"
+    );
+
+    page.click("thead button[data-column='3']");
+    let sorted = page.value(VERDICTS);
+    let sorted: Vec<&str> = sorted.as_str().unwrap().split(',').collect();
+    assert_eq!((sorted[0], sorted.len()), ("supported", 16));
+    let changes = sorted.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    let kinds: std::collections::BTreeSet<&&str> = sorted.iter().collect();
+    assert_eq!(changes + 1, kinds.len(), "{sorted:?}");
+    page.click("thead button[data-column='3']");
+    let turned = page.value(VERDICTS);
+    assert_eq!(
+        turned.as_str().unwrap().split(',').next_back(),
+        Some("supported")
+    );
+    assert_eq!(
+        page.value("document.querySelector('th[aria-sort]').getAttribute('aria-sort')"),
+        "descending"
+    );
+
+    page.click("#find");
+    page.write("a2.st");
+    assert_eq!(
+        page.value("document.getElementById('shown').textContent"),
+        "2 of 16 claims"
+    );
+    assert_eq!(page.value(VERDICTS), "joint,joint");
+    page.click("#clear");
+    page.click(".chip[data-verdict='refuted']");
+    let refuted = page.value(VERDICTS);
+    assert!(
+        refuted
+            .as_str()
+            .unwrap()
+            .split(',')
+            .all(|verdict| verdict == "refuted"),
+        "{refuted}"
+    );
+    page.click("#clear");
+
+    let row = "document.getElementById('P9L0H2-A1.ST')";
+    assert_eq!(
+        page.value(&format!("{row}.rows[1].checkVisibility()")),
+        false
+    );
+    page.value(&format!("{row}.querySelector('.toggle').focus()"));
+    page.press_enter();
+    assert_eq!(
+        page.value(&format!(
+            "{row}.querySelector('.toggle').getAttribute('aria-expanded')"
+        )),
+        "true"
+    );
+    assert_eq!(
+        page.value(&format!("{row}.rows[1].checkVisibility()")),
+        true
+    );
+    let opened = page.value(&format!("{row}.rows[1].innerText"));
+    for part in [
+        "placebo",
+        "decoys",
+        "P9L0H2 P11L0H1 together",
+        "circuitcheck verify",
+    ] {
+        assert!(opened.as_str().unwrap().contains(part), "{part}: {opened}");
+    }
+
+    page.click("[id='P9L0H2-A1.ST'] .to-graph");
+    page.wait("location.hash === '#graph'");
+    page.wait("document.querySelector('.circuit-graph .vertex.chosen') !== null");
+    let chosen =
+        page.value("document.querySelector('.circuit-graph .vertex.chosen title').textContent");
+    assert!(chosen.as_str().unwrap().contains("A1.ST"), "{chosen}");
+    ends_well(&page);
+}
+
+#[test]
+fn a_cell_of_a_map_leads_to_the_claim_of_its_node() {
+    let Some(mut page) = opened(ADD) else { return };
+    page.click("label[for='map-tasks']");
+    assert_eq!(
+        page.value("document.querySelector('[data-map=tasks]').checkVisibility()"),
+        true
+    );
+    assert_eq!(
+        page.value("document.querySelector('[data-map=verdicts]').checkVisibility()"),
+        false
+    );
+    page.click("[data-map=tasks] a[href='#P16L0H2'] rect");
+    page.wait("location.hash === '#P16L0H2'");
+    page.wait("document.getElementById('P16L0H2-A0.SC').rows[1].checkVisibility()");
+    ends_well(&page);
+}
+
+#[test]
+fn the_largest_page_opens_and_fits_a_phone() {
+    let Some(mut page) = opened(MIX) else { return };
+    let loaded = page.value("performance.getEntriesByType('navigation')[0].loadEventEnd");
+    println!("the mixed model's page was loaded after {loaded} ms");
+    page.resize(390);
+    page.click("#open-all");
+    let width = page.value("document.documentElement.scrollWidth");
+    assert!(width.as_u64().unwrap() <= 390, "{width} pixels wide");
+    ends_well(&page);
+}
