@@ -177,8 +177,9 @@ fn what_else_is_tested_changes_nothing_of_a_claims_trials() {
         .map(|(&claim, _)| claim)
         .collect();
     assert!(!redundant.is_empty());
+    // Idle at that position.
     let other = NodeName {
-        component: Component::Head(0),
+        component: Component::Head(1),
         ..redundant[0].0
     };
     let folder = model.claiming(redundant.iter().chain([&(other, carry)]));
