@@ -1,6 +1,7 @@
 //! Reports: what is made from evidence, and how it gets onto disk.
 
 mod behaviors;
+mod circuit;
 mod files;
 mod markdown;
 mod property;
@@ -11,6 +12,7 @@ pub use behaviors::{
     BEHAVIORS_SCHEMA, BehaviorEvidence, behaviors_markdown, count_tags, reading_text, said,
     verdict_names, verdict_text,
 };
+pub use circuit::{circuit_markdown, clause_verdict, failing_tokens, percent};
 pub use files::{OutputError, check_writable, write_files};
 pub use markdown::{explanation, markdown};
 pub use property::{property_markdown, property_summary};
