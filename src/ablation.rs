@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::arithmetic::Prompt;
 use crate::engine::{Activations, Engine, EngineError, Intervention, Overwrite, Site, Source};
 use crate::node::Node;
+use crate::wire::deserialize_from_text;
 
 /// What an ablated node holds instead of its own value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +54,8 @@ impl FromStr for Ablation {
             .ok_or_else(|| AblationError::Unknown(text.to_owned()))
     }
 }
+
+deserialize_from_text!(Ablation);
 
 impl Serialize for Ablation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

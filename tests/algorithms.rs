@@ -190,7 +190,7 @@ fn a_circuit_is_scored_beside_random_ones() {
     let few = ["--questions", "64", "--random-sets", "2", "--json"];
     let behaviors = [&["circuit", ADD, "--behaviors"], &few[..]].concat();
     let found = json(SUCCESS, &behaviors);
-    let scores = found["scores"].as_array().unwrap();
+    let scores = found["circuits"][0]["scores"].as_array().unwrap();
     assert_eq!(scores.len(), 2);
     let hits = |score: &Value, key: &str| score[key]["hits"].as_u64().unwrap();
     assert_eq!(scores[0]["ablation"], "mean");
@@ -199,7 +199,7 @@ fn a_circuit_is_scored_beside_random_ones() {
 
     // Claims are made of heads alone, and heads alone answer nothing.
     let claimed = json(SUCCESS, &[&["circuit", ADD], &few[..]].concat());
-    assert!(hits(&claimed["scores"][0], "right") <= 6);
+    assert!(hits(&claimed["circuits"][0]["scores"][0], "right") <= 6);
 }
 
 #[test]
@@ -223,4 +223,69 @@ fn each_command_has_help_with_examples() {
             "{help}"
         );
     }
+}
+
+/// Runs the commands of CONTRIBUTING.md for one model, and compares what they write with what is in the
+/// repository.
+fn regenerates(model: &str, dir: &[&str], published: &str, own: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let out = ["--out", folder.path().to_str().unwrap()];
+    let graph = [&["graph"], dir, &["--measure"], &out].concat();
+    let circuit = [
+        &["circuit"],
+        dir,
+        &[
+            "--behaviors",
+            "--hypothesis",
+            published,
+            "--hypothesis",
+            own,
+        ],
+        &["--minimality", "--grow", "--prune"],
+        &out,
+    ];
+    run(&graph);
+    run(&circuit.concat());
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let committed = root.join("reports").join(model);
+    for file in [
+        "graph.json",
+        "graph.svg",
+        "graph.html",
+        "circuit.json",
+        "circuit.md",
+    ] {
+        let made = std::fs::read(folder.path().join(file)).unwrap();
+        assert!(
+            made == std::fs::read(committed.join(file)).unwrap(),
+            "reports/{model}/{file} is not what is made today: run the commands in CONTRIBUTING.md"
+        );
+    }
+}
+
+#[test]
+fn the_addition_models_graph_and_circuits_regenerate_byte_for_byte() {
+    regenerates(
+        &ADD["models/".len()..],
+        &[ADD],
+        "hypotheses/addition.toml",
+        "hypotheses/own_addition.toml",
+    );
+}
+
+#[test]
+#[ignore = "minutes: the graphs and circuits of the larger models"]
+fn every_graph_and_circuit_regenerates_byte_for_byte() {
+    regenerates(
+        &SUB["models/".len()..],
+        &[SUB],
+        "hypotheses/subtraction.toml",
+        "hypotheses/own_subtraction.toml",
+    );
+    regenerates(
+        "w126_mix_d5_l3_h4_t40K_s372001",
+        &[],
+        "hypotheses/mixed.toml",
+        "hypotheses/own_mixed.toml",
+    );
 }

@@ -4,13 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use circuitcheck::arithmetic::Prompt;
-use circuitcheck::circuit::{NodeSet, Score, Scoring, Workbench, grow, minimality, prune};
+use circuitcheck::circuit::{
+    Circuit, CircuitError, CircuitEvidence, NodeSet, Score, Scoring, Workbench, grow, minimality,
+    prune,
+};
 use circuitcheck::engine::{Engine, Site};
 use circuitcheck::graph::{Budget, KnownClaim, KnownClaims, Stands};
 use circuitcheck::handmade::{Carries, Handmade, addition};
 use circuitcheck::hypothesis::{ClauseResult, Hypothesis, HypothesisError, Tested, Tester};
 use circuitcheck::model::{ModelFolder, Operations};
 use circuitcheck::node::{Node, NodeName};
+use circuitcheck::report::circuit_markdown;
 use circuitcheck::verify::{Baseline, Rules};
 
 fn root() -> &'static Path {
@@ -141,6 +145,14 @@ fn a_hypothesis_about_another_model_is_refused_with_both_sides() {
         (
             "layers_to = 1",
             "models of 1 layers at most, the model has 2",
+        ),
+        (
+            "heads_from = 9",
+            "models of 9 heads in a layer or more, the model has 6",
+        ),
+        (
+            "digits_to = 1",
+            "models of 1 digits at most, the model has 2",
         ),
         (
             "name = \"w126_*_l2\"",
@@ -319,7 +331,7 @@ fn a_search_finds_what_nobody_claims_and_nothing_else() {
     let found = tested(&nothing, &format!("{clause}search = true\n"));
     assert!(found.holds, "{:#?}", found.clauses);
     // Both MLPs at each of the three positions, and no other node.
-    let names: Vec<String> = found.circuit.iter().map(Node::to_string).collect();
+    let names: Vec<String> = found.circuit.iter().map(NodeName::to_string).collect();
     assert_eq!(
         names,
         ["P8L0M0", "P8L1M0", "P9L0M0", "P9L1M0", "P10L0M0", "P10L1M0"]
@@ -327,6 +339,17 @@ fn a_search_finds_what_nobody_claims_and_nothing_else() {
     let heads = clause.replace("mlp", "head").replace("STC n", "SA n");
     let heads = heads.replace("1 to N", "3 to 3") + "search = true\n";
     assert!(!tested(&nothing, &heads).holds);
+
+    // What comes nearest is named first, not what stands first: each head fetches one operand.
+    let heads = heads
+        .replace("3 to 3", "1 to 1")
+        .replace("== predicts(n)", ">= op");
+    let unfound = tested(&nothing, &heads);
+    let note = &only(&unfound).cases[0].note;
+    assert!(
+        !unfound.holds && note.contains(" tried; nearest: A1.SA P10L0H"),
+        "{note}"
+    );
 }
 
 #[test]
@@ -423,8 +446,13 @@ fn useful_nodes_are_those_of_the_true_circuit_that_no_other_stands_in_for() {
 #[test]
 fn a_redundant_node_is_not_missed_and_a_needed_one_is() {
     let bench = Workbench::new(&BENCH.engine, &BENCH.baseline, 64).unwrap();
-    let lost = minimality(&bench, &true_circuit()).unwrap();
-    let of = |name: &str| lost.iter().find(|m| m.node == node(name)).unwrap().loss;
+    let lost = minimality(&bench, &true_circuit(), &mut |_, _| {}).unwrap();
+    let of = |name: &str| {
+        lost.iter()
+            .find(|m| m.node == node(name).name())
+            .unwrap()
+            .loss
+    };
     for redundant in ["P10L0H2", "P10L0H3", "P10L0H4"] {
         assert_eq!(of(redundant), 0.0, "{redundant}");
     }
@@ -443,9 +471,9 @@ fn growth_puts_back_what_was_taken_out_and_pruning_takes_out_what_is_idle() {
         circuit.remove(node);
     }
     let added = grow(&bench, &circuit, 0.99, 4, 1, &mut |_| {}).unwrap();
-    let mut names: Vec<Node> = added.iter().map(|step| step.node).collect();
+    let mut names: Vec<NodeName> = added.iter().map(|step| step.node).collect();
     names.sort();
-    assert_eq!(names, [taken[1], taken[0]]);
+    assert_eq!(names, [taken[1].name(), taken[0].name()]);
     let last = added.last().unwrap();
     assert_eq!(last.right.share(), 1.0);
     assert!(last.random.share() < 0.5, "{last:?}");
@@ -453,10 +481,16 @@ fn growth_puts_back_what_was_taken_out_and_pruning_takes_out_what_is_idle() {
     let mut padded = true_circuit();
     let idle = [node("P8L1H3"), node("P9L1H0"), node("P6L0H4")];
     padded.extend(idle);
-    let pruned = prune(&bench, &padded, 1.0, &mut |_| {}).unwrap();
+    let pruned = prune(&bench, &padded, 1.0, &mut |_, _| {})
+        .unwrap()
+        .unwrap();
     assert_eq!(pruned.right.share(), 1.0);
-    assert!(idle.iter().all(|node| !pruned.nodes.contains(node)));
-    assert!(pruned.nodes.contains(&taken[0]));
+    assert!(idle.iter().all(|node| !pruned.nodes.contains(&node.name())));
+    assert!(pruned.nodes.contains(&taken[0].name()));
+
+    // What does not suffice has nothing to spare.
+    let short = prune(&bench, &circuit, 1.0, &mut |_, _| {}).unwrap();
+    assert_eq!(short, None);
 }
 
 // The bundled models.
@@ -490,6 +524,72 @@ fn shares(model: &str, hypothesis: &str) -> Vec<f64> {
         .inspect(|found| assert!(found.best_random.share() < 0.1, "{found:?}"))
         .map(|found| found.right.share())
         .collect()
+}
+
+/// What is stored of every bundled model's circuits.
+fn stored(model: &str) -> CircuitEvidence {
+    let path = root().join("reports").join(model).join("circuit.json");
+    let json = std::fs::read(path).unwrap();
+    let evidence = CircuitEvidence::from_json(&json).unwrap();
+    assert!(evidence.to_json().as_bytes() == json, "{model}");
+    let markdown = root().join("reports").join(model).join("circuit.md");
+    assert!(circuit_markdown(&evidence) == std::fs::read_to_string(markdown).unwrap());
+    evidence
+}
+
+#[test]
+fn on_each_bundled_model_our_own_hypothesis_scores_better_than_the_published_one() {
+    for (model, published, own) in [
+        (
+            "w126_add_d5_l2_h3_t15K_s372001",
+            "hypotheses/addition.toml",
+            "hypotheses/own_addition.toml",
+        ),
+        (
+            "w126_sub_d5_l2_h3_t30K_s372001",
+            "hypotheses/subtraction.toml",
+            "hypotheses/own_subtraction.toml",
+        ),
+        (
+            "w126_mix_d5_l3_h4_t40K_s372001",
+            "hypotheses/mixed.toml",
+            "hypotheses/own_mixed.toml",
+        ),
+    ] {
+        let evidence = stored(model);
+        let of = |from: &str| -> &Circuit {
+            let found = evidence.circuits.iter().find(|c| c.from == from);
+            found.unwrap_or_else(|| panic!("{model}: no circuit from {from}"))
+        };
+        let (published, own) = (of(published), of(own));
+        assert!(own.tested.as_ref().unwrap().holds, "{model}");
+        assert!(!published.tested.as_ref().unwrap().holds, "{model}");
+        assert!(own.covered.len() > published.covered.len(), "{model}");
+        assert!(
+            own.explained.as_ref().unwrap().len() >= published.explained.as_ref().unwrap().len()
+        );
+        for (own, published) in own.scores.iter().zip(&published.scores) {
+            assert_eq!(
+                (own.class, own.ablation),
+                (published.class, published.ablation)
+            );
+            assert!(own.right.lower > published.right.upper, "{model}: {own:?}");
+            assert!(
+                own.best_random.share() < own.right.lower,
+                "{model}: {own:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_are_no_circuits_of_this_form_is_refused() {
+    let error = |json: &str| CircuitEvidence::from_json(json.as_bytes()).unwrap_err();
+    assert!(matches!(error("[]"), CircuitError::Malformed(_)));
+    assert_eq!(
+        error(r#"{"schema": "circuitcheck/circuit/0"}"#).to_string(),
+        "the circuits are of the form \"circuitcheck/circuit/0\", this program reads \"circuitcheck/circuit/1\""
+    );
 }
 
 #[test]

@@ -12,7 +12,8 @@ use circuitcheck::engine::{Decode, Engine};
 use circuitcheck::handmade;
 use circuitcheck::model::{Array, ModelFolder, Operations, RawFile, Weights};
 use circuitcheck::property::case::{Case, digit};
-use circuitcheck::property::evidence::{PropertyEvidence, Standing};
+use circuitcheck::property::evidence::{PropertyEvidence, PropertyEvidenceError, Standing};
+use circuitcheck::property::group::{Group, groups};
 use circuitcheck::property::trial::Examiner;
 use circuitcheck::property::{
     CaseStrategy, CaseTree, Groups, Kept, NODES, Options, Property, builtin, check, read, runner,
@@ -963,8 +964,10 @@ fn regenerates(model: &str, shown: &str, names: &[&str]) {
     let (json, report) = (committed("property.json"), committed("property.md"));
     let stale = "is not what `circuitcheck property` makes: run the commands in CONTRIBUTING.md";
     if names.is_empty() {
-        let whole = serde_json::to_string_pretty(&evidence).unwrap() + "\n";
-        assert!(whole == json, "reports/{model}/property.json {stale}");
+        assert!(
+            evidence.to_json() == json,
+            "reports/{model}/property.json {stale}"
+        );
         assert!(
             property_markdown(&evidence, shown) == report,
             "reports/{model}/property.md {stale}"
@@ -997,6 +1000,54 @@ fn the_subtraction_models_report_regenerates() {
     let model = "w126_sub_d5_l2_h3_t30K_s372001";
     let names = ["zero", "forced-equals-free", "P14L0H1 A3.ND"];
     regenerates(model, &format!("models/{model}"), &names);
+}
+
+/// The report is made from the copy embedded in the program; this one reads the folder.
+#[test]
+fn the_mixed_models_report_regenerates() {
+    let names = ["P13L2H0 A3.MB", "P17L0H1 A0.MD"];
+    regenerates("w126_mix_d5_l3_h4_t40K_s372001", "", &names);
+}
+
+#[test]
+fn stored_property_tests_are_read_back_and_written_again_to_the_byte() {
+    let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports");
+    for model in [
+        "w126_add_d5_l2_h3_t15K_s372001",
+        "w126_sub_d5_l2_h3_t30K_s372001",
+        "w126_mix_d5_l3_h4_t40K_s372001",
+    ] {
+        let json = std::fs::read(reports.join(model).join("property.json")).unwrap();
+        let read = PropertyEvidence::from_json(&json).unwrap();
+        assert!(read.to_json().as_bytes() == json, "{model}");
+    }
+    let error = |json: &str| PropertyEvidence::from_json(json.as_bytes()).unwrap_err();
+    assert!(matches!(error("[]"), PropertyEvidenceError::Malformed(_)));
+    assert_eq!(
+        error(r#"{"schema": "circuitcheck/property/0"}"#).to_string(),
+        "the property tests are of the form \"circuitcheck/property/0\", this program reads \"circuitcheck/property/1\""
+    );
+}
+
+#[test]
+fn groups_read_as_they_are_written() {
+    let mut all = vec![Group::Ranges, Group::RangeEdges, Group::Kept];
+    for class in Class::ALL {
+        all.extend(groups(class, 12).iter().map(|source| source.group()));
+    }
+    assert!(all.len() > 250);
+    for group in all {
+        assert_eq!(group.to_string().parse(), Ok(group));
+    }
+    for text in [
+        "",
+        "ADD",
+        "S6",
+        "ADD, borrow out of digit 1 through 2 more",
+        "MUL, uniform",
+    ] {
+        assert!(text.parse::<Group>().is_err(), "{text}");
+    }
 }
 
 #[test]

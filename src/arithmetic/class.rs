@@ -23,6 +23,15 @@ pub enum Class {
 impl Class {
     /// Every class, in the order reports list them.
     pub const ALL: [Class; 3] = [Class::Add, Class::Sub, Class::Neg];
+
+    /// The grades of its complexity classes, the easiest first.
+    pub fn grades(self) -> std::ops::RangeInclusive<u8> {
+        match self {
+            Class::Add => 0..=5,
+            Class::Sub => 0..=4,
+            Class::Neg => 1..=4,
+        }
+    }
 }
 
 impl fmt::Display for Class {
@@ -88,17 +97,11 @@ impl FromStr for Complexity {
     type Err = UnknownComplexity;
 
     fn from_str(text: &str) -> Result<Self, UnknownComplexity> {
-        let unknown = || UnknownComplexity(text.into());
-        let (class, grades) = match text.get(..1) {
-            Some("S") => (Class::Add, 0..=5u8),
-            Some("M") => (Class::Sub, 0..=4),
-            Some("N") => (Class::Neg, 1..=4),
-            _ => return Err(unknown()),
-        };
-        grades
-            .map(|grade| Complexity { class, grade })
+        Class::ALL
+            .into_iter()
+            .flat_map(|class| class.grades().map(move |grade| Complexity { class, grade }))
             .find(|complexity| complexity.to_string() == text)
-            .ok_or_else(unknown)
+            .ok_or_else(|| UnknownComplexity(text.into()))
     }
 }
 

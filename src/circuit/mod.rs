@@ -3,20 +3,22 @@
 //! Ablated nodes hold their mean over questions of the same class, each in its own layer, or their
 //! value in another question of the class, the same one for all of them.
 
+mod evidence;
 mod search;
 
+pub use evidence::{Circuit, CircuitError, CircuitEvidence, SCHEMA};
 pub use search::{Added, Minimality, Pruned, grow, minimality, prune};
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::seq::SliceRandom;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::ablation::Ablation;
 use crate::arithmetic::{AnswerToken, Class, Prompt};
 use crate::engine::{Activations, Decode, Engine, EngineError, Intervention, Site, Source};
 use crate::logits::AnswerLogits;
-use crate::node::Node;
+use crate::node::{Node, NodeName};
 use crate::shape::Shape;
 use crate::stats::{Count, Rate};
 use crate::verify::{Baseline, stream};
@@ -37,6 +39,15 @@ struct Questions {
     means: Activations,
 }
 
+impl Questions {
+    /// Adds to a count how many of the first questions are answered rightly.
+    fn count_right(&self, logits: &[AnswerLogits], count: &mut Count) {
+        for (logits, prompt) in logits.iter().zip(&self.prompts) {
+            count.add(logits.answer() == prompt.forced);
+        }
+    }
+}
+
 /// A network with questions to score circuits on.
 pub struct Workbench<'a> {
     engine: &'a Engine,
@@ -46,7 +57,7 @@ pub struct Workbench<'a> {
 }
 
 /// How a circuit does on one class under one ablation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Score {
     /// The class.
     pub class: Class,
@@ -55,23 +66,11 @@ pub struct Score {
     /// Questions still answered rightly.
     pub right: Rate,
     /// Questions on which each answer token goes wrong; tokens that never do are left out.
-    #[serde(serialize_with = "by_name")]
     pub wrong: BTreeMap<AnswerToken, u64>,
     /// The same for random sets of as many heads and MLPs: questions right over all sets.
     pub random: Count,
     /// The best of these sets.
     pub best_random: Count,
-}
-
-fn by_name<S: Serializer>(
-    wrong: &BTreeMap<AnswerToken, u64>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(
-        wrong
-            .iter()
-            .map(|(token, count)| (token.to_string(), count)),
-    )
 }
 
 /// How circuits are scored.
@@ -123,82 +122,104 @@ impl<'a> Workbench<'a> {
         &self.nodes
     }
 
+    /// Those of these names that can reach an answer.
+    pub fn named<'n>(&self, names: impl IntoIterator<Item = &'n NodeName>) -> NodeSet {
+        let names: BTreeSet<NodeName> = names.into_iter().copied().collect();
+        let nodes = self.nodes.iter().copied();
+        nodes.filter(|node| names.contains(&node.name())).collect()
+    }
+
     /// The classes there are questions of.
     pub fn classes(&self) -> impl Iterator<Item = Class> {
         self.classes.iter().map(|questions| questions.class)
     }
 
-    /// The logits of up to `limit` questions of a class, all nodes but `keep` ablated.
+    /// The logits of up to `limit` questions of a class, once for each set in `keeps`, all nodes but
+    /// those of the set ablated. What the sets have in common is computed once.
     fn logits(
         &self,
         questions: &Questions,
-        keep: &NodeSet,
+        keeps: &[&NodeSet],
         ablation: Ablation,
         limit: usize,
-    ) -> Result<Vec<AnswerLogits>, EngineError> {
-        let ablated: Vec<Node> = self.nodes.difference(keep).copied().collect();
-        let prompts = &questions.prompts[..limit.min(questions.prompts.len())];
-        let mut logits = Vec::with_capacity(prompts.len());
+    ) -> Result<Vec<Vec<AnswerLogits>>, EngineError> {
+        let all = &questions.prompts;
+        let prompts = &all[..limit.min(all.len())];
+        let shape = self.engine.shape();
+        let zeros = vec![0.0; shape.d_mlp.max(shape.d_head)];
+        let mut logits = vec![Vec::with_capacity(prompts.len()); keeps.len()];
         for (block, asked) in prompts.chunks(BLOCK).enumerate() {
             let run = self.engine.run(asked)?;
             let others = match ablation {
                 // The next question of the list, the first after the last.
                 Ablation::Resample => {
-                    let all = &questions.prompts;
                     let next = |i: usize| all[(block * BLOCK + i + 1) % all.len()];
                     let others: Vec<Prompt> = (0..asked.len()).map(next).collect();
-                    let sites = ablated.iter().map(|&node| Site::from(node));
+                    let sites = self.nodes.iter().map(|&node| Site::from(node));
                     Some(self.engine.activations(&others, sites)?)
                 }
                 Ablation::Mean | Ablation::Zero => None,
             };
-            let zeros = vec![0.0; self.engine.shape().d_mlp.max(self.engine.shape().d_head)];
-            let jobs: Vec<(usize, Intervention)> = (0..asked.len())
-                .map(|i| {
-                    let overwrites = ablated.iter().map(|&node| match (&others, ablation) {
-                        (Some(others), _) => others.overwrite(i, node, Source::Stored),
-                        (None, Ablation::Zero) => crate::engine::Overwrite {
-                            site: node.into(),
-                            source: Source::Zero,
-                            value: &zeros[..Site::from(node).width(&self.engine.shape())],
-                        },
-                        (None, _) => questions.means.overwrite(0, node, Source::Mean),
-                    });
-                    (i, Intervention::new(overwrites))
-                })
-                .collect();
-            logits.extend(self.engine.intervene(&run, &jobs, Decode::Forced)?);
+            for (keep, logits) in keeps.iter().zip(&mut logits) {
+                let ablated: Vec<Node> = self.nodes.difference(keep).copied().collect();
+                let jobs: Vec<(usize, Intervention)> = (0..asked.len())
+                    .map(|i| {
+                        let overwrites = ablated.iter().map(|&node| match (&others, ablation) {
+                            (Some(others), _) => others.overwrite(i, node, Source::Stored),
+                            (None, Ablation::Zero) => crate::engine::Overwrite {
+                                site: node.into(),
+                                source: Source::Zero,
+                                value: &zeros[..Site::from(node).width(&shape)],
+                            },
+                            (None, _) => questions.means.overwrite(0, node, Source::Mean),
+                        });
+                        (i, Intervention::new(overwrites))
+                    })
+                    .collect();
+                logits.extend(self.engine.intervene(&run, &jobs, Decode::Forced)?);
+            }
         }
         Ok(logits)
     }
 
-    /// Questions of a class that are right with only `keep` at work.
-    fn right(
-        &self,
-        questions: &Questions,
-        keep: &NodeSet,
-        ablation: Ablation,
-    ) -> Result<Count, EngineError> {
-        let logits = self.logits(questions, keep, ablation, usize::MAX)?;
-        let mut count = Count::default();
-        for (logits, prompt) in logits.iter().zip(&questions.prompts) {
-            count.add(logits.answer() == prompt.forced);
-        }
-        Ok(count)
-    }
-
-    /// Mean loss over up to `limit` questions of each class with only `keep` at work, others at
-    /// their means; in nats.
-    fn loss(&self, keep: &NodeSet, limit: usize) -> Result<f64, EngineError> {
-        let (mut total, mut asked) = (0.0, 0);
+    /// For each set, questions of all classes right with only that set at work, others at their
+    /// means.
+    ///
+    /// # Errors
+    /// [`EngineError`] where an ablation was not applied.
+    pub fn right_of_each(&self, keeps: &[&NodeSet]) -> Result<Vec<Count>, EngineError> {
+        let mut counts = vec![Count::default(); keeps.len()];
         for questions in &self.classes {
-            let logits = self.logits(questions, keep, Ablation::Mean, limit)?;
-            for (logits, prompt) in logits.iter().zip(&questions.prompts) {
-                total += logits.loss(&prompt.forced);
-                asked += 1;
+            let logits = self.logits(questions, keeps, Ablation::Mean, usize::MAX)?;
+            for (count, logits) in counts.iter_mut().zip(&logits) {
+                questions.count_right(logits, count);
             }
         }
-        Ok(total / f64::from(asked.max(1)))
+        Ok(counts)
+    }
+
+    /// Questions of all classes right with only `keep` at work, others at their means.
+    ///
+    /// # Errors
+    /// [`EngineError`] where an ablation was not applied.
+    pub fn right(&self, keep: &NodeSet) -> Result<Count, EngineError> {
+        Ok(self.right_of_each(&[keep])?[0])
+    }
+
+    /// For each set, the mean loss over up to `limit` questions of each class with only that set at
+    /// work, others at their means; in nats.
+    fn losses(&self, keeps: &[&NodeSet], limit: usize) -> Result<Vec<f64>, EngineError> {
+        let (mut totals, mut asked) = (vec![0.0; keeps.len()], 0);
+        for questions in &self.classes {
+            let logits = self.logits(questions, keeps, Ablation::Mean, limit)?;
+            for (total, logits) in totals.iter_mut().zip(&logits) {
+                let each = logits.iter().zip(&questions.prompts);
+                *total += each.map(|(l, p)| l.loss(&p.forced)).sum::<f64>();
+            }
+            asked += limit.min(questions.prompts.len());
+        }
+        let mean = |total: f64| total / asked.max(1) as f64;
+        Ok(totals.into_iter().map(mean).collect())
     }
 
     /// Scores a circuit on every class by every ablation. `progress` is told how many of how many
@@ -218,7 +239,15 @@ impl<'a> Workbench<'a> {
         for questions in &self.classes {
             for ablation in ABLATIONS {
                 progress(scores.len(), of);
-                let logits = self.logits(questions, keep, ablation, usize::MAX)?;
+                let sets: Vec<NodeSet> = (0..scoring.random_sets)
+                    .map(|set| {
+                        let name = format!("circuit/{}/{ablation}/{set}", questions.class);
+                        self.random_like(keep, scoring.seed, &name)
+                    })
+                    .collect();
+                let all: Vec<&NodeSet> = [keep].into_iter().chain(&sets).collect();
+                let logits = self.logits(questions, &all, ablation, usize::MAX)?;
+                let (logits, others) = logits.split_first().expect("the circuit itself");
                 let mut right = Count::default();
                 let mut wrong: BTreeMap<AnswerToken, u64> = BTreeMap::new();
                 for (logits, prompt) in logits.iter().zip(&questions.prompts) {
@@ -229,10 +258,9 @@ impl<'a> Workbench<'a> {
                     }
                 }
                 let (mut random, mut best) = (Count::default(), Count::default());
-                for set in 0..scoring.random_sets {
-                    let name = format!("circuit/{}/{ablation}/{set}", questions.class);
-                    let other = self.random_like(keep, scoring.seed, &name);
-                    let found = self.right(questions, &other, ablation)?;
+                for logits in others {
+                    let mut found = Count::default();
+                    questions.count_right(logits, &mut found);
                     random.hits += found.hits;
                     random.trials += found.trials;
                     if best.trials == 0 || found.hits > best.hits {

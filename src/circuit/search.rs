@@ -1,11 +1,13 @@
 //! Which nodes a circuit could do without, which it lacks, and the smallest that suffices.
 
-use serde::Serialize;
+use std::collections::BTreeSet;
+
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
 
 use super::{NodeSet, Workbench};
-use crate::ablation::Ablation;
 use crate::engine::EngineError;
-use crate::node::Node;
+use crate::node::{Node, NodeName};
 use crate::stats::{Count, rounded};
 use crate::verify::stream;
 
@@ -16,11 +18,15 @@ const COMPARED_ON: usize = 24;
 /// are missed; a full look at several hundred nodes would take minutes a step.
 const LOOKED_AT: usize = 16;
 
+/// Nodes left out one at a time in one go over the questions: enough that what they have in common
+/// weighs little, few enough that progress shows.
+const LEFT_OUT_TOGETHER: usize = 16;
+
 /// What a circuit loses without one node.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Minimality {
     /// The node left out.
-    pub node: Node,
+    pub node: NodeName,
     /// Questions of all classes right without it, others at their means.
     pub right: Count,
     /// Share lost against the whole circuit.
@@ -29,10 +35,10 @@ pub struct Minimality {
 }
 
 /// One node added to a circuit.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Added {
     /// The node.
-    pub node: Node,
+    pub node: NodeName,
     /// Questions of all classes right with it, others at their means.
     pub right: Count,
     /// The same with as many nodes added at random.
@@ -40,26 +46,15 @@ pub struct Added {
 }
 
 /// A circuit made smaller.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Pruned {
     /// What is left.
-    pub nodes: NodeSet,
+    pub nodes: BTreeSet<NodeName>,
     /// Questions of all classes right with it, others at their means.
     pub right: Count,
 }
 
 impl Workbench<'_> {
-    /// Questions of all classes right with only `keep` at work, others at their means.
-    pub fn right_in_all(&self, keep: &NodeSet) -> Result<Count, EngineError> {
-        let mut all = Count::default();
-        for questions in &self.classes {
-            let found = self.right(questions, keep, Ablation::Mean)?;
-            all.hits += found.hits;
-            all.trials += found.trials;
-        }
-        Ok(all)
-    }
-
     fn without(&self, keep: &NodeSet, node: Node) -> NodeSet {
         let mut rest = keep.clone();
         rest.remove(&node);
@@ -78,32 +73,37 @@ impl Workbench<'_> {
         candidates: &[Node],
         change: impl Fn(Node) -> NodeSet,
     ) -> Result<Vec<(Node, f64)>, EngineError> {
-        let mut ranked = candidates
-            .iter()
-            .map(|&node| Ok((node, self.loss(&change(node), COMPARED_ON)?)))
-            .collect::<Result<Vec<_>, EngineError>>()?;
+        let sets: Vec<NodeSet> = candidates.iter().map(|&node| change(node)).collect();
+        let losses = self.losses(&sets.iter().collect::<Vec<_>>(), COMPARED_ON)?;
+        let mut ranked: Vec<(Node, f64)> = candidates.iter().copied().zip(losses).collect();
         ranked.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
         Ok(ranked)
     }
 }
 
-/// What a circuit loses without each of its nodes, the greatest loss first.
+/// What a circuit loses without each of its nodes, the greatest loss first. `progress` is told how
+/// many nodes were left out, and of how many.
 ///
 /// # Errors
 /// [`EngineError`] where an ablation was not applied.
-pub fn minimality(bench: &Workbench, keep: &NodeSet) -> Result<Vec<Minimality>, EngineError> {
-    let whole = bench.right_in_all(keep)?;
-    let mut found = keep
-        .iter()
-        .map(|&node| {
-            let right = bench.right_in_all(&bench.without(keep, node))?;
-            Ok(Minimality {
-                node,
-                right,
-                loss: whole.share() - right.share(),
-            })
-        })
-        .collect::<Result<Vec<_>, EngineError>>()?;
+pub fn minimality(
+    bench: &Workbench,
+    keep: &NodeSet,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<Minimality>, EngineError> {
+    let whole = bench.right(keep)?;
+    let nodes: Vec<Node> = keep.iter().copied().collect();
+    let mut found = Vec::with_capacity(nodes.len());
+    for some in nodes.chunks(LEFT_OUT_TOGETHER) {
+        progress(found.len(), nodes.len());
+        let sets: Vec<NodeSet> = some.iter().map(|&node| bench.without(keep, node)).collect();
+        let counts = bench.right_of_each(&sets.iter().collect::<Vec<_>>())?;
+        found.extend(some.iter().zip(counts).map(|(node, right)| Minimality {
+            node: node.name(),
+            right,
+            loss: whole.share() - right.share(),
+        }));
+    }
     found.sort_by(|a, b| b.loss.total_cmp(&a.loss).then(a.node.cmp(&b.node)));
     Ok(found)
 }
@@ -121,13 +121,12 @@ pub fn grow(
     seed: u64,
     progress: &mut dyn FnMut(&Added),
 ) -> Result<Vec<Added>, EngineError> {
-    use rand::seq::SliceRandom;
     let mut circuit = keep.clone();
     let mut added: Vec<Added> = Vec::new();
     let mut at_random: Vec<Node> = bench.nodes.difference(keep).copied().collect();
     at_random.shuffle(&mut stream(seed, "circuit/growth"));
     let mut queue: Vec<Node> = Vec::new();
-    let mut right = bench.right_in_all(&circuit)?;
+    let mut right = bench.right(&circuit)?;
     while right.share() < until && added.len() < most && circuit.len() < bench.nodes.len() {
         if queue.len() < LOOKED_AT {
             let rest: Vec<Node> = bench.nodes.difference(&circuit).copied().collect();
@@ -145,12 +144,14 @@ pub fn grow(
         };
         queue.retain(|&other| other != node);
         circuit.insert(node);
-        right = bench.right_in_all(&circuit)?;
         let random = keep.iter().chain(at_random.iter().take(added.len() + 1));
+        let random: NodeSet = random.copied().collect();
+        let counts = bench.right_of_each(&[&circuit, &random])?;
+        right = counts[0];
         let step = Added {
-            node,
+            node: node.name(),
             right,
-            random: bench.right_in_all(&random.copied().collect())?,
+            random: counts[1],
         };
         progress(&step);
         added.push(step);
@@ -159,8 +160,8 @@ pub fn grow(
 }
 
 /// Tries each node once, the least missed first, and leaves it out where `until` of the questions
-/// stay right without it. What is left is small, and no node of it could be tried again for free; a
-/// smaller set may exist.
+/// stay right without it; `None` where they are not right to begin with. What is left is small, but a
+/// smaller set may exist. `progress` is told how many nodes were tried, and of how many.
 ///
 /// # Errors
 /// [`EngineError`] where an ablation was not applied.
@@ -168,23 +169,26 @@ pub fn prune(
     bench: &Workbench,
     keep: &NodeSet,
     until: f64,
-    progress: &mut dyn FnMut(usize),
-) -> Result<Pruned, EngineError> {
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Option<Pruned>, EngineError> {
     let mut circuit = keep.clone();
+    let mut right = bench.right(&circuit)?;
+    if right.share() < until {
+        return Ok(None);
+    }
     let nodes: Vec<Node> = circuit.iter().copied().collect();
     let ranked = bench.ranked(&nodes, |node| bench.without(&circuit, node))?;
-    let mut right = bench.right_in_all(&circuit)?;
-    for (node, _) in ranked {
+    for (done, (node, _)) in ranked.into_iter().enumerate() {
+        progress(done, nodes.len());
         let smaller = bench.without(&circuit, node);
-        let found = bench.right_in_all(&smaller)?;
+        let found = bench.right(&smaller)?;
         if found.share() >= until {
             circuit = smaller;
             right = found;
         }
-        progress(circuit.len());
     }
-    Ok(Pruned {
-        nodes: circuit,
+    Ok(Some(Pruned {
+        nodes: circuit.iter().map(Node::name).collect(),
         right,
-    })
+    }))
 }

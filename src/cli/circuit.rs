@@ -2,14 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::circuit::{
-    Added, Minimality, NodeSet, Pruned, Score, Scoring, Workbench, grow, minimality, prune,
+    Circuit, CircuitEvidence, NodeSet, SCHEMA, Scoring, Workbench, grow, minimality, prune,
 };
 use circuitcheck::claims::{claims_of, read_tagged_nodes};
+use circuitcheck::hypothesis::Tested;
 use circuitcheck::model::RawFile;
 use circuitcheck::node::{Node, NodeName};
+use circuitcheck::report::{
+    check_writable, circuit_markdown, failing_tokens, percent, write_files,
+};
 use circuitcheck::stats::Count;
 use circuitcheck::verify::{Baseline, Options};
 use clap::Args;
@@ -18,7 +23,7 @@ use serde::Serialize;
 use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::known::{Known, progress_bar};
-use super::model::{Identity, Model};
+use super::model::Model;
 use super::output::Format;
 use super::style;
 use super::table::{Cell, Side, Table};
@@ -42,31 +47,34 @@ const SHOWN: usize = 10;
 /// Keeps some nodes at work, ablates all others, and asks
 ///
 /// The nodes are those a hypothesis comes to, those of a file, or those of the model's
-/// behaviors.json; without any of these, those that claims are made of. All others hold their mean
-/// over questions of the same class, or their value in another question of it. As many random heads
-/// and MLPs stand beside it.
+/// behaviors.json, each a circuit of its own where several are given; without any of these, those
+/// that claims are made of. All others hold their mean over questions of the same class, or their
+/// value in another question of it. As many random heads and MLPs stand beside it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   circuitcheck circuit models/add --behaviors
   circuitcheck circuit models/add --hypothesis hypotheses/own_addition.toml --minimality
+  circuitcheck circuit models/add --behaviors --hypothesis hypotheses/addition.toml --out reports/add
   circuitcheck circuit --behaviors --grow --json
 
 The file of --nodes is a features.json or behaviors.json, or has a node name a line.
 
-Keys of --json: model, weights_sha256, from, nodes, questions, scores[] (class, ablation, right,
-wrong by token, random, best_random), useful, covered, minimality[], grown[], pruned.")]
+Keys of --json: schema, model, weights_sha256, shape, questions, random_sets, alpha, until, seed,
+available, useful, and circuits[], each with from, nodes, scores[] (class, ablation, right, wrong by
+token, random, best_random), covered, explained, minimality[], grown[], pruned, tested (the
+hypothesis, clause by clause).")]
 pub struct CircuitCommand {
     /// The model's folder or file of weights; without it, the bundled mixed model
     dir: Option<PathBuf>,
-    /// Keep the nodes that this hypothesis comes to
-    #[arg(long, value_name = "FILE", group = "nodes_from")]
-    hypothesis: Option<PathBuf>,
-    /// Keep the nodes of this file
-    #[arg(long, value_name = "FILE", group = "nodes_from")]
-    nodes: Option<PathBuf>,
+    /// Keep the nodes that this hypothesis comes to; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    hypothesis: Vec<PathBuf>,
+    /// Keep the nodes of this file; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    nodes: Vec<PathBuf>,
     /// Keep the nodes of the model's behaviors.json
-    #[arg(long, group = "nodes_from")]
+    #[arg(long)]
     behaviors: bool,
     #[command(flatten)]
     known: Known,
@@ -97,14 +105,27 @@ pub struct CircuitCommand {
     /// Seed of every draw
     #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
     seed: u64,
+    /// Also write circuit.json and circuit.md to this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     format: Format,
 }
 
+/// Nodes to be kept, and where they are from.
+struct Named {
+    from: String,
+    nodes: BTreeSet<NodeName>,
+    tested: Option<Tested>,
+}
+
 impl CircuitCommand {
     pub fn run(&self) -> Result<ExitCode, CliError> {
+        if let Some(out) = &self.out {
+            check_writable(out)?;
+        }
         let model = Model::open(self.dir.as_deref())?;
-        let (from, named) = self.named(&model)?;
+        let named = self.named(&model)?;
         let operations = model.folder.operations();
         let baseline = Baseline::measure(&model.engine, operations, self.alpha, self.seed)?;
         if baseline.classes.iter().all(|class| !class.passes) {
@@ -112,80 +133,136 @@ impl CircuitCommand {
             return Ok(ExitCode::Baseline);
         }
         let bench = Workbench::new(&model.engine, &baseline, self.questions)?;
-        let keep: NodeSet = named.intersection(bench.nodes()).copied().collect();
-        let bar = progress_bar("scoring");
+        let useful: BTreeSet<NodeName> = bench.useful()?.iter().map(Node::name).collect();
+        let circuits = named
+            .into_iter()
+            .map(|named| self.circuit(&bench, named, &useful))
+            .collect::<Result<_, CliError>>()?;
+        let evidence = CircuitEvidence {
+            schema: SCHEMA.into(),
+            model: model.folder.name.clone(),
+            weights_sha256: model.folder.weights_sha256.clone(),
+            shape: model.engine.shape(),
+            questions: self.questions,
+            random_sets: self.random_sets,
+            alpha: self.alpha,
+            until: self.until,
+            seed: self.seed,
+            available: bench.nodes().len(),
+            useful,
+            circuits,
+        };
+        if let Some(out) = &self.out {
+            let files = [
+                ("circuit.json", evidence.to_json()),
+                ("circuit.md", circuit_markdown(&evidence)),
+            ];
+            write_files(out, &files)?;
+        }
+        self.format.print(&Shown(&evidence))?;
+        if let Some(out) = &self.out {
+            // Where the files are is news for the user, not data.
+            let _ = writeln!(
+                anstream::stderr(),
+                "wrote circuit.json and circuit.md to {}",
+                out.display()
+            );
+        }
+        Ok(ExitCode::Success)
+    }
+
+    /// Scores one circuit, and does with it what else was asked for.
+    fn circuit(
+        &self,
+        bench: &Workbench,
+        named: Named,
+        useful: &BTreeSet<NodeName>,
+    ) -> Result<Circuit, CliError> {
+        let keep = bench.named(&named.nodes);
         let scoring = Scoring {
             random_sets: self.random_sets,
             alpha: self.alpha,
             seed: self.seed,
         };
-        let scores = bench.score(&keep, scoring, &mut |done, of| {
+        let bar = progress_bar("scoring");
+        let mut show = |done: usize, of: usize| {
             bar.set_length(of as u64);
             bar.set_position(done as u64);
-        })?;
-        bar.finish_and_clear();
-        let useful = bench.useful()?;
-        let covered = useful.intersection(&keep).copied().collect();
+        };
+        let scores = bench.score(&keep, scoring, &mut show)?;
+        bar.set_message("leaving out");
         let without = match self.minimality {
-            true => minimality(&bench, &keep)?,
+            true => minimality(bench, &keep, &mut show)?,
             false => Vec::new(),
         };
+        bar.set_message("growing");
         let grown = match self.grow {
             true => {
-                let bar = progress_bar("growing");
-                bar.set_length(self.most as u64);
-                let found = grow(&bench, &keep, self.until, self.most, self.seed, &mut |_| {
-                    bar.inc(1);
-                })?;
-                bar.finish_and_clear();
-                found
+                let mut added = 0;
+                grow(bench, &keep, self.until, self.most, self.seed, &mut |_| {
+                    added += 1;
+                    show(added, self.most);
+                })?
             }
             false => Vec::new(),
         };
-        let whole: NodeSet = keep
-            .iter()
-            .copied()
-            .chain(grown.iter().map(|added| added.node))
-            .collect();
+        bar.set_message("pruning");
+        let whole: NodeSet = &keep | &bench.named(grown.iter().map(|added| &added.node));
         let pruned = match self.prune {
-            true => Some(prune(&bench, &whole, self.until, &mut |_| {})?),
+            true => prune(bench, &whole, self.until, &mut show)?,
             false => None,
         };
-        self.format.print(&Shown {
-            identity: model.identity(),
-            from,
-            named: named.len(),
-            available: bench.nodes().len(),
-            nodes: keep,
-            questions: self.questions,
+        bar.finish_and_clear();
+        let nodes: BTreeSet<NodeName> = keep.iter().map(Node::name).collect();
+        let explained = named
+            .tested
+            .as_ref()
+            .map(|tested| useful & &tested.explained);
+        Ok(Circuit {
+            from: named.from,
             scores,
-            useful,
-            covered,
+            covered: useful & &nodes,
+            explained,
+            nodes,
             minimality: without,
             grown,
             pruned,
-        })?;
-        Ok(ExitCode::Success)
+            tested: named.tested,
+        })
     }
 
-    /// Where the nodes are from, and which.
-    fn named(&self, model: &Model) -> Result<(String, NodeSet), CliError> {
-        if let Some(path) = &self.hypothesis {
-            let tested = test_file(model, path, &self.known, self.alpha, self.seed)?;
-            return Ok((tested.hypothesis, tested.circuit));
-        }
+    /// The circuits asked for.
+    fn named(&self, model: &Model) -> Result<Vec<Named>, CliError> {
         let folder = &model.folder;
-        if let Some(path) = &self.nodes {
-            let nodes = named_in(model, path, &RawFile::read(path)?.bytes)?;
-            return Ok((path.display().to_string(), nodes));
-        }
+        let mut all = Vec::new();
         if self.behaviors {
             let file = folder
                 .behaviors
                 .as_ref()
                 .ok_or_else(|| CliError::input(&folder.name, "there is no behaviors.json"))?;
-            let nodes = named_in(model, &file.path, &file.bytes)?;
-            return Ok(("behaviors.json".into(), nodes));
+            all.push(Named {
+                from: "behaviors.json".into(),
+                nodes: named_in(model, &file.path, &file.bytes)?,
+                tested: None,
+            });
+        }
+        for path in &self.nodes {
+            all.push(Named {
+                from: path.display().to_string(),
+                nodes: named_in(model, path, &RawFile::read(path)?.bytes)?,
+                tested: None,
+            });
+        }
+        for path in &self.hypothesis {
+            let tested = test_file(model, path, &self.known, self.alpha, self.seed)?;
+            all.push(Named {
+                from: path.display().to_string(),
+                nodes: tested.circuit.clone(),
+                tested: Some(tested),
+            });
+        }
+        if !all.is_empty() {
+            return Ok(all);
         }
         let file = folder.features.as_ref().ok_or_else(|| {
             CliError::input(
@@ -197,13 +274,16 @@ impl CircuitCommand {
         let shown = file.path.display().to_string();
         let claims = claims_of(&read_tagged_nodes(&shown, &file.bytes)?);
         let names: Vec<NodeName> = claims.iter().map(|claim| claim.node).collect();
-        let nodes = model.nodes(&names)?.into_iter().collect();
-        Ok(("features.json".into(), nodes))
+        Ok(vec![Named {
+            from: "features.json".into(),
+            nodes: model.nodes(&names)?.iter().map(Node::name).collect(),
+            tested: None,
+        }])
     }
 }
 
 /// The nodes a file names: tagged nodes as JSON, or a name a line.
-fn named_in(model: &Model, path: &Path, bytes: &[u8]) -> Result<NodeSet, CliError> {
+fn named_in(model: &Model, path: &Path, bytes: &[u8]) -> Result<BTreeSet<NodeName>, CliError> {
     let shown = path.display().to_string();
     let names: Vec<NodeName> = if bytes.trim_ascii_start().starts_with(b"[") {
         let nodes = read_tagged_nodes(&shown, bytes)?;
@@ -220,143 +300,133 @@ fn named_in(model: &Model, path: &Path, bytes: &[u8]) -> Result<NodeSet, CliErro
             })
             .collect::<Result<_, _>>()?
     };
-    Ok(model.nodes(&names)?.into_iter().collect())
+    Ok(model.nodes(&names)?.iter().map(Node::name).collect())
 }
 
 #[derive(Serialize)]
-struct Shown {
-    #[serde(flatten)]
-    identity: Identity,
-    from: String,
-    /// Nodes named, with those that reach no answer.
-    named: usize,
-    /// Nodes that reach an answer.
-    available: usize,
-    nodes: NodeSet,
-    questions: usize,
-    scores: Vec<Score>,
-    useful: NodeSet,
-    covered: BTreeSet<Node>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    minimality: Vec<Minimality>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    grown: Vec<Added>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pruned: Option<Pruned>,
-}
+#[serde(transparent)]
+struct Shown<'a>(&'a CircuitEvidence);
 
-fn percent(count: &Count) -> String {
-    format!("{:.1} %", 100.0 * count.share())
-}
-
-impl fmt::Display for Shown {
+impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let heads = self.nodes.iter().filter(|n| n.head().is_some()).count();
-        writeln!(
-            f,
-            "{} of {} nodes kept ({heads} heads, {} MLPs), from {}\n",
-            self.nodes.len(),
-            self.available,
-            self.nodes.len() - heads,
-            self.from
-        )?;
-        let mut table = Table::new([
-            Side::Left,
-            Side::Left,
-            Side::Right,
-            Side::Left,
-            Side::Right,
-            Side::Right,
-            Side::Left,
-        ]);
-        table.heading([
-            "class",
-            "others",
-            "right",
-            "interval",
-            "random",
-            "best random",
-            "tokens that fail",
-        ]);
-        for score in &self.scores {
-            let count = Count {
-                hits: score.right.hits,
-                trials: score.right.trials,
-            };
-            let wrong: Vec<String> = score
-                .wrong
-                .iter()
-                .rev()
-                .map(|(token, count)| format!("{token} {count}"))
-                .collect();
-            table.row([
-                score.class.into(),
-                score.ablation.into(),
-                percent(&count).into(),
-                format!("[{:.3}, {:.3}]", score.right.lower, score.right.upper).into(),
-                percent(&score.random).into(),
-                percent(&score.best_random).into(),
-                wrong.join(", ").into(),
-            ]);
-        }
-        table.fmt(f)?;
-        let missing: Vec<String> = self
-            .useful
-            .iter()
-            .filter(|node| !self.covered.contains(*node))
-            .map(Node::to_string)
-            .collect();
-        writeln!(
-            f,
-            "\ncoverage: {} of {} useful nodes{}",
-            self.covered.len(),
-            self.useful.len(),
-            if missing.is_empty() {
-                String::new()
-            } else {
-                format!("; not among them {}", missing.join(" "))
+        for (i, circuit) in self.0.circuits.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
             }
-        )?;
-        if !self.minimality.is_empty() {
-            let mut table = Table::new([Side::Left, Side::Right, Side::Right]);
-            table.heading(["left out", "right", "lost"]);
-            for found in self.minimality.iter().take(SHOWN) {
-                table.row([
-                    found.node.into(),
-                    percent(&found.right).into(),
-                    format!("{:.1} %", 100.0 * found.loss).into(),
-                ]);
-            }
-            let idle = self.minimality.iter().filter(|m| m.loss <= 0.0).count();
-            write!(f, "\n{table}")?;
-            writeln!(
-                f,
-                "{idle} of {} are not missed alone",
-                self.minimality.len()
-            )?;
-        }
-        if !self.grown.is_empty() {
-            let mut table = Table::new([Side::Left, Side::Right, Side::Right]);
-            table.heading(["added", "right", "at random"]);
-            for added in &self.grown {
-                table.row([
-                    Cell::styled(added.node, style::PLAIN),
-                    percent(&added.right).into(),
-                    percent(&added.random).into(),
-                ]);
-            }
-            write!(f, "\n{table}")?;
-        }
-        if let Some(pruned) = &self.pruned {
-            let names: Vec<String> = pruned.nodes.iter().map(Node::to_string).collect();
-            writeln!(
-                f,
-                "\n{} nodes suffice for {}: {}",
-                pruned.nodes.len(),
-                percent(&pruned.right),
-                names.join(" ")
-            )?;
+            write_circuit(f, self.0, circuit)?;
         }
         Ok(())
     }
+}
+
+fn write_circuit(
+    f: &mut fmt::Formatter<'_>,
+    evidence: &CircuitEvidence,
+    circuit: &Circuit,
+) -> fmt::Result {
+    let (heads, mlps) = circuit.make_up();
+    writeln!(
+        f,
+        "{} of {} nodes kept ({heads} heads, {mlps} MLPs), from {}\n",
+        circuit.nodes.len(),
+        evidence.available,
+        circuit.from
+    )?;
+    write_scores(f, circuit)?;
+    let missing: Vec<String> = evidence
+        .useful
+        .difference(&circuit.covered)
+        .map(NodeName::to_string)
+        .collect();
+    writeln!(
+        f,
+        "\ncoverage: {} of {} useful nodes{}{}",
+        circuit.covered.len(),
+        evidence.useful.len(),
+        match &circuit.explained {
+            Some(explained) => format!(", {} of them explained by a clause", explained.len()),
+            None => String::new(),
+        },
+        match missing.is_empty() {
+            true => String::new(),
+            false => format!("; not among them {}", missing.join(" ")),
+        }
+    )?;
+    if !circuit.minimality.is_empty() {
+        let mut table = Table::new([Side::Left, Side::Right, Side::Right]);
+        table.heading(["left out", "right", "lost"]);
+        for found in circuit.minimality.iter().take(SHOWN) {
+            table.row([
+                found.node.into(),
+                percent(&found.right).into(),
+                format!("{:.1} %", 100.0 * found.loss).into(),
+            ]);
+        }
+        let idle = circuit.minimality.iter().filter(|m| m.loss <= 0.0).count();
+        writeln!(
+            f,
+            "\n{table}{idle} of {} are not missed alone",
+            circuit.minimality.len()
+        )?;
+    }
+    if !circuit.grown.is_empty() {
+        let mut table = Table::new([Side::Left, Side::Right, Side::Right]);
+        table.heading(["added", "right", "at random"]);
+        for added in &circuit.grown {
+            table.row([
+                Cell::styled(added.node, style::PLAIN),
+                percent(&added.right).into(),
+                percent(&added.random).into(),
+            ]);
+        }
+        write!(f, "\n{table}")?;
+    }
+    if let Some(pruned) = &circuit.pruned {
+        let names: Vec<String> = pruned.nodes.iter().map(NodeName::to_string).collect();
+        writeln!(
+            f,
+            "\n{} nodes suffice for {}: {}",
+            pruned.nodes.len(),
+            percent(&pruned.right),
+            names.join(" ")
+        )?;
+    }
+    Ok(())
+}
+
+fn write_scores(f: &mut fmt::Formatter<'_>, circuit: &Circuit) -> fmt::Result {
+    let mut table = Table::new([
+        Side::Left,
+        Side::Left,
+        Side::Right,
+        Side::Left,
+        Side::Right,
+        Side::Right,
+        Side::Left,
+    ]);
+    table.heading([
+        "class",
+        "others",
+        "right",
+        "interval",
+        "random",
+        "best random",
+        "tokens that fail",
+    ]);
+    for score in &circuit.scores {
+        let count = Count {
+            hits: score.right.hits,
+            trials: score.right.trials,
+        };
+        table.row([
+            score.class.into(),
+            score.ablation.into(),
+            percent(&count).into(),
+            format!("[{:.3}, {:.3}]", score.right.lower, score.right.upper).into(),
+            percent(&score.random).into(),
+            percent(&score.best_random).into(),
+            failing_tokens(score).into(),
+        ]);
+    }
+    write!(f, "{table}")
 }

@@ -139,9 +139,8 @@ impl PropertyTest {
         bar.finish();
         let evidence = evidence?;
         if writes {
-            let json = serde_json::to_string_pretty(&evidence).expect("evidence has string keys");
             let mut files = vec![
-                ("property.json", json + "\n"),
+                ("property.json", evidence.to_json()),
                 (
                     "property.md",
                     property_markdown(&evidence, &self.shown_model()),

@@ -11,6 +11,7 @@ use circuitcheck::hypothesis::{
 };
 use circuitcheck::model::RawFile;
 use circuitcheck::node::Node;
+use circuitcheck::report::clause_verdict;
 use circuitcheck::verify::{Baseline, Options, Rules};
 use clap::Args;
 use serde::Serialize;
@@ -41,7 +42,8 @@ Examples:
   circuitcheck test --hypothesis hypotheses/mixed.toml --json
 
 Keys of --json: model, weights_sha256, hypothesis, holds, clauses[] (kind, says, optional, applies,
-met, cases[] with n, met, nodes, note), circuit (the nodes it comes to).
+met, cases[] with n, met, nodes, note), explained (the nodes that meet a clause), circuit (these and
+those it keeps).
 
 Ends with exit code 1 if a clause that is required is not met.")]
 pub struct Test {
@@ -138,15 +140,15 @@ struct Shown {
     tested: Tested,
 }
 
-/// What became of a clause, in a word, and its colour.
+/// What became of a clause, in its colour.
 fn verdict(clause: &ClauseResult) -> Cell {
-    let (word, shade) = match (clause.applies, clause.met, clause.optional) {
-        (false, ..) => ("does not apply", style::PLAIN),
-        (_, true, _) => ("met", style::RIGHT),
-        (_, false, true) => ("not met, optional", style::WARNING),
-        (_, false, false) => ("not met", style::WRONG),
+    let shade = match (clause.applies, clause.met, clause.optional) {
+        (false, ..) => style::PLAIN,
+        (_, true, _) => style::RIGHT,
+        (_, false, true) => style::WARNING,
+        (_, false, false) => style::WRONG,
     };
-    Cell::styled(word, shade)
+    Cell::styled(clause_verdict(clause), shade)
 }
 
 impl fmt::Display for Shown {
@@ -156,7 +158,7 @@ impl fmt::Display for Shown {
             let mut table = Table::new([Side::Left; 3]);
             table.row([
                 verdict(clause),
-                Cell::styled(clause.kind, style::TITLE),
+                Cell::styled(clause.kind.name(), style::TITLE),
                 clause.says.clone().into(),
             ]);
             table.fmt(f)?;

@@ -5,7 +5,7 @@ mod expression;
 mod test;
 
 pub use expression::{Digits, Fed, Number, Pattern, Place, SetClaim, Side, Where};
-pub use test::{Case, ClauseResult, TestError, Tested, Tester};
+pub use test::{Case, ClauseKind, ClauseResult, TestError, Tested, Tester};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -115,6 +115,14 @@ pub struct Models {
     pub layers_from: Option<usize>,
     /// Most layers.
     pub layers_to: Option<usize>,
+    /// Fewest heads in a layer.
+    pub heads_from: Option<usize>,
+    /// Most heads in a layer.
+    pub heads_to: Option<usize>,
+    /// Fewest digits in an operand.
+    pub digits_from: Option<usize>,
+    /// Most digits in an operand.
+    pub digits_to: Option<usize>,
     /// Its name; `*` stands for any text.
     pub name: Option<String>,
 }
@@ -462,18 +470,35 @@ impl Hypothesis {
                 format!("learnt {operations} alone"),
             );
         }
-        let layers = shape.n_layers;
-        if let Some(from) = conditions.layers_from.filter(|&from| layers < from) {
-            return other(
-                format!("models of {from} layers or more"),
-                format!("{layers}"),
-            );
-        }
-        if let Some(to) = conditions.layers_to.filter(|&to| layers > to) {
-            return other(
-                format!("models of {to} layers at most"),
-                format!("{layers}"),
-            );
+        for (found, from, to, what) in [
+            (
+                shape.n_layers,
+                conditions.layers_from,
+                conditions.layers_to,
+                "layers",
+            ),
+            (
+                shape.n_heads,
+                conditions.heads_from,
+                conditions.heads_to,
+                "heads in a layer",
+            ),
+            (
+                shape.n_digits,
+                conditions.digits_from,
+                conditions.digits_to,
+                "digits",
+            ),
+        ] {
+            if let Some(from) = from.filter(|&from| found < from) {
+                return other(
+                    format!("models of {from} {what} or more"),
+                    found.to_string(),
+                );
+            }
+            if let Some(to) = to.filter(|&to| found > to) {
+                return other(format!("models of {to} {what} at most"), found.to_string());
+            }
         }
         Ok(())
     }

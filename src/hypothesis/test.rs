@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use petgraph::graph::NodeIndex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Digits, Fed, Hypothesis, Shared};
 use super::{
@@ -13,7 +13,7 @@ use crate::causal::{Family, Kind, classes};
 use crate::engine::{Activations, Engine, EngineError, Site};
 use crate::graph::{Budget, Flows, Graph, KnownClaim, KnownClaims, Subject};
 use crate::model::Operations;
-use crate::node::Node;
+use crate::node::{Node, NodeName};
 use crate::shape::Shape;
 use crate::stats::Rate;
 use crate::task::Variable;
@@ -44,24 +44,53 @@ pub struct Tester<'a> {
 }
 
 /// One instance of a clause: one digit, or the clause as a whole.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Case {
     /// The digit n stands for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<usize>,
     /// Whether it is so.
     pub met: bool,
     /// The nodes that meet it.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<NodeName>,
     /// What met it, or why nothing did with the nearest candidates.
     pub note: String,
 }
 
+/// What a clause speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClauseKind {
+    /// Nodes that must be there.
+    Exists,
+    /// What the same nodes carry.
+    Shared,
+    /// What sits left of what.
+    Order,
+    /// Claims of given nodes.
+    Intervention,
+    /// What feeds what.
+    Feeds,
+}
+
+impl ClauseKind {
+    /// Its name in a file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ClauseKind::Exists => "exists",
+            ClauseKind::Shared => "shared",
+            ClauseKind::Order => "order",
+            ClauseKind::Intervention => "intervention",
+            ClauseKind::Feeds => "feeds",
+        }
+    }
+}
+
 /// What was found of one clause.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct ClauseResult {
-    /// `exists`, `shared`, `order`, `intervention` or `feeds`.
-    pub kind: &'static str,
+    /// What it speaks of.
+    pub kind: ClauseKind,
     /// The clause in words.
     pub says: String,
     /// Whether the hypothesis stands without it.
@@ -75,7 +104,7 @@ pub struct ClauseResult {
 }
 
 /// What was found of a hypothesis.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Tested {
     /// Its name.
     pub hypothesis: String,
@@ -83,13 +112,15 @@ pub struct Tested {
     pub holds: bool,
     /// Every clause.
     pub clauses: Vec<ClauseResult>,
-    /// The circuit: nodes that meet a clause, and those the file adds.
-    pub circuit: BTreeSet<Node>,
+    /// Nodes that meet a clause: what the hypothesis explains.
+    pub explained: BTreeSet<NodeName>,
+    /// The circuit: these, and those the file keeps without a word on what they do.
+    pub circuit: BTreeSet<NodeName>,
 }
 
 /// What all kinds of clause have in common.
 struct Common<'c> {
-    kind: &'static str,
+    kind: ClauseKind,
     says: &'c str,
     optional: bool,
     applies: bool,
@@ -145,18 +176,19 @@ impl Tester<'_> {
             clauses.push(self.intervention(file, clause, claims)?);
         }
         clauses.extend(self.feeds(&hypothesis.feeds)?);
-        let mut circuit: BTreeSet<Node> = clauses
+        let explained: BTreeSet<NodeName> = clauses
             .iter()
             .flat_map(|clause| &clause.cases)
             .filter(|case| case.met)
             .flat_map(|case| case.nodes.iter().copied())
             .collect();
+        let mut circuit = explained.clone();
         for keep in &hypothesis.keep {
             let nodes = keep.nodes(&shape).map_err(|source| HypothesisError::Node {
                 file: file.into(),
                 source,
             })?;
-            circuit.extend(nodes);
+            circuit.extend(nodes.iter().map(Node::name));
         }
         Ok(Tested {
             hypothesis: hypothesis.name.clone(),
@@ -164,6 +196,7 @@ impl Tester<'_> {
                 .iter()
                 .all(|clause| clause.met || clause.optional || !clause.applies),
             clauses,
+            explained,
             circuit,
         })
     }
@@ -251,11 +284,14 @@ impl Tester<'_> {
                         variable,
                         nodes: vec![node.name()],
                     };
-                    let case = self.judge_claim(file, &claim, tries)?;
+                    let (case, agreement) = self.judge_claim(file, &claim, tries)?;
                     nodes.extend(case.met.then_some(node));
-                    tried.push(case.note);
+                    tried.push((agreement, case.note));
                 }
             }
+            // The nearest first, in the order of nodes where they are equally near.
+            tried.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let nearest = || tried.iter().take(NEAREST).map(|(_, note)| note);
             cases.push(Case {
                 n: digit,
                 met: !nodes.is_empty(),
@@ -267,16 +303,16 @@ impl Tester<'_> {
                         self.nearest(variable, &format!("no {variable} that holds and fits"))
                     }
                     (true, false) => format!(
-                        "none of {} tried; {}",
+                        "none of {} tried; nearest: {}",
                         tried.len(),
-                        listed(tried.iter().take(NEAREST))
+                        listed(nearest())
                     ),
                 },
-                nodes: nodes.into_iter().collect(),
+                nodes: nodes.iter().map(Node::name).collect(),
             });
         }
         let common = Common {
-            kind: "exists",
+            kind: ClauseKind::Exists,
             says: &clause.says,
             optional: clause.optional,
             applies,
@@ -316,11 +352,11 @@ impl Tester<'_> {
                     Some(nodes) => names(nodes),
                     None => "each holds, of different nodes".into(),
                 },
-                nodes: nodes.unwrap_or_default(),
+                nodes: Node::names(&nodes.unwrap_or_default()),
             }
         };
         let common = Common {
-            kind: "shared",
+            kind: ClauseKind::Shared,
             says: &clause.says,
             optional: clause.optional,
             applies: self.applies(&clause.does),
@@ -382,7 +418,7 @@ impl Tester<'_> {
                         return Case {
                             n: digit,
                             met: true,
-                            nodes: nodes.into_iter().collect(),
+                            nodes: nodes.iter().map(Node::name).collect(),
                             note: format!("position {left_last} before {right_first}"),
                         };
                     }
@@ -393,7 +429,7 @@ impl Tester<'_> {
             unmet(format!("position {left} is not before {right}"))
         };
         let common = Common {
-            kind: "order",
+            kind: ClauseKind::Order,
             says: &clause.says,
             optional: clause.optional,
             applies: self.applies(&clause.does),
@@ -414,10 +450,10 @@ impl Tester<'_> {
     ) -> Result<ClauseResult, TestError> {
         let mut cases = Vec::new();
         for claim in &clause.claims {
-            cases.push(self.judge_claim(file, claim, claims)?);
+            cases.push(self.judge_claim(file, claim, claims)?.0);
         }
         let common = Common {
-            kind: "intervention",
+            kind: ClauseKind::Intervention,
             says: &clause.says,
             optional: clause.optional,
             applies: true,
@@ -425,8 +461,14 @@ impl Tester<'_> {
         Ok(common.with(cases))
     }
 
-    /// Tries a set on fresh pairs: agreement, placebo and spill as for a claim of one node.
-    fn judge_claim(&self, file: &str, claim: &SetClaim, claims: usize) -> Result<Case, TestError> {
+    /// Tries a set on fresh pairs: agreement, placebo and spill as for a claim of one node. Returns
+    /// the case with the least of its rates of agreement.
+    fn judge_claim(
+        &self,
+        file: &str,
+        claim: &SetClaim,
+        claims: usize,
+    ) -> Result<(Case, f64), TestError> {
         let shape = self.engine.shape();
         let nodes = claim
             .nodes
@@ -442,12 +484,13 @@ impl Tester<'_> {
         let testable = classes(variable.task).iter().all(|&class| passes(class))
             && !Family::new(variable, Kind::Telling, shape.n_digits).is_empty();
         if !testable {
-            return Ok(Case {
+            let case = Case {
                 n: variable.digit,
                 met: false,
                 nodes: Vec::new(),
                 note: format!("{claim}: not testable on this model"),
-            });
+            };
+            return Ok((case, 0.0));
         }
         let bench = Bench {
             engine: self.engine,
@@ -468,23 +511,25 @@ impl Tester<'_> {
         let finding = &findings[0];
         let met = finding.standing == Standing::Holds;
         let direction_only = variable.task.predicts_only_direction();
-        let rates = finding.measures.deciding(direction_only).values();
+        let rates = || finding.measures.deciding(direction_only).values();
         let text = |rate: &Rate| {
             format!(
                 "{}/{} [{:.3}, {:.3}]",
                 rate.hits, rate.trials, rate.lower, rate.upper
             )
         };
-        Ok(Case {
+        let least = rates().map(Rate::share).fold(1.0, f64::min);
+        let case = Case {
             n: variable.digit,
             met,
-            nodes,
+            nodes: Node::names(&nodes),
             note: format!(
                 "{claim}: agreement {}, placebo {}",
-                listed(rates.map(text)),
+                listed(rates().map(text)),
                 text(&finding.measures.placebo)
             ),
-        })
+        };
+        Ok((case, least))
     }
 
     fn feeds(&self, clauses: &[Feeds]) -> Result<Vec<ClauseResult>, TestError> {
@@ -548,7 +593,7 @@ impl Tester<'_> {
                         })
                 };
                 let common = Common {
-                    kind: "feeds",
+                    kind: ClauseKind::Feeds,
                     says: &clause.says,
                     optional: clause.optional,
                     applies: self.applies(&clause.does),
@@ -575,7 +620,7 @@ impl Tester<'_> {
             .edges
             .edge_indices()
             .filter_map(|edge| {
-                let (from, to) = graph.edges.edge_endpoints(edge)?;
+                let (from, to) = graph.ends(edge);
                 is_link(subject(from), subject(to)).then_some((from, to, &graph.edges[edge]))
             })
             .collect();
@@ -597,7 +642,7 @@ impl Tester<'_> {
         Some(Case {
             n: digit,
             met: !standing.is_empty(),
-            nodes: nodes.into_iter().collect(),
+            nodes: nodes.iter().map(Node::name).collect(),
             note: told,
         })
     }

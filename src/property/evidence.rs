@@ -1,6 +1,7 @@
 //! What property tests found, as reports state it.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
+use thiserror::Error;
 
 use super::group::Group;
 use super::separation::Separation;
@@ -14,10 +15,10 @@ pub const SCHEMA: &str = "circuitcheck/property/1";
 
 /// Everything that property tests found. The same model, properties, kept cases and seed give the
 /// same bytes, whatever the number of threads and the batch size.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct PropertyEvidence {
     /// [`SCHEMA`].
-    pub schema: &'static str,
+    pub schema: String,
     /// The model's name.
     pub model: String,
     /// SHA-256 of the weights file.
@@ -26,8 +27,8 @@ pub struct PropertyEvidence {
     pub operations: String,
     /// The network's dimensions.
     pub shape: Shape,
-    /// How answers are read.
-    pub decode: &'static str,
+    /// How answers are read: `forced` or `free`.
+    pub decode: String,
     /// Distinct cases drawn of each property.
     pub cases: usize,
     /// Seed of every draw.
@@ -40,8 +41,46 @@ pub struct PropertyEvidence {
     pub nodes: Vec<Separation>,
 }
 
+/// Why stored property tests cannot be read.
+#[derive(Debug, Error)]
+pub enum PropertyEvidenceError {
+    /// No JSON, or JSON of another form.
+    #[error("no property tests: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// Property tests of another version of the form.
+    #[error("the property tests are of the form {found:?}, this program reads {SCHEMA:?}")]
+    Schema {
+        /// The form it names.
+        found: String,
+    },
+}
+
+impl PropertyEvidence {
+    /// The evidence as it is stored: JSON with two spaces of indent and a line feed at the end.
+    pub fn to_json(&self) -> String {
+        let json = serde_json::to_string_pretty(self).expect("evidence has string keys");
+        json + "\n"
+    }
+
+    /// Reads stored evidence. Written again it gives the same bytes.
+    ///
+    /// # Errors
+    /// [`PropertyEvidenceError`] where it is of another form.
+    pub fn from_json(json: &[u8]) -> Result<Self, PropertyEvidenceError> {
+        #[derive(Deserialize)]
+        struct Header {
+            schema: String,
+        }
+        let Header { schema } = serde_json::from_slice(json)?;
+        if schema != SCHEMA {
+            return Err(PropertyEvidenceError::Schema { found: schema });
+        }
+        Ok(serde_json::from_slice(json)?)
+    }
+}
+
 /// How a property stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// No case failed.
@@ -64,19 +103,19 @@ impl Standing {
 }
 
 /// What came of one property.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct PropertyResult {
     /// Its name.
     pub property: String,
     /// What it says.
     pub says: String,
     /// The file it stands in and that file's SHA-256, for a user's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PropertyFile>,
     /// How it stands.
     pub standing: Standing,
     /// What the model was not asked, and why.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_asked: Vec<String>,
     /// Failures among the distinct cases drawn.
     pub failures: Count,
@@ -87,10 +126,10 @@ pub struct PropertyResult {
     /// How many groups of cases were drawn from.
     pub groups: usize,
     /// The group with the fewest distinct cases.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub smallest_group: Option<GroupCount>,
     /// Groups with failures.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failing_groups: Vec<GroupCount>,
     /// Failures by the complexity class of the case's first question, over all groups.
     pub classes: Vec<ClassCount>,
@@ -100,12 +139,12 @@ pub struct PropertyResult {
     /// Failing cases that were shrunk.
     pub shrunk: usize,
     /// What they came to, the simplest first; no more than five are shown.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counterexamples: Vec<Counterexample>,
 }
 
 /// A file of a user's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct PropertyFile {
     /// Its name.
     pub name: String,
@@ -114,7 +153,7 @@ pub struct PropertyFile {
 }
 
 /// Failures in a group drawn uniformly.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 pub struct GroupRate {
     /// The group.
     pub group: Group,
@@ -124,7 +163,7 @@ pub struct GroupRate {
 }
 
 /// Failures in a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub struct GroupCount {
     /// The group.
     pub group: Group,
@@ -134,22 +173,17 @@ pub struct GroupCount {
 }
 
 /// Failures in a complexity class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ClassCount {
     /// The complexity class.
-    #[serde(serialize_with = "as_text")]
     pub class: Complexity,
     /// Failures.
     #[serde(flatten)]
     pub failures: Count,
 }
 
-fn as_text<S: Serializer>(class: &Complexity, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(class)
-}
-
 /// A failing case that no step makes simpler.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Counterexample {
     /// The clause: what was asked and what must come out.
     pub clause: String,
@@ -195,12 +229,12 @@ impl Counterexample {
 }
 
 /// A question with the model's answer and the true one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Asked {
     /// The question.
     pub question: Question,
-    /// How its answer was read.
-    pub decode: &'static str,
+    /// How its answer was read: `forced` or `free`.
+    pub decode: String,
     /// What the model answers.
     pub answer: Answer,
     /// What arithmetic answers.

@@ -2,12 +2,15 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::str::FromStr;
 
 use rand::{Rng, RngExt};
 use serde::{Serialize, Serializer};
+use thiserror::Error;
 
 use crate::arithmetic::{Class, Complexity, Operation, Question, complexity, power_of_ten};
 use crate::causal::{Sampler, Space};
+use crate::wire::deserialize_from_text;
 
 /// What sets the questions of one group apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,6 +86,56 @@ impl fmt::Display for Group {
         }
     }
 }
+
+/// Text that is no group.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0:?} is no group of questions")]
+pub struct UnknownGroup(String);
+
+impl FromStr for Group {
+    type Err = UnknownGroup;
+
+    fn from_str(text: &str) -> Result<Self, UnknownGroup> {
+        let unknown = || UnknownGroup(text.into());
+        let whole = [Group::Ranges, Group::RangeEdges, Group::Kept];
+        let of_class = Class::ALL.into_iter().flat_map(|class| {
+            [
+                Group::Uniform(class),
+                Group::EqualOperands(class),
+                Group::LeadingZeros(class),
+                Group::ApartByOne(class),
+                Group::Nines(class),
+            ]
+        });
+        let mut named = whole.into_iter().chain(of_class);
+        if let Some(group) = named.find(|group| group.to_string() == text) {
+            return Ok(group);
+        }
+        let Some((class, rest)) = text.split_once(", ") else {
+            return text.parse().map(Group::Grade).map_err(|_| unknown());
+        };
+        let class: Class = class.parse().map_err(|_| unknown())?;
+        // The numbers of the text; whether its words are right shows when it is written again.
+        let mut numbers = rest
+            .split(|c: char| !c.is_ascii_digit())
+            .filter_map(|number| number.parse().ok());
+        let group = match (numbers.next(), numbers.next()) {
+            (Some(from), Some(length)) => Group::Chain {
+                class,
+                from,
+                length,
+            },
+            (Some(columns), None) => Group::Even { class, columns },
+            _ => return Err(unknown()),
+        };
+        match group.to_string() == text {
+            true => Ok(group),
+            false => Err(unknown()),
+        }
+    }
+}
+
+deserialize_from_text!(Group);
 
 impl Serialize for Group {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -175,15 +228,6 @@ impl GroupSource {
     }
 }
 
-/// The grades of a class, the easiest first.
-fn grades(class: Class) -> std::ops::RangeInclusive<u8> {
-    match class {
-        Class::Add => 0..=5,
-        Class::Sub => 0..=4,
-        Class::Neg => 1..=4,
-    }
-}
-
 /// Questions in which `starts` is the tri-case of column `from` and at least the next `length` columns
 /// are even.
 fn chain(class: Class, starts: Ordering, from: usize, length: usize, n: usize) -> Space {
@@ -238,7 +282,7 @@ pub fn groups(class: Class, n_digits: usize) -> Vec<GroupSource> {
         }
     };
     spaces(Group::Uniform(class), vec![Space::of_class(class, n)]);
-    for grade in grades(class) {
+    for grade in class.grades() {
         let grade = Complexity { class, grade };
         spaces(Group::Grade(grade), grade_spaces(grade, n));
     }

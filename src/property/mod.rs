@@ -291,12 +291,12 @@ pub fn check(
         });
     })?;
     Ok(PropertyEvidence {
-        schema: SCHEMA,
+        schema: SCHEMA.to_owned(),
         model: folder.name.clone(),
         weights_sha256: folder.weights_sha256.clone(),
         operations: folder.operations().to_string(),
         shape: engine.shape(),
-        decode: decode_name(options.decode),
+        decode: decode_name(options.decode).to_owned(),
         cases: options.cases,
         seed: options.seed,
         alpha: ALPHA,
@@ -498,7 +498,7 @@ fn counterexample(clause: &Clause, case: &Case, tried: &Tried) -> Option<Counter
             let (answer, truth) = (given.logits.answer(), Answer::of(&given.question));
             Asked {
                 question: given.question,
-                decode: decode_name(given.decode),
+                decode: decode_name(given.decode).to_owned(),
                 answer,
                 truth,
                 wrong: answer.changed_from(&truth),

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use rand::{Rng, RngExt};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::arithmetic::Prompt;
 use crate::causal::{Sampler, Space, Value, classes, value};
@@ -35,7 +35,7 @@ const SURVEYED: usize = 4096;
 const MOST_TRIES: usize = 100_000;
 
 /// How a claimed node stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Separates {
     /// The lower bound reaches the threshold.
@@ -61,7 +61,7 @@ impl Separates {
 }
 
 /// What came of one claimed node.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Separation {
     /// Node and tag, e.g. `P9L0H1 A1.ST`.
     pub claim: String,
@@ -70,15 +70,15 @@ pub struct Separation {
     /// How it stands.
     pub separates: Separates,
     /// Why it was not asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_asked: Option<String>,
     /// What was measured.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
 }
 
 /// Distances between a node's outputs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Measured {
     /// Triplets in which the outputs of equal values lie closer than those of different ones. Half of
     /// them for an output that has nothing to do with the variable.
@@ -93,12 +93,12 @@ pub struct Measured {
     /// Values the variable was seen to have.
     pub values: usize,
     /// The simplest drawn triplet that is not told apart.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mixed: Option<Triplet>,
 }
 
 /// Two questions of equal value and one of another.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Triplet {
     /// Two questions on which the variable is the same.
     pub same: [Prompt; 2],

@@ -2,6 +2,7 @@
 
 mod attention;
 mod behaviors;
+mod circuit;
 mod comparison;
 mod document;
 mod files;
@@ -20,6 +21,7 @@ pub use behaviors::{
     BEHAVIORS_SCHEMA, BehaviorEvidence, behaviors_markdown, count_tags, reading_text, said,
     verdict_names, verdict_text,
 };
+pub use circuit::{circuit_markdown, clause_verdict, failing_tokens, percent};
 pub use comparison::{Apart, Comparison, Flip, Player, Role, Term};
 pub use document::{ATTENTION_FILE, Change, EVIDENCE_FILE, Part, RUN_FILE, Report, ReportError};
 pub use files::{OutputError, check_writable, write_files};

@@ -1,0 +1,130 @@
+//! What scoring circuits found, as reports state it and as it is stored.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{Added, Minimality, Pruned, Score};
+use crate::hypothesis::Tested;
+use crate::node::NodeName;
+use crate::shape::Shape;
+use crate::stats::Count;
+
+/// The name and version of the form of `circuit.json`.
+pub const SCHEMA: &str = "circuitcheck/circuit/1";
+
+/// Circuits of one model beside each other. The same model, circuits and seed give the same bytes,
+/// whatever the number of threads.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+pub struct CircuitEvidence {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The model's name.
+    pub model: String,
+    /// SHA-256 of the weights file.
+    pub weights_sha256: String,
+    /// The network's dimensions.
+    pub shape: Shape,
+    /// Most rightly answered questions of each class.
+    pub questions: usize,
+    /// Random sets that each score is compared with.
+    pub random_sets: usize,
+    /// Chance of any wrong interval among a circuit's scores.
+    pub alpha: f64,
+    /// Share of questions that growing and pruning hold to.
+    pub until: f64,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Nodes that can reach an answer: what circuits are made of.
+    pub available: usize,
+    /// Those whose mean ablation, alone, makes some question go wrong.
+    pub useful: BTreeSet<NodeName>,
+    /// The circuits.
+    pub circuits: Vec<Circuit>,
+}
+
+/// One circuit and what was found of it.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+pub struct Circuit {
+    /// Where its nodes are from: a hypothesis, or a file.
+    pub from: String,
+    /// The nodes kept at work.
+    pub nodes: BTreeSet<NodeName>,
+    /// How it does on each class, by each ablation of all other nodes.
+    pub scores: Vec<Score>,
+    /// The useful nodes that it has.
+    pub covered: BTreeSet<NodeName>,
+    /// The useful nodes that meet a clause of the hypothesis; the others are only kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explained: Option<BTreeSet<NodeName>>,
+    /// What is lost without each node, the greatest loss first; empty where it was not asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub minimality: Vec<Minimality>,
+    /// Nodes added until enough questions were right; empty where that was not asked for, or was so
+    /// from the start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grown: Vec<Added>,
+    /// What is left of it, grown, with all that could be spared left out; absent where it was not
+    /// asked for or too few questions were right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<Pruned>,
+    /// The hypothesis, clause by clause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tested: Option<Tested>,
+}
+
+/// Why stored circuits cannot be read.
+#[derive(Debug, Error)]
+pub enum CircuitError {
+    /// No JSON, or JSON of another form.
+    #[error("no scores of circuits: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// Circuits of another version of the form.
+    #[error("the circuits are of the form {found:?}, this program reads {SCHEMA:?}")]
+    Schema {
+        /// The form it names.
+        found: String,
+    },
+}
+
+impl CircuitEvidence {
+    /// The evidence as it is stored: JSON with two spaces of indent and a line feed at the end.
+    pub fn to_json(&self) -> String {
+        let json = serde_json::to_string_pretty(self).expect("evidence has string keys");
+        json + "\n"
+    }
+
+    /// Reads stored evidence. Written again it gives the same bytes.
+    ///
+    /// # Errors
+    /// [`CircuitError`] where it is of another form.
+    pub fn from_json(json: &[u8]) -> Result<Self, CircuitError> {
+        #[derive(Deserialize)]
+        struct Header {
+            schema: String,
+        }
+        let Header { schema } = serde_json::from_slice(json)?;
+        if schema != SCHEMA {
+            return Err(CircuitError::Schema { found: schema });
+        }
+        Ok(serde_json::from_slice(json)?)
+    }
+
+    /// How many of the useful nodes are among these.
+    pub fn coverage(&self, nodes: &BTreeSet<NodeName>) -> Count {
+        Count {
+            hits: self.useful.intersection(nodes).count() as u64,
+            trials: self.useful.len() as u64,
+        }
+    }
+}
+
+impl Circuit {
+    /// Heads and MLPs that are kept.
+    pub fn make_up(&self) -> (usize, usize) {
+        let is_head = |node: &&NodeName| matches!(node.component, crate::node::Component::Head(_));
+        let heads = self.nodes.iter().filter(is_head).count();
+        (heads, self.nodes.len() - heads)
+    }
+}

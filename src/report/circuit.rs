@@ -1,0 +1,233 @@
+//! The report of circuits as Markdown, for a repository.
+
+use std::fmt::Write;
+
+use crate::circuit::{Circuit, CircuitEvidence, Score};
+use crate::hypothesis::{ClauseResult, Tested};
+use crate::node::NodeName;
+use crate::stats::{Count, Rate};
+
+/// Rows of the minimality table.
+const SHOWN: usize = 12;
+
+/// Writing into a String cannot fail.
+const WRITES: &str = "a String takes any text";
+
+/// A share in percent: `94.3 %`.
+pub fn percent(count: &Count) -> String {
+    format!("{:.1} %", 100.0 * count.share())
+}
+
+/// A rate's count.
+fn count_of(rate: &Rate) -> Count {
+    Count {
+        hits: rate.hits,
+        trials: rate.trials,
+    }
+}
+
+/// The tokens that go wrong, the most frequent first: `A3 12, A5 4`.
+pub fn failing_tokens(score: &Score) -> String {
+    let mut wrong: Vec<_> = score.wrong.iter().collect();
+    wrong.sort_by_key(|&(token, &count)| (std::cmp::Reverse(count), *token));
+    let wrong: Vec<String> = wrong
+        .iter()
+        .map(|(t, count)| format!("{t} {count}"))
+        .collect();
+    wrong.join(", ")
+}
+
+/// What became of a clause, in a word.
+pub fn clause_verdict(clause: &ClauseResult) -> &'static str {
+    match (clause.applies, clause.met, clause.optional) {
+        (false, ..) => "does not apply",
+        (_, true, _) => "met",
+        (_, false, true) => "not met, optional",
+        (_, false, false) => "not met",
+    }
+}
+
+fn names<'a>(nodes: impl IntoIterator<Item = &'a NodeName>) -> String {
+    let names: Vec<String> = nodes.into_iter().map(NodeName::to_string).collect();
+    names.join(" ")
+}
+
+/// The report of a model's circuits.
+pub fn circuit_markdown(evidence: &CircuitEvidence) -> String {
+    let mut text = String::new();
+    write(&mut text, evidence).expect(WRITES);
+    text
+}
+
+fn write(text: &mut String, evidence: &CircuitEvidence) -> std::fmt::Result {
+    writeln!(text, "# Circuits of {}\n", evidence.model)?;
+    writeln!(
+        text,
+        "Some nodes are kept at work and all others ablated: by their mean over rightly answered questions of the class, each in its own layer, or by their value in another question of the class, the same for all. Up to {} rightly answered questions of each class, {} random sets of as many heads and MLPs beside each score, seed {}; the intervals of one circuit are wrong together with probability at most {}. Weights SHA-256 `{}`.\n",
+        evidence.questions,
+        evidence.random_sets,
+        evidence.seed,
+        evidence.alpha,
+        evidence.weights_sha256
+    )?;
+    writeln!(
+        text,
+        "{} of {} nodes are useful: the mean ablation of each, alone, makes some question go wrong.\n",
+        evidence.useful.len(),
+        evidence.available
+    )?;
+    writeln!(
+        text,
+        "| circuit | nodes | useful nodes it has | of these explained | right, others at their mean | right, others resampled |\n|---|---|---|---|---|---|"
+    )?;
+    for circuit in &evidence.circuits {
+        let (heads, mlps) = circuit.make_up();
+        let shares = |ablation: &str| {
+            let scores = circuit.scores.iter();
+            let scores = scores.filter(|score| score.ablation.name() == ablation);
+            let shares: Vec<String> = scores
+                .map(|score| format!("{} {}", score.class, percent(&count_of(&score.right))))
+                .collect();
+            shares.join("<br>")
+        };
+        let of_useful = |nodes| {
+            let Count { hits, trials } = evidence.coverage(nodes);
+            format!("{hits} of {trials}")
+        };
+        writeln!(
+            text,
+            "| {} | {heads} heads, {mlps} MLPs | {} | {} | {} | {} |",
+            circuit.from,
+            of_useful(&circuit.covered),
+            circuit
+                .explained
+                .as_ref()
+                .map(of_useful)
+                .unwrap_or_default(),
+            shares("mean"),
+            shares("resample"),
+        )?;
+    }
+    writeln!(
+        text,
+        "\nExplained: nodes that meet a clause of the hypothesis. The others are kept by its `keep` clauses, which say that they belong to the circuit and not what they do.\n"
+    )?;
+    for circuit in &evidence.circuits {
+        write_circuit(text, evidence, circuit)?;
+    }
+    Ok(())
+}
+
+fn write_circuit(
+    text: &mut String,
+    evidence: &CircuitEvidence,
+    circuit: &Circuit,
+) -> std::fmt::Result {
+    writeln!(text, "## {}\n", circuit.from)?;
+    if let Some(tested) = &circuit.tested {
+        write_clauses(text, tested)?;
+    }
+    writeln!(
+        text,
+        "| class | others | right | random sets | best random set | tokens that fail |\n|---|---|---|---|---|---|"
+    )?;
+    for score in &circuit.scores {
+        writeln!(
+            text,
+            "| {} | {} | {} [{:.3}, {:.3}] | {} | {} | {} |",
+            score.class,
+            score.ablation,
+            percent(&count_of(&score.right)),
+            score.right.lower,
+            score.right.upper,
+            percent(&score.random),
+            percent(&score.best_random),
+            failing_tokens(score),
+        )?;
+    }
+    let missing = evidence.useful.difference(&circuit.covered);
+    writeln!(
+        text,
+        "\n- nodes: {}\n- useful nodes it lacks: {}",
+        names(&circuit.nodes),
+        match names(missing) {
+            missing if missing.is_empty() => "none".to_owned(),
+            missing => missing,
+        }
+    )?;
+    if let Some(pruned) = &circuit.pruned {
+        writeln!(
+            text,
+            "- {} nodes suffice for {}: {}",
+            pruned.nodes.len(),
+            percent(&pruned.right),
+            names(&pruned.nodes)
+        )?;
+    }
+    writeln!(text)?;
+    if !circuit.grown.is_empty() {
+        writeln!(
+            text,
+            "Grown until {} of the questions are right, the node that lowers the loss most first:\n\n| added | right | as many added at random |\n|---|---|---|",
+            evidence.until
+        )?;
+        for added in &circuit.grown {
+            writeln!(
+                text,
+                "| {} | {} | {} |",
+                added.node,
+                percent(&added.right),
+                percent(&added.random)
+            )?;
+        }
+        writeln!(text)?;
+    }
+    if !circuit.minimality.is_empty() {
+        let idle = circuit.minimality.iter().filter(|m| m.loss <= 0.0).count();
+        writeln!(
+            text,
+            "Without one of its nodes ({idle} of {} are not missed alone):\n\n| left out | right | lost |\n|---|---|---|",
+            circuit.minimality.len()
+        )?;
+        for found in circuit.minimality.iter().take(SHOWN) {
+            writeln!(
+                text,
+                "| {} | {} | {:.1} % |",
+                found.node,
+                percent(&found.right),
+                100.0 * found.loss
+            )?;
+        }
+        writeln!(text)?;
+    }
+    Ok(())
+}
+
+fn write_clauses(text: &mut String, tested: &Tested) -> std::fmt::Result {
+    let holds = if tested.holds {
+        "Every required clause is met."
+    } else {
+        "It does not hold: a required clause is not met."
+    };
+    writeln!(
+        text,
+        "{holds}\n\n| clause | | where not met |\n|---|---|---|"
+    )?;
+    for clause in &tested.clauses {
+        let unmet = clause.cases.iter().filter(|case| !case.met);
+        let unmet: Vec<String> = unmet
+            .map(|case| match case.n {
+                Some(n) => format!("n={n}: {}", case.note),
+                None => case.note.clone(),
+            })
+            .collect();
+        writeln!(
+            text,
+            "| {} | {} | {} |",
+            clause.says,
+            clause_verdict(clause),
+            unmet.join("<br>").replace('|', "\\|")
+        )?;
+    }
+    writeln!(text)
+}
