@@ -362,7 +362,8 @@ mod tests {
             stratum,
             pair,
             reference: truth,
-            predicted: crate::causal::predict(claim.variable.unwrap(), &pair.store, &pair.clean).unwrap(),
+            predicted: crate::causal::predict(claim.variable.unwrap(), &pair.store, &pair.clean)
+                .unwrap(),
         };
         let outcome = Outcome {
             answer,
