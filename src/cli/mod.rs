@@ -6,6 +6,7 @@ mod answer;
 mod ask;
 mod behaviors;
 mod circuit;
+mod cluster;
 mod diff;
 mod discover;
 mod error;
@@ -23,11 +24,13 @@ mod quirks;
 mod selfcheck;
 mod show;
 mod style;
+mod sweep;
 mod table;
 mod tagged_file;
 mod tally;
 mod test;
 mod verify;
+mod zoo;
 
 use std::fmt::Display;
 use std::num::NonZeroUsize;
@@ -93,6 +96,11 @@ enum Command {
     Test(test::Test),
     Circuit(circuit::CircuitCommand),
     List(hub::List),
+    Sweep(sweep::Sweep),
+    Plan(cluster::PlanCommand),
+    Work(cluster::WorkCommand),
+    Status(cluster::Status),
+    Merge(cluster::Merge),
     Selfcheck(selfcheck::Selfcheck),
     Completions(pages::Completions),
     Man(pages::Man),
@@ -125,6 +133,11 @@ impl Cli {
             Command::Test(test) => test.run(),
             Command::Circuit(circuit) => circuit.run(),
             Command::List(list) => list.run(),
+            Command::Sweep(sweep) => sweep.run(),
+            Command::Plan(plan) => plan.run(),
+            Command::Work(work) => work.run(),
+            Command::Status(status) => status.run(),
+            Command::Merge(merge) => merge.run(),
             Command::Selfcheck(selfcheck) => selfcheck.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),
