@@ -46,6 +46,8 @@
 //! | [`causal`] | each task's variable, what follows when it is replaced, and pairs of questions that tell |
 //! | [`network`] | the plain forward pass, with candle: slow, and meant to be read |
 //! | [`engine`] | the same network, recomputing only what an intervention can change |
+//! | [`shards`] | the same questions asked by parts, on many machines, and put together |
+//! | [`sweep`] | what was found of many models, put together |
 //! | [`stats`] | rates with exact intervals |
 //! | [`verify`] | trials, controls, verdicts |
 //! | [`difference`] | what differs between two claims or behaviours files |
@@ -83,7 +85,9 @@ pub mod property;
 pub mod report;
 pub mod selfcheck;
 pub mod shape;
+pub mod shards;
 pub mod stats;
+pub mod sweep;
 pub mod task;
 pub mod verify;
 mod wire;

@@ -248,7 +248,7 @@ fn measure(measurement: &Measurement, work: &Work, file: SaveFile) -> Result<Sav
 
 /// What was measured.
 #[derive(Debug, Serialize)]
-struct Measured<'a> {
+pub struct Measured<'a> {
     #[serde(flatten)]
     identity: Identity,
     decode: &'static str,
@@ -357,7 +357,12 @@ impl Share {
 }
 
 impl<'a> Measured<'a> {
-    fn new(identity: Identity, decode: Decode, questions: &Questions, tally: &'a Tally) -> Self {
+    pub fn new(
+        identity: Identity,
+        decode: Decode,
+        questions: &Questions,
+        tally: &'a Tally,
+    ) -> Self {
         let whole = questions.is_a_whole_space();
         let complexities = |class: Class| {
             let of_class = tally.complexities.iter();

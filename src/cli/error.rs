@@ -33,13 +33,22 @@ impl CliError {
         }
     }
 
+    /// What is wrong, in one line if it can be said in one.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Usage(error) => error.to_string(),
+            Self::Input { message, .. } => message.clone(),
+            Self::Output(error) => format!("standard output: {error}"),
+        }
+    }
+
     /// Tells the user on stderr, and says how the program ends.
     pub fn report(&self) -> ExitCode {
         // Where stderr can't be written to there is nobody to tell.
         let _ = match self {
             Self::Usage(error) => error.print(),
             Self::Input { message, hint } => tell(message, hint.as_deref()),
-            Self::Output(error) => tell(&format!("standard output: {error}"), None),
+            Self::Output(_) => tell(&self.message(), None),
         };
         match self {
             Self::Usage(_) => ExitCode::Usage,

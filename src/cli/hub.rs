@@ -30,7 +30,7 @@ pub fn open_folder(path: &Path) -> Result<ModelFolder, CliError> {
     Ok(ModelFolder::open_named(&fetched.path, &fetched.name)?)
 }
 
-fn read_address(text: &str) -> Result<Address, CliError> {
+pub fn read_address(text: &str) -> Result<Address, CliError> {
     text.parse().map_err(|error| CliError::Input {
         message: format!("{error}"),
         hint: Some("an address reads hf://owner/repository or hf://owner/repository/folder, @revision may follow the repository".into()),
@@ -38,7 +38,7 @@ fn read_address(text: &str) -> Result<Address, CliError> {
 }
 
 /// That the cache alone was asked is no news where the user forbade to ask the hub.
-fn tell_unasked(address: &Address, unasked: Option<&str>) {
+pub fn tell_unasked(address: &Address, unasked: Option<&str>) {
     if let Some(reason) = unasked.filter(|_| !Settings::from_env().is_ok_and(|s| s.offline)) {
         warn(format_args!(
             "{address}: taken from the cache as it is, for the hub was not reached: {reason}"

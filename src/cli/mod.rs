@@ -7,6 +7,7 @@ mod ask;
 mod behaviors;
 mod carries;
 mod circuit;
+mod cluster;
 mod compare;
 mod coverage;
 mod diff;
@@ -27,11 +28,13 @@ mod report;
 mod selfcheck;
 mod show;
 mod style;
+mod sweep;
 mod table;
 mod tagged_file;
 mod tally;
 mod test;
 mod verify;
+mod zoo;
 
 use std::fmt::Display;
 use std::num::NonZeroUsize;
@@ -101,6 +104,11 @@ enum Command {
     Test(test::Test),
     Circuit(circuit::CircuitCommand),
     List(hub::List),
+    Sweep(sweep::Sweep),
+    Plan(cluster::PlanCommand),
+    Work(cluster::WorkCommand),
+    Status(cluster::Status),
+    Merge(cluster::Merge),
     Selfcheck(selfcheck::Selfcheck),
     Completions(pages::Completions),
     Man(pages::Man),
@@ -137,6 +145,11 @@ impl Cli {
             Command::Test(test) => test.run(),
             Command::Circuit(circuit) => circuit.run(),
             Command::List(list) => list.run(),
+            Command::Sweep(sweep) => sweep.run(),
+            Command::Plan(plan) => plan.run(),
+            Command::Work(work) => work.run(),
+            Command::Status(status) => status.run(),
+            Command::Merge(merge) => merge.run(),
             Command::Selfcheck(selfcheck) => selfcheck.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),

@@ -78,6 +78,14 @@ impl Address {
         }
     }
 
+    /// The same at another revision.
+    pub fn at(&self, revision: &str) -> Self {
+        Self {
+            revision: Some(revision.to_owned()),
+            ..self.clone()
+        }
+    }
+
     /// The model's name: that of the folder, or what the repository's name says.
     pub fn model_name(&self) -> &str {
         let folder = self.folder.as_deref();

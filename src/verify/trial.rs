@@ -88,6 +88,19 @@ pub struct Outcome {
     pub ties: TokenSet,
 }
 
+impl Outcome {
+    /// What these logits answer.
+    pub fn of(logits: &AnswerLogits) -> Self {
+        Outcome {
+            answer: logits.answer(),
+            ties: (0..logits.rows().len())
+                .map(AnswerToken)
+                .filter(|&place| logits.margin(place) < TIE_MARGIN)
+                .collect(),
+        }
+    }
+}
+
 /// Trials with each subject's outcomes.
 #[derive(Debug, Default)]
 pub struct Block {
@@ -117,13 +130,6 @@ pub struct Bench<'a> {
 /// The questions whose base run takes the memory that a block of trials may have.
 pub fn default_block(engine: &Engine) -> usize {
     engine.questions_in(BLOCK_BYTES)
-}
-
-fn ties(logits: &AnswerLogits) -> TokenSet {
-    (0..logits.rows().len())
-        .map(AnswerToken)
-        .filter(|&place| logits.margin(place) < TIE_MARGIN)
-        .collect()
 }
 
 impl Bench<'_> {
@@ -230,12 +236,8 @@ impl Bench<'_> {
                     .map(|(logits, trial)| logits.answer() == trial.reference)
                     .collect()
             };
-            let outcomes = logits.iter().zip(stands).map(|(logits, stands)| {
-                stands.then(|| Outcome {
-                    answer: logits.answer(),
-                    ties: ties(logits),
-                })
-            });
+            let outcomes = (logits.iter().zip(stands))
+                .map(|(logits, stands)| stands.then(|| Outcome::of(logits)));
             block.outcomes.push(outcomes.collect());
         }
         Ok(block)

@@ -1,0 +1,207 @@
+//! Claims put to the very questions whose answers are counted: each question is patched with the
+//! activations of the next in its block, for all claims alike.
+
+use serde::{Deserialize, Serialize};
+
+use crate::arithmetic::{Answer, Prompt, Question};
+use crate::causal::{Pair, Stratum, predict, reach};
+use crate::claims::{Claim, claims_of};
+use crate::claims::{ClaimsError, read_tagged_nodes};
+use crate::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
+use crate::model::ModelFolder;
+use crate::node::Node;
+use crate::stats::Count;
+use crate::task::Variable;
+use crate::verify::{Outcome, Trial, default_block};
+
+/// The claims of a model that can be tested, in the order of its file.
+#[derive(Debug, Clone, Default)]
+pub struct Claims {
+    texts: Vec<String>,
+    claims: Vec<(Node, Variable)>,
+}
+
+/// What became of one claim, in a form that can be put together in any order.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimCount {
+    /// Pairs in which the answer is predicted to change: trials, and among them the hits that gave
+    /// exactly the predicted answer.
+    pub telling: Count,
+    /// Telling pairs in which some token that is predicted to change did.
+    pub moved: u64,
+    /// Pairs in which nothing is predicted to change: trials, and among them the hits that changed all
+    /// the same.
+    pub placebo: Count,
+    /// Pairs left out because what was wrong was a numerical tie.
+    pub ties: u64,
+    /// Pairs left out because the unpatched network answers wrongly.
+    pub dropped: u64,
+    /// The telling pair that stands first among those not as predicted.
+    pub first_miss: Option<Miss>,
+}
+
+/// A pair of questions of which a claim does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Miss {
+    /// The clean question's place in the row of questions.
+    pub place: u64,
+    /// Where the activation comes from.
+    pub store: Question,
+    /// What it is patched into.
+    pub clean: Question,
+    /// What the claim predicts.
+    pub predicted: Answer,
+    /// What was answered.
+    pub given: Answer,
+}
+
+impl ClaimCount {
+    /// Adds what came of other pairs.
+    pub fn merge(&mut self, other: Self) {
+        for (count, other) in [
+            (&mut self.telling, other.telling),
+            (&mut self.placebo, other.placebo),
+        ] {
+            count.hits += other.hits;
+            count.trials += other.trials;
+        }
+        self.moved += other.moved;
+        self.ties += other.ties;
+        self.dropped += other.dropped;
+        self.first_miss = [self.first_miss, other.first_miss]
+            .into_iter()
+            .flatten()
+            .min_by_key(|miss| miss.place);
+    }
+}
+
+impl Claims {
+    /// The claims of a model's `features.json`, and how many of its claims cannot be tested: on nodes or
+    /// digits that it does not have, of unknown tasks, about classes it was not trained for.
+    ///
+    /// # Errors
+    /// [`ClaimsError`], where the file cannot be read.
+    pub fn of(folder: &ModelFolder) -> Result<(Self, usize), ClaimsError> {
+        let Some(features) = &folder.features else {
+            return Ok((Self::default(), 0));
+        };
+        let file = features.path.display().to_string();
+        let all = claims_of(&read_tagged_nodes(&file, &features.bytes)?);
+        let texts: Vec<String> = all.iter().map(Claim::to_string).collect();
+        let mut claims = Self::default();
+        for (claim, text) in all.iter().zip(&texts) {
+            if let Some(testable) = testable(claim, folder) {
+                claims.claims.push(testable);
+                claims.texts.push(text.clone());
+            }
+        }
+        let untestable = all.len() - claims.claims.len();
+        Ok((claims, untestable))
+    }
+
+    /// What is claimed, each as `P17L0H1 A0.SA`.
+    pub fn texts(&self) -> &[String] {
+        &self.texts
+    }
+
+    /// Nothing counted yet, for each claim.
+    pub fn nothing(&self) -> Vec<ClaimCount> {
+        vec![ClaimCount::default(); self.claims.len()]
+    }
+
+    /// Puts every claim to the questions of a block, of which `first` is the place of the first.
+    ///
+    /// # Errors
+    /// [`EngineError`], which questions of this model do not cause.
+    pub fn counts(
+        &self,
+        engine: &Engine,
+        first: u64,
+        questions: &[Question],
+    ) -> Result<Vec<ClaimCount>, EngineError> {
+        let mut counts = self.nothing();
+        if self.claims.is_empty() {
+            return Ok(counts);
+        }
+        // Which questions are run together is a matter of memory, and changes nothing.
+        let together = default_block(engine).max(1);
+        let places: Vec<usize> = (0..questions.len()).collect();
+        for batch in places.chunks(together) {
+            let cleans: Vec<Prompt> = batch.iter().map(|&i| Prompt::truth(questions[i])).collect();
+            let stores: Vec<Prompt> = batch
+                .iter()
+                .map(|&i| Prompt::truth(questions[(i + 1) % questions.len()]))
+                .collect();
+            let run = engine.run(&cleans)?;
+            let sites = self.claims.iter().map(|&(node, _)| Site::from(node));
+            let stored = engine.activations(&stores, sites)?;
+            for (&(node, variable), count) in self.claims.iter().zip(&mut counts) {
+                let mut trials = Vec::new();
+                let mut jobs = Vec::new();
+                for (at, (clean, &store)) in cleans.iter().zip(&stores).enumerate() {
+                    let Some(predicted) = predict(variable, &store, &clean.question) else {
+                        continue;
+                    };
+                    if run.logits()[at].answer() != clean.forced {
+                        count.dropped += 1;
+                        continue;
+                    }
+                    let pair = Pair {
+                        store,
+                        clean: clean.question,
+                    };
+                    let trial = Trial {
+                        stratum: Stratum::Whole,
+                        pair,
+                        reference: clean.forced,
+                        predicted,
+                    };
+                    trials.push((first + batch[at] as u64, trial));
+                    let patch = stored.overwrite(at, node, Source::Stored);
+                    jobs.push((at, Intervention::new([patch])));
+                }
+                let reached = reach(variable, engine.shape().n_digits);
+                let direction_only = variable.task.predicts_only_direction();
+                let answers = engine.intervene(&run, &jobs, Decode::Forced)?;
+                for ((place, trial), logits) in trials.iter().zip(&answers) {
+                    let outcome = Outcome::of(logits);
+                    let Some(judged) =
+                        trial.judge(&outcome, reached, direction_only, Decode::Forced)
+                    else {
+                        count.ties += 1;
+                        continue;
+                    };
+                    if trial.predicted_change().is_empty() {
+                        count.placebo.add(!judged.agrees);
+                        continue;
+                    }
+                    count.telling.add(judged.agrees);
+                    count.moved += u64::from(judged.moved);
+                    if !judged.agrees && count.first_miss.is_none() {
+                        count.first_miss = Some(Miss {
+                            place: *place,
+                            store: trial.pair.store.question,
+                            clean: trial.pair.clean,
+                            predicted: trial.predicted,
+                            given: outcome.answer,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(counts)
+    }
+}
+
+fn testable(claim: &Claim, folder: &ModelFolder) -> Option<(Node, Variable)> {
+    let shape = folder.weights.shape();
+    let variable = claim.variable.clone().ok()?;
+    let node = claim.node.resolve(&shape).ok()?;
+    let has_digit = variable.digit.is_none_or(|digit| digit <= shape.n_digits);
+    let classes = crate::causal::classes(variable.task);
+    let trained = folder.operations().classes();
+    let is_trained = classes.iter().all(|class| trained.contains(class));
+    (has_digit && is_trained).then_some((node, variable))
+}

@@ -1,0 +1,220 @@
+//! What came of a shard, and how shards are put together.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::claims::ClaimCount;
+use super::plan::{Piece, Plan};
+use crate::accuracy::{BLOCK, Tally};
+
+/// The form of results. The number grows when it changes.
+const SCHEMA: &str = "circuitcheck/shard/1";
+
+/// What came of a shard, or of the first blocks of it.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShardResult {
+    schema: String,
+    /// The digest of the plan.
+    plan: String,
+    /// Which shard.
+    shard: u64,
+    done: Vec<Done>,
+}
+
+/// What came of some blocks of one model.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Done {
+    /// Which blocks.
+    pub piece: Piece,
+    /// The answers.
+    pub tally: Tally,
+    /// The claims, in the plan's order.
+    pub claims: Vec<ClaimCount>,
+}
+
+/// What came of all questions of one model.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Merged {
+    /// The answers.
+    pub tally: Tally,
+    /// The claims, in the plan's order.
+    pub claims: Vec<ClaimCount>,
+}
+
+/// Why a result is not one of this plan, or results do not make a whole.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum MergeError {
+    /// Not a result.
+    #[error("not the result of a shard: {0}")]
+    Malformed(String),
+    /// Of another plan.
+    #[error(
+        "is of another plan: {found} there, {plan} here; name the plan it was made by, or another folder"
+    )]
+    OtherPlan {
+        /// The digest of its plan.
+        found: String,
+        /// The digest of this one.
+        plan: String,
+    },
+    /// Of another shard than its file's name says.
+    #[error("is of shard {found}, not of {shard}")]
+    OtherShard {
+        /// The shard it is of.
+        found: u64,
+        /// The shard it stands for.
+        shard: u64,
+    },
+    /// Other blocks than those planned.
+    #[error("holds other blocks than those planned for shard {shard}: {fault}")]
+    OtherBlocks {
+        /// The shard.
+        shard: u64,
+        /// What is wrong with them.
+        fault: String,
+    },
+}
+
+impl Done {
+    /// Adds the blocks that follow.
+    fn append(&mut self, next: Self, keep: usize) {
+        self.piece.to = next.piece.to;
+        self.tally.merge(next.tally, keep);
+        for (claim, next) in self.claims.iter_mut().zip(next.claims) {
+            claim.merge(next);
+        }
+    }
+}
+
+impl ShardResult {
+    /// Nothing done yet.
+    pub fn nothing(plan: &Plan, shard: u64) -> Self {
+        Self {
+            schema: SCHEMA.into(),
+            plan: plan.digest(),
+            shard,
+            done: Vec::new(),
+        }
+    }
+
+    /// What is planned and not done.
+    pub fn remaining(&self, pieces: &[Piece]) -> Vec<Piece> {
+        let mut rest = pieces.to_vec();
+        for (done, piece) in self.done.iter().zip(&mut rest) {
+            piece.from = done.piece.to;
+        }
+        rest.retain(|piece| piece.from < piece.to);
+        rest
+    }
+
+    /// Adds what came of the next blocks; at most `keep` wrong answers are kept.
+    pub fn add(&mut self, next: Done, keep: usize) {
+        match self.done.last_mut() {
+            Some(last)
+                if last.piece.model == next.piece.model && last.piece.to == next.piece.from =>
+            {
+                last.append(next, keep);
+            }
+            _ => self.done.push(next),
+        }
+    }
+
+    /// The result as it is written.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a result has string keys") + "\n"
+    }
+
+    /// Reads what came of a shard of a plan, all of it or the first blocks.
+    ///
+    /// # Errors
+    /// [`MergeError`], where it is anything else.
+    pub fn read(plan: &Plan, digest: &str, shard: u64, bytes: &[u8]) -> Result<Self, MergeError> {
+        let result: Self = serde_json::from_slice(bytes)
+            .map_err(|error| MergeError::Malformed(error.to_string()))?;
+        if result.schema != SCHEMA {
+            let reason = format!("schema {:?}, expected {SCHEMA:?}", result.schema);
+            return Err(MergeError::Malformed(reason));
+        }
+        if result.plan != digest {
+            return Err(MergeError::OtherPlan {
+                found: result.plan,
+                plan: digest.to_owned(),
+            });
+        }
+        if result.shard != shard {
+            let found = result.shard;
+            return Err(MergeError::OtherShard { found, shard });
+        }
+        let pieces = plan
+            .shard(shard)
+            .map_err(|error| MergeError::Malformed(error.to_string()))?;
+        let fault = |fault| MergeError::OtherBlocks { shard, fault };
+        result.check(plan, pieces).map_err(fault)?;
+        Ok(result)
+    }
+
+    fn check(&self, plan: &Plan, pieces: &[Piece]) -> Result<(), String> {
+        if self.done.len() > pieces.len() {
+            return Err(format!("{} pieces, not {}", self.done.len(), pieces.len()));
+        }
+        for (at, (done, piece)) in self.done.iter().zip(pieces).enumerate() {
+            let Piece { model, from, to } = done.piece;
+            let is_last = at + 1 == self.done.len();
+            let fits = if is_last {
+                to <= piece.to
+            } else {
+                to == piece.to
+            };
+            if model != piece.model || from != piece.from || !fits || from >= to {
+                return Err(format!(
+                    "blocks {from} to {to} of model {model}, not {} to {} of model {}",
+                    piece.from, piece.to, piece.model
+                ));
+            }
+            let planned = &plan.models()[model];
+            let places = places(from..to, planned.questions);
+            let counted = done.tally.total().trials;
+            if counted != places.end - places.start {
+                return Err(format!(
+                    "{counted} questions counted in blocks {from} to {to}, where there are {}",
+                    places.end - places.start
+                ));
+            }
+            if done.claims.len() != planned.claims.len() {
+                return Err(format!(
+                    "{} claims, not {}",
+                    done.claims.len(),
+                    planned.claims.len()
+                ));
+            }
+            if let Some(wrong) = (done.tally.wrong.iter()).find(|w| !places.contains(&w.place)) {
+                return Err(format!("a wrong answer at place {}", wrong.place));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the result to those of other shards, one for each model of the plan.
+    pub fn add_to(self, merged: &mut [Merged], keep: usize) {
+        for done in self.done {
+            let all = &mut merged[done.piece.model];
+            all.tally.merge(done.tally, keep);
+            if all.claims.is_empty() {
+                all.claims = done.claims;
+            } else {
+                for (claim, done) in all.claims.iter_mut().zip(done.claims) {
+                    claim.merge(done);
+                }
+            }
+        }
+    }
+}
+
+/// The places of the questions of some blocks, of so many questions in all.
+fn places(blocks: Range<u64>, questions: u64) -> Range<u64> {
+    (blocks.start * BLOCK).min(questions)..(blocks.end * BLOCK).min(questions)
+}

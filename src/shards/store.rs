@@ -1,0 +1,249 @@
+//! The folder in which shards leave their results: one file each, whole or not there.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::plan::Plan;
+use super::result::{MergeError, Merged, ShardResult};
+use crate::report::{OutputError, write_files};
+
+/// The results of one plan's shards.
+pub struct Store<'a> {
+    plan: &'a Plan,
+    digest: String,
+    folder: PathBuf,
+}
+
+/// What is wrong with results in a folder.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// A file cannot be read.
+    #[error("{}: {reason}", .file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system says.
+        reason: io::Error,
+    },
+    /// A file is not what its name says.
+    #[error("{}: {reason}", .file.display())]
+    Wrong {
+        /// The file.
+        file: PathBuf,
+        /// What it is.
+        reason: MergeError,
+    },
+    /// A result cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// Another process does the same shard.
+    #[error("shard {shard} is being worked at by {holder}, which holds {}", .lock.display())]
+    Held {
+        /// The shard.
+        shard: u64,
+        /// The other process, as it named itself.
+        holder: String,
+        /// The file it holds.
+        lock: PathBuf,
+    },
+    /// Some shards are not done.
+    #[error("{} of {shards} shards are not done: {}", .missing.len(), indices(.missing))]
+    Missing {
+        /// Those that are not.
+        missing: Vec<u64>,
+        /// How many there are.
+        shards: usize,
+    },
+}
+
+impl<'a> Store<'a> {
+    /// The results of a plan in a folder, which need not be there yet.
+    pub fn new(plan: &'a Plan, folder: &Path) -> Self {
+        Self {
+            plan,
+            digest: plan.digest(),
+            folder: folder.to_owned(),
+        }
+    }
+
+    fn name(shard: u64) -> String {
+        format!("shard-{shard}.json")
+    }
+
+    fn part_name(shard: u64) -> String {
+        format!("shard-{shard}.part.json")
+    }
+
+    /// Keeps other processes from doing a shard, until what is returned is dropped or the process ends,
+    /// however it ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Held`] where another does it, [`StoreError::Output`].
+    pub fn hold(&self, shard: u64) -> Result<File, StoreError> {
+        let lock = self.folder.join(format!("shard-{shard}.lock"));
+        let unwritable = |reason| OutputError {
+            path: lock.clone(),
+            reason,
+        };
+        fs::create_dir_all(&self.folder).map_err(unwritable)?;
+        let file = File::options().create(true).append(true).open(&lock);
+        let mut file = file.map_err(unwritable)?;
+        match file.try_lock() {
+            Ok(()) => {
+                let named = file
+                    .set_len(0)
+                    .and_then(|()| writeln!(file, "process {}", std::process::id()));
+                named.map_err(unwritable)?;
+                Ok(file)
+            }
+            Err(TryLockError::WouldBlock) => {
+                let holder = fs::read_to_string(&lock).unwrap_or_default();
+                let holder = match holder.trim() {
+                    "" => "another process".to_owned(),
+                    named => named.to_owned(),
+                };
+                Err(StoreError::Held {
+                    shard,
+                    holder,
+                    lock,
+                })
+            }
+            // Where a file system knows no locks, whole files written at once have to do: two workers
+            // at one shard do the same twice.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                Ok(file)
+            }
+            Err(TryLockError::Error(reason)) => Err(unwritable(reason).into()),
+        }
+    }
+
+    fn read(&self, shard: u64, name: &str) -> Result<Option<ShardResult>, StoreError> {
+        let file = self.folder.join(name);
+        let bytes = match fs::read(&file) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(reason) => return Err(StoreError::Unreadable { file, reason }),
+        };
+        match ShardResult::read(self.plan, &self.digest, shard, &bytes) {
+            Ok(result) => Ok(Some(result)),
+            Err(reason) => Err(StoreError::Wrong { file, reason }),
+        }
+    }
+
+    /// The result of a shard, if all of it is done.
+    ///
+    /// # Errors
+    /// [`StoreError`], where there is something else in its place.
+    pub fn result(&self, shard: u64) -> Result<Option<ShardResult>, StoreError> {
+        let Some(result) = self.read(shard, &Self::name(shard))? else {
+            return Ok(None);
+        };
+        let pieces = self.plan.shard(shard).unwrap_or_default();
+        if let Some(piece) = result.remaining(pieces).first() {
+            return Err(StoreError::Wrong {
+                file: self.folder.join(Self::name(shard)),
+                reason: MergeError::OtherBlocks {
+                    shard,
+                    fault: format!("block {} of model {} is missing", piece.from, piece.model),
+                },
+            });
+        }
+        Ok(Some(result))
+    }
+
+    /// What an earlier process did of a shard, or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`], where there is something else in its place.
+    pub fn part(&self, shard: u64) -> Result<ShardResult, StoreError> {
+        let part = self.read(shard, &Self::part_name(shard))?;
+        Ok(part.unwrap_or_else(|| ShardResult::nothing(self.plan, shard)))
+    }
+
+    /// Keeps what is done of a shard, for a process that goes on with it.
+    ///
+    /// # Errors
+    /// [`StoreError::Output`].
+    pub fn keep_part(&self, shard: u64, part: &ShardResult) -> Result<(), StoreError> {
+        Ok(write_files(
+            &self.folder,
+            &[(&Self::part_name(shard), part.to_json())],
+        )?)
+    }
+
+    /// Keeps the result of a whole shard.
+    ///
+    /// # Errors
+    /// [`StoreError::Output`].
+    pub fn keep(&self, shard: u64, result: &ShardResult) -> Result<(), StoreError> {
+        write_files(&self.folder, &[(&Self::name(shard), result.to_json())])?;
+        // Where it stays it is never looked at again.
+        let _ = fs::remove_file(self.folder.join(Self::part_name(shard)));
+        Ok(())
+    }
+
+    /// The shards of which there is no result.
+    ///
+    /// # Errors
+    /// [`StoreError`], where there is something else in the place of one.
+    pub fn missing(&self) -> Result<Vec<u64>, StoreError> {
+        let mut missing = Vec::new();
+        for shard in 0..self.plan.shards() as u64 {
+            if self.result(shard)?.is_none() {
+                missing.push(shard);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// The results of all shards, put together: one for each model of the plan.
+    ///
+    /// # Errors
+    /// [`StoreError`], where one is missing or not of this plan.
+    pub fn merge(&self) -> Result<Vec<Merged>, StoreError> {
+        let mut merged = vec![Merged::default(); self.plan.models().len()];
+        let mut missing = Vec::new();
+        for shard in 0..self.plan.shards() as u64 {
+            match self.result(shard)? {
+                Some(result) => result.add_to(&mut merged, self.plan.keep()),
+                None => missing.push(shard),
+            }
+        }
+        if missing.is_empty() {
+            Ok(merged)
+        } else {
+            let shards = self.plan.shards();
+            Err(StoreError::Missing { missing, shards })
+        }
+    }
+}
+
+/// Indices as schedulers take them: `0-2,7`.
+pub fn indices(sorted: &[u64]) -> String {
+    let mut text = String::new();
+    for run in sorted.chunk_by(|one, next| one + 1 == *next) {
+        let comma = if text.is_empty() { "" } else { "," };
+        text += comma;
+        match run {
+            [one] => text += &one.to_string(),
+            [first, .., last] => text += &format!("{first}-{last}"),
+            [] => {}
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indices_are_written_as_schedulers_take_them() {
+        assert_eq!(indices(&[]), "");
+        assert_eq!(indices(&[4]), "4");
+        assert_eq!(indices(&[0, 1, 2, 7, 9, 10]), "0-2,7,9-10");
+    }
+}

@@ -1,0 +1,73 @@
+//! The summary of a sweep as Markdown.
+
+use std::fmt::Write;
+
+use super::{ModelSummary, Summary};
+
+/// Text in a cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
+
+impl Summary {
+    /// The content of `summary.md`.
+    pub fn to_markdown(&self) -> String {
+        let mut text = String::from("# Models\n\n");
+        text += "| model | trained for | shape | right answers | claims that hold | claimed nodes alone | hypotheses |\n";
+        text += "|---|---|---|---|---|---|---|\n";
+        for model in &self.models {
+            let (hold, claims) = model.held();
+            let (name, shape) = match &model.error {
+                None => (&model.model, &model.shape),
+                Some(error) => (&model.location, error),
+            };
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} | {hold} of {claims} | {} | {} |",
+                cell(name),
+                model.operations,
+                cell(shape),
+                model.accuracy_text(),
+                model.sufficiency_text(),
+                cell(&model.hypotheses_text()),
+            );
+        }
+        let tasks = self.tasks();
+        if !tasks.is_empty() {
+            let _ = writeln!(
+                text,
+                "\n# Tasks\nClaims that hold, of all claims of the task.\n"
+            );
+            let _ = writeln!(text, "| model | {} |", tasks.join(" | "));
+            let _ = writeln!(text, "|---|{}", "---|".repeat(tasks.len()));
+            for model in self.models.iter().filter(|model| model.error.is_none()) {
+                let counts: Vec<String> = tasks.iter().map(|task| model.task_text(task)).collect();
+                let _ = writeln!(text, "| {} | {} |", cell(&model.model), counts.join(" | "));
+            }
+        }
+        let mut failures = String::new();
+        for model in &self.models {
+            if let Some(error) = &model.error {
+                let _ = writeln!(failures, "- {}: not opened: {error}", model.location);
+            }
+            for step in model.without_result() {
+                let said = step.messages.join(" / ");
+                let _ = writeln!(failures, "- {}, {}: {said}", model.model, step.step);
+            }
+        }
+        if !failures.is_empty() {
+            let _ = write!(text, "\n# Without a result\n{failures}");
+        }
+        text
+    }
+}
+
+impl ModelSummary {
+    /// How many claims of a task hold.
+    pub(super) fn task_text(&self, task: &str) -> String {
+        let found = self.tasks.get(task);
+        found.map_or_else(String::new, |task| {
+            format!("{} of {}", task.hold.len(), task.claims)
+        })
+    }
+}

@@ -1,0 +1,231 @@
+//! What a sweep over many models found, put together from what its steps left.
+
+mod html;
+mod markdown;
+mod read;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ModelFolder;
+
+/// Everything a sweep found so far.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Summary {
+    /// The models, in the order named.
+    pub models: Vec<ModelSummary>,
+}
+
+/// What was found of one model.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct ModelSummary {
+    /// Where it was found.
+    pub location: String,
+    /// Its name; empty where it could not be opened.
+    pub model: String,
+    /// The digest of its weights.
+    pub weights_sha256: String,
+    /// What it was trained for.
+    pub operations: String,
+    /// Layers, heads in each, digits in each operand, as text.
+    pub shape: String,
+    /// Why it could not be opened.
+    pub error: Option<String>,
+    /// What became of each step.
+    pub steps: Vec<StepRecord>,
+    /// How often it answers rightly.
+    pub accuracy: Option<AccuracySummary>,
+    /// How many claims have each verdict.
+    pub verdicts: BTreeMap<String, usize>,
+    /// What is known of each task.
+    pub tasks: BTreeMap<String, TaskSummary>,
+    /// The hypotheses that are about it.
+    pub hypotheses: Vec<HypothesisSummary>,
+    /// How many questions the claimed nodes alone answer rightly, by class and by what the others are
+    /// ablated by.
+    pub sufficiency: Vec<SufficiencySummary>,
+}
+
+/// What became of a step, and what it was.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct StepRecord {
+    /// Its name.
+    pub step: String,
+    /// The digest of the program's version, the command, and all files it hangs on.
+    pub fingerprint: String,
+    /// What became of it.
+    pub state: StepState,
+    /// The exit code; `None` where there was none.
+    pub exit: Option<i32>,
+    /// The last of what it said, where it failed.
+    pub messages: Vec<String>,
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepState {
+    /// It has a result.
+    Done,
+    /// It has none.
+    Failed,
+    /// It was not begun, for want of another's result.
+    Skipped,
+}
+
+/// How often a model answers rightly.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+pub struct AccuracySummary {
+    /// Questions asked.
+    pub questions: u64,
+    /// Wrong answers among them.
+    pub wrong: u64,
+    /// Nines of the share of right ones; `None` where none is wrong.
+    pub nines: Option<u32>,
+    /// Nines of its lower bound.
+    pub nines_at_least: Option<u32>,
+}
+
+/// What is known of the claims of one task.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct TaskSummary {
+    /// Claims of it.
+    pub claims: usize,
+    /// Those that hold, each as `P17L0H1 A0.SA`.
+    pub hold: Vec<String>,
+}
+
+/// What became of a hypothesis.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+pub struct HypothesisSummary {
+    /// Its name.
+    pub name: String,
+    /// Whether it holds.
+    pub holds: bool,
+    /// Clauses met.
+    pub met: usize,
+    /// Clauses that apply.
+    pub of: usize,
+}
+
+/// How well the claimed nodes do alone, on one class.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+pub struct SufficiencySummary {
+    /// The class.
+    pub class: String,
+    /// What the other nodes are ablated by.
+    pub others: String,
+    /// Questions that stay right.
+    pub right: u64,
+    /// Rightly answered questions asked.
+    pub questions: u64,
+}
+
+impl ModelSummary {
+    /// A model that could not be opened.
+    pub fn unopened(location: &str, error: &str) -> Self {
+        Self {
+            location: location.to_owned(),
+            error: Some(error.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    fn of(location: &str, model: &ModelFolder, steps: Vec<StepRecord>) -> Self {
+        let shape = model.weights.shape();
+        Self {
+            location: location.to_owned(),
+            model: model.name.clone(),
+            weights_sha256: model.weights_sha256.clone(),
+            operations: model.operations().to_string(),
+            shape: format!(
+                "{} digits, {} layers, {} heads",
+                shape.n_digits, shape.n_layers, shape.n_heads
+            ),
+            steps,
+            ..Self::default()
+        }
+    }
+
+    /// Claims that hold, and all that were tested.
+    fn held(&self) -> (usize, usize) {
+        let hold = self.tasks.values().map(|task| task.hold.len()).sum();
+        let claims = self.tasks.values().map(|task| task.claims).sum();
+        (hold, claims)
+    }
+
+    /// Steps that have no result.
+    fn without_result(&self) -> impl Iterator<Item = &StepRecord> {
+        (self.steps.iter()).filter(|step| step.state != StepState::Done)
+    }
+
+    fn accuracy_text(&self) -> String {
+        let Some(accuracy) = &self.accuracy else {
+            return "–".into();
+        };
+        let AccuracySummary {
+            questions, wrong, ..
+        } = accuracy;
+        let nines = match (accuracy.nines, accuracy.nines_at_least) {
+            (Some(nines), _) => format!("{nines} nines"),
+            (None, Some(least)) => format!("at least {least} nines"),
+            (None, None) => "never wrong".into(),
+        };
+        format!("{nines} ({wrong} of {questions} wrong)")
+    }
+
+    fn sufficiency_text(&self) -> String {
+        let texts: Vec<String> = (self.sufficiency.iter())
+            .map(|score| {
+                let percent = 100.0 * score.right as f64 / score.questions.max(1) as f64;
+                format!("{} {} {percent:.0} %", score.class, score.others)
+            })
+            .collect();
+        if texts.is_empty() {
+            "–".into()
+        } else {
+            texts.join(", ")
+        }
+    }
+
+    fn hypotheses_text(&self) -> String {
+        let texts: Vec<String> = (self.hypotheses.iter())
+            .map(|found| {
+                let holds = if found.holds {
+                    "holds"
+                } else {
+                    "does not hold"
+                };
+                format!("{}: {holds}, {} of {}", found.name, found.met, found.of)
+            })
+            .collect();
+        if texts.is_empty() {
+            "–".into()
+        } else {
+            texts.join("; ")
+        }
+    }
+}
+
+impl Summary {
+    /// Whether every model was opened and every step has a result.
+    pub fn is_complete(&self) -> bool {
+        (self.models.iter())
+            .all(|model| model.error.is_none() && model.without_result().next().is_none())
+    }
+
+    /// The content of `summary.json`.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a summary has string keys") + "\n"
+    }
+
+    /// All tasks that are claimed of any model, in the order of their names.
+    fn tasks(&self) -> Vec<&str> {
+        let tasks = self.models.iter().flat_map(|model| model.tasks.keys());
+        let mut tasks: Vec<&str> = tasks.map(String::as_str).collect();
+        tasks.sort_unstable();
+        tasks.dedup();
+        tasks
+    }
+}

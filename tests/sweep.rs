@@ -1,0 +1,272 @@
+//! A sweep finds out all there is about each model, whatever becomes of the others and of itself.
+
+#[allow(dead_code)]
+mod torch_file;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use assert_cmd::Command;
+use circuitcheck::model::Weights;
+use circuitcheck::shape::Shape;
+use serde_json::Value;
+use tempfile::TempDir;
+use torch_file::{pickle, pth, state_dict};
+
+/// Two networks that learnt nothing, and a folder that is no model.
+struct Zoo {
+    keep: TempDir,
+}
+
+const CLAIMS: &str =
+    r#"[{"position": 6, "layer": 0, "is_head": true, "num": 0, "tags": ["Algo:A0.SA"]}]"#;
+
+/// A hypothesis about models that add.
+const HYPOTHESIS: &str = "name = \"sums\"\n[model]\ndoes = [\"add\"]\n[[exists]]\nsays = \"There is a base sum.\"\nclaim = \"SA 0\"\n";
+
+impl Zoo {
+    fn new() -> Self {
+        let keep = tempfile::tempdir().unwrap();
+        let zoo = Self { keep };
+        for (name, seed) in [("w8_add_d2_l1_h2_t1K_s1", 1), ("w8_sub_d2_l1_h2_t1K_s2", 2)] {
+            let shape = Shape {
+                n_digits: 2,
+                n_layers: 1,
+                n_heads: 2,
+                d_model: 8,
+                d_head: 4,
+                d_mlp: 32,
+            };
+            let (dict, storages) = state_dict(&Weights::random(shape, seed).into());
+            let folder = zoo.path("models").join(name);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("model.pth"), pth(&pickle(&dict), &storages)).unwrap();
+            fs::write(folder.join("features.json"), CLAIMS).unwrap();
+        }
+        let broken = zoo.path("models/broken");
+        fs::create_dir(&broken).unwrap();
+        fs::write(broken.join("model.pth"), "torch").unwrap();
+        fs::create_dir(zoo.path("hypotheses")).unwrap();
+        fs::write(zoo.path("hypotheses/sums.toml"), HYPOTHESIS).unwrap();
+        zoo
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.keep.path().join(name)
+    }
+
+    fn arguments(&self, out: &str) -> Vec<String> {
+        let shown = |path: PathBuf| path.to_str().unwrap().to_owned();
+        let mut arguments = vec!["sweep".into(), shown(self.path("models")) + "/*"];
+        arguments.extend(["--out".into(), shown(self.path(out))]);
+        arguments.extend(["--hypotheses".into(), shown(self.path("hypotheses"))]);
+        arguments.extend(["--questions", "2000", "--cases", "200"].map(String::from));
+        arguments
+    }
+
+    fn sweep(&self, out: &str) -> Output {
+        let mut command = Command::cargo_bin("circuitcheck").unwrap();
+        command.args(self.arguments(out)).output().unwrap()
+    }
+
+    fn summary(&self, out: &str) -> Value {
+        serde_json::from_slice(&fs::read(self.path(out).join("summary.json")).unwrap()).unwrap()
+    }
+
+    /// When each step's record was written.
+    fn written(&self, out: &str) -> Vec<(PathBuf, SystemTime)> {
+        let mut found = Vec::new();
+        for model in fs::read_dir(self.path(out)).unwrap() {
+            let model = model.unwrap().path();
+            if !model.is_dir() {
+                continue;
+            }
+            for file in fs::read_dir(model).unwrap() {
+                let path = file.unwrap().path();
+                let name = path.file_name().unwrap().to_str().unwrap();
+                if name.starts_with("step-") {
+                    found.push((path.clone(), path.metadata().unwrap().modified().unwrap()));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn model<'a>(summary: &'a Value, name: &str) -> &'a Value {
+    let models = summary["models"].as_array().unwrap();
+    models.iter().find(|model| model["model"] == name).unwrap()
+}
+
+const ADD: &str = "w8_add_d2_l1_h2_t1K_s1";
+const SUB: &str = "w8_sub_d2_l1_h2_t1K_s2";
+
+#[test]
+fn a_model_that_fails_stops_no_other() {
+    let zoo = Zoo::new();
+    let swept = zoo.sweep("out");
+    assert_eq!(swept.status.code(), Some(4), "{swept:?}");
+    let summary = zoo.summary("out");
+    let broken = &summary["models"][0];
+    assert!(
+        broken["error"]
+            .as_str()
+            .unwrap()
+            .contains("not a zip archive"),
+        "{broken}"
+    );
+    for name in [ADD, SUB] {
+        let found = model(&summary, name);
+        assert_eq!(found["accuracy"]["questions"], 2000, "{found}");
+        let steps = found["steps"].as_array().unwrap();
+        let of = |name: &str| steps.iter().find(|step| step["step"] == name);
+        for step in [
+            "verify", "accuracy", "property", "discover", "graph", "circuit",
+        ] {
+            assert_eq!(
+                of(step).unwrap()["state"],
+                "done",
+                "{name} {step}: {steps:?}"
+            );
+        }
+        // The one hypothesis is about models that add.
+        assert_eq!(of("hypothesis sums").is_some(), name == ADD);
+        for file in [
+            "evidence.json",
+            "report.md",
+            "property.json",
+            "discovered/features.json",
+            "graph.json",
+            "circuit.json",
+        ] {
+            assert!(
+                zoo.path("out").join(name).join(file).exists(),
+                "{name} {file}"
+            );
+        }
+    }
+    let page = fs::read_to_string(zoo.path("out/summary.html")).unwrap();
+    assert!(page.contains("3 models") && page.contains("not opened"));
+    let markdown = fs::read_to_string(zoo.path("out/summary.md")).unwrap();
+    assert_eq!(markdown, text(&swept.stdout));
+    assert!(
+        markdown.contains("# Without a result\n") && markdown.contains("| 0 of 1 |"),
+        "{markdown}"
+    );
+}
+
+#[test]
+fn what_is_done_is_not_done_again_and_what_changed_is() {
+    let zoo = Zoo::new();
+    zoo.sweep("out");
+    let first = zoo.written("out");
+    assert!(first.len() >= 13, "{first:?}");
+    let again = zoo.sweep("out");
+    assert!(text(&again.stderr).contains(&format!("{ADD} verify: was done before")));
+    assert_eq!(zoo.written("out"), first);
+
+    // Other claims of one model: its steps are done anew, the other's are not.
+    let features = zoo.path("models").join(SUB).join("features.json");
+    fs::write(&features, CLAIMS.replace("A0.SA", "A0.MD")).unwrap();
+    zoo.sweep("out");
+    for ((path, before), (_, after)) in first.iter().zip(zoo.written("out")) {
+        let of_sub = path.to_str().unwrap().contains(SUB);
+        assert_eq!(*before != after, of_sub, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_step_that_failed_is_tried_again() {
+    let zoo = Zoo::new();
+    // A folder where the step's file should be.
+    let in_the_way = zoo.path("out").join(ADD).join("graph.json");
+    fs::create_dir_all(&in_the_way).unwrap();
+    let swept = zoo.sweep("out");
+    assert_eq!(swept.status.code(), Some(4));
+    assert!(
+        text(&swept.stderr).contains("graph.json"),
+        "{}",
+        text(&swept.stderr)
+    );
+    fs::remove_dir(&in_the_way).unwrap();
+    zoo.sweep("out");
+    assert!(in_the_way.is_file());
+    // The evidence is no folder either: what needs it is skipped, what does not is done.
+    let evidence = zoo.path("other").join(SUB).join("evidence.json");
+    fs::create_dir_all(&evidence).unwrap();
+    zoo.sweep("other");
+    let summary = zoo.summary("other");
+    let steps = model(&summary, SUB)["steps"].as_array().unwrap();
+    let state =
+        |name: &str| steps.iter().find(|step| step["step"] == name).unwrap()["state"].clone();
+    assert_eq!(state("verify"), "failed");
+    assert_eq!(state("graph"), "skipped");
+    assert_eq!(state("accuracy"), "done");
+}
+
+#[test]
+fn a_sweep_killed_again_and_again_ends_as_one_that_was_not() {
+    let zoo = Zoo::new();
+    zoo.sweep("whole");
+    for kill in 0..12 {
+        let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("circuitcheck"))
+            .args(zoo.arguments("killed"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        thread::sleep(Duration::from_millis(40 + 37 * kill));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    // The step that was running ends by itself, and lets nobody else write until then.
+    let began = Instant::now();
+    while text(&zoo.sweep("killed").stderr).contains("another sweep writes") {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        thread::sleep(Duration::from_millis(20));
+    }
+    let of = |out: &str, file: &str| fs::read_to_string(zoo.path(out).join(file)).unwrap();
+    for name in [ADD, SUB] {
+        for file in [
+            "evidence.json",
+            "property.json",
+            "graph.json",
+            "circuit.json",
+            "accuracy.json",
+        ] {
+            let file = format!("{name}/{file}");
+            assert_eq!(of("killed", &file), of("whole", &file), "{file}");
+        }
+    }
+    assert_eq!(of("killed", "summary.md"), of("whole", "summary.md"));
+}
+
+#[test]
+fn two_sweeps_do_not_write_to_one_folder() {
+    let zoo = Zoo::new();
+    fs::create_dir(zoo.path("out")).unwrap();
+    let lock = File::create(zoo.path("out/.sweep.lock")).unwrap();
+    lock.lock().unwrap();
+    let refused = zoo.sweep("out");
+    assert_eq!(refused.status.code(), Some(4));
+    assert!(text(&refused.stderr).contains("another sweep writes to this folder"));
+    assert!(!Path::new(&zoo.path("out/summary.json")).exists());
+}
+
+#[test]
+fn a_hypothesis_that_is_wrong_is_told_before_anything_is_begun() {
+    let zoo = Zoo::new();
+    fs::write(zoo.path("hypotheses/wrong.toml"), "name = 3").unwrap();
+    let refused = zoo.sweep("out");
+    assert_eq!(refused.status.code(), Some(4));
+    assert!(text(&refused.stderr).contains("wrong.toml"));
+    assert!(!zoo.path("out").exists());
+}
