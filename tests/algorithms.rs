@@ -165,7 +165,7 @@ fn a_hypothesis_that_holds_ends_well() {
         SUCCESS,
         &["test", ADD, "--hypothesis", "hypotheses/own_addition.toml"],
     );
-    assert!(told.contains("it holds; 38 nodes"), "{told}");
+    assert!(told.contains("it holds; 39 nodes"), "{told}");
 }
 
 #[test]

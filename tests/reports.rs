@@ -178,7 +178,9 @@ fn counterexamples(report: &str) -> Vec<(Vec<String>, String)> {
         if let Some(answers) = line.strip_prefix("- counterexample: ") {
             let (_, answer) = answers.split_once(" predicted, ").unwrap();
             given = answer.strip_suffix(" given").map(str::to_owned);
-        } else if let Some(command) = line.trim().strip_prefix("circuitcheck ") {
+        } else if let Some(command) = line.trim().strip_prefix("circuitcheck ")
+            && command.starts_with("patch ")
+        {
             let command = command.split(' ').map(str::to_owned).collect();
             found.push((command, given.take().unwrap()));
         }
