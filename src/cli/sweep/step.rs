@@ -195,13 +195,7 @@ impl Step {
         }
         let started = Instant::now();
         for file in &self.starts_without {
-            let path = folder.join(file);
-            match fs::remove_file(&path) {
-                Err(reason) if reason.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(OutputError { path, reason });
-                }
-                _ => {}
-            }
+            remove(&folder.join(file))?;
         }
         let threads = rayon::current_num_threads();
         let output = std::env::current_exe().and_then(|program| {
@@ -226,6 +220,10 @@ impl Step {
                 let written = match (&self.stdout, exit.is_some_and(has_result)) {
                     (_, false) => Err(kept),
                     (None, true) => Ok(()),
+                    // A model that cannot be measured leaves no file: an empty one would be a broken one.
+                    (Some(name), true) if output.stdout.is_empty() => {
+                        remove(&folder.join(name)).map_err(|error| vec![error.to_string()])
+                    }
                     (Some(name), true) => {
                         let text = String::from_utf8_lossy(&output.stdout).into_owned();
                         write_files(folder, &[(name, text)])
@@ -249,6 +247,17 @@ impl Step {
         let timed = name.replace(".json", ".seconds");
         write_files(folder, &[(&timed, seconds), (&name, text)])?;
         Ok((record, true))
+    }
+}
+
+/// Removes a file, if there is one.
+fn remove(path: &Path) -> Result<(), OutputError> {
+    match fs::remove_file(path) {
+        Err(reason) if reason.kind() != std::io::ErrorKind::NotFound => Err(OutputError {
+            path: path.to_owned(),
+            reason,
+        }),
+        _ => Ok(()),
     }
 }
 
