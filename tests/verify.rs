@@ -365,6 +365,26 @@ fn a_claim_whose_set_was_left_open_is_inconclusive_and_not_refuted() {
     assert_eq!(verdict("1024"), "joint");
 }
 
+/// The MLP of the last layer at that position agrees in about 95 of 100 trials: whether it carries the
+/// variable too cannot be told, so it neither counts against the claim nor lets it pass.
+#[test]
+fn a_decoy_that_may_or_may_not_carry_the_variable_leaves_the_claim_open() {
+    let folder = TempDir::new().unwrap();
+    let result = verify()
+        .args(["--json", "--max-trials", "2000", "--features"])
+        .arg(claims(&folder, &[(12, 0, false, 0, "Algo:A4.ST")]))
+        .arg("--out")
+        .arg(folder.path().join("out"))
+        .assert()
+        .code(3);
+    let evidence = evidence(&result.get_output().stdout);
+    let claim = &evidence["claims"][0];
+    assert_eq!(claim["verdict"], "inconclusive");
+    let decoys = claim["trials"]["controls"]["decoys"].as_array().unwrap();
+    assert_eq!(decoys[0]["nodes"], serde_json::json!(["P12L2M0"]));
+    assert_eq!(decoys[0]["carries"], false);
+}
+
 #[test]
 fn the_trail_of_one_claim_tells_what_was_drawn_and_why_the_verdict() {
     let result = verify()

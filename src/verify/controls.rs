@@ -239,9 +239,12 @@ impl Setting<'_> {
             let theirs = column(claim.variable, size, decoy, claim.reach);
             let agreement = count(theirs);
             let by = paired(own, theirs, errors);
-            let carries = agreement.share() >= self.rules.threshold
+            let threshold = self.rules.threshold;
+            let leaves_placebos_alone = agreement.upper(errors.upper) >= threshold
                 && self.leaves_placebos_alone(claim, decoy)?;
-            if !carries {
+            let carries = leaves_placebos_alone && agreement.lower(errors.lower) >= threshold;
+            // One that may or may not carry the variable leaves open what it says of the claim.
+            if !leaves_placebos_alone {
                 at_most = at_most.min(by.upper);
             }
             results.push(DecoyResult {

@@ -277,8 +277,11 @@ impl Trial {
         direction_only: bool,
         decode: Decode,
     ) -> Option<bool> {
+        if self.predicted_change().intersection(reach).is_empty() {
+            return None;
+        }
         let judged = self.judge(outcome, reach, direction_only, decode)?;
-        judged.in_reach.then_some(judged.agrees)
+        Some(judged.agrees)
     }
 
     /// Judges an outcome on the tokens of `reach`; tokens outside it that the causal model changes
@@ -411,6 +414,14 @@ mod tests {
             let stratum = Stratum::Depth(1);
             trial("A3.MT", stratum, "00000-01000", "50000-20000", got)
         };
+        // A network that answers wrongly may give what is predicted without a patch: nothing is shown.
+        let (mut same, outcome) = cascade(&[]);
+        same.predicted = same.reference;
+        let everything = TokenSet::all(5);
+        assert_eq!(
+            same.agreement(&outcome, everything, false, Decode::Forced),
+            None
+        );
         let judged = |got| {
             let (trial, outcome) = cascade(got);
             let agreement = trial.agreement(&outcome, order, false, Decode::Forced);
