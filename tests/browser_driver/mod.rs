@@ -179,14 +179,31 @@ impl Browser {
         }
     }
 
-    /// Clicks the middle of what a selector finds, as a mouse does: what lies over it is clicked.
+    /// Clicks the middle of what a selector finds, as a mouse does: once it stands still, and nothing
+    /// lies over it.
     pub fn click(&mut self, selector: &str) {
-        let place = self.value(&format!(
-            "(() => {{ const found = document.querySelector({selector:?}); \
+        let settled = format!(
+            "(async () => {{ const found = document.querySelector({selector:?}); \
              found.scrollIntoView({{block: 'center', inline: 'center', behavior: 'instant'}}); \
+             const before = found.getBoundingClientRect(); \
+             const frame = () => new Promise(done => requestAnimationFrame(done)); \
+             await frame(); await frame(); \
              const box = found.getBoundingClientRect(); \
-             return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
-        ));
+             const [x, y] = [box.x + box.width / 2, box.y + box.height / 2]; \
+             return box.x === before.x && box.y === before.y \
+               && found.contains(document.elementFromPoint(x, y)) ? [x, y] : null; }})()"
+        );
+        let started = Instant::now();
+        let place = loop {
+            let place = self.value(&settled);
+            if !place.is_null() {
+                break place;
+            }
+            assert!(
+                started.elapsed() < PATIENCE,
+                "cannot be clicked: {selector}"
+            );
+        };
         for event in ["mousePressed", "mouseReleased"] {
             self.call(
                 "Input.dispatchMouseEvent",
