@@ -69,7 +69,7 @@ fn main() {
         instruction_set()
     );
     println!(
-        "{:<34} {:>16} {:>16}  {:<26} {:>9}",
+        "{:<30} {:>17} {:>17}  {:<26} {:>9}",
         "job", "circuitcheck", "peer", "ratio (of processor time)", "at least"
     );
     let subjects = [bundled(), published_width()];
@@ -235,7 +235,7 @@ fn compare(
         median(&cpus)
     );
     println!(
-        "{:<34} {:>16} {:>16}  {:<26} {:>9}",
+        "{:<30} {:>17} {:>17}  {:<26} {:>9}",
         format!("{}, {}", row.job, subject.name),
         format!("{:.0} {}/s", rate(&ours), row.unit),
         format!("{:.0} {}/s", rate(&theirs), row.unit),

@@ -1,5 +1,6 @@
 //! Trials: patch a node set from a store question into a clean one, and judge what is answered.
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::arithmetic::{Answer, AnswerToken, Prompt, TokenSet};
@@ -203,7 +204,8 @@ impl Bench<'_> {
             .flat_map(|s| &s.nodes)
             .map(|&n| Site::from(n));
         let stored = self.engine.activations(&stores, sites)?;
-        for subject in subjects {
+        // Side by side, since a subject on a few pairs is too little for the engine to share out.
+        let outcomes_of = |subject: &Subject| {
             let held = || {
                 subject
                     .neutralised
@@ -238,8 +240,11 @@ impl Bench<'_> {
             };
             let outcomes = (logits.iter().zip(stands))
                 .map(|(logits, stands)| stands.then(|| Outcome::of(logits)));
-            block.outcomes.push(outcomes.collect());
-        }
+            Ok(outcomes.collect())
+        };
+        let outcomes: Result<Vec<Vec<Option<Outcome>>>, EngineError> =
+            subjects.par_iter().map(outcomes_of).collect();
+        block.outcomes = outcomes?;
         Ok(block)
     }
 }
