@@ -582,6 +582,31 @@ fn kept_cases_are_asked_first_and_count_apart() {
     assert_eq!(twice.to_string(), text);
 }
 
+/// Some variables have no digits: what stands above the topmost digit that changes, for one.
+#[test]
+fn kept_cases_are_read_back_as_they_were_written() {
+    let n_digits = 2;
+    let mut without_digits = 0;
+    for property in builtin(n_digits, 1.0).into_iter().map(Arc::new) {
+        let cases: Vec<Case> = (drawn(&property, n_digits, 60).iter())
+            .map(ValueTree::current)
+            .collect();
+        let mut kept = Kept::default();
+        kept.replace(&property, cases.clone(), Vec::new());
+        let read_back = Kept::parse("kept.txt", &kept.to_string()).unwrap();
+        let read_back = read_back.cases(&property).unwrap();
+        let once = |cases: &[Case]| cases.iter().map(|case| format!("{case:?}")).collect();
+        let (read_back, drawn): (BTreeSet<String>, BTreeSet<String>) =
+            (once(&read_back), once(&cases));
+        assert_eq!(read_back, drawn, "{}", property.name);
+        let clauses = property.clauses.iter();
+        without_digits += clauses
+            .filter(|clause| clause.variables().iter().any(|v| v.width() == 0))
+            .count();
+    }
+    assert!(without_digits > 0);
+}
+
 #[test]
 fn lines_that_are_no_kept_case_are_refused_with_their_number() {
     let folder = handmade::addition(2).claiming([]);

@@ -172,7 +172,9 @@ fn read_numbers(property: &Property, line: &Line) -> Option<Case> {
                 return None;
             }
             let number = |(variable, (name, digits)): (&super::case::Variable, &(&str, &str))| {
-                let own = *name == variable.name.to_string() && digits.len() == variable.width();
+                // A number without digits is written as zero.
+                let written = variable.width().max(1);
+                let own = *name == variable.name.to_string() && digits.len() == written;
                 let digits = digits
                     .bytes()
                     .all(|b| b.is_ascii_digit())
