@@ -156,3 +156,26 @@ fn the_largest_page_opens_and_fits_a_phone() {
     assert!(width.as_u64().unwrap() <= 390, "{width} pixels wide");
     ends_well(&page);
 }
+
+#[test]
+fn the_reader_switches_between_light_and_dark() {
+    let Some(mut page) = opened(ADD) else { return };
+    let ground = "getComputedStyle(document.body).backgroundColor + ' ' + getComputedStyle(document.documentElement).colorScheme";
+    let before = page.value(ground);
+    page.click(".theme");
+    let switched = page.value(ground);
+    assert_ne!(switched, before);
+    assert_eq!(
+        page.value("document.querySelector('.theme').textContent"),
+        "light"
+    );
+    page.click(".theme");
+    let again = page.value("getComputedStyle(document.body).backgroundColor");
+    assert!(
+        before
+            .as_str()
+            .unwrap()
+            .starts_with(again.as_str().unwrap())
+    );
+    ends_well(&page);
+}

@@ -130,6 +130,62 @@ fn a_report_made_from_evidence_of_other_files_says_so_in_every_form() {
     }
 }
 
+#[test]
+fn what_a_report_shows_and_is_missing_is_made_first() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("reports").join(ADD);
+    fs::create_dir_all(&out).unwrap();
+    fs::write(out.join("evidence.json"), committed(ADD, "evidence.json")).unwrap();
+    // A model that publishes no behaviours, so that those are missing too; the evidence is of none.
+    let model = folder.path().join(ADD);
+    fs::create_dir_all(&model).unwrap();
+    for file in ["model.pth", "features.json", "training_loss.json"] {
+        fs::copy(root().join("models").join(ADD).join(file), model.join(file)).unwrap();
+    }
+    let mut evidence = Evidence::from_json(committed(ADD, "evidence.json").as_bytes()).unwrap();
+    evidence.inputs.behaviors_sha256 = None;
+    fs::write(out.join("evidence.json"), evidence.to_json()).unwrap();
+
+    let made = || {
+        let mut command = report();
+        command.current_dir(folder.path()).arg(&model);
+        command
+    };
+    made()
+        .args(["--stored", "--out"])
+        .arg(&out)
+        .assert()
+        .code(0);
+    let bare = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(bare.contains("There is no <code>property.json</code> here."));
+    assert!(!out.join("property.json").exists());
+
+    made().assert().code(0);
+    let html = fs::read_to_string(out.join("report.html")).unwrap();
+    for file in [
+        "property.json",
+        "graph.json",
+        "circuit.json",
+        "attention.json",
+        "discovered/behaviors.json",
+    ] {
+        assert!(out.join(file).exists(), "{file}");
+    }
+    assert!(!html.contains("There is no <code>"));
+    assert!(
+        html.contains("Properties of the answers")
+            && html.contains("what is drawn was measured by")
+    );
+    let made_at = |file: &str| fs::metadata(out.join(file)).unwrap().modified().unwrap();
+    let before = made_at("graph.json");
+    made().assert().code(0);
+    assert_eq!(
+        made_at("graph.json"),
+        before,
+        "what is there is not made again"
+    );
+}
+
 /// What the schema says must be in the repository, and must be what is written.
 fn published(file: &str, schema: &schemars::Schema) {
     let path: PathBuf = root().join("docs").join(file);

@@ -22,6 +22,10 @@ use super::style;
 use super::table::{Cell, Side, Table};
 use super::verify::{measure, store};
 
+mod missing;
+
+use missing::run_missing;
+
 /// The folder that holds the reports of all models, each in a folder of its own.
 pub const REPORTS: &str = "reports";
 
@@ -30,25 +34,27 @@ const MODELS: &str = "models";
 
 /// Makes the report of a model from stored evidence, in the forms asked for.
 ///
-/// Evidence is taken from --out or from reports/<model>/; where there is none, the claims are
-/// verified first, which takes minutes. Beside it, attention.json holds the mean attention of claimed
-/// heads and is measured where it is missing. What property, graph and circuit stored there is taken
-/// in. A report says so where the model is no longer the one the evidence is of.
+/// Evidence is taken from --out or from reports/<model>/; where there is none, the claims are verified
+/// first. What else a report shows is read beside it, and measured and stored there where it is missing or
+/// of other verdicts: the attention of claimed heads, properties, the graph, how well the claimed nodes do
+/// alone, and the behaviours of a model that publishes none. This takes minutes; --stored does without. A
+/// report says so where the model is no longer the one the evidence is of, and nothing is measured then.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   circuitcheck report models/add
   circuitcheck report models/add --format html --out page
+  circuitcheck report models/add --stored
   circuitcheck report --all
   circuitcheck report --check
 
-Files: report.html, report.md, report.json (docs/report.schema.json; the evidence it sums up is that of
-docs/evidence.schema.json), junit.xml (claims as tests),
-and claims.parquet, measures.parquet and trials.parquet (docs/PARQUET.md; the trials of nodes alone are
-run again for them and held against the evidence).
+Files: report.html, report.md, report.json (docs/report.schema.json; the evidence it sums up is that
+of docs/evidence.schema.json), junit.xml (claims as tests), and claims.parquet, measures.parquet and
+trials.parquet (docs/PARQUET.md; the trials of nodes alone are run again for them and held against
+the evidence).
 
-Keys of --json: evidence, evidence_sha256, files[], changes[]; with --check or --all: reports[], each
-with folder, changes[] and files[] (file, state: same, differs or missing; with --all: written).")]
+Keys of --json: evidence, evidence_sha256, files[], changes[]; with --check or --all: reports[],
+each with folder, changes[] and files[] (file, state: same, differs or missing; with --all: written).")]
 pub struct ReportCommand {
     /// The model's folder or file of weights; without it, the bundled mixed model
     dir: Option<PathBuf>,
@@ -58,12 +64,15 @@ pub struct ReportCommand {
     /// Folder for the report, and of the evidence where it has any; without it, reports/<model>/
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Take what is stored, and measure nothing but missing evidence
+    #[arg(long)]
+    stored: bool,
     /// Make every report in reports/ again and compare it with the one there, byte for byte; write
     /// nothing
-    #[arg(long, conflicts_with_all = ["dir", "out", "format", "all"])]
+    #[arg(long, conflicts_with_all = ["dir", "out", "format", "stored", "all"])]
     check: bool,
     /// Make every report in reports/ again
-    #[arg(long, conflicts_with_all = ["dir", "out", "format"])]
+    #[arg(long, conflicts_with_all = ["dir", "out", "format", "stored"])]
     all: bool,
     /// Print the JSON schema of a file instead of making a report
     #[arg(long, value_enum, value_name = "FILE", exclusive = true)]
@@ -137,7 +146,12 @@ impl ReportCommand {
             out.clone()
         };
         let shown = shown(self.dir.as_deref());
-        complete(&stored, &out, &model)?;
+        // Tables and test results are of the evidence alone.
+        let shows_more = |form: &Form| matches!(form, Form::Html | Form::Md | Form::Json);
+        if !self.stored && self.format.iter().any(shows_more) {
+            complete(&stored, &model)?;
+            run_missing(&stored, &model, self.dir.as_deref())?;
+        }
         let report = read(&stored, Some(&model.folder), &shown)?;
         let formats: Vec<Format> = self.format.iter().filter_map(|form| form.text()).collect();
         let mut files = write(&report, &out, &formats)?;
@@ -173,8 +187,8 @@ pub fn read(stored: &Path, folder: Option<&ModelFolder>, shown: &str) -> Result<
     })
 }
 
-/// Measures what a report shows beside the evidence in `stored` and is not there: writes it to `out`.
-pub fn complete(stored: &Path, out: &Path, model: &Model) -> Result<(), CliError> {
+/// Measures the attention of claimed heads and stores it beside the evidence, where it is not there.
+pub fn complete(stored: &Path, model: &Model) -> Result<(), CliError> {
     let report = read(stored, Some(&model.folder), "")?;
     let evidence = &report.evidence;
     let current = report.attention.as_ref();
@@ -182,9 +196,10 @@ pub fn complete(stored: &Path, out: &Path, model: &Model) -> Result<(), CliError
     if report.is_stale() || current.is_some_and(|attention| attention.is_of(evidence)) {
         return Ok(());
     }
+    check_writable(stored)?;
     let attention = Attention::measure(&model.engine, model.folder.operations(), evidence)?;
     let json = laid_out(&attention);
-    Ok(write_files(out, &[(ATTENTION_FILE, json)])?)
+    Ok(write_files(stored, &[(ATTENTION_FILE, json)])?)
 }
 
 /// Writes a report in some forms; returns the files.
@@ -338,7 +353,7 @@ fn every_report(write_them: bool, json: bool) -> Result<ExitCode, CliError> {
             .transpose()?;
         let shown = shown(dir.flatten().as_deref());
         if let (true, Some(model)) = (write_them, &model) {
-            complete(&folder, &folder, model)?;
+            complete(&folder, model)?;
         }
         let report = read(&folder, model.as_ref().map(|model| &model.folder), &shown)?;
         let mut files = Vec::new();

@@ -149,7 +149,7 @@ impl Verify {
         let made = measure(&model.folder, features.as_ref(), &self.options())?;
         if let Some(out) = &out {
             store(out, &model, &made)?;
-            complete(out, out, &model)?;
+            complete(out, &model)?;
             // The claims that were tested are the report's, whichever file they stand in.
             let mut folder = model.folder.clone();
             folder.features = features.or(folder.features);

@@ -23,6 +23,9 @@ pub const RUN_FILE: &str = "run.json";
 /// The mean attention of claimed heads.
 pub const ATTENTION_FILE: &str = "attention.json";
 
+/// What single nodes do when they are ablated.
+const BEHAVIORS_FILE: &str = "behaviors.json";
+
 /// The dependency graph.
 const GRAPH_FILE: &str = "graph.json";
 
@@ -31,11 +34,14 @@ const CIRCUIT_FILE: &str = "circuit.json";
 
 /// Results of other commands that a report takes in where they lie beside the evidence, each with the
 /// command that makes it.
-const PARTS: [(&str, &str); 3] = [
-    ("property.json", "circuitcheck property"),
-    (GRAPH_FILE, "circuitcheck graph --measure"),
-    (CIRCUIT_FILE, "circuitcheck circuit"),
+const PARTS: [(&str, &[&str]); 3] = [
+    ("property.json", &["property"]),
+    (GRAPH_FILE, &["graph", "--measure"]),
+    (CIRCUIT_FILE, &["circuit"]),
 ];
+
+/// Where behaviours lie that were measured because the model has none of its own.
+pub const DISCOVERED: &str = "discovered";
 
 /// Everything a report is made of.
 pub struct Report {
@@ -48,8 +54,11 @@ pub struct Report {
     pub model: String,
     /// How today's model differs from the one the evidence is of. Empty where it does not.
     pub changes: Vec<Change>,
-    /// The nodes of behaviors.json with their tags; empty where there is none.
+    /// The nodes of behaviors.json with their tags: the model's own or, where it has none, those that
+    /// `discover` measured and stored beside the evidence; empty where there are neither.
     pub behaviors: Vec<TaggedNode>,
+    /// Whether the model has a behaviors.json of its own.
+    pub publishes_behaviors: bool,
     /// The loss of each training batch; empty where it is not published.
     pub losses: Vec<f32>,
     /// Mean attention of claimed heads, where it was measured.
@@ -66,8 +75,8 @@ pub struct Report {
 pub struct Part {
     /// The file it stands in.
     pub file: &'static str,
-    /// The command that makes it, without the model.
-    pub command: &'static str,
+    /// What makes it: a command of this program and its options, without the model and the place.
+    pub arguments: &'static [&'static str],
     /// Its content and SHA-256; `None` where the file is not there.
     pub found: Option<(Value, String)>,
     /// Whether it is of other weights than the evidence or, for a graph, of other verdicts.
@@ -203,10 +212,10 @@ impl Report {
         };
         let mut graph = Graph::new(KnownClaims::of(&evidence, &shape), shape, flows);
         let mut parts = Vec::new();
-        for (file, command) in PARTS {
+        for (file, arguments) in PARTS {
             let mut part = Part {
                 file,
-                command,
+                arguments,
                 found: None,
                 of_other_evidence: false,
             };
@@ -225,8 +234,13 @@ impl Report {
             }
             parts.push(part);
         }
-        let behaviors = match folder.and_then(|folder| folder.behaviors.as_ref()) {
-            Some(file) => read_tagged_nodes(&file.path.display().to_string(), &file.bytes)?,
+        let own = folder.and_then(|folder| folder.behaviors.as_ref());
+        let found = match own {
+            Some(file) => Some((file.path.clone(), file.bytes.clone())),
+            None => content(stored.join(DISCOVERED).join(BEHAVIORS_FILE))?,
+        };
+        let behaviors = match found {
+            Some((path, bytes)) => read_tagged_nodes(&path.display().to_string(), &bytes)?,
             None => Vec::new(),
         };
         let training = folder.and_then(|folder| folder.training.as_ref());
@@ -235,6 +249,7 @@ impl Report {
             model: model.to_owned(),
             changes: changes(&evidence, folder),
             behaviors,
+            publishes_behaviors: own.is_some(),
             losses: training.map_or_else(Vec::new, |training| training.training_loss.clone()),
             attention: attention.filter(|attention| attention.weights_sha256 == *weights),
             graph,
@@ -258,13 +273,9 @@ impl Report {
 
     /// The command that makes a part and stores it beside the evidence.
     pub fn part_command(&self, part: &Part) -> String {
+        let what = part.arguments.join(" ");
         let folder = format!("reports/{}", self.evidence.inputs.model);
-        let out = match part.file {
-            GRAPH_FILE => format!(" --out {folder}"),
-            CIRCUIT_FILE => format!(" --json > {folder}/{CIRCUIT_FILE}"),
-            _ => String::new(),
-        };
-        format!("{}{}{out}", part.command, self.argument())
+        format!("circuitcheck {what}{} --out {folder}", self.argument())
     }
 
     /// Whether the model is known to have changed since.

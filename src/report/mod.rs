@@ -23,7 +23,9 @@ pub use behaviors::{
 };
 pub use circuit::{circuit_markdown, clause_verdict, failing_tokens, percent};
 pub use comparison::{Apart, Comparison, Flip, Player, Role, Term};
-pub use document::{ATTENTION_FILE, Change, EVIDENCE_FILE, Part, RUN_FILE, Report, ReportError};
+pub use document::{
+    ATTENTION_FILE, Change, DISCOVERED, EVIDENCE_FILE, Part, RUN_FILE, Report, ReportError,
+};
 pub use files::{OutputError, check_writable, write_files};
 pub use markdown::{explanation, markdown};
 pub use parquet::{

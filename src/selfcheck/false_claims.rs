@@ -29,8 +29,8 @@ const IN_ONE_FILE: usize = 64;
 
 /// Verifies corrupted claims in files of [`IN_ONE_FILE`], each beside all published claims, as a file
 /// with a few mistakes has them: what is true of other nodes may make a set with a false claim's. None
-/// that is impossible may pass; any other that does must not be refuted on trials drawn anew, and is
-/// then a find: the network does what was claimed by chance.
+/// that is impossible may pass; any other that does must not be refuted on trials drawn anew, beside the
+/// same claims, and is then a find: the network does what was claimed by chance.
 ///
 /// # Errors
 /// [`VerifyError`] where the model cannot be verified.
@@ -45,21 +45,18 @@ pub fn false_claims(
         return Ok(Check::new(name, what, vec![Figure::count("claims", 0)]));
     }
     let published = published_claims(folder)?;
-    let found = verified(folder, &published, corrupted, options)?;
+    let files = in_files(corrupted);
+    let found = verified(folder, &published, &files, &|_| true, options)?;
     let passing: Vec<&Corrupted> = corrupted
         .iter()
         .filter(|made| passes(&found[&made.claim].verdict))
         .collect();
-    let again = if passing.is_empty() {
-        BTreeMap::new()
-    } else {
-        let anew = Options {
-            seed: options.seed.wrapping_add(1),
-            ..options.clone()
-        };
-        let passing: Vec<Corrupted> = passing.iter().map(|&made| made.clone()).collect();
-        verified(folder, &published, &passing, &anew)?
+    let anew = Options {
+        seed: options.seed.wrapping_add(1),
+        ..options.clone()
     };
+    let passed = |made: &Corrupted| passes(&found[&made.claim].verdict);
+    let again = verified(folder, &published, &files, &passed, &anew)?;
     let contradicted = |made: &Corrupted| again[&made.claim].verdict.refutes();
 
     let mut figures = Vec::new();
@@ -120,25 +117,35 @@ fn told(evidence: &ClaimEvidence) -> String {
     parts.join(", ")
 }
 
+/// Every so manieth in one file, so that none holds one kind of corruption alone.
+fn in_files(corrupted: &[Corrupted]) -> Vec<Vec<&Corrupted>> {
+    let files = corrupted.len().div_ceil(IN_ONE_FILE);
+    let file = |first: usize| corrupted.iter().skip(first).step_by(files).collect();
+    (0..files).map(file).collect()
+}
+
+/// Verifies the claims of each file that are `wanted`; the others of the file stand beside them.
 fn verified(
     folder: &ModelFolder,
     published: &[(NodeName, Variable)],
-    corrupted: &[Corrupted],
+    files: &[Vec<&Corrupted>],
+    wanted: &dyn Fn(&Corrupted) -> bool,
     options: &Options,
 ) -> Result<BTreeMap<(NodeName, Variable), ClaimEvidence>, VerifyError> {
-    let files = corrupted.len().div_ceil(IN_ONE_FILE);
     let mut found = BTreeMap::new();
-    for file in 0..files {
-        // Every so manieth, so that no file holds one kind of corruption alone.
-        let some: Vec<(NodeName, Variable)> = (corrupted.iter().skip(file).step_by(files))
-            .map(|made| made.claim)
-            .collect();
+    for file in files {
+        let asked = file.iter().filter(|made| wanted(made));
+        let asked: Vec<(NodeName, Variable)> = asked.map(|made| made.claim).collect();
+        if asked.is_empty() {
+            continue;
+        }
+        let claims = file.iter().map(|made| &made.claim);
         let raw = RawFile::made(
             Path::new("corrupted.json"),
-            write_claims(published.iter().chain(&some)).into_bytes(),
+            write_claims(published.iter().chain(claims)).into_bytes(),
         );
         let only = Options {
-            claims: some.clone(),
+            claims: asked.clone(),
             ..options.clone()
         };
         let evidence = verify(folder, Some(&raw), &only, &mut |_| {})?;
@@ -147,7 +154,7 @@ fn verified(
             .into_iter()
             .map(|claim| (claim.claim.clone(), claim))
             .collect();
-        found.extend(some.into_iter().filter_map(|(node, variable)| {
+        found.extend(asked.into_iter().filter_map(|(node, variable)| {
             let evidence = by_text.remove(&format!("{node} {variable}"))?;
             Some(((node, variable), evidence))
         }));

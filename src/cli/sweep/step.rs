@@ -217,7 +217,7 @@ impl Step {
                 let kept = kept[kept.len().saturating_sub(LINES_KEPT)..].to_vec();
                 let exit = output.status.code();
                 // What stands in the way of a result fails this step; the record tells.
-                let written = match (&self.stdout, exit.is_some_and(has_result)) {
+                let written = match (&self.stdout, exit.is_some_and(ExitCode::is_a_result)) {
                     (_, false) => Err(kept),
                     (None, true) => Ok(()),
                     // A model that cannot be measured leaves no file: an empty one would be a broken one.
@@ -259,16 +259,4 @@ fn remove(path: &Path) -> Result<(), OutputError> {
         }),
         _ => Ok(()),
     }
-}
-
-/// Whether a command that ends so has a result, good or bad.
-fn has_result(code: i32) -> bool {
-    [
-        ExitCode::Success,
-        ExitCode::Refuted,
-        ExitCode::Inconclusive,
-        ExitCode::Baseline,
-    ]
-    .iter()
-    .any(|known| *known as i32 == code)
 }

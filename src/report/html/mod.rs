@@ -65,6 +65,7 @@ pub fn page(report: &Report) -> String {
                     @for section in &sections {
                         a href={ "#" (section.id) } { (section.title) }
                     }
+                    button.theme type="button" hidden { "dark" }
                 }
                 main {
                     (overview::summary(report))

@@ -115,6 +115,22 @@
       setTimeout(() => { button.textContent = "copy"; }, 1500);
     });
   }
+  // The page follows the system until the reader says otherwise: then the rules for dark hold or do not.
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const darkRules = [...document.styleSheets].flatMap((sheet) => [...sheet.cssRules])
+    .filter((rule) => rule.media?.mediaText.includes("prefers-color-scheme"));
+  const theme = document.querySelector(".theme");
+  let isDark = dark.matches;
+  const name = () => { theme.textContent = isDark ? "light" : "dark"; };
+  theme.setAttribute("aria-label", "Switch between light and dark");
+  theme.addEventListener("click", () => {
+    isDark = !isDark;
+    for (const rule of darkRules) rule.media.mediaText = isDark ? "screen" : "not all";
+    document.documentElement.style.colorScheme = isDark ? "dark" : "light";
+    name();
+  });
+  theme.hidden = false;
+  name();
   window.addEventListener("hashchange", follow);
   filters.hidden = false;
   sort(0, 1);
