@@ -179,3 +179,63 @@ fn the_reader_switches_between_light_and_dark() {
     );
     ends_well(&page);
 }
+
+/// Evidence as a mixed model of six digits would have it: that of the bundled one with more claims, moved
+/// to later positions and higher digits. No network was asked; it is the page that is tried.
+fn stretched(claims_wanted: usize) -> String {
+    let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join(MIX);
+    let text = std::fs::read_to_string(stored.with_file_name("evidence.json")).unwrap();
+    let mut evidence: serde_json::Value = serde_json::from_str(&text).unwrap();
+    evidence["inputs"]["shape"]["n_digits"] = 6.into();
+    let moved = |claim: &serde_json::Value| {
+        let mut text = claim.to_string();
+        for position in (0..18).rev() {
+            text = text.replace(&format!("P{position}L"), &format!("P{}L", position + 3));
+        }
+        for digit in (0..5).rev() {
+            text = text.replace(&format!("A{digit}."), &format!("A{}.", digit + 1));
+        }
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    let claims = evidence["claims"].as_array_mut().unwrap();
+    let names: std::collections::BTreeSet<String> = claims
+        .iter()
+        .map(|claim| claim["claim"].to_string())
+        .collect();
+    let more: Vec<serde_json::Value> = claims
+        .iter()
+        .map(moved)
+        .filter(|claim| !names.contains(&claim["claim"].to_string()))
+        .collect();
+    claims.extend(more.into_iter().take(claims_wanted - names.len()));
+    assert_eq!(claims.len(), claims_wanted);
+    evidence.to_string()
+}
+
+#[test]
+fn a_page_of_six_digits_stays_under_three_megabytes() {
+    let folder = tempfile::TempDir::new().unwrap();
+    std::fs::write(folder.path().join("evidence.json"), stretched(160)).unwrap();
+    let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join(MIX);
+    for file in ["property.json", "circuit.json", "attention.json"] {
+        std::fs::copy(stored.with_file_name(file), folder.path().join(file)).unwrap();
+    }
+    assert_cmd::Command::cargo_bin("circuitcheck")
+        .unwrap()
+        .args(["report", "--stored", "--out"])
+        .arg(folder.path())
+        .assert()
+        .code(0);
+    let page = folder.path().join("report.html");
+    let bytes = std::fs::metadata(&page).unwrap().len();
+    assert!(bytes < 3_000_000, "{bytes} bytes");
+    let Some(mut browser) = browser() else { return };
+    browser.open(&page);
+    assert_eq!(
+        browser.value("document.getElementById('shown').textContent"),
+        "160 claims"
+    );
+    let loaded = browser.value("performance.getEntriesByType('navigation')[0].loadEventStart");
+    println!("{bytes} bytes, loaded in {loaded} ms");
+    ends_well(&browser);
+}
