@@ -57,6 +57,7 @@
 //! | [`coverage`] | load-bearing nodes that no claim explains |
 //! | [`graph`] | which claims feed which others and which answer tokens |
 //! | [`hypothesis`], [`circuit`] | whole algorithms: what must be there, and how well it does alone |
+//! | [`lock`] | one process at a time in one place |
 //! | [`evidence`] | the result that every report is made from |
 //! | [`property`] | relations between answers, tested on random questions, and how failing ones are made simple |
 //! | [`report`] | reports, and how they get onto disk |
@@ -77,6 +78,7 @@ pub mod graph;
 pub mod handmade;
 pub mod hub;
 pub mod hypothesis;
+pub mod lock;
 pub mod logits;
 pub mod model;
 pub mod network;

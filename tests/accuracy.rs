@@ -162,6 +162,32 @@ fn a_measurement_that_is_killed_goes_on_to_the_same_result() {
 }
 
 #[test]
+fn two_measurements_do_not_save_in_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sub.json");
+    let file = path.to_str().unwrap();
+    let mut first = program(&[SUB, "--questions", "100000000", "--resume", file])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    while !path.exists() {
+        assert!(started.elapsed() < Duration::from_secs(60), "nothing saved");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let refused = refusal(INPUT, &[SUB, "--questions", "1000", "--resume", file]);
+    let holder = format!(
+        "another circuitcheck accuracy saves there: process {}",
+        first.id()
+    );
+    assert!(refused.contains(&holder), "{refused}");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    json(&[SUB, "--questions", "100000", "--resume", file]);
+}
+
+#[test]
 fn the_file_of_another_measurement_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sub.json");

@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
 use circuitcheck::claims::{read_tagged_nodes, write_tagged_nodes};
+use circuitcheck::lock::Lock;
 use serde_json::Value;
 
 const ADD: &str = "models/w126_add_d5_l2_h3_t15K_s372001";
@@ -609,6 +610,22 @@ fn a_clean_question_with_a_wrong_answer_is_refused() {
         error.contains("states the answer \"+000008\", the true answer is +000007"),
         "{error}"
     );
+}
+
+#[test]
+fn a_folder_that_another_process_writes_the_same_to_is_refused() {
+    for command in [
+        "verify", "property", "circuit", "carries", "discover", "report",
+    ] {
+        let keep = tempfile::tempdir().unwrap();
+        let out = keep.path().to_str().unwrap();
+        let _held = Lock::take(&keep.path().join(format!(".{command}.lock"))).unwrap();
+        let refused = refusal(INPUT, &[command, ADD, "--out", out]);
+        let told = format!("another circuitcheck {command} writes to this folder: process ");
+        assert!(refused.contains(&told), "{refused}");
+        assert!(refused.contains("hint: wait for it"), "{refused}");
+        assert_eq!(std::fs::read_dir(&keep).unwrap().count(), 1, "{command}");
+    }
 }
 
 #[test]

@@ -351,8 +351,8 @@ fn a_disk_that_is_full_leaves_no_half_of_a_result() {
         stderr.contains("shard-0.json: cannot be written: File too large"),
         "{stderr}"
     );
-    let left: Vec<String> = contents(&planned.path("plan.shards")).into_keys().collect();
-    assert_eq!(left, ["shard-0.lock"]);
+    // The folder was made for the result, and there is none.
+    assert!(!planned.path("plan.shards").exists());
     planned.work(0);
     planned.merge();
 }

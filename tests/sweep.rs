@@ -258,7 +258,7 @@ fn two_sweeps_do_not_write_to_one_folder() {
     lock.lock().unwrap();
     let refused = zoo.sweep("out");
     assert_eq!(refused.status.code(), Some(4));
-    assert!(text(&refused.stderr).contains("another sweep writes to this folder"));
+    assert!(text(&refused.stderr).contains("another circuitcheck sweep writes to this folder"));
     assert!(!Path::new(&zoo.path("out/summary.json")).exists());
 }
 

@@ -12,6 +12,7 @@ use circuitcheck::accuracy::{
 };
 use circuitcheck::arithmetic::{Answer, Class, Complexity, Question};
 use circuitcheck::engine::Decode;
+use circuitcheck::lock::{Lock, LockError};
 use circuitcheck::report::check_writable;
 use circuitcheck::stats::Count;
 use circuitcheck::verify::Progress;
@@ -169,6 +170,8 @@ struct SaveFile {
     path: PathBuf,
     /// Whether the user named it: it stays when all is done, and has to be writable.
     named: bool,
+    /// Keeps other processes from the file; without it, nothing is read there or saved.
+    lock: Option<Lock>,
 }
 
 impl SaveFile {
@@ -181,11 +184,40 @@ impl SaveFile {
         if named {
             check_writable(path.parent().unwrap_or(Path::new("")))?;
         }
-        Ok(SaveFile { path, named })
+        let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+        let lock = match Lock::take(&path.with_file_name(format!(".{file_name}.lock"))) {
+            Ok(lock) => Some(lock),
+            Err(LockError::Output(error)) if named => return Err(error.into()),
+            Err(held @ LockError::Held { .. }) if named => {
+                return Err(CliError::Input {
+                    message: format!(
+                        "{}: another circuitcheck accuracy saves there: {held}",
+                        path.display()
+                    ),
+                    hint: Some("wait for it, or name another file with --resume".into()),
+                });
+            }
+            Err(error) => {
+                warn(format_args!("{error}; this run cannot be gone on with"));
+                None
+            }
+        };
+        Ok(SaveFile { path, named, lock })
+    }
+
+    /// What was saved before of this work.
+    fn read(&self, work: &Work, questions: &Questions) -> Result<Option<Saved>, CliError> {
+        match &self.lock {
+            Some(_) => Ok(Saved::read(&self.path, work, questions)?),
+            None => Ok(None),
+        }
     }
 
     /// Saves, where that can be done. Only a file the user named has to be.
     fn save(&self, saved: &Saved) -> Result<(), CliError> {
+        if self.lock.is_none() {
+            return Ok(());
+        }
         match saved.write(&self.path) {
             Err(error) if self.named => Err(error.into()),
             Err(error) => {
@@ -197,7 +229,7 @@ impl SaveFile {
     }
 
     fn finish(&self, saved: &Saved) -> Result<(), CliError> {
-        if self.named {
+        if self.named || self.lock.is_none() {
             return self.save(saved);
         }
         match std::fs::remove_file(&self.path) {
@@ -212,7 +244,7 @@ impl SaveFile {
 /// Asks what has not been asked yet.
 fn measure(measurement: &Measurement, work: &Work, file: SaveFile) -> Result<Saved, CliError> {
     let questions = measurement.questions;
-    let before = Saved::read(&file.path, work, questions)?;
+    let before = file.read(work, questions)?;
     if let Some(before) = &before {
         // What was done before is news for the user, not data.
         let _ = writeln!(

@@ -8,8 +8,8 @@ use circuitcheck::discover::{Remeasuring, Reproduction, TagEvidence, remeasure};
 use circuitcheck::model::RawFile;
 use circuitcheck::node::{Node, NodeName};
 use circuitcheck::report::{
-    BEHAVIORS_SCHEMA, BehaviorEvidence, behaviors_markdown, check_writable, count_tags,
-    reading_text, said, verdict_names, verdict_text, write_files,
+    BEHAVIORS_SCHEMA, BehaviorEvidence, behaviors_markdown, count_tags, reading_text, said,
+    verdict_names, verdict_text, write_files,
 };
 use circuitcheck::verify::Progress;
 use clap::Args;
@@ -17,7 +17,7 @@ use clap::Args;
 use super::error::CliError;
 use super::exit_code::ExitCode;
 use super::model::Model;
-use super::output::write;
+use super::output::{hold, write};
 use super::question_set;
 use super::style;
 use super::table::{Cell, Side, Table};
@@ -87,9 +87,7 @@ impl Behaviors {
             None if !shared.nodes.is_empty() => None,
             None => Some(Path::new("reports").join(&model.folder.name)),
         };
-        if let Some(out) = &out {
-            check_writable(out)?;
-        }
+        let _held = out.as_deref().map(|out| hold(out, "verify")).transpose()?;
         let options = Remeasuring {
             questions: set.as_deref(),
             sets: self.sets,

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use circuitcheck::carries::{Carriers, Options, Score, Search, nodes_text, useful_nodes};
 use circuitcheck::node::NodeName;
-use circuitcheck::report::{check_writable, write_files};
+use circuitcheck::report::write_files;
 use clap::Args;
 use serde::Serialize;
 
 use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::model::{Identity, Model};
-use super::output::Format;
+use super::output::{Format, hold};
 use super::style;
 use super::table::{Cell, Side, Table};
 use super::verify::Bar;
@@ -94,9 +94,7 @@ impl Carries {
             None => Path::new("reports").join(&model.folder.name),
         };
         let writes = self.out.is_some() || nodes.is_empty();
-        if writes {
-            check_writable(&beside)?;
-        }
+        let _held = writes.then(|| hold(&beside, "carries")).transpose()?;
         let options = Options {
             threshold: self.threshold,
             alpha: self.alpha,

@@ -12,9 +12,7 @@ use circuitcheck::claims::{claims_of, read_tagged_nodes};
 use circuitcheck::hypothesis::Tested;
 use circuitcheck::model::RawFile;
 use circuitcheck::node::{Node, NodeName};
-use circuitcheck::report::{
-    check_writable, circuit_markdown, failing_tokens, percent, write_files,
-};
+use circuitcheck::report::{circuit_markdown, failing_tokens, percent, write_files};
 use circuitcheck::stats::Count;
 use circuitcheck::verify::{Baseline, Options};
 use clap::Args;
@@ -24,7 +22,7 @@ use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::known::{Known, progress_bar};
 use super::model::Model;
-use super::output::Format;
+use super::output::{Format, hold};
 use super::style;
 use super::table::{Cell, Side, Table};
 use super::test::test_file;
@@ -121,9 +119,8 @@ struct Named {
 
 impl CircuitCommand {
     pub fn run(&self) -> Result<ExitCode, CliError> {
-        if let Some(out) = &self.out {
-            check_writable(out)?;
-        }
+        let out = self.out.as_deref();
+        let _held = out.map(|out| hold(out, "circuit")).transpose()?;
         let model = Model::open(self.dir.as_deref())?;
         let named = self.named(&model)?;
         let operations = model.folder.operations();

@@ -10,8 +10,9 @@ use circuitcheck::claims::{TaggedNode, read_tagged_nodes, write_tagged_nodes};
 use circuitcheck::discover::{
     Changes, Discovered, Quirk, Quirks, StrictError, discover, draw_set, search, strict,
 };
+use circuitcheck::lock::Lock;
 use circuitcheck::model::RawFile;
-use circuitcheck::report::{changes_text, check_writable, strict_markdown, write_files};
+use circuitcheck::report::{changes_text, strict_markdown, write_files};
 use circuitcheck::verify::{Options, stream};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
@@ -22,7 +23,7 @@ use super::DEFAULT_SEED;
 use super::error::CliError;
 use super::exit_code::ExitCode;
 use super::model::{Identity, Model};
-use super::output::Format;
+use super::output::{Format, hold};
 use super::question_set;
 use super::style;
 use super::table::{Cell, Side, Table};
@@ -141,7 +142,7 @@ impl Discover {
             }
         }
         let model = Model::open(self.dir.as_deref())?;
-        self.check_out()?;
+        let _held = self.hold_out()?;
         let set = match &self.questions {
             Some(file) => question_set::read(&model, file)?,
             None => draw_set(&model.folder, &mut stream(self.seed, "question set")),
@@ -244,8 +245,8 @@ impl Discover {
         })
     }
 
-    /// The output folder must take files, and not be the model's own.
-    fn check_out(&self) -> Result<(), CliError> {
+    /// Holds the output folder, which must not be the model's own.
+    fn hold_out(&self) -> Result<Lock, CliError> {
         let own = self.dir.as_deref().unwrap_or(Path::new(""));
         let folder = |path: &Path| path.canonicalize().ok();
         if folder(own).is_some_and(|own| folder(&self.out) == Some(own)) {
@@ -254,7 +255,7 @@ impl Discover {
                 "is the model's own folder, whose files would be overwritten; name another with --out",
             ));
         }
-        Ok(check_writable(&self.out)?)
+        hold(&self.out, "discover")
     }
 
     fn read(&self, model: &Model, file: &RawFile) -> Result<Vec<TaggedNode>, CliError> {

@@ -8,7 +8,7 @@ use circuitcheck::graph::{
     html, mermaid, svg,
 };
 use circuitcheck::model::RawFile;
-use circuitcheck::report::{check_writable, write_files};
+use circuitcheck::report::write_files;
 use circuitcheck::verify::Options;
 use clap::{Args, ValueEnum};
 use petgraph::Direction;
@@ -18,7 +18,7 @@ use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::known::{Known, progress_bar, untested};
 use super::model::Model;
-use super::output::write;
+use super::output::{hold, write};
 use super::style;
 use super::table::{Cell, Side, Table};
 
@@ -121,9 +121,8 @@ enum Form {
 
 impl GraphCommand {
     pub fn run(&self) -> Result<ExitCode, CliError> {
-        if let Some(out) = &self.out {
-            check_writable(out)?;
-        }
+        let out = self.out.as_deref();
+        let _held = out.map(|out| hold(out, "graph")).transpose()?;
         let whole = match &self.stored {
             Some(path) => {
                 let read = GraphEvidence::from_json(&RawFile::read(path)?.bytes);

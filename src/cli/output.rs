@@ -2,7 +2,10 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
 
+use circuitcheck::lock::{Lock, LockError};
+use circuitcheck::report::check_writable;
 use clap::Args;
 use serde::Serialize;
 
@@ -41,4 +44,26 @@ pub fn write(text: impl Display) -> Result<(), CliError> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Output(error)),
         _ => Ok(()),
     }
+}
+
+/// Makes sure that a command can write to a folder, and keeps other processes from doing the same there
+/// until what is returned is dropped.
+///
+/// # Errors
+/// If no file can be made there, or another process does the same there.
+pub fn hold(folder: &Path, command: &str) -> Result<Lock, CliError> {
+    check_writable(folder)?;
+    let lock = Lock::take(&folder.join(format!(".{command}.lock")));
+    lock.map_err(|error| match error {
+        LockError::Held { .. } => CliError::Input {
+            message: format!(
+                "{}: another circuitcheck {command} writes to this folder: {error}",
+                folder.display()
+            ),
+            hint: Some(
+                "wait for it and for what it began, or name another folder with --out".into(),
+            ),
+        },
+        LockError::Output(error) => error.into(),
+    })
 }

@@ -14,7 +14,7 @@ use circuitcheck::property::{
     check, properties, read,
 };
 use circuitcheck::report::{
-    check_writable, property_markdown, property_summary, rare_rate_text, rate_text, write_files,
+    property_markdown, property_summary, rare_rate_text, rate_text, write_files,
 };
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
@@ -23,7 +23,7 @@ use serde::Serialize;
 use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::hub::open_folder;
-use super::output::Format;
+use super::output::{Format, hold};
 use super::style;
 use super::table::{Cell, Side, Table};
 use super::usage_error;
@@ -128,9 +128,7 @@ impl PropertyTest {
             None => Path::new("reports").join(&folder.name),
         };
         let writes = self.out.is_some() || self.property.is_empty();
-        if writes {
-            check_writable(&beside)?;
-        }
+        let _held = writes.then(|| hold(&beside, "property")).transpose()?;
         let mut kept = read_kept(&beside.join(KEPT_FILE))?;
         let mut bar = Bar::new();
         let evidence = check(&folder, own, &mut kept, &self.options(), &mut |progress| {

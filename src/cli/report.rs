@@ -129,7 +129,7 @@ impl ReportCommand {
         let model = Model::open(self.dir.as_deref())?;
         let usual = Path::new(REPORTS).join(&model.folder.name);
         let out = self.out.clone().unwrap_or_else(|| usual.clone());
-        check_writable(&out)?;
+        let _held = output::hold(&out, "report")?;
         let stored = match out.join(EVIDENCE_FILE).exists() {
             true => out.clone(),
             false => usual,
@@ -141,6 +141,7 @@ impl ReportCommand {
                 "{} is not there, so the claims are verified first",
                 stored.join(EVIDENCE_FILE).display()
             ));
+            let _held = output::hold(&out, "verify")?;
             let made = measure(&model.folder, None, &Options::default())?;
             store(&out, &model, &made)?;
             out.clone()

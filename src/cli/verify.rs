@@ -9,8 +9,8 @@ use circuitcheck::evidence::{ClaimEvidence, Evidence, laid_out};
 use circuitcheck::model::{ModelFolder, RawFile, sha256};
 use circuitcheck::node::{Component, NodeName};
 use circuitcheck::report::{
-    EVIDENCE_FILE, Format, Margin, OutputError, RUN_FILE, Run, agreement_text, check_writable,
-    explanation, margins, rate_text, summary_line, write_files,
+    EVIDENCE_FILE, Format, Margin, OutputError, RUN_FILE, Run, agreement_text, explanation,
+    margins, rate_text, summary_line, write_files,
 };
 use circuitcheck::task::Task;
 use circuitcheck::verify::{
@@ -23,7 +23,7 @@ use super::behaviors::{Behaviors, Shared, report};
 use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::model::Model;
-use super::output::write;
+use super::output::{hold, write};
 use super::report::{REPORTS, complete, read, shown};
 use super::style;
 use super::table::{Cell, Side, Table};
@@ -143,9 +143,7 @@ impl Verify {
         }
         let features = self.features.as_deref().map(RawFile::read).transpose()?;
         let out = self.out_folder(&model.folder);
-        if let Some(out) = &out {
-            check_writable(out)?;
-        }
+        let _held = out.as_deref().map(|out| hold(out, "verify")).transpose()?;
         let made = measure(&model.folder, features.as_ref(), &self.options())?;
         if let Some(out) = &out {
             store(out, &model, &made)?;

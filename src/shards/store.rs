@@ -1,13 +1,14 @@
 //! The folder in which shards leave their results: one file each, whole or not there.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use super::plan::Plan;
 use super::result::{MergeError, Merged, ShardResult};
+use crate::lock::{Lock, LockError};
 use crate::report::{OutputError, write_files};
 
 /// The results of one plan's shards.
@@ -82,42 +83,18 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// [`StoreError::Held`] where another does it, [`StoreError::Output`].
-    pub fn hold(&self, shard: u64) -> Result<File, StoreError> {
+    pub fn hold(&self, shard: u64) -> Result<Lock, StoreError> {
         let lock = self.folder.join(format!("shard-{shard}.lock"));
-        let unwritable = |reason| OutputError {
-            path: lock.clone(),
-            reason,
-        };
-        fs::create_dir_all(&self.folder).map_err(unwritable)?;
-        let file = File::options().create(true).append(true).open(&lock);
-        let mut file = file.map_err(unwritable)?;
-        match file.try_lock() {
-            Ok(()) => {
-                let named = file
-                    .set_len(0)
-                    .and_then(|()| writeln!(file, "process {}", std::process::id()));
-                named.map_err(unwritable)?;
-                Ok(file)
-            }
-            Err(TryLockError::WouldBlock) => {
-                let holder = fs::read_to_string(&lock).unwrap_or_default();
-                let holder = match holder.trim() {
-                    "" => "another process".to_owned(),
-                    named => named.to_owned(),
-                };
-                Err(StoreError::Held {
-                    shard,
-                    holder,
-                    lock,
-                })
-            }
-            // Where a file system knows no locks, whole files written at once have to do: two workers
-            // at one shard do the same twice.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                Ok(file)
-            }
-            Err(TryLockError::Error(reason)) => Err(unwritable(reason).into()),
-        }
+        // Where a file system knows no locks, whole files written at once have to do: two workers at one
+        // shard do the same twice.
+        Lock::take(&lock).map_err(|error| match error {
+            LockError::Held { holder, path } => StoreError::Held {
+                shard,
+                holder,
+                lock: path,
+            },
+            LockError::Output(error) => error.into(),
+        })
     }
 
     fn read(&self, shard: u64, name: &str) -> Result<Option<ShardResult>, StoreError> {

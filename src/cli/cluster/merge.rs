@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 use circuitcheck::accuracy::Source;
-use circuitcheck::report::{check_writable, rare_rate_text, write_files};
+use circuitcheck::report::{rare_rate_text, write_files};
 use circuitcheck::shards::{ClaimCount, Claims, Merged, Miss, PlannedModel, Store};
 use circuitcheck::stats::{Count, Rate};
 use clap::Args;
@@ -14,7 +14,7 @@ use super::super::accuracy::Measured;
 use super::super::error::CliError;
 use super::super::exit_code::ExitCode;
 use super::super::model::Identity;
-use super::super::output::Format;
+use super::super::output::{Format, hold};
 use super::super::table::{Side, Table};
 use super::{Planned, open};
 
@@ -217,7 +217,7 @@ impl fmt::Display for Whole {
 impl Merge {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let plan = self.planned.read()?;
-        check_writable(&self.out)?;
+        let _held = hold(&self.out, "merge")?;
         let merged = Store::new(&plan, &self.planned.folder()).merge()?;
         let mut models = Vec::new();
         for (planned, merged) in plan.models().iter().zip(&merged) {

@@ -2,13 +2,13 @@
 
 mod step;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::hypothesis::Hypothesis;
 use circuitcheck::model::{ModelFolder, RawFile};
-use circuitcheck::report::{check_writable, write_files};
+use circuitcheck::report::write_files;
 use circuitcheck::sweep::{ModelSummary, StepRecord, StepState, Summary};
 use clap::Args;
 
@@ -16,7 +16,7 @@ use super::DEFAULT_SEED;
 use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::hub::open_folder;
-use super::output::write;
+use super::output::{hold, write};
 use super::zoo::Zoo;
 use step::{Settings, Step};
 
@@ -71,11 +71,10 @@ impl Sweep {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let locations = self.zoo.locations()?;
         let hypotheses = self.hypotheses()?;
-        check_writable(&self.out)?;
-        let held = hold(&self.out)?;
+        let held = hold(&self.out, "sweep")?;
         let mut summary = Summary::default();
         for location in &locations {
-            let model = self.model(location, &hypotheses, &summary, &held)?;
+            let model = self.model(location, &hypotheses, &summary, held.file())?;
             summary.models.push(model);
             // Whoever looks sees what there is so far.
             self.write(&summary)?;
@@ -190,26 +189,4 @@ fn about(hypotheses: &[(PathBuf, Hypothesis)], model: &ModelFolder) -> Vec<PathB
         .filter(|(_, hypothesis)| is_about(hypothesis))
         .map(|(path, _)| path.clone())
         .collect()
-}
-
-/// Keeps another sweep from writing to the same folder, for as long as this process lives.
-fn hold(out: &Path) -> Result<File, CliError> {
-    let path = out.join(".sweep.lock");
-    let told = |error: std::io::Error| CliError::input(path.display(), error);
-    fs::create_dir_all(out).map_err(told)?;
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .map_err(told)?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(CliError::input(
-            out.display(),
-            "another sweep writes to this folder, or the last step of one that was killed; wait for it, or name another folder with --out",
-        )),
-        Err(TryLockError::Error(error)) if error.kind() != std::io::ErrorKind::Unsupported => {
-            Err(told(error))
-        }
-        _ => Ok(file),
-    }
 }
