@@ -60,6 +60,7 @@
 //! | [`lock`] | one process at a time in one place |
 //! | [`evidence`] | the result that every report is made from |
 //! | [`property`] | relations between answers, tested on random questions, and how failing ones are made simple |
+//! | [`tables`] | columns of values with what they hold, as Parquet files |
 //! | [`report`] | reports, and how they get onto disk |
 
 pub mod ablation;
@@ -90,6 +91,7 @@ pub mod shape;
 pub mod shards;
 pub mod stats;
 pub mod sweep;
+pub mod tables;
 pub mod task;
 pub mod verify;
 mod wire;

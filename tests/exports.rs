@@ -5,7 +5,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use circuitcheck::report::{Report, claims_table, measures_table, parquet_columns, trials_table};
+use circuitcheck::report::{Report, claim_rows, claims_table, measures_table, trials_table};
+use circuitcheck::sweep::Summary;
+use circuitcheck::tables::{Table, columns_markdown};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use quick_junit::TestCaseStatus;
@@ -172,16 +174,20 @@ fn evidence_of_which_the_counts_were_edited_gives_no_trials() {
 fn the_columns_of_the_parquet_tables_are_documented() {
     let report = Report::read(&stored(ADD), None, "").unwrap().unwrap();
     let tables = [
-        claims_table(&report),
+        claims_table(&claim_rows(&report.evidence)),
         measures_table(&report),
         trials_table(&[]),
     ];
+    let sweep = Summary::default().tables();
+    let [models, _, others @ ..] = sweep;
+    let of_sweeps: Vec<Table> = [models].into_iter().chain(others).collect();
     let page = fs::read_to_string(root().join("docs/PARQUET.md")).unwrap();
-    assert!(
-        page == parquet_columns(&tables),
-        "docs/PARQUET.md is not:\n{}",
-        parquet_columns(&tables)
-    );
+    for tables in [&tables[..], &of_sweeps] {
+        let said = columns_markdown(tables);
+        assert!(page.contains(&said), "docs/PARQUET.md lacks:\n{said}");
+    }
+    let documented = page.matches("\n### ").count();
+    assert_eq!(documented, tables.len() + of_sweeps.len());
 }
 
 fn compare(first: &Path, second: &Path) -> (String, Value, i32) {

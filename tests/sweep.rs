@@ -3,6 +3,7 @@
 #[allow(dead_code)]
 mod torch_file;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 use assert_cmd::Command;
 use circuitcheck::model::Weights;
 use circuitcheck::shape::Shape;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::Field;
 use serde_json::Value;
 use tempfile::TempDir;
 use torch_file::{pickle, pth, state_dict};
@@ -129,7 +132,7 @@ fn a_model_that_fails_stops_no_other() {
         let steps = found["steps"].as_array().unwrap();
         let of = |name: &str| steps.iter().find(|step| step["step"] == name);
         for step in [
-            "verify", "accuracy", "property", "discover", "graph", "circuit",
+            "verify", "accuracy", "property", "discover", "graph", "circuit", "report",
         ] {
             assert_eq!(
                 of(step).unwrap()["state"],
@@ -145,6 +148,7 @@ fn a_model_that_fails_stops_no_other() {
             "property.json",
             "discovered/features.json",
             "graph.json",
+            "report.html",
         ] {
             assert!(
                 zoo.path("out").join(name).join(file).exists(),
@@ -155,13 +159,91 @@ fn a_model_that_fails_stops_no_other() {
         assert!(!zoo.path("out").join(name).join("circuit.json").exists());
     }
     let page = fs::read_to_string(zoo.path("out/summary.html")).unwrap();
-    assert!(page.contains("3 models") && page.contains("not opened"));
+    assert!(page.contains("3 models") && page.contains("1 could not be opened"));
+    for name in [ADD, SUB] {
+        assert!(page.contains(&format!("href=\"{name}/report.html\"")));
+    }
     let markdown = fs::read_to_string(zoo.path("out/summary.md")).unwrap();
     assert_eq!(markdown, text(&swept.stdout));
     assert!(
         markdown.contains("# Without a result\n") && markdown.contains("| 0 of 1 |"),
         "{markdown}"
     );
+}
+
+#[test]
+fn the_summary_and_its_tables_say_the_same() {
+    let zoo = Zoo::new();
+    zoo.sweep("out");
+    let summary = zoo.summary("out");
+    let models = rows(&zoo.path("out/models.parquet"));
+    let claims = rows(&zoo.path("out/claims.parquet"));
+    let steps = rows(&zoo.path("out/steps.parquet"));
+    let hypotheses = rows(&zoo.path("out/hypotheses.parquet"));
+    let listed = summary["models"].as_array().unwrap();
+    assert_eq!(models.len(), listed.len());
+    let mut of_steps = 0;
+    for (row, model) in models.iter().zip(listed) {
+        assert_eq!(row["location"], Field::Str(text_of(&model["location"])));
+        if !model["error"].is_null() {
+            assert_eq!(row["error"], Field::Str(text_of(&model["error"])));
+            assert_eq!(row["model"], Field::Null);
+            assert_eq!(row["claims"], Field::Null);
+            continue;
+        }
+        assert_eq!(row["error"], Field::Null);
+        let name = text_of(&model["model"]);
+        assert_eq!(row["model"], Field::Str(name.clone()));
+        for (column, value) in [
+            ("n_digits", &model["shape"]["n_digits"]),
+            ("d_model", &model["shape"]["d_model"]),
+            ("questions", &model["accuracy"]["questions"]),
+            ("wrong", &model["accuracy"]["wrong"]),
+        ] {
+            assert_eq!(
+                row[column],
+                Field::Long(value.as_i64().unwrap()),
+                "{column}"
+            );
+        }
+        let is_of = |row: &&Row| row["model"] == Field::Str(name.clone());
+        let verdicts: Vec<&Field> = (claims.iter().filter(is_of))
+            .map(|row| &row["verdict"])
+            .collect();
+        assert_eq!(row["claims"], Field::Long(verdicts.len() as i64));
+        for (verdict, count) in model["verdicts"].as_object().unwrap() {
+            let wanted = Field::Str(verdict.clone());
+            let counted = verdicts.iter().filter(|&&found| *found == wanted).count();
+            assert_eq!(counted as u64, count.as_u64().unwrap(), "{verdict}");
+        }
+        for (row, step) in steps[of_steps..]
+            .iter()
+            .zip(model["steps"].as_array().unwrap())
+        {
+            assert_eq!(row["model"], Field::Str(name.clone()));
+            assert_eq!(row["step"], Field::Str(text_of(&step["step"])));
+            assert_eq!(row["state"], Field::Str(text_of(&step["state"])));
+            of_steps += 1;
+        }
+        let tested = hypotheses.iter().filter(is_of).count();
+        assert_eq!(tested, model["hypotheses"].as_array().unwrap().len());
+    }
+    assert_eq!(of_steps, steps.len());
+    assert_eq!((claims.len(), hypotheses.len()), (2, 1));
+}
+
+type Row = BTreeMap<String, Field>;
+
+/// Rows of a Parquet file as maps from column to value.
+fn rows(path: &Path) -> Vec<Row> {
+    let reader = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
+    let rows = reader.get_row_iter(None).unwrap();
+    rows.map(|row| row.unwrap().into_columns().into_iter().collect())
+        .collect()
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
 }
 
 #[test]

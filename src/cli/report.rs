@@ -7,7 +7,8 @@ use circuitcheck::evidence::{evidence_schema, laid_out, schema_text};
 use circuitcheck::model::{BUNDLED_NAME, ModelFolder};
 use circuitcheck::report::{
     ATTENTION_FILE, Attention, EVIDENCE_FILE, Format, Report, ReportError, check_writable,
-    claims_table, measures_table, replay, summary_line, summary_schema, trials_table, write_files,
+    claim_rows, claims_table, measures_table, replay, summary_line, summary_schema, trials_table,
+    write_files,
 };
 use circuitcheck::verify::Options;
 use clap::{Args, ValueEnum};
@@ -229,7 +230,7 @@ fn write_tables(report: &Report, model: &Model, out: &Path) -> Result<Vec<PathBu
     bar.finish_and_clear();
     let replayed = replayed.map_err(|error| CliError::input(&model.folder.name, error))?;
     let tables = [
-        claims_table(report),
+        claims_table(&claim_rows(&report.evidence)),
         measures_table(report),
         trials_table(&replayed),
     ];

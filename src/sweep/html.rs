@@ -2,140 +2,225 @@
 
 use std::fmt::Write;
 
-use super::Summary;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::{ModelSummary, Summary};
+use crate::report::{PAGE_STYLE, verdict_badge};
+use crate::verify::Verdict;
+
+/// What this page has beyond the pages of reports.
 const STYLE: &str = "\
-:root { color-scheme: light dark; --line: #8886; --good: #1a7f37; --bad: #cf222e; }
-@media (prefers-color-scheme: dark) { :root { --good: #3fb950; --bad: #ff7b72; } }
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { border-bottom: 1px solid var(--line); padding: .3rem .7rem; text-align: left; vertical-align: top; }
-thead th { position: sticky; top: 0; background: Canvas; }
-.good { color: var(--good); } .bad { color: var(--bad); }
-small { opacity: .75; display: block; }";
+.sweep { width: 100%; font-variant-numeric: tabular-nums }
+.sweep th, .sweep td { border-bottom: 1px solid var(--line); padding: .45rem .9rem .45rem 0; text-align: left; vertical-align: top; font-size: .9rem }
+.sweep thead th { color: var(--soft); font-size: .8rem; white-space: nowrap }
+.sweep ul { list-style: none; margin: 0; padding: 0 }
+.sweep li { white-space: nowrap }
+.sweep .model { overflow-wrap: normal; white-space: nowrap }
+.sweep .small { margin: 0; white-space: nowrap }
+.good { color: var(--good) } .bad { color: var(--bad) }
+.tasks td { white-space: nowrap }";
 
-/// Text within a page.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe += "&amp;",
-            '<' => safe += "&lt;",
-            '>' => safe += "&gt;",
-            '"' => safe += "&quot;",
-            '\'' => safe += "&#39;",
-            c => safe.push(c),
+/// A model's folder, as a link has it.
+fn link(model: &str) -> String {
+    let mut link = String::new();
+    for byte in model.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                link.push(char::from(byte));
+            }
+            _ => {
+                let _ = write!(link, "%{byte:02X}");
+            }
         }
     }
-    safe
+    link + "/report.html"
 }
 
 impl Summary {
     /// The content of `summary.html`.
     pub fn to_html(&self) -> String {
-        let mut page = format!(
-            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>circuitcheck: {} models</title>\n<style>\n{STYLE}\n</style>\n<h1>{0} models</h1>\n",
-            self.models.len()
-        );
-        page += "<div class=\"wide\"><table><thead><tr><th>model<th>right answers<th>claims that hold<th>verdicts<th>claimed nodes alone<th>hypotheses</thead>\n";
-        for model in &self.models {
-            if let Some(error) = &model.error {
-                let _ = writeln!(
-                    page,
-                    "<tr><td>{}<td colspan=\"5\" class=\"bad\">not opened: {}",
-                    escaped(&model.location),
-                    escaped(error)
-                );
-                continue;
+        let count = self.models.len();
+        let noun = if count == 1 { "model" } else { "models" };
+        let title = format!("{count} {noun}");
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    meta name="generator" content="circuitcheck";
+                    title { "What holds of " (title) }
+                    style { (PreEscaped(PAGE_STYLE)) (PreEscaped(STYLE)) }
+                }
+                body {
+                    header {
+                        p.kicker { "circuitcheck sweep" }
+                        h1 { (title) }
+                        p.lead { (self.lead()) }
+                    }
+                    main {
+                        section.summary aria-labelledby="models" {
+                            h2 #models { "Models" }
+                            p.about { "Each leads to its report." }
+                            (self.models_table())
+                        }
+                        @if !self.tasks().is_empty() {
+                            section aria-labelledby="tasks" {
+                                h2 #tasks { "Tasks" }
+                                p.about {
+                                    "Claims that hold, of all claims of the task; which they are is told where \
+                                     the pointer rests, and in summary.json."
+                                }
+                                (self.tasks_table())
+                            }
+                        }
+                        @if !self.is_complete() {
+                            section aria-labelledby="failures" {
+                                h2 #failures { "Without a result" }
+                                (self.failures())
+                            }
+                        }
+                    }
+                }
             }
-            let (hold, claims) = model.held();
-            let verdicts: Vec<String> = (model.verdicts.iter())
-                .map(|(verdict, count)| format!("{count} {verdict}"))
-                .collect();
-            let hypotheses: Vec<String> = (model.hypotheses.iter())
-                .map(|found| {
-                    let (class, holds) = if found.holds {
-                        ("good", "holds")
-                    } else {
-                        ("bad", "does not hold")
-                    };
-                    let name = escaped(&found.name);
-                    format!(
-                        "<span class=\"{class}\">{name} {holds}</span>, {} of {}",
-                        found.met, found.of
-                    )
-                })
-                .collect();
-            let _ = writeln!(
-                page,
-                "<tr><td>{}<small>{}, {}</small><td>{}<td>{hold} of {claims}<td>{}<td>{}<td>{}",
-                escaped(&model.model),
-                model.operations,
-                model.shape,
-                model.accuracy_text(),
-                verdicts.join("<br>"),
-                escaped(&model.sufficiency_text()).replace(", ", "<br>"),
-                hypotheses.join("<br>"),
-            );
-        }
-        page += "</table></div>\n";
-        page += &self.tasks_table();
-        page += &self.failures();
-        page
+        };
+        page.into_string() + "\n"
     }
 
-    fn tasks_table(&self) -> String {
+    fn lead(&self) -> String {
+        let held = self.models.iter().map(ModelSummary::held);
+        let (hold, claims) = held.fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+        let mut lead = format!("{hold} of {claims} claims hold.");
+        let unopened = self.models.iter().filter(|model| !model.is_open()).count();
+        if unopened > 0 {
+            let _ = write!(lead, " {unopened} could not be opened.");
+        }
+        lead
+    }
+
+    fn models_table(&self) -> Markup {
+        html! {
+            div.scroll tabindex="0" {
+                table.sweep {
+                    thead {
+                        tr {
+                            @for head in ["model", "right answers", "claims that hold", "verdicts",
+                                          "right with claimed nodes alone", "hypotheses"] {
+                                th scope="col" { (head) }
+                            }
+                        }
+                    }
+                    tbody {
+                        @for model in &self.models { (model.row()) }
+                    }
+                }
+            }
+        }
+    }
+
+    fn tasks_table(&self) -> Markup {
         let tasks = self.tasks();
-        if tasks.is_empty() {
-            return String::new();
-        }
-        let heads: Vec<String> = tasks
-            .iter()
-            .map(|task| format!("<th>{}", escaped(task)))
-            .collect();
-        let mut table = format!(
-            "<h2>Tasks</h2>\n<p>Claims that hold, of all claims of the task; the claims stand in the cell's title.\n<div class=\"wide\"><table><thead><tr><th>model{}</thead>\n",
-            heads.concat()
-        );
-        for model in self.models.iter().filter(|model| model.error.is_none()) {
-            let _ = write!(table, "<tr><td>{}", escaped(&model.model));
-            for task in &tasks {
-                let class = match model.tasks.get(*task) {
-                    Some(found) if found.hold.len() == found.claims => "good",
-                    Some(found) if found.hold.is_empty() => "bad",
-                    _ => "",
-                };
-                let hold = model.tasks.get(*task).map(|found| found.hold.join(", "));
-                let _ = write!(
-                    table,
-                    "<td class=\"{class}\" title=\"{}\">{}",
-                    escaped(&hold.unwrap_or_default()),
-                    model.task_text(task)
-                );
+        html! {
+            div.scroll tabindex="0" {
+                table.sweep.tasks {
+                    thead {
+                        tr {
+                            th scope="col" { "model" }
+                            @for task in &tasks { th scope="col" { (task) } }
+                        }
+                    }
+                    tbody {
+                        @for model in self.models.iter().filter(|model| model.is_open()) {
+                            tr {
+                                th.model scope="row" { (model.model) }
+                                @for task in &tasks { (model.task_cell(task)) }
+                            }
+                        }
+                    }
+                }
             }
-            table.push('\n');
         }
-        table + "</table></div>\n"
     }
 
-    fn failures(&self) -> String {
-        let mut list = String::new();
-        for model in &self.models {
-            for step in model.without_result() {
-                let _ = writeln!(
-                    list,
-                    "<li>{}, {}<small>{}</small>",
-                    escaped(&model.model),
-                    escaped(&step.step),
-                    escaped(&step.messages.join(" / "))
-                );
+    fn failures(&self) -> Markup {
+        html! {
+            ul {
+                @for model in &self.models {
+                    @if let Some(error) = &model.error {
+                        li { span.model { (model.location) } ": " (error) }
+                    }
+                    @for step in model.without_result() {
+                        li {
+                            span.model { (model.model) } ", " (step.step)
+                            @for line in &step.messages { p.small { (line) } }
+                        }
+                    }
+                }
             }
         }
-        if list.is_empty() {
-            return list;
+    }
+}
+
+impl ModelSummary {
+    fn row(&self) -> Markup {
+        if let Some(error) = &self.error {
+            return html! {
+                tr { th.model scope="row" { (self.location) } td.bad colspan="5" { (error) } }
+            };
         }
-        format!("<h2>Without a result</h2>\n<ul>\n{list}</ul>\n")
+        let (hold, claims) = self.held();
+        html! {
+            tr {
+                th scope="row" {
+                    @if self.has_claims() {
+                        a.model href=(link(&self.model)) { (self.model) }
+                    } @else {
+                        span.model { (self.model) }
+                    }
+                    p.small { (self.operations) ", " (self.shape_text()) }
+                }
+                td { (self.accuracy_text()) }
+                td { @if self.has_claims() { (hold) " of " (claims) } @else { "–" } }
+                td {
+                    ul {
+                        @for verdict in Verdict::NAMES {
+                            @if let Some(count) = self.verdicts.get(verdict) {
+                                li { (count) " " (verdict_badge(verdict)) }
+                            }
+                        }
+                    }
+                }
+                td {
+                    ul { @for text in self.sufficiency_texts() { li { (text) } } }
+                    @if self.sufficiency.is_empty() { "–" }
+                }
+                td {
+                    ul {
+                        @for found in &self.hypotheses {
+                            li {
+                                (found.name) ": "
+                                @if found.holds { span.good { "holds" } } @else { span.bad { "does not hold" } }
+                                ", " (found.met) " of " (found.of)
+                            }
+                        }
+                    }
+                    @if self.hypotheses.is_empty() { "–" }
+                }
+            }
+        }
+    }
+
+    fn task_cell(&self, task: &str) -> Markup {
+        let Some(found) = self.tasks.get(task) else {
+            return html! { td {} };
+        };
+        let class = match found.hold.len() {
+            all if all == found.claims => "good",
+            0 => "bad",
+            _ => "",
+        };
+        html! { td class=(class) title=(found.hold.join(", ")) { (self.task_text(task)) } }
     }
 }
 
@@ -151,6 +236,11 @@ mod tests {
         };
         let page = summary.to_html();
         assert!(!page.contains("<script>"));
-        assert!(page.contains("&lt;script&gt;") && page.contains("&quot;no&#39; &amp; no"));
+        assert!(page.contains("&lt;script&gt;") && page.contains("&quot;no' &amp; no"));
+    }
+
+    #[test]
+    fn a_link_leads_to_the_folder_whatever_it_is_called() {
+        assert_eq!(link("w8_add s=1"), "w8_add%20s%3D1/report.html");
     }
 }

@@ -18,15 +18,15 @@ impl Summary {
         for model in &self.models {
             let (hold, claims) = model.held();
             let (name, shape) = match &model.error {
-                None => (&model.model, &model.shape),
-                Some(error) => (&model.location, error),
+                None => (&model.model, model.shape_text()),
+                Some(error) => (&model.location, error.clone()),
             };
             let _ = writeln!(
                 text,
                 "| {} | {} | {} | {} | {hold} of {claims} | {} | {} |",
                 cell(name),
                 model.operations,
-                cell(shape),
+                cell(&shape),
                 model.accuracy_text(),
                 model.sufficiency_text(),
                 cell(&model.hypotheses_text()),

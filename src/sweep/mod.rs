@@ -3,12 +3,15 @@
 mod html;
 mod markdown;
 mod read;
+mod tables;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::ModelFolder;
+use crate::report::ClaimRow;
+use crate::shape::Shape;
 
 /// Everything a sweep found so far.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -28,14 +31,17 @@ pub struct ModelSummary {
     pub weights_sha256: String,
     /// What it was trained for.
     pub operations: String,
-    /// Layers, heads in each, digits in each operand, as text.
-    pub shape: String,
+    /// Its dimensions.
+    pub shape: Option<Shape>,
     /// Why it could not be opened.
     pub error: Option<String>,
     /// What became of each step.
     pub steps: Vec<StepRecord>,
     /// How often it answers rightly.
     pub accuracy: Option<AccuracySummary>,
+    /// What became of each claim.
+    #[serde(skip)]
+    pub claims: Vec<ClaimRow>,
     /// How many claims have each verdict.
     pub verdicts: BTreeMap<String, usize>,
     /// What is known of each task.
@@ -122,6 +128,17 @@ pub struct SufficiencySummary {
     pub questions: u64,
 }
 
+impl StepState {
+    /// Its name, as JSON and tables have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            StepState::Done => "done",
+            StepState::Failed => "failed",
+            StepState::Skipped => "skipped",
+        }
+    }
+}
+
 impl ModelSummary {
     /// A model that could not be opened.
     pub fn unopened(location: &str, error: &str) -> Self {
@@ -133,19 +150,32 @@ impl ModelSummary {
     }
 
     fn of(location: &str, model: &ModelFolder, steps: Vec<StepRecord>) -> Self {
-        let shape = model.weights.shape();
         Self {
             location: location.to_owned(),
             model: model.name.clone(),
             weights_sha256: model.weights_sha256.clone(),
             operations: model.operations().to_string(),
-            shape: format!(
-                "{} digits, {} layers, {} heads",
-                shape.n_digits, shape.n_layers, shape.n_heads
-            ),
+            shape: Some(model.weights.shape()),
             steps,
             ..Self::default()
         }
+    }
+
+    fn is_open(&self) -> bool {
+        self.error.is_none()
+    }
+
+    fn has_claims(&self) -> bool {
+        !self.verdicts.is_empty()
+    }
+
+    fn shape_text(&self) -> String {
+        self.shape.map_or_else(String::new, |shape| {
+            format!(
+                "{} digits, {} layers, {} heads",
+                shape.n_digits, shape.n_layers, shape.n_heads
+            )
+        })
     }
 
     /// Claims that hold, and all that were tested.
@@ -175,13 +205,16 @@ impl ModelSummary {
         format!("{nines} ({wrong} of {questions} wrong)")
     }
 
+    fn sufficiency_texts(&self) -> Vec<String> {
+        let text = |score: &SufficiencySummary| {
+            let percent = 100.0 * score.right as f64 / score.questions.max(1) as f64;
+            format!("{} {} {percent:.0} %", score.class, score.others)
+        };
+        self.sufficiency.iter().map(text).collect()
+    }
+
     fn sufficiency_text(&self) -> String {
-        let texts: Vec<String> = (self.sufficiency.iter())
-            .map(|score| {
-                let percent = 100.0 * score.right as f64 / score.questions.max(1) as f64;
-                format!("{} {} {percent:.0} %", score.class, score.others)
-            })
-            .collect();
+        let texts = self.sufficiency_texts();
         if texts.is_empty() {
             "–".into()
         } else {

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::evidence::Evidence;
 use crate::model::{ModelFolder, RawFile};
+use crate::report::claim_rows;
 use crate::verify::Verdict;
 
 /// How files of tested hypotheses begin.
@@ -61,6 +62,7 @@ impl ModelSummary {
 
     fn take_evidence(&mut self, evidence: &Evidence) {
         self.verdicts = evidence.summary.clone();
+        self.claims = claim_rows(evidence);
         for claim in &evidence.claims {
             let (_, text) = claim.claim.split_once(' ').unwrap_or_default();
             // Of `A3.ST` and of `A5.ND.A5` the task is the second part; `OPR` has one alone.

@@ -22,17 +22,18 @@ use step::{Settings, Step};
 
 /// Find out all there is about many models
 ///
-/// For each model: verify, accuracy, property, discover, graph --measure, circuit, and test for every
-/// hypothesis that is about it. Each runs as a process of its own, so that no failure stops the rest. What
+/// For each model: verify, accuracy, property, discover, graph --measure, circuit, report, and test for
+/// every hypothesis that is about it. Each runs as a process of its own, so that no failure stops the rest. What
 /// is done is not done again: the same command goes on where it was stopped, and does anew what failed, and
 /// what hangs on a file that changed.
 ///
-/// Writes a folder for each model, and over all of them summary.json, summary.md and summary.html.
+/// Writes a folder for each model, and over all of them summary.json, summary.md and summary.html, and the
+/// same as tables: models, claims, hypotheses, sufficiency and steps, each with .parquet at its end.
 /// Ends with exit code 4 if a step failed or a model cannot be opened, and otherwise with 0, whatever was
 /// found.
 ///
 /// With --json the summary is printed: models[], each with location, model, weights_sha256, operations,
-/// error (why it could not be opened, or null), steps[] (step, state, exit, messages), accuracy, verdicts
+/// shape, error (why it could not be opened, or null), steps[] (step, state, exit, messages), accuracy, verdicts
 /// (how many claims have each), tasks (for each task, the claims that hold and how many there are),
 /// hypotheses (name, holds, met, of) and sufficiency.
 #[derive(Debug, Args)]
@@ -92,14 +93,19 @@ impl Sweep {
     }
 
     fn write(&self, summary: &Summary) -> Result<(), CliError> {
-        Ok(write_files(
-            &self.out,
-            &[
-                ("summary.json", summary.to_json()),
-                ("summary.md", summary.to_markdown()),
-                ("summary.html", summary.to_html()),
-            ],
-        )?)
+        let mut files = vec![
+            ("summary.json", summary.to_json().into_bytes()),
+            ("summary.md", summary.to_markdown().into_bytes()),
+            ("summary.html", summary.to_html().into_bytes()),
+        ];
+        for table in summary.tables() {
+            let bytes = table.to_parquet();
+            files.push((
+                table.file,
+                bytes.map_err(|error| CliError::input(table.file, error))?,
+            ));
+        }
+        Ok(write_files(&self.out, &files)?)
     }
 
     fn model(

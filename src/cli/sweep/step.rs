@@ -47,6 +47,16 @@ pub struct Settings {
 /// The name of the first step, whose result later ones read.
 const VERIFY: &str = "verify";
 
+/// What a report shows of other steps, if it is there.
+const SHOWN_BY_REPORT: [&str; 6] = [
+    "evidence.json",
+    "property.json",
+    "graph.json",
+    "circuit.json",
+    "discovered/behaviors.json",
+    "discovered/features.json",
+];
+
 impl Step {
     /// All steps for a model whose results lie in `folder`. `hypotheses` are those that are about it.
     pub fn all(settings: &Settings, folder: &Path, hypotheses: &[PathBuf]) -> Vec<Self> {
@@ -115,6 +125,13 @@ impl Step {
         for step in steps.iter_mut().filter(|step| step.name == "property") {
             step.starts_without.push("property-kept.txt");
         }
+        // The page of all this: that of verify was made before the rest was there.
+        let mut report = step("report", &["report", "--stored", "--out", &at("")], None);
+        report.needs = Some(VERIFY);
+        for name in SHOWN_BY_REPORT {
+            report.reads.push(folder.join(name));
+        }
+        steps.push(report);
         for file in hypotheses {
             let stem = file.file_stem().unwrap_or_default().to_string_lossy();
             let shown = file.display().to_string();

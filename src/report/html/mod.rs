@@ -20,7 +20,8 @@ use crate::graph::SCRIPT as GRAPH_SCRIPT;
 use crate::node::NodeName;
 use crate::verify::Verdict;
 
-const STYLE: &str = include_str!("page.css");
+/// How pages look.
+pub const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
 /// A section of the page: its anchor, its title, what it is about in a sentence, and its content.
@@ -125,7 +126,11 @@ fn sign(verdict: &str) -> &'static str {
 
 /// A verdict as readers see it.
 fn badge(verdict: &Verdict) -> Markup {
-    let name = verdict.name();
+    named_badge(verdict.name())
+}
+
+/// A verdict as readers see it, by its name.
+pub fn named_badge(name: &str) -> Markup {
     html! {
         span.badge.(tone(name)) { span aria-hidden="true" { (sign(name)) } " " (name) }
     }

@@ -1,5 +1,6 @@
 //! Tables of typed, documented columns, and their Parquet files.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use parquet::basic::{LogicalType, Repetition, Type as Physical};
@@ -151,6 +152,35 @@ impl Table {
         writer.close()?;
         Ok(file)
     }
+}
+
+/// What stands in tables and their columns, as Markdown.
+pub fn columns_markdown(tables: &[Table]) -> String {
+    let mut page = String::new();
+    for table in tables {
+        write!(
+            page,
+            "\n### {}\n\n{}\n\n| column | type | holds |\n|---|---|---|\n",
+            table.file, table.says
+        )
+        .expect("a String takes any text");
+        for column in &table.columns {
+            writeln!(
+                page,
+                "| {} | {} | {} |",
+                column.name,
+                column.values.kind(),
+                column.says
+            )
+            .expect("a String takes any text");
+        }
+    }
+    page
+}
+
+/// A whole number as a table holds it; one that is too large is absent.
+pub fn whole(number: impl TryInto<i64>) -> Option<i64> {
+    number.try_into().ok()
 }
 
 /// A column of text made from rows.

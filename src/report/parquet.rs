@@ -1,139 +1,162 @@
 //! The evidence as Parquet tables in long form: claims, measures, and single trials.
 
-mod table;
-
-pub use table::{Column, Table, Values};
-
-use std::fmt::Write;
-
 use super::replay::Replayed;
 use super::{Report, deciding_measures};
 use crate::arithmetic::Answer;
 use crate::causal::Kind;
-use crate::evidence::ClaimEvidence;
+use crate::evidence::{ClaimEvidence, Evidence};
 use crate::node::{Component, NodeName};
 use crate::stats::{Count, Rate};
-use crate::verify::{Judgment, Measures};
-use table::{flag, integer, number, text};
+use crate::tables::{Table, flag, integer, number, text, whole};
+use crate::verify::{Counterexample, Judgment, Measures};
 
 fn names(nodes: &[NodeName]) -> String {
     let names: Vec<String> = nodes.iter().map(NodeName::to_string).collect();
     names.join(" ")
 }
 
-fn whole(number: impl TryInto<i64>) -> Option<i64> {
-    number.try_into().ok()
+/// A claim and what became of it, as a row of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimRow {
+    model: String,
+    weights_sha256: String,
+    claim: String,
+    node: NodeName,
+    task: String,
+    digit: Option<usize>,
+    published: &'static str,
+    verdict: &'static str,
+    refutes: bool,
+    nodes: String,
+    agreement: Option<Rate>,
+    note: String,
+    counterexample: Option<Counterexample>,
 }
 
-/// A row for each claim.
-pub fn claims_table(report: &Report) -> Table {
-    let rows: Vec<&ClaimEvidence> = report.evidence.claims.iter().collect();
-    let inputs = &report.evidence.inputs;
-    // The rate that is lowest among the parts a verdict rests on.
-    let agreement = |claim: &&ClaimEvidence| -> Option<Rate> {
-        let rates = deciding_measures(claim)?.agreement.values();
-        rates
-            .min_by(|a, b| a.share().total_cmp(&b.share()))
-            .copied()
+/// The claims of some evidence, in its order.
+pub fn claim_rows(evidence: &Evidence) -> Vec<ClaimRow> {
+    let row = |claim: &ClaimEvidence| ClaimRow {
+        model: evidence.inputs.model.clone(),
+        weights_sha256: evidence.inputs.weights_sha256.clone(),
+        claim: claim.claim.clone(),
+        node: claim.node,
+        task: claim.task.clone(),
+        digit: claim.digit,
+        published: claim.published.name(),
+        verdict: claim.verdict.name(),
+        refutes: claim.verdict.refutes(),
+        nodes: names(&claim.nodes),
+        // The rate that is lowest among the parts a verdict rests on.
+        agreement: deciding_measures(claim).and_then(|measures| {
+            let rates = measures.agreement.values();
+            rates
+                .min_by(|a, b| a.share().total_cmp(&b.share()))
+                .copied()
+        }),
+        note: claim.note(),
+        counterexample: claim.verdict.counterexample().cloned(),
     };
-    let example = |of: fn(&crate::verify::Counterexample) -> String| {
-        move |claim: &&ClaimEvidence| claim.verdict.counterexample().map(of)
+    evidence.claims.iter().map(row).collect()
+}
+
+/// A row for each claim: of one model, or of many.
+pub fn claims_table(rows: &[ClaimRow]) -> Table {
+    let example = |of: fn(&Counterexample) -> String| {
+        move |row: &ClaimRow| row.counterexample.as_ref().map(of)
     };
     Table {
         file: "claims.parquet",
         says: "One row for each claim of the claims file.",
         columns: vec![
-            text("model", "The model's name.", &rows, |_| {
-                Some(inputs.model.clone())
+            text("model", "The model's name.", rows, |r| {
+                Some(r.model.clone())
             }),
             text(
                 "weights_sha256",
                 "SHA-256 of the weights tested.",
-                &rows,
-                |_| Some(inputs.weights_sha256.clone()),
+                rows,
+                |r| Some(r.weights_sha256.clone()),
             ),
             text(
                 "claim",
                 "Node and tag: the key that the other tables share.",
-                &rows,
-                |c| Some(c.claim.clone()),
+                rows,
+                |r| Some(r.claim.clone()),
             ),
-            text("node", "The node claimed.", &rows, |c| {
-                Some(c.node.to_string())
+            text("node", "The node claimed.", rows, |r| {
+                Some(r.node.to_string())
             }),
-            integer("position", "Its token position.", &rows, |c| {
-                whole(c.node.position)
+            integer("position", "Its token position.", rows, |r| {
+                whole(r.node.position)
             }),
-            integer("layer", "Its layer.", &rows, |c| whole(c.node.layer)),
-            integer("head", "Its head; absent for an MLP.", &rows, |c| {
-                match c.node.component {
+            integer("layer", "Its layer.", rows, |r| whole(r.node.layer)),
+            integer("head", "Its head; absent for an MLP.", rows, |r| {
+                match r.node.component {
                     Component::Head(head) => whole(head),
                     Component::Mlp(_) => None,
                 }
             }),
-            text("task", "The task claimed.", &rows, |c| Some(c.task.clone())),
+            text("task", "The task claimed.", rows, |r| Some(r.task.clone())),
             integer(
                 "digit",
                 "The digit claimed; absent for tasks without one.",
-                &rows,
-                |c| c.digit.and_then(whole),
+                rows,
+                |r| r.digit.and_then(whole),
             ),
-            text("published", "What the published test gives.", &rows, |c| {
-                Some(c.published.name().into())
+            text("published", "What the published test gives.", rows, |r| {
+                Some(r.published.into())
             }),
-            text("verdict", "The verdict.", &rows, |c| {
-                Some(c.verdict.name().into())
-            }),
+            text("verdict", "The verdict.", rows, |r| Some(r.verdict.into())),
             flag(
                 "refutes",
                 "Whether the verdict counts as refuted.",
-                &rows,
-                |c| Some(c.verdict.refutes()),
+                rows,
+                |r| Some(r.refutes),
             ),
             text(
                 "nodes",
                 "The nodes the verdict is about, with blanks between.",
-                &rows,
-                |c| Some(names(&c.nodes)),
+                rows,
+                |r| Some(r.nodes.clone()),
             ),
             integer(
                 "agreement_hits",
                 "Telling trials as predicted, of what the verdict rests on; of several parts the lowest.",
-                &rows,
-                |c| agreement(c).and_then(|r| whole(r.hits)),
+                rows,
+                |r| whole(r.agreement?.hits),
             ),
-            integer("agreement_trials", "Telling trials of that.", &rows, |c| {
-                agreement(c).and_then(|r| whole(r.trials))
+            integer("agreement_trials", "Telling trials of that.", rows, |r| {
+                whole(r.agreement?.trials)
             }),
-            number("agreement_lower", "Lower bound of that rate.", &rows, |c| {
-                Some(agreement(c)?.lower)
+            number("agreement_lower", "Lower bound of that rate.", rows, |r| {
+                Some(r.agreement?.lower)
             }),
-            number("agreement_upper", "Upper bound of that rate.", &rows, |c| {
-                Some(agreement(c)?.upper)
+            number("agreement_upper", "Upper bound of that rate.", rows, |r| {
+                Some(r.agreement?.upper)
             }),
-            text("note", "Why, in a line.", &rows, |c| Some(c.note())),
+            text("note", "Why, in a line.", rows, |r| Some(r.note.clone())),
             text(
                 "counterexample_store",
                 "Where the counterexample's activation comes from.",
-                &rows,
+                rows,
                 example(|e| e.store.to_string()),
             ),
             text(
                 "counterexample_clean",
                 "What it is patched into.",
-                &rows,
+                rows,
                 example(|e| e.clean.to_string()),
             ),
             text(
                 "counterexample_predicted",
                 "The answer the claim predicts.",
-                &rows,
+                rows,
                 example(|e| e.predicted.to_string()),
             ),
             text(
                 "counterexample_got",
                 "The answer given.",
-                &rows,
+                rows,
                 example(|e| e.got.to_string()),
             ),
         ],
@@ -399,30 +422,4 @@ pub fn trials_table(replayed: &[Replayed]) -> Table {
             ),
         ],
     }
-}
-
-/// The documentation of the tables as Markdown, as docs/PARQUET.md publishes it.
-pub fn parquet_columns(tables: &[Table]) -> String {
-    let mut page = String::from(
-        "# Parquet tables\n\n`circuitcheck report --format parquet` writes them. `claim` is the key they share. Text is UTF-8, every column may be absent, and what a column holds stands in the file's metadata too, under `column.` and its name.\n",
-    );
-    for table in tables {
-        write!(
-            page,
-            "\n## {}\n\n{}\n\n| column | type | holds |\n|---|---|---|\n",
-            table.file, table.says
-        )
-        .expect("a String takes any text");
-        for column in &table.columns {
-            writeln!(
-                page,
-                "| {} | {} | {} |",
-                column.name,
-                column.values.kind(),
-                column.says
-            )
-            .expect("a String takes any text");
-        }
-    }
-    page
 }

@@ -1,0 +1,171 @@
+//! The summary of a sweep as tables.
+
+use super::{HypothesisSummary, ModelSummary, StepRecord, SufficiencySummary, Summary};
+use crate::report::{ClaimRow, claims_table};
+use crate::tables::{Table, flag, integer, text, whole};
+
+/// What belongs to a model, with the model's name.
+type OfModel<'a, T> = (&'a str, &'a T);
+
+impl Summary {
+    /// The summary as tables: models, claims, hypotheses, sufficiency and steps. `model` is the key they
+    /// share.
+    pub fn tables(&self) -> [Table; 5] {
+        let claims = self.models.iter().flat_map(|model| &model.claims);
+        let claims: Vec<ClaimRow> = claims.cloned().collect();
+        [
+            models_table(&self.models),
+            claims_table(&claims),
+            hypotheses_table(&self.rows(|model| &model.hypotheses)),
+            sufficiency_table(&self.rows(|model| &model.sufficiency)),
+            steps_table(&self.rows(|model| &model.steps)),
+        ]
+    }
+
+    fn rows<'a, T>(&'a self, of: impl Fn(&'a ModelSummary) -> &'a Vec<T>) -> Vec<OfModel<'a, T>> {
+        let rows =
+            |model: &'a ModelSummary| of(model).iter().map(|row| (model.model.as_str(), row));
+        self.models.iter().flat_map(rows).collect()
+    }
+}
+
+fn models_table(rows: &[ModelSummary]) -> Table {
+    let shape = |of: fn(&crate::shape::Shape) -> usize| {
+        move |model: &ModelSummary| model.shape.as_ref().map(of).and_then(whole)
+    };
+    Table {
+        file: "models.parquet",
+        says: "One row for each model named.",
+        columns: vec![
+            text("location", "Where it was found.", rows, |m| {
+                Some(m.location.clone())
+            }),
+            text(
+                "model",
+                "Its name: the key that the other tables share.",
+                rows,
+                |m| m.is_open().then(|| m.model.clone()),
+            ),
+            text("weights_sha256", "SHA-256 of its weights.", rows, |m| {
+                m.is_open().then(|| m.weights_sha256.clone())
+            }),
+            text("error", "Why it could not be opened.", rows, |m| {
+                m.error.clone()
+            }),
+            text("operations", "What it was trained for.", rows, |m| {
+                m.is_open().then(|| m.operations.clone())
+            }),
+            integer(
+                "n_digits",
+                "Digits in each operand.",
+                rows,
+                shape(|s| s.n_digits),
+            ),
+            integer("n_layers", "Layers.", rows, shape(|s| s.n_layers)),
+            integer(
+                "n_heads",
+                "Heads in each layer.",
+                rows,
+                shape(|s| s.n_heads),
+            ),
+            integer(
+                "d_model",
+                "Width of the residual stream.",
+                rows,
+                shape(|s| s.d_model),
+            ),
+            integer("questions", "Questions asked.", rows, |m| {
+                whole(m.accuracy.as_ref()?.questions)
+            }),
+            integer("wrong", "Wrong answers among them.", rows, |m| {
+                whole(m.accuracy.as_ref()?.wrong)
+            }),
+            integer(
+                "nines",
+                "Nines of the share of right answers; absent where none is wrong.",
+                rows,
+                |m| whole(m.accuracy.as_ref()?.nines?),
+            ),
+            integer("nines_at_least", "Nines of its lower bound.", rows, |m| {
+                whole(m.accuracy.as_ref()?.nines_at_least?)
+            }),
+            integer("claims", "Claims tested.", rows, |m| {
+                m.has_claims().then_some(m.held().1).and_then(whole)
+            }),
+            integer(
+                "hold",
+                "Claims that hold: supported, joint or redundant.",
+                rows,
+                |m| m.has_claims().then_some(m.held().0).and_then(whole),
+            ),
+        ],
+    }
+}
+
+fn hypotheses_table(rows: &[OfModel<HypothesisSummary>]) -> Table {
+    Table {
+        file: "hypotheses.parquet",
+        says: "One row for each model and hypothesis that is about it.",
+        columns: vec![
+            text("model", "The model.", rows, |r| Some(r.0.into())),
+            text("hypothesis", "Its name.", rows, |r| Some(r.1.name.clone())),
+            flag("holds", "Whether it holds.", rows, |r| Some(r.1.holds)),
+            integer("met", "Clauses met.", rows, |r| whole(r.1.met)),
+            integer("clauses", "Clauses that apply.", rows, |r| whole(r.1.of)),
+        ],
+    }
+}
+
+fn sufficiency_table(rows: &[OfModel<SufficiencySummary>]) -> Table {
+    Table {
+        file: "sufficiency.parquet",
+        says: "One row for each model, class of questions and way to ablate all nodes but the claimed ones.",
+        columns: vec![
+            text("model", "The model.", rows, |r| Some(r.0.into())),
+            text("class", "The class: ADD, SUB or NEG.", rows, |r| {
+                Some(r.1.class.clone())
+            }),
+            text(
+                "others",
+                "What the other nodes are ablated by.",
+                rows,
+                |r| Some(r.1.others.clone()),
+            ),
+            integer("right", "Questions that stay right.", rows, |r| {
+                whole(r.1.right)
+            }),
+            integer(
+                "questions",
+                "Rightly answered questions asked.",
+                rows,
+                |r| whole(r.1.questions),
+            ),
+        ],
+    }
+}
+
+fn steps_table(rows: &[OfModel<StepRecord>]) -> Table {
+    Table {
+        file: "steps.parquet",
+        says: "One row for each model and step.",
+        columns: vec![
+            text("model", "The model.", rows, |r| Some(r.0.into())),
+            text("step", "The step.", rows, |r| Some(r.1.step.clone())),
+            text(
+                "state",
+                "What became of it: done, failed or skipped.",
+                rows,
+                |r| Some(r.1.state.name().into()),
+            ),
+            integer("exit", "Its exit code, where there was one.", rows, |r| {
+                r.1.exit.map(i64::from)
+            }),
+            text(
+                "messages",
+                "The last it said, where it failed.",
+                rows,
+                |r| (!r.1.messages.is_empty()).then(|| r.1.messages.join("\n")),
+            ),
+        ],
+    }
+}
