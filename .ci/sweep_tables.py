@@ -35,10 +35,12 @@ for model in summary["models"]:
     )
     assert tested == [(h["name"], h["holds"], h["met"], h["of"]) for h in model["hypotheses"]], tested
     alone = rows(
-        f"select class, others, right, questions from '{{folder}}/sufficiency.parquet' where model = '{name}'"
+        f"select circuit, nodes, class, ablation, stay_right, questions from '{{folder}}/sufficiency.parquet'"
+        f" where model = '{name}'"
     )
     assert alone == [
-        (s["class"], s["others"], s["right"], s["questions"]) for s in model["sufficiency"]
+        (s["circuit"], s["nodes"], s["class"], s["ablation"], s["right"], s["questions"])
+        for s in model["sufficiency"]
     ], alone
     steps = rows(f"select step, state from '{{folder}}/steps.parquet' where model = '{name}'")
     assert steps == [(s["step"], s["state"]) for s in model["steps"]], steps

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use assert_cmd::Command;
+use circuitcheck::handmade;
 use circuitcheck::model::Weights;
 use circuitcheck::shape::Shape;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -34,7 +35,7 @@ impl Zoo {
     fn new() -> Self {
         let keep = tempfile::tempdir().unwrap();
         let zoo = Self { keep };
-        for (name, seed) in [("w8_add_d2_l1_h2_t1K_s1", 1), ("w8_sub_d2_l1_h2_t1K_s2", 2)] {
+        for (name, seed) in [(ADD, 1), (SUB, 2)] {
             let shape = Shape {
                 n_digits: 2,
                 n_layers: 1,
@@ -43,11 +44,7 @@ impl Zoo {
                 d_head: 4,
                 d_mlp: 32,
             };
-            let (dict, storages) = state_dict(&Weights::random(shape, seed).into());
-            let folder = zoo.path("models").join(name);
-            fs::create_dir_all(&folder).unwrap();
-            fs::write(folder.join("model.pth"), pth(&pickle(&dict), &storages)).unwrap();
-            fs::write(folder.join("features.json"), CLAIMS).unwrap();
+            zoo.add(name, &Weights::random(shape, seed));
         }
         let broken = zoo.path("models/broken");
         fs::create_dir(&broken).unwrap();
@@ -55,6 +52,14 @@ impl Zoo {
         fs::create_dir(zoo.path("hypotheses")).unwrap();
         fs::write(zoo.path("hypotheses/sums.toml"), HYPOTHESIS).unwrap();
         zoo
+    }
+
+    fn add(&self, name: &str, weights: &Weights) {
+        let (dict, storages) = state_dict(&weights.clone().into());
+        let folder = self.path("models").join(name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("model.pth"), pth(&pickle(&dict), &storages)).unwrap();
+        fs::write(folder.join("features.json"), CLAIMS).unwrap();
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -111,6 +116,7 @@ fn model<'a>(summary: &'a Value, name: &str) -> &'a Value {
 
 const ADD: &str = "w8_add_d2_l1_h2_t1K_s1";
 const SUB: &str = "w8_sub_d2_l1_h2_t1K_s2";
+const HANDMADE: &str = "w42_add_d2_l2_h6_t1K_s3";
 
 #[test]
 fn a_model_that_fails_stops_no_other() {
@@ -174,12 +180,15 @@ fn a_model_that_fails_stops_no_other() {
 #[test]
 fn the_summary_and_its_tables_say_the_same() {
     let zoo = Zoo::new();
+    // A network that answers rightly, so that there is a circuit to tell of.
+    zoo.add(HANDMADE, &handmade::addition(2).weights);
     zoo.sweep("out");
     let summary = zoo.summary("out");
     let models = rows(&zoo.path("out/models.parquet"));
     let claims = rows(&zoo.path("out/claims.parquet"));
     let steps = rows(&zoo.path("out/steps.parquet"));
     let hypotheses = rows(&zoo.path("out/hypotheses.parquet"));
+    let sufficiency = rows(&zoo.path("out/sufficiency.parquet"));
     let listed = summary["models"].as_array().unwrap();
     assert_eq!(models.len(), listed.len());
     let mut of_steps = 0;
@@ -229,7 +238,24 @@ fn the_summary_and_its_tables_say_the_same() {
         assert_eq!(tested, model["hypotheses"].as_array().unwrap().len());
     }
     assert_eq!(of_steps, steps.len());
-    assert_eq!((claims.len(), hypotheses.len()), (2, 1));
+    assert_eq!((claims.len(), hypotheses.len()), (3, 2));
+    let listed = model(&summary, HANDMADE)["sufficiency"].as_array().unwrap();
+    let told: Vec<(Field, Field, Field)> = (listed.iter())
+        .map(|score| {
+            let text = |key: &str| Field::Str(text_of(&score[key]));
+            let right = score["right"].as_i64().unwrap();
+            (text("circuit"), text("ablation"), Field::Long(right))
+        })
+        .collect();
+    let found: Vec<(Field, Field, Field)> = (sufficiency.iter())
+        .map(|row| {
+            let of = |key: &str| row[key].clone();
+            (of("circuit"), of("ablation"), of("stay_right"))
+        })
+        .collect();
+    assert_eq!(told, found);
+    // Claimed nodes and those of the hypothesis, each by two ablations.
+    assert_eq!(found.len(), 4);
 }
 
 type Row = BTreeMap<String, Field>;

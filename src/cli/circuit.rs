@@ -74,6 +74,9 @@ pub struct CircuitCommand {
     /// Keep the nodes of the model's behaviors.json
     #[arg(long)]
     behaviors: bool,
+    /// Keep the nodes that claims are made of, beside other circuits
+    #[arg(long)]
+    claims: bool,
     #[command(flatten)]
     known: Known,
     /// Rightly answered questions of each class
@@ -232,6 +235,10 @@ impl CircuitCommand {
     fn named(&self, model: &Model) -> Result<Vec<Named>, CliError> {
         let folder = &model.folder;
         let mut all = Vec::new();
+        let named = self.behaviors || !self.nodes.is_empty() || !self.hypothesis.is_empty();
+        if self.claims || !named {
+            all.push(claimed(model)?);
+        }
         if self.behaviors {
             let file = folder
                 .behaviors
@@ -258,25 +265,27 @@ impl CircuitCommand {
                 tested: Some(tested),
             });
         }
-        if !all.is_empty() {
-            return Ok(all);
-        }
-        let file = folder.features.as_ref().ok_or_else(|| {
-            CliError::input(
-                &folder.name,
-                "there is no features.json, so nothing is claimed",
-            )
-        })?;
-        // The file also lists nodes that nothing is claimed of.
-        let shown = file.path.display().to_string();
-        let claims = claims_of(&read_tagged_nodes(&shown, &file.bytes)?);
-        let names: Vec<NodeName> = claims.iter().map(|claim| claim.node).collect();
-        Ok(vec![Named {
-            from: "features.json".into(),
-            nodes: model.nodes(&names)?.iter().map(Node::name).collect(),
-            tested: None,
-        }])
+        Ok(all)
     }
+}
+
+/// The nodes that claims are made of. The file of claims also lists others.
+fn claimed(model: &Model) -> Result<Named, CliError> {
+    let folder = &model.folder;
+    let file = folder.features.as_ref().ok_or_else(|| {
+        CliError::input(
+            &folder.name,
+            "there is no features.json, so nothing is claimed",
+        )
+    })?;
+    let shown = file.path.display().to_string();
+    let claims = claims_of(&read_tagged_nodes(&shown, &file.bytes)?);
+    let names: Vec<NodeName> = claims.iter().map(|claim| claim.node).collect();
+    Ok(Named {
+        from: "features.json".into(),
+        nodes: model.nodes(&names)?.iter().map(Node::name).collect(),
+        tested: None,
+    })
 }
 
 /// The nodes a file names: tagged nodes as JSON, or a name a line.

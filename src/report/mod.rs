@@ -27,7 +27,7 @@ pub use document::{
     ATTENTION_FILE, Change, DISCOVERED, EVIDENCE_FILE, Part, RUN_FILE, Report, ReportError,
 };
 pub use files::{OutputError, check_writable, write_files};
-pub(crate) use html::{STYLE as PAGE_STYLE, named_badge as verdict_badge};
+pub(crate) use html::{ORDER as VERDICT_ORDER, STYLE as PAGE_STYLE, named_badge as verdict_badge};
 pub use markdown::{explanation, markdown};
 pub use parquet::{ClaimRow, claim_rows, claims_table, measures_table, trials_table};
 pub use property::{property_markdown, property_summary};

@@ -5,8 +5,7 @@ use std::fmt::Write;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{ModelSummary, Summary};
-use crate::report::{PAGE_STYLE, verdict_badge};
-use crate::verify::Verdict;
+use crate::report::{PAGE_STYLE, VERDICT_ORDER, verdict_badge};
 
 /// What this page has beyond the pages of reports.
 const STYLE: &str = "\
@@ -14,11 +13,16 @@ const STYLE: &str = "\
 .sweep th, .sweep td { border-bottom: 1px solid var(--line); padding: .45rem .9rem .45rem 0; text-align: left; vertical-align: top; font-size: .9rem }
 .sweep thead th { color: var(--soft); font-size: .8rem; white-space: nowrap }
 .sweep ul { list-style: none; margin: 0; padding: 0 }
-.sweep li { white-space: nowrap }
+.sweep ul.texts { min-width: 14rem }
+.sweep .small, .sweep .badge, .sweep td { overflow-wrap: anywhere }
 .sweep .model { overflow-wrap: normal; white-space: nowrap }
 .sweep .small { margin: 0; white-space: nowrap }
+.nowrap { white-space: nowrap }
 .good { color: var(--good) } .bad { color: var(--bad) }
-.tasks td { white-space: nowrap }";
+.tasks td { white-space: nowrap }
+.circuits th:nth-child(n+3), .circuits td:nth-child(n+3) { text-align: right; white-space: nowrap }
+.circuits td:nth-child(2) { white-space: nowrap }
+@media (max-width: 40rem) { .sweep .model, .sweep th .small { white-space: normal; overflow-wrap: anywhere } .sweep th:first-child { min-width: 9rem } }";
 
 /// A model's folder, as a link has it.
 fn link(model: &str) -> String {
@@ -75,6 +79,16 @@ impl Summary {
                                 (self.tasks_table())
                             }
                         }
+                        @if self.models.iter().any(|model| !model.sufficiency.is_empty()) {
+                            section aria-labelledby="alone" {
+                                h2 #alone { "Some nodes alone" }
+                                p.about {
+                                    "Questions that stay right when all other nodes are ablated: by their mean, or \
+                                     by their value in another question (resample)."
+                                }
+                                (self.circuits_table())
+                            }
+                        }
                         @if !self.is_complete() {
                             section aria-labelledby="failures" {
                                 h2 #failures { "Without a result" }
@@ -105,8 +119,7 @@ impl Summary {
                 table.sweep {
                     thead {
                         tr {
-                            @for head in ["model", "right answers", "claims that hold", "verdicts",
-                                          "right with claimed nodes alone", "hypotheses"] {
+                            @for head in ["model", "right answers", "claims that hold", "verdicts", "hypotheses"] {
                                 th scope="col" { (head) }
                             }
                         }
@@ -143,6 +156,38 @@ impl Summary {
         }
     }
 
+    fn circuits_table(&self) -> Markup {
+        let (columns, circuits) = self.circuits();
+        html! {
+            div.scroll tabindex="0" {
+                table.sweep.circuits {
+                    thead {
+                        tr {
+                            th scope="col" { "model" }
+                            th scope="col" { "nodes of" }
+                            th scope="col" { "nodes" }
+                            @for column in &columns { th scope="col" { (column) } }
+                        }
+                    }
+                    tbody {
+                        @for (i, circuit) in circuits.iter().enumerate() {
+                            tr {
+                                th.model scope="row" {
+                                    @if i == 0 || circuits[i - 1].model != circuit.model { (circuit.model) }
+                                }
+                                td { (circuit.circuit) }
+                                td { (circuit.nodes) }
+                                @for share in &circuit.shares {
+                                    td { @if let Some(share) = share { (share) } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     fn failures(&self) -> Markup {
         html! {
             ul {
@@ -166,7 +211,7 @@ impl ModelSummary {
     fn row(&self) -> Markup {
         if let Some(error) = &self.error {
             return html! {
-                tr { th.model scope="row" { (self.location) } td.bad colspan="5" { (error) } }
+                tr { th.model scope="row" { (self.location) } td.bad colspan="4" { (error) } }
             };
         }
         let (hold, claims) = self.held();
@@ -180,23 +225,19 @@ impl ModelSummary {
                     }
                     p.small { (self.operations) ", " (self.shape_text()) }
                 }
-                td { (self.accuracy_text()) }
+                td { (self.accuracy_text()) p.small { (self.accuracy_count()) } }
                 td { @if self.has_claims() { (hold) " of " (claims) } @else { "–" } }
                 td {
                     ul {
-                        @for verdict in Verdict::NAMES {
+                        @for verdict in VERDICT_ORDER {
                             @if let Some(count) = self.verdicts.get(verdict) {
-                                li { (count) " " (verdict_badge(verdict)) }
+                                li.nowrap { (count) " " (verdict_badge(verdict)) }
                             }
                         }
                     }
                 }
                 td {
-                    ul { @for text in self.sufficiency_texts() { li { (text) } } }
-                    @if self.sufficiency.is_empty() { "–" }
-                }
-                td {
-                    ul {
+                    ul.texts {
                         @for found in &self.hypotheses {
                             li {
                                 (found.name) ": "

@@ -13,24 +13,51 @@ impl Summary {
     /// The content of `summary.md`.
     pub fn to_markdown(&self) -> String {
         let mut text = String::from("# Models\n\n");
-        text += "| model | trained for | shape | right answers | claims that hold | claimed nodes alone | hypotheses |\n";
-        text += "|---|---|---|---|---|---|---|\n";
+        text += "| model | trained for | shape | right answers | claims that hold | hypotheses |\n";
+        text += "|---|---|---|---|---|---|\n";
         for model in &self.models {
-            let (hold, claims) = model.held();
+            let held = match model.held() {
+                (hold, claims) if model.has_claims() => format!("{hold} of {claims}"),
+                _ => "–".into(),
+            };
             let (name, shape) = match &model.error {
                 None => (&model.model, model.shape_text()),
                 Some(error) => (&model.location, error.clone()),
             };
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} | {hold} of {claims} | {} | {} |",
+                "| {} | {} | {} | {}, {} | {held} | {} |",
                 cell(name),
                 model.operations,
                 cell(&shape),
                 model.accuracy_text(),
-                model.sufficiency_text(),
+                model.accuracy_count(),
                 cell(&model.hypotheses_text()),
             );
+        }
+        let (columns, circuits) = self.circuits();
+        if !circuits.is_empty() {
+            let _ = writeln!(
+                text,
+                "\n# Some nodes alone\nQuestions that stay right when all other nodes are ablated: by their mean, or by their value in another question.\n"
+            );
+            let _ = writeln!(
+                text,
+                "| model | nodes of | nodes | {} |",
+                columns.join(" | ")
+            );
+            let _ = writeln!(text, "|---|---|--:|{}", "--:|".repeat(columns.len()));
+            for circuit in circuits {
+                let shares = circuit.shares.into_iter().map(Option::unwrap_or_default);
+                let _ = writeln!(
+                    text,
+                    "| {} | {} | {} | {} |",
+                    cell(circuit.model),
+                    cell(circuit.circuit),
+                    circuit.nodes,
+                    shares.collect::<Vec<_>>().join(" | ")
+                );
+            }
         }
         let tasks = self.tasks();
         if !tasks.is_empty() {

@@ -48,8 +48,8 @@ pub struct ModelSummary {
     pub tasks: BTreeMap<String, TaskSummary>,
     /// The hypotheses that are about it.
     pub hypotheses: Vec<HypothesisSummary>,
-    /// How many questions the claimed nodes alone answer rightly, by class and by what the others are
-    /// ablated by.
+    /// How many questions some of its nodes alone answer rightly, by class and by how the others are
+    /// ablated.
     pub sufficiency: Vec<SufficiencySummary>,
 }
 
@@ -115,13 +115,17 @@ pub struct HypothesisSummary {
     pub of: usize,
 }
 
-/// How well the claimed nodes do alone, on one class.
+/// How well some nodes do alone, on one class.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct SufficiencySummary {
+    /// Where the nodes are from: a hypothesis, or a file.
+    pub circuit: String,
+    /// How many there are.
+    pub nodes: usize,
     /// The class.
     pub class: String,
-    /// What the other nodes are ablated by.
-    pub others: String,
+    /// How the others are ablated: by their mean, or resampled.
+    pub ablation: String,
     /// Questions that stay right.
     pub right: u64,
     /// Rightly answered questions asked.
@@ -194,32 +198,20 @@ impl ModelSummary {
         let Some(accuracy) = &self.accuracy else {
             return "–".into();
         };
-        let AccuracySummary {
-            questions, wrong, ..
-        } = accuracy;
-        let nines = match (accuracy.nines, accuracy.nines_at_least) {
+        match (accuracy.nines, accuracy.nines_at_least) {
             (Some(nines), _) => format!("{nines} nines"),
             (None, Some(least)) => format!("at least {least} nines"),
             (None, None) => "never wrong".into(),
-        };
-        format!("{nines} ({wrong} of {questions} wrong)")
-    }
-
-    fn sufficiency_texts(&self) -> Vec<String> {
-        let text = |score: &SufficiencySummary| {
-            let percent = 100.0 * score.right as f64 / score.questions.max(1) as f64;
-            format!("{} {} {percent:.0} %", score.class, score.others)
-        };
-        self.sufficiency.iter().map(text).collect()
-    }
-
-    fn sufficiency_text(&self) -> String {
-        let texts = self.sufficiency_texts();
-        if texts.is_empty() {
-            "–".into()
-        } else {
-            texts.join(", ")
         }
+    }
+
+    /// What its accuracy rests on.
+    fn accuracy_count(&self) -> String {
+        let accuracy = self.accuracy.as_ref();
+        accuracy.map_or_else(
+            || "not measured".into(),
+            |accuracy| format!("{} of {} wrong", accuracy.wrong, accuracy.questions),
+        )
     }
 
     fn hypotheses_text(&self) -> String {
@@ -241,6 +233,28 @@ impl ModelSummary {
     }
 }
 
+impl SufficiencySummary {
+    /// What the score is of, among those of a circuit: `ADD mean`.
+    fn column(&self) -> String {
+        format!("{} {}", self.class, self.ablation)
+    }
+
+    /// The share of questions that stay right: `94 %`.
+    fn percent(&self) -> String {
+        let share = self.right as f64 / self.questions.max(1) as f64;
+        format!("{:.0} %", 100.0 * share)
+    }
+}
+
+/// How well one circuit of a model does alone.
+struct CircuitRow<'a> {
+    model: &'a str,
+    circuit: &'a str,
+    nodes: usize,
+    /// One for each column; `None` where the model does not do the class.
+    shares: Vec<Option<String>>,
+}
+
 impl Summary {
     /// Whether every model was opened and every step has a result.
     pub fn is_complete(&self) -> bool {
@@ -251,6 +265,33 @@ impl Summary {
     /// The content of `summary.json`.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a summary has string keys") + "\n"
+    }
+
+    /// The scores that circuits have, and the circuits of all models.
+    fn circuits(&self) -> (Vec<String>, Vec<CircuitRow<'_>>) {
+        let scores = self.models.iter().flat_map(|model| &model.sufficiency);
+        let mut columns: Vec<String> = Vec::new();
+        for score in scores {
+            if !columns.contains(&score.column()) {
+                columns.push(score.column());
+            }
+        }
+        let mut rows = Vec::new();
+        for model in &self.models {
+            let circuits = model.sufficiency.chunk_by(|a, b| a.circuit == b.circuit);
+            rows.extend(circuits.map(|scores| {
+                CircuitRow {
+                    model: &model.model,
+                    circuit: &scores[0].circuit,
+                    nodes: scores[0].nodes,
+                    shares: (columns.iter())
+                        .map(|column| scores.iter().find(|score| score.column() == *column))
+                        .map(|score| score.map(SufficiencySummary::percent))
+                        .collect(),
+                }
+            }));
+        }
+        (columns, rows)
     }
 
     /// All tasks that are claimed of any model, in the order of their names.

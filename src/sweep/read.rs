@@ -1,63 +1,89 @@
 //! Reads what a model's steps left.
 
+use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::Path;
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::{
     AccuracySummary, HypothesisSummary, ModelSummary, StepRecord, StepState, SufficiencySummary,
 };
+use crate::circuit::{Circuit, CircuitEvidence};
 use crate::evidence::Evidence;
-use crate::model::{ModelFolder, RawFile};
+use crate::model::ModelFolder;
 use crate::report::claim_rows;
 use crate::verify::Verdict;
 
-/// How files of tested hypotheses begin.
+/// How the names of steps begin that test hypotheses.
 const HYPOTHESIS_STEP: &str = "hypothesis ";
 
+/// A tested hypothesis, as far as a summary tells of it.
+#[derive(Deserialize)]
+struct TestedHypothesis {
+    hypothesis: String,
+    holds: bool,
+    clauses: Vec<TestedClause>,
+}
+
+#[derive(Deserialize)]
+struct TestedClause {
+    applies: bool,
+    met: bool,
+}
+
 impl ModelSummary {
-    /// What the steps found that are done; their files lie in `folder`.
+    /// What the steps found that are done; their files lie in `folder`. A step whose result cannot be read
+    /// counts as failed.
     pub fn read(
         location: &str,
         model: &ModelFolder,
         folder: &Path,
         steps: Vec<StepRecord>,
     ) -> Self {
-        let mut summary = Self::of(location, model, steps);
-        let done = |name: &str| {
-            let mut steps = summary.steps.iter();
-            steps.any(|step| step.step == name && step.state == StepState::Done)
-        };
-        let json = |name: &str| -> Option<Value> {
-            let file = RawFile::read(&folder.join(name)).ok()?;
-            serde_json::from_slice(&file.bytes).ok()
-        };
-        let evidence = done("verify").then(|| RawFile::read(&folder.join("evidence.json")).ok());
-        let evidence = evidence.flatten();
-        let evidence = evidence.and_then(|file| Evidence::from_json(&file.bytes).ok());
-        let accuracy = done("accuracy").then(|| json("accuracy.json")).flatten();
-        let circuit = done("circuit").then(|| json("circuit.json")).flatten();
-        let hypotheses: Vec<Value> = (summary.steps.iter())
-            .filter(|step| step.state == StepState::Done)
-            .filter_map(|step| step.step.strip_prefix(HYPOTHESIS_STEP))
-            .filter_map(|stem| json(&format!("hypothesis-{stem}.json")))
-            .collect();
-
-        if let Some(evidence) = evidence {
-            summary.take_evidence(&evidence);
+        let mut summary = Self::of(location, model, Vec::new());
+        for mut step in steps {
+            if step.state == StepState::Done
+                && let Err(reason) = summary.take(&step.step, folder)
+            {
+                step.state = StepState::Failed;
+                step.messages = vec![reason];
+            }
+            summary.steps.push(step);
         }
-        summary.accuracy = accuracy.and_then(|found| {
-            let nines = |key: &str| Some(found.get(key)?.as_u64()? as u32);
-            Some(AccuracySummary {
-                questions: found.get("questions")?.as_u64()?,
-                wrong: found.get("wrong")?.as_u64()?,
-                nines: nines("nines"),
-                nines_at_least: nines("nines_at_least"),
-            })
-        });
-        summary.hypotheses = hypotheses.iter().filter_map(hypothesis).collect();
-        summary.sufficiency = circuit.iter().flat_map(sufficiency).collect();
         summary
+    }
+
+    /// Takes in what a step found.
+    fn take(&mut self, step: &str, folder: &Path) -> Result<(), String> {
+        match step {
+            "verify" => {
+                let evidence = found(folder, "evidence.json", Evidence::from_json)?;
+                self.take_evidence(&evidence.ok_or("evidence.json: not there")?);
+            }
+            "accuracy" => {
+                let accuracy = found(folder, "accuracy.json", |json| {
+                    serde_json::from_slice::<AccuracySummary>(json)
+                })?;
+                self.accuracy = accuracy;
+            }
+            "circuit" => {
+                // A model that fails the baseline in every class has none.
+                let circuits = found(folder, "circuit.json", CircuitEvidence::from_json)?;
+                let circuits = circuits.map(|evidence| evidence.circuits);
+                self.sufficiency = circuits.iter().flatten().flat_map(sufficiency).collect();
+            }
+            _ => {
+                if let Some(stem) = step.strip_prefix(HYPOTHESIS_STEP) {
+                    let tested = found(folder, &format!("hypothesis-{stem}.json"), |json| {
+                        serde_json::from_slice::<TestedHypothesis>(json)
+                    })?;
+                    self.hypotheses
+                        .extend(tested.map(|tested| hypothesis(&tested)));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn take_evidence(&mut self, evidence: &Evidence) {
@@ -79,30 +105,38 @@ impl ModelSummary {
     }
 }
 
-fn hypothesis(found: &Value) -> Option<HypothesisSummary> {
-    let clauses = found.get("clauses")?.as_array()?;
-    let count = |key: &str| {
-        let is = |clause: &&Value| clause.get(key).and_then(Value::as_bool) == Some(true);
-        clauses.iter().filter(is).count()
-    };
-    Some(HypothesisSummary {
-        name: found.get("hypothesis")?.as_str()?.to_owned(),
-        holds: found.get("holds")?.as_bool()?,
-        met: count("met"),
-        of: count("applies"),
-    })
+/// The content of a file in a folder, if the file is there.
+fn found<T, E: Display>(
+    folder: &Path,
+    name: &str,
+    read: impl Fn(&[u8]) -> Result<T, E>,
+) -> Result<Option<T>, String> {
+    match std::fs::read(folder.join(name)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{name}: {error}")),
+        Ok(bytes) => read(&bytes)
+            .map(Some)
+            .map_err(|error| format!("{name}: {error}")),
+    }
 }
 
-fn sufficiency(circuit: &Value) -> Vec<SufficiencySummary> {
-    let scores = circuit.get("scores").and_then(Value::as_array);
-    let score = |score: &Value| {
-        let right = score.get("right")?;
-        Some(SufficiencySummary {
-            class: score.get("class")?.as_str()?.to_owned(),
-            others: score.get("others")?.as_str()?.to_owned(),
-            right: right.get("hits")?.as_u64()?,
-            questions: right.get("trials")?.as_u64()?,
-        })
-    };
-    scores.into_iter().flatten().filter_map(score).collect()
+fn hypothesis(tested: &TestedHypothesis) -> HypothesisSummary {
+    let count = |is: fn(&TestedClause) -> bool| tested.clauses.iter().filter(|c| is(c)).count();
+    HypothesisSummary {
+        name: tested.hypothesis.clone(),
+        holds: tested.holds,
+        met: count(|clause| clause.met),
+        of: count(|clause| clause.applies),
+    }
+}
+
+fn sufficiency(circuit: &Circuit) -> impl Iterator<Item = SufficiencySummary> {
+    circuit.scores.iter().map(|score| SufficiencySummary {
+        circuit: circuit.from.clone(),
+        nodes: circuit.nodes.len(),
+        class: score.class.to_string(),
+        ablation: score.ablation.name().to_owned(),
+        right: score.right.hits,
+        questions: score.right.trials,
+    })
 }

@@ -119,19 +119,26 @@ fn hypotheses_table(rows: &[OfModel<HypothesisSummary>]) -> Table {
 fn sufficiency_table(rows: &[OfModel<SufficiencySummary>]) -> Table {
     Table {
         file: "sufficiency.parquet",
-        says: "One row for each model, class of questions and way to ablate all nodes but the claimed ones.",
+        says: "One row for each model, circuit, class of questions and way to ablate all other nodes.",
         columns: vec![
             text("model", "The model.", rows, |r| Some(r.0.into())),
+            text(
+                "circuit",
+                "Where the nodes kept at work are from: a hypothesis, or a file.",
+                rows,
+                |r| Some(r.1.circuit.clone()),
+            ),
+            integer("nodes", "How many there are.", rows, |r| whole(r.1.nodes)),
             text("class", "The class: ADD, SUB or NEG.", rows, |r| {
                 Some(r.1.class.clone())
             }),
             text(
-                "others",
-                "What the other nodes are ablated by.",
+                "ablation",
+                "How all other nodes are ablated: mean or resample.",
                 rows,
-                |r| Some(r.1.others.clone()),
+                |r| Some(r.1.ablation.clone()),
             ),
-            integer("right", "Questions that stay right.", rows, |r| {
+            integer("stay_right", "Questions that stay right.", rows, |r| {
                 whole(r.1.right)
             }),
             integer(

@@ -139,7 +139,7 @@ impl Sweep {
         };
         let about = about(hypotheses, &model);
         let mut steps: Vec<StepRecord> = Vec::new();
-        for step in Step::all(&settings, &folder, &about) {
+        for step in Step::all(&settings, &model, &folder, &about) {
             let (record, ran) = step.run(location, &model, &folder, &steps, held)?;
             // How far it is, is news for the user, not data.
             let told = match (record.state, ran) {

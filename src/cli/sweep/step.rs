@@ -58,8 +58,13 @@ const SHOWN_BY_REPORT: [&str; 6] = [
 ];
 
 impl Step {
-    /// All steps for a model whose results lie in `folder`. `hypotheses` are those that are about it.
-    pub fn all(settings: &Settings, folder: &Path, hypotheses: &[PathBuf]) -> Vec<Self> {
+    /// All steps for a model whose results are to lie in `folder`. `hypotheses` are those that are about it.
+    pub fn all(
+        settings: &Settings,
+        model: &ModelFolder,
+        folder: &Path,
+        hypotheses: &[PathBuf],
+    ) -> Vec<Self> {
         let at = |name: &str| folder.join(name).display().to_string();
         let seed = settings.seed.to_string();
         let evidence = folder.join("evidence.json");
@@ -116,12 +121,21 @@ impl Step {
                 &["graph", "--measure", "--seed", &seed, "--json"],
                 Some("graph.json"),
             )),
-            on_evidence(step(
-                "circuit",
-                &["circuit", "--seed", &seed, "--json"],
-                Some("circuit.json"),
-            )),
         ];
+        let mut circuit = on_evidence(step(
+            "circuit",
+            &["circuit", "--claims", "--seed", &seed, "--json"],
+            Some("circuit.json"),
+        ));
+        if model.behaviors.is_some() {
+            circuit.arguments.push("--behaviors".into());
+        }
+        for file in hypotheses {
+            let shown = file.display().to_string();
+            circuit.arguments.extend(["--hypothesis".into(), shown]);
+            circuit.reads.push(file.clone());
+        }
+        steps.push(circuit);
         for step in steps.iter_mut().filter(|step| step.name == "property") {
             step.starts_without.push("property-kept.txt");
         }

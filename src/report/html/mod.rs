@@ -87,7 +87,7 @@ pub fn page(report: &Report) -> String {
 }
 
 /// Verdicts in the order in which readers see them: from what holds to what does not.
-const ORDER: [&str; 9] = [
+pub const ORDER: [&str; 9] = [
     "supported",
     "joint",
     "redundant",
