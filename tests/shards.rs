@@ -637,14 +637,15 @@ fn shards_are_of_about_equal_cost() {
     let plan: serde_json::Value =
         serde_json::from_slice(&fs::read(planned.path("plan.json")).unwrap()).unwrap();
     let shards = plan["shards"].as_array().unwrap();
-    // A forward pass costs about as much as there are layers: three in the mixed model.
+    // Microseconds a question, with all claims, as measured.
+    let measured = [("add", 475), ("sub", 577), ("mix", 2400)];
     let blocks: Vec<u64> = plan["models"]
         .as_array()
         .unwrap()
         .iter()
         .map(|model| {
-            let layers = if model["operations"] == "mix" { 3 } else { 2 };
-            layers * (2 + model["claims"].as_array().unwrap().len() as u64)
+            let of_model = |of: &&(&str, u64)| model["operations"] == of.0;
+            measured.iter().find(of_model).unwrap().1
         })
         .collect();
     let number = |value: &serde_json::Value| value.as_u64().unwrap();
@@ -660,7 +661,7 @@ fn shards_are_of_about_equal_cost() {
     let costs: Vec<u64> = shards.iter().map(cost).collect();
     assert_eq!(costs.len(), planned.shards);
     let (least, most) = (costs.iter().min().unwrap(), costs.iter().max().unwrap());
-    assert!(most < &(2 * least), "{costs:?}");
+    assert!(2 * most < 3 * least, "{costs:?}");
 }
 
 #[test]

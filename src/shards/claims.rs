@@ -106,6 +106,19 @@ impl Claims {
         &self.texts
     }
 
+    /// For each claim its node, and of how many pairs of these questions it says something.
+    pub(super) fn pairs(&self, questions: &[Question]) -> impl Iterator<Item = (Node, usize)> {
+        self.claims.iter().map(|&(node, variable)| {
+            let count = (0..questions.len())
+                .filter(|&i| {
+                    let store = Prompt::truth(questions[(i + 1) % questions.len()]);
+                    predict(variable, &store, &questions[i]).is_some()
+                })
+                .count();
+            (node, count)
+        })
+    }
+
     /// Nothing counted yet, for each claim.
     pub fn nothing(&self) -> Vec<ClaimCount> {
         vec![ClaimCount::default(); self.claims.len()]

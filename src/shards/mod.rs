@@ -6,12 +6,14 @@
 //! the same bytes.
 
 mod claims;
+mod cost;
 mod plan;
 mod result;
 mod store;
 
 pub use claims::{ClaimCount, Claims, Miss};
-pub use plan::{Location, Piece, Plan, PlanError, PlannedModel, cost_of_block};
+pub use cost::cost_of_block;
+pub use plan::{Location, Piece, Plan, PlanError, PlannedModel};
 pub use result::{Done, MergeError, Merged, ShardResult};
 pub use store::{Store, StoreError, indices};
 

@@ -9,7 +9,6 @@ use super::claims::Claims;
 use crate::accuracy::{BLOCK, Questions, QuestionsError, Source};
 use crate::engine::Decode;
 use crate::model::{ModelFolder, sha256};
-use crate::shape::Shape;
 
 /// The form of plans. The number grows when it changes.
 const SCHEMA: &str = "circuitcheck/plan/1";
@@ -237,16 +236,6 @@ impl PlannedModel {
             found: shown(found.texts()),
         })
     }
-}
-
-/// What a block costs beside others: products of a forward pass and, for each claim, of half a pass
-/// more. Exact enough to cut shards of equal length.
-pub fn cost_of_block(shape: &Shape, claims: usize) -> u64 {
-    let attention = 4 * shape.d_model * shape.d_heads() + 2 * shape.n_ctx() * shape.d_heads();
-    let mlp = 2 * shape.d_model * shape.d_mlp;
-    let forward = shape.n_layers * shape.n_ctx() * (attention + mlp);
-    // In thousands, so that sums over all models stay far from the largest number.
-    (forward as u64 / 1000).max(1) * (2 + claims as u64)
 }
 
 impl Plan {

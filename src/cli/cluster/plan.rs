@@ -104,7 +104,7 @@ impl PlanCommand {
                 }
                 claims
             };
-            costs.push(cost_of_block(&folder.weights.shape(), claims.texts().len()));
+            costs.push(cost_of_block(&folder.weights.shape(), &questions, &claims));
             if self.shards.is_none() {
                 let engine = Engine::new(&folder.weights);
                 let job = Job {

@@ -1,0 +1,133 @@
+//! What a block of questions costs, reckoned so that shards are cut of about equal length.
+
+use super::claims::Claims;
+use crate::accuracy::Questions;
+use crate::node::Node;
+use crate::shape::{D_VOCAB, Shape};
+
+/// A product of a patch takes this much longer than one of a forward pass: a patch recomputes a few rows
+/// of a question, a pass all rows of many. Measured on the bundled models; docs/SCALE.md says how closely.
+const PATCH_OVERHEAD: f64 = 1.6;
+
+/// What a block of a model's questions costs beside blocks of other models, in thousands of products of
+/// numbers for each question: its answers and, for each claim, one patch in every pair that the claim is
+/// about, as the first block has them.
+pub fn cost_of_block(shape: &Shape, questions: &Questions, claims: &Claims) -> u64 {
+    let rows = Rows::of(shape);
+    let mut products = rows.pass;
+    if !claims.texts().is_empty() && !questions.is_empty() {
+        let first = questions.block(0);
+        // The stores are run too.
+        products += rows.pass;
+        for (node, pairs) in claims.pairs(&first) {
+            let share = pairs as f64 / first.len() as f64;
+            products += PATCH_OVERHEAD * share * rows.patch(node);
+        }
+    }
+    // In thousands, so that sums over all models stay far from the largest number.
+    ((products / 1000.0) as u64).max(1)
+}
+
+/// Products that it takes to compute one token's row in one layer, and all that is needed of a question.
+struct Rows {
+    shape: Shape,
+    /// Queries, keys and values.
+    inputs: f64,
+    /// What heads make of them.
+    outputs: f64,
+    mlp: f64,
+    pass: f64,
+}
+
+impl Rows {
+    fn of(shape: &Shape) -> Self {
+        let Shape { d_model, d_mlp, .. } = *shape;
+        let heads = shape.d_heads();
+        let (inputs, mlp) = (3 * d_model * heads, 2 * d_model * d_mlp);
+        let outputs = d_model * heads + 2 * shape.n_ctx() * heads;
+        let below = (shape.n_layers - 1) * shape.n_ctx() * (inputs + outputs + mlp);
+        // In the last layer only answer tokens are asked for: their queries, and the keys and values of
+        // all.
+        let last = shape.n_ctx() * (inputs - d_model * heads)
+            + shape.n_answer() * (d_model * heads + outputs + mlp);
+        let logits = shape.n_answer() * d_model * D_VOCAB;
+        Self {
+            shape: *shape,
+            inputs: inputs as f64,
+            outputs: outputs as f64,
+            mlp: mlp as f64,
+            pass: (below + last + logits) as f64,
+        }
+    }
+
+    /// What is recomputed when the output of a node is replaced: the rows after it in all layers above.
+    fn patch(&self, node: Node) -> f64 {
+        let shape = &self.shape;
+        let after = shape.n_ctx() - node.position();
+        let mut products = match node.head() {
+            Some(_) => (shape.d_head * shape.d_model) as f64 + self.mlp,
+            None => 0.0,
+        };
+        for layer in node.layer() + 1..shape.n_layers {
+            let rows = if layer + 1 == shape.n_layers {
+                after.min(shape.n_answer())
+            } else {
+                after
+            };
+            // Of the layer next above only the node's own token has another input.
+            let changed = if layer == node.layer() + 1 { 1 } else { rows };
+            products += changed as f64 * self.inputs + rows as f64 * (self.outputs + self.mlp);
+        }
+        products
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::model::ModelFolder;
+
+    /// Microseconds of one thread for a question, with all claims and without any, as docs/SCALE.md has
+    /// them.
+    const MEASURED: [(&str, f64, f64); 3] = [
+        ("models/w126_add_d5_l2_h3_t15K_s372001", 475.0, 75.0),
+        ("models/w126_sub_d5_l2_h3_t30K_s372001", 577.0, 70.0),
+        ("models/w126_mix_d5_l3_h4_t40K_s372001", 2400.0, 160.0),
+    ];
+
+    #[test]
+    fn what_claims_cost_beside_answers_is_as_measured_within_a_quarter() {
+        for (model, with, without) in MEASURED {
+            let folder = ModelFolder::open(Path::new(model)).unwrap();
+            let questions = Questions::enriched(&folder, 5000, 1).unwrap();
+            let (claims, _) = Claims::of(&folder).unwrap();
+            let shape = folder.weights.shape();
+            let cost = |claims| cost_of_block(&shape, &questions, claims) as f64;
+            let reckoned = cost(&claims) / cost(&Claims::default());
+            let measured = with / without;
+            let off = reckoned / measured;
+            assert!(
+                (0.75..1.34).contains(&off),
+                "{model}: {reckoned} {measured}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_patch_costs_less_the_later_and_the_higher_it_is() {
+        let folder = ModelFolder::open(Path::new(MEASURED[2].0)).unwrap();
+        let shape = folder.weights.shape();
+        let rows = Rows::of(&shape);
+        let cost = |name: &str| {
+            let name: crate::node::NodeName = name.parse().unwrap();
+            rows.patch(name.resolve(&shape).unwrap())
+        };
+        assert!(cost("P5L0H0") > cost("P10L0H0"));
+        assert!(cost("P14L0H0") > cost("P14L1H0"));
+        assert!(cost("P14L1H0") > cost("P14L2H0"));
+        assert!(cost("P14L2H0") > cost("P14L2MLP"));
+        assert!(cost("P0L0H0") < rows.pass);
+    }
+}
