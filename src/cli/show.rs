@@ -254,6 +254,9 @@ impl fmt::Display for Shown {
         if let Some(accuracy) = &self.accuracy {
             write!(f, "\n{accuracy}")?;
         }
+        if self.summary.nodes.is_empty() {
+            return Ok(());
+        }
         write!(f, "\n{}\n{}", self.summary, node_table(&self.summary.nodes))
     }
 }

@@ -53,6 +53,12 @@ pub struct TagSummary {
 #[derive(Debug, Clone, Default)]
 pub struct NodeTags(BTreeMap<NodeName, Vec<String>>);
 
+impl NodeTags {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 #[derive(Debug, Clone, Serialize)]
 struct Untestable {
     claim: String,
