@@ -109,14 +109,15 @@ impl<'a> Chooser<'a> {
     /// [`EngineError`] where an intervention was not applied.
     pub fn choose(&mut self, node: Node, inert: bool) -> Result<Choice, EngineError> {
         let starts = self.starts(node);
-        let scores = self.scores(&starts)?;
-        let best = (0..starts.len())
+        let sets = self.partners(node, &starts)?;
+        let scores = self.scores(&sets)?;
+        let best = (0..sets.len())
             .max_by(|&a, &b| {
                 let by_score = scores[a].moved.total_cmp(&scores[b].moved);
                 by_score.then(b.cmp(&a))
             })
             .expect("the node alone is a start");
-        let (mut set, mut score) = (starts[best].clone(), scores[best]);
+        let (mut set, mut score) = (sets[best].clone(), scores[best]);
         if score.agrees < 1.0 - SLACK {
             (set, score) = self.grown(node, set, score)?;
         }
@@ -193,7 +194,7 @@ impl<'a> Chooser<'a> {
     }
 
     /// A set with up to [`MOST_ADDED`] nodes of the node's kind and layer added, each the one that
-    /// helps most.
+    /// helps most. One that does well alone is no partner: with it, a set needs none of the others.
     fn grown(
         &mut self,
         node: Node,
@@ -201,22 +202,56 @@ impl<'a> Chooser<'a> {
         mut score: Score,
     ) -> Result<(Subject, Score), EngineError> {
         let shape = self.bench.engine.shape();
-        for _ in 0..MOST_ADDED {
-            let wider: Vec<Subject> = Node::all(&shape)
-                .into_iter()
-                .filter(|other| other.same_kind(&node) && other.layer() == node.layer())
-                .filter(|other| !set.nodes.contains(other))
-                .filter(|&other| Site::from(other).reaches_an_answer(&shape))
-                .map(|other| Subject::of(set.nodes.iter().copied().chain([other])))
-                .collect();
-            match self.best(wider)? {
-                Some((best, higher)) if higher.moved >= score.moved + WORTH_ADDING => {
-                    (set, score) = (best, higher);
-                }
-                _ => break,
+        let mut pool: Vec<Node> = Node::all(&shape)
+            .into_iter()
+            .filter(|other| other.same_kind(&node) && other.layer() == node.layer())
+            .filter(|&other| Site::from(other).reaches_an_answer(&shape))
+            .filter(|other| !set.nodes.contains(other))
+            .collect();
+        let mut added = 0;
+        while added < MOST_ADDED {
+            let wider = pool.iter();
+            let wider = wider.map(|&other| Subject::of(set.nodes.iter().copied().chain([other])));
+            let Some((best, higher)) = self.best(wider.collect())? else {
+                break;
+            };
+            if higher.moved < score.moved + WORTH_ADDING {
+                break;
             }
+            let is_new = |other: &Node| best.nodes.contains(other);
+            let at = pool.iter().position(is_new);
+            let other = pool.remove(at.expect("a wider set has one of the pool"));
+            if self.carries_alone(other)? {
+                continue;
+            }
+            (set, score) = (best, higher);
+            added += 1;
         }
         Ok((set, score))
+    }
+
+    /// Whether a node does so well alone that no set with it can need another.
+    fn carries_alone(&mut self, node: Node) -> Result<bool, EngineError> {
+        let score = self.scores(&[Subject::of([node])])?[0];
+        Ok(score.moved.min(score.agrees) >= 1.0 - SLACK)
+    }
+
+    /// The starts without the partners that do well alone.
+    fn partners(&mut self, node: Node, starts: &[Subject]) -> Result<Vec<Subject>, EngineError> {
+        let mut alone = BTreeSet::new();
+        for other in starts.iter().flat_map(|start| &start.nodes) {
+            if *other != node && !alone.contains(other) && self.carries_alone(*other)? {
+                alone.insert(*other);
+            }
+        }
+        let mut sets: Vec<Subject> = Vec::new();
+        for start in starts {
+            let set = Subject::of(start.nodes.iter().copied().filter(|n| !alone.contains(n)));
+            if !sets.contains(&set) {
+                sets.push(set);
+            }
+        }
+        Ok(sets)
     }
 
     /// The best of many, after a screening on few pairs.
