@@ -8,7 +8,8 @@ use super::escalation::JOINT_NEED;
 use super::sequence::{DISCOVERY_PER_STRATUM, FIRST_LOOK};
 use super::tally::{HALF, NEGLIGIBLE};
 use super::trial::TIE_MARGIN;
-use super::{GATE, MEAN_QUESTIONS, UNTRAINED_SEED, baseline, necessity};
+use super::verification::{MEAN_QUESTIONS, UNTRAINED_SEED};
+use super::{GATE, baseline, necessity};
 
 /// Limits that no option changes.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]

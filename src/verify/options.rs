@@ -1,0 +1,95 @@
+//! What to verify, and how strictly.
+
+use std::num::NonZeroUsize;
+
+use super::trial::default_block;
+use crate::claims::Claim;
+use crate::engine::Engine;
+use crate::node::NodeName;
+use crate::task::{Task, Variable};
+
+/// Which decoding verdicts are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decoding {
+    /// Teacher-forced, as everything published.
+    Forced,
+    /// The model reads its own tokens.
+    Free,
+    /// Both, side by side; the first is the verdict.
+    Both,
+}
+
+impl Decoding {
+    /// The option's value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Decoding::Forced => "forced",
+            Decoding::Free => "free",
+            Decoding::Both => "both",
+        }
+    }
+}
+
+/// What to verify, and how strictly.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Agreement a claim must reach at the lower bound of its interval.
+    pub threshold: f64,
+    /// Error of the whole file.
+    pub alpha: f64,
+    /// Telling trials after which a claim's sampling ends.
+    pub max_trials: usize,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// How answers are read.
+    pub decoding: Decoding,
+    /// Only claims of these tasks; all where empty.
+    pub tasks: Vec<Task>,
+    /// Only claims of these nodes; all where empty.
+    pub nodes: Vec<NodeName>,
+    /// Only these claims; all where empty.
+    pub claims: Vec<(NodeName, Variable)>,
+    /// Questions run together; without it, as many as fit the memory a block may have. No result
+    /// hangs on it.
+    pub block: Option<NonZeroUsize>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            threshold: 0.95,
+            alpha: 0.01,
+            max_trials: 20_000,
+            seed: 1,
+            decoding: Decoding::Forced,
+            tasks: Vec::new(),
+            nodes: Vec::new(),
+            claims: Vec::new(),
+            block: None,
+        }
+    }
+}
+
+impl Options {
+    /// Questions that this network runs together.
+    pub(super) fn block(&self, engine: &Engine) -> usize {
+        self.block
+            .map_or_else(|| default_block(engine), NonZeroUsize::get)
+    }
+
+    pub(super) fn selects(&self, claim: &Claim) -> bool {
+        let variable = claim.variable.as_ref().ok();
+        let named = |variable: &Variable| self.claims.contains(&(claim.node, *variable));
+        (self.tasks.is_empty() || variable.is_some_and(|v| self.tasks.contains(&v.task)))
+            && (self.nodes.is_empty() || self.nodes.contains(&claim.node))
+            && (self.claims.is_empty() || variable.is_some_and(named))
+    }
+
+    pub(super) fn filters(&self) -> Vec<String> {
+        let tasks = self.tasks.iter().map(|task| format!("task {task}"));
+        let nodes = self.nodes.iter().map(|node| format!("node {node}"));
+        let claims =
+            (self.claims.iter()).map(|(node, variable)| format!("claim {node} {variable}"));
+        tasks.chain(nodes).chain(claims).collect()
+    }
+}

@@ -1,0 +1,42 @@
+//! Tokens that a claim does not reach, and the claims that do.
+
+use super::verdict::Verdict;
+use crate::arithmetic::TokenSet;
+use crate::evidence::ClaimEvidence;
+use crate::task::Task;
+
+/// Tasks whose claims are named where a claim of another task, of the same digit, does not reach a
+/// token: carries out of the digit.
+pub const MOVE_FOR_OTHERS: [Task; 4] = [Task::Sc, Task::Mb, Task::Nb, Task::Sv];
+
+/// Names, for tokens a claim does not reach, the claims that hold and do.
+pub fn name_what_reaches(evidence: &mut [ClaimEvidence]) {
+    let holding: Vec<(String, String, Option<usize>, TokenSet)> = evidence
+        .iter()
+        .filter(|claim| matches!(claim.verdict, Verdict::Supported | Verdict::Joint { .. }))
+        .map(|claim| {
+            let reach = claim.reach().unwrap_or(TokenSet::EMPTY);
+            (claim.claim.clone(), claim.task.clone(), claim.digit, reach)
+        })
+        .collect();
+    for claim in evidence.iter_mut() {
+        let Some(trials) = &mut claim.trials else {
+            continue;
+        };
+        for unreached in &mut trials.unreached {
+            unreached.reached_by = holding
+                .iter()
+                .filter(|(name, task, digit, reach)| {
+                    // A carry out of the same digit, or another holder of the same variable.
+                    let carries = MOVE_FOR_OTHERS.iter().any(|t| t.to_string() == *task);
+                    let same = *task == claim.task || carries;
+                    *name != claim.claim
+                        && same
+                        && *digit == claim.digit
+                        && reach.contains(unreached.token)
+                })
+                .map(|(name, ..)| name.clone())
+                .collect();
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! Every claim through all phases, up to its verdict.
+
+mod decide;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::baseline::Baseline;
+use super::controls::{Controlled, Setting};
+use super::escalation::{self, Attempt};
+use super::necessity;
+use super::options::{Decoding, Options};
+use super::plan::{Plan, Testable};
+use super::published::{
+    AttentionSources, Published, PublishedResult, PublishedTests, attended_position,
+    attention_sources,
+};
+use super::reach::name_what_reaches;
+use super::sequence::{Finding, Goal, Rules, discover, judge};
+use super::trial::{Bench, Reference, Subject};
+use super::verdict::Verdict;
+use super::{Progress, VerifyError};
+use crate::arithmetic::{Class, Prompt};
+use crate::claims::TaggedNode;
+use crate::engine::{Activations, Decode, Engine, EngineError, Site};
+use crate::evidence::{ClaimEvidence, FreeRunning, Trials};
+use crate::model::{ModelFolder, Weights};
+use crate::node::Node;
+use crate::task::Variable;
+
+/// Rightly answered questions of each class over which mean activations are taken.
+pub const MEAN_QUESTIONS: usize = 512;
+
+/// Seed of the untrained network; fixed, so that only the trials hang on the run's seed.
+pub const UNTRAINED_SEED: u64 = 0;
+
+/// A verification under way.
+pub struct Verification<'a> {
+    engine: &'a Engine,
+    untrained: Engine,
+    untrained_means: Activations,
+    means: Activations,
+    baseline: &'a Baseline,
+    plan: &'a Plan,
+    options: &'a Options,
+    published: PublishedTests<'a>,
+    attention: AttentionSources,
+}
+
+/// A claim after all trials, before its verdict is put together.
+struct Tried {
+    finding: Finding,
+    attempts: Vec<Attempt>,
+}
+
+impl<'a> Verification<'a> {
+    pub fn new(
+        folder: &ModelFolder,
+        engine: &'a Engine,
+        baseline: &'a Baseline,
+        plan: &'a Plan,
+        options: &'a Options,
+        behaviors: &[TaggedNode],
+    ) -> Result<Self, EngineError> {
+        let shape = engine.shape();
+        let prompts: Vec<Prompt> = baseline
+            .right
+            .values()
+            .flat_map(|questions| questions.iter().take(MEAN_QUESTIONS))
+            .map(|&question| Prompt::truth(question))
+            .collect();
+        let sites = || Node::all(&shape).into_iter().map(Site::from);
+        let means = engine.mean_activations(&prompts, sites())?;
+        let mut attention = attention_sources(engine, &engine.mean_attention(&prompts)?);
+        attention.extend(stated_attention(behaviors, engine));
+        let untrained = Engine::new(&Weights::random(shape, UNTRAINED_SEED));
+        let untrained_means =
+            untrained.mean_activations(&prompts[..1.min(prompts.len())], sites())?;
+        Ok(Verification {
+            engine,
+            untrained,
+            untrained_means,
+            means,
+            baseline,
+            plan,
+            options,
+            published: PublishedTests::new(engine, folder.operations()),
+            attention,
+        })
+    }
+
+    /// Error each claim may spend in each direction: half of its even share of the whole. The sets
+    /// tried in its place share the other half.
+    fn alpha(&self) -> f64 {
+        self.options.alpha / (2 * self.plan.testable_in_file.max(1)) as f64 / 2.0
+    }
+
+    fn rules(&self, alpha: f64) -> Rules {
+        Rules {
+            threshold: self.options.threshold,
+            alpha,
+            max_trials: self.options.max_trials,
+            seed: self.options.seed,
+        }
+    }
+
+    fn bench(&self, decode: Decode) -> Bench<'_> {
+        Bench {
+            engine: self.engine,
+            means: &self.means,
+            decode,
+            reference: Reference::Truth,
+            block: self.options.block(self.engine),
+        }
+    }
+
+    pub fn run(
+        &self,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Vec<ClaimEvidence>, VerifyError> {
+        let decode = match self.options.decoding {
+            Decoding::Free => Decode::Free,
+            Decoding::Forced | Decoding::Both => Decode::Forced,
+        };
+        let main = self.verdicts(decode, progress)?;
+        let mut free = match self.options.decoding {
+            Decoding::Both => self.verdicts(Decode::Free, progress)?,
+            _ => BTreeMap::new(),
+        };
+        let mut main = main;
+        let mut evidence = Vec::new();
+        for (index, claim) in self.plan.selected.iter().enumerate() {
+            let variable = claim.variable.as_ref().ok();
+            let mut found = ClaimEvidence {
+                claim: claim.to_string(),
+                node: claim.node,
+                nodes: vec![claim.node],
+                task: variable.map_or_else(|| claim.text.clone(), |v| v.task.to_string()),
+                digit: variable.and_then(|v| v.digit),
+                published: PublishedResult::NoTest,
+                published_test: None,
+                verdict: Verdict::NotTestable {
+                    reason: String::new(),
+                },
+                free_running: None,
+                trials: None,
+            };
+            if let Ok(node) = claim.node.resolve(&self.engine.shape())
+                && let Some(&variable) = variable
+            {
+                let published = self.published_result(node, variable)?;
+                found.published = published.result;
+                found.published_test = (!published.answers.is_empty()).then_some(published);
+            }
+            if let Some(reason) = self.plan.untestable.get(&index) {
+                found.verdict = Verdict::NotTestable {
+                    reason: reason.to_string(),
+                };
+            } else {
+                let (verdict, trials) =
+                    main.remove(&index).expect("every testable claim was tried");
+                if let Verdict::Joint { set, .. } = &verdict {
+                    found.nodes = set.clone();
+                }
+                found.verdict = verdict;
+                found.trials = Some(trials);
+                found.free_running = free.remove(&index).map(|(verdict, trials)| FreeRunning {
+                    verdict,
+                    measures: Some(trials.alone),
+                });
+            }
+            evidence.push(found);
+        }
+        name_what_reaches(&mut evidence);
+        Ok(evidence)
+    }
+
+    fn published_result(&self, node: Node, variable: Variable) -> Result<Published, EngineError> {
+        if let Some(position) = attended_position(variable.task, self.engine) {
+            let attends = self.attends(node, position);
+            return Ok(Published {
+                result: if attends {
+                    PublishedResult::AttentionOnly
+                } else {
+                    PublishedResult::Failed
+                },
+                nodes: vec![node.name()],
+                answers: Vec::new(),
+            });
+        }
+        let partners: Vec<Node> = self
+            .plan
+            .claimed
+            .get(&variable)
+            .into_iter()
+            .flatten()
+            .copied()
+            .filter(|other| {
+                *other != node
+                    && other.head().is_some()
+                    && (other.layer(), other.position()) == (node.layer(), node.position())
+            })
+            .collect();
+        self.published.interventions(variable, node, &partners)
+    }
+
+    fn attends(&self, node: Node, position: usize) -> bool {
+        self.attention
+            .get(&node)
+            .is_some_and(|sources| sources.contains(&position))
+    }
+
+    /// The verdict of every testable claim under one decoding, by the claim's place.
+    fn verdicts(
+        &self,
+        decode: Decode,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<BTreeMap<usize, (Verdict, Trials)>, VerifyError> {
+        let bench = self.bench(decode);
+        let grouped = self.plan.by_variable();
+        let steps = grouped.len();
+        let mut tried: BTreeMap<usize, Tried> = BTreeMap::new();
+        for (done, (&variable, claims)) in grouped.iter().enumerate() {
+            progress(Progress {
+                phase: "trials",
+                done,
+                of: steps,
+            });
+            let rules = self.rules(self.alpha());
+            let subjects: Vec<Subject> = claims.iter().map(|c| Subject::of([c.node])).collect();
+            let reaches = discover(&bench, variable, &subjects, rules, "alone")?;
+            let findings = judge(
+                &bench,
+                variable,
+                subjects,
+                &reaches,
+                Goal::Standing,
+                rules,
+                "alone",
+            )?;
+            let failing: Vec<(usize, &Finding)> = findings
+                .iter()
+                .enumerate()
+                .filter(|(_, finding)| !finding.holds())
+                .collect();
+            let mut attempts =
+                escalation::attempts(&bench, variable, &failing, self.claimed(variable), rules)?;
+            for (i, (claim, finding)) in claims.iter().zip(findings.iter()).enumerate() {
+                tried.insert(
+                    claim.index,
+                    Tried {
+                        finding: finding.clone(),
+                        attempts: attempts.remove(&i).unwrap_or_default(),
+                    },
+                );
+            }
+        }
+        self.assemble(&bench, tried, progress)
+    }
+
+    fn claimed(&self, variable: Variable) -> &BTreeSet<Node> {
+        &self.plan.claimed[&variable]
+    }
+
+    /// Runs the controls and necessity of what each claim comes down to, and puts the verdicts
+    /// together.
+    fn assemble(
+        &self,
+        bench: &Bench,
+        tried: BTreeMap<usize, Tried>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<BTreeMap<usize, (Verdict, Trials)>, VerifyError> {
+        progress(Progress {
+            phase: "controls",
+            done: 0,
+            of: 1,
+        });
+        let alpha = self.alpha();
+        let rules = self.rules(alpha);
+        let untrained = Bench {
+            engine: &self.untrained,
+            means: &self.untrained_means,
+            decode: bench.decode,
+            reference: Reference::Own,
+            block: bench.block,
+        };
+        let passing: Vec<Class> = self
+            .baseline
+            .classes
+            .iter()
+            .filter(|class| class.passes)
+            .map(|class| class.class)
+            .collect();
+        let setting = Setting {
+            bench,
+            untrained: &untrained,
+            claimed: &self.plan.claimed,
+            classes: &passing,
+            rules,
+        };
+        let by_index: BTreeMap<usize, &Testable> =
+            self.plan.testable.iter().map(|c| (c.index, c)).collect();
+        let controlled: Vec<Controlled> = tried
+            .iter()
+            .map(|(index, tried)| {
+                let chosen = tried.chosen();
+                Controlled {
+                    variable: by_index[index].variable,
+                    subject: chosen.subject.clone(),
+                    reach: chosen.reach,
+                    alpha: match tried.success() {
+                        Some(_) => escalation::alpha_of_attempt(alpha),
+                        None => alpha,
+                    },
+                    hangs_on_selectivity: tried.hangs_on_selectivity(),
+                }
+            })
+            .collect();
+        let controls = setting.run(&controlled)?;
+        let claims: Vec<(Variable, &Subject)> = controlled
+            .iter()
+            .map(|c| (c.variable, &c.subject))
+            .collect();
+        let necessities = necessity::measure(self.engine, &self.means, self.baseline, &claims)?;
+        let of = tried.len();
+        let mut verdicts = BTreeMap::new();
+        let found = tried.into_iter().zip(controls.into_iter().zip(necessities));
+        for (done, ((index, tried), (controls, necessity))) in found.enumerate() {
+            progress(Progress {
+                phase: "verdicts",
+                done,
+                of,
+            });
+            let claim = by_index[&index];
+            let verdict = self.verdict(bench, claim, &tried, &controls)?;
+            let trials = self.trials(&verdict, tried, controls, necessity);
+            verdicts.insert(index, (verdict, trials));
+        }
+        Ok(verdicts)
+    }
+}
+
+/// Attention as a behaviours file states it: `Attn:P8=50`.
+fn stated_attention(behaviors: &[TaggedNode], engine: &Engine) -> AttentionSources {
+    let mut stated = AttentionSources::new();
+    for tagged in behaviors {
+        let Ok(node) = tagged.node.resolve(&engine.shape()) else {
+            continue;
+        };
+        let sources: Vec<usize> = tagged
+            .tags
+            .iter()
+            .filter(|tag| tag.major == "Attn")
+            .filter_map(|tag| tag.minor.strip_prefix('P')?.split('=').next()?.parse().ok())
+            .collect();
+        if !sources.is_empty() {
+            stated.insert(node, sources);
+        }
+    }
+    stated
+}
