@@ -95,7 +95,6 @@ fn every_hypothesis_is_refused_or_read() {
 /// What the fuzzer does with an eye on coverage, without one: for machines that have no nightly
 /// toolchain.
 #[test]
-#[ignore = "takes minutes"]
 fn a_million_changed_copies_are_refused_or_read() {
     const MILLION: usize = 1_000_000;
     let readers: [(&str, Law); 4] = [
