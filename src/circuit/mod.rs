@@ -26,6 +26,18 @@ use crate::verify::{Baseline, stream};
 /// Questions run together: their activations at every node are held at once.
 const BLOCK: usize = 32;
 
+/// Questions of each class.
+pub const QUESTIONS: usize = 300;
+
+/// Random sets that a circuit is compared with.
+pub const RANDOM_SETS: usize = 20;
+
+/// Share of questions that growing and pruning hold to.
+pub const ENOUGH: f64 = 0.99;
+
+/// Most nodes added by growing.
+pub const MOST_ADDED: usize = 40;
+
 /// Ablations a circuit is scored by.
 pub const ABLATIONS: [Ablation; 2] = [Ablation::Mean, Ablation::Resample];
 

@@ -6,7 +6,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::circuit::{
-    Circuit, CircuitEvidence, NodeSet, SCHEMA, Scoring, Workbench, grow, minimality, prune,
+    Circuit, CircuitEvidence, ENOUGH, MOST_ADDED, NodeSet, QUESTIONS, RANDOM_SETS, SCHEMA, Scoring,
+    Workbench, grow, minimality, prune,
 };
 use circuitcheck::claims::{claims_of, read_tagged_nodes};
 use circuitcheck::hypothesis::Tested;
@@ -26,18 +27,6 @@ use super::output::{Format, hold};
 use super::style;
 use super::table::{Cell, Side, Table};
 use super::test::test_file;
-
-/// Questions of each class.
-const QUESTIONS: usize = 300;
-
-/// Random sets that a circuit is compared with.
-const RANDOM_SETS: usize = 20;
-
-/// Share of questions that growing and pruning hold to.
-const ENOUGH: f64 = 0.99;
-
-/// Most nodes added by growing.
-const MOST_ADDED: usize = 40;
 
 /// Nodes of the minimality list that the text shows.
 const SHOWN: usize = 10;

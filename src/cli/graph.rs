@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use circuitcheck::graph::{
-    Budget, Edge, EdgeVerdict, Flows, Graph, GraphEvidence, Route, Selector, Subject, Vertex, dot,
-    html, mermaid, svg,
+    Budget, Edge, EdgeVerdict, Flows, Graph, GraphEvidence, Route, Selector, Subject, TRIALS,
+    Vertex, dot, html, mermaid, svg,
 };
 use circuitcheck::model::RawFile;
 use circuitcheck::report::write_files;
@@ -21,10 +21,6 @@ use super::model::Model;
 use super::output::{hold, write};
 use super::style;
 use super::table::{Cell, Side, Table};
-
-/// Trials of each edge: an effect that is never seen is then known to be negligible, at the error
-/// that a graph of several hundred edges leaves to each.
-const TRIALS: usize = 256;
 
 /// Draws which claims feed which others, and which answer tokens
 ///

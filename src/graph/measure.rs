@@ -22,6 +22,10 @@ use crate::verify::{NEGLIGIBLE, TIE_MARGIN, stream};
 /// that one pair in fifty meets, as a cascade through one given column.
 const DRAWS_PER_PAIR: usize = 50;
 
+/// Trials of each edge: an effect that is never seen is then known to be negligible, at the error
+/// that a graph of several hundred edges leaves to each.
+pub const TRIALS: usize = 256;
+
 /// How much is spent on measuring, and by what chance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Budget {

@@ -12,7 +12,7 @@ mod stored;
 
 pub use claims::{EvidenceError, KnownClaim, KnownClaims, Stands};
 pub use draw::{SCRIPT, dot, figure, html, mermaid, svg};
-pub use measure::{Budget, EdgeVerdict, Measured, Protocol, Route};
+pub use measure::{Budget, EdgeVerdict, Measured, Protocol, Route, TRIALS};
 pub use query::{Selector, SelectorError};
 pub use stored::{GraphError, GraphEvidence, SCHEMA};
 

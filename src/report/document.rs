@@ -9,6 +9,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::attention::Attention;
+use super::command;
 use crate::claims::{ClaimsError, TaggedNode, read_tagged_nodes};
 use crate::evidence::{ClaimEvidence, Evidence, EvidenceError};
 use crate::graph::{Flows, Graph, GraphError, GraphEvidence, KnownClaims, Stands, Subject};
@@ -27,18 +28,13 @@ pub const ATTENTION_FILE: &str = "attention.json";
 const BEHAVIORS_FILE: &str = "behaviors.json";
 
 /// The dependency graph.
-const GRAPH_FILE: &str = "graph.json";
+pub(super) const GRAPH_FILE: &str = "graph.json";
 
 /// How well nodes do alone.
-const CIRCUIT_FILE: &str = "circuit.json";
+pub(super) const CIRCUIT_FILE: &str = "circuit.json";
 
-/// Results of other commands that a report takes in where they lie beside the evidence, each with the
-/// command that makes it.
-const PARTS: [(&str, &[&str]); 3] = [
-    ("property.json", &["property"]),
-    (GRAPH_FILE, &["graph", "--measure"]),
-    (CIRCUIT_FILE, &["circuit"]),
-];
+/// Results of other commands that a report takes in where they lie beside the evidence.
+const PARTS: [&str; 3] = ["property.json", GRAPH_FILE, CIRCUIT_FILE];
 
 /// Where behaviours lie that were measured because the model has none of its own.
 pub const DISCOVERED: &str = "discovered";
@@ -76,7 +72,7 @@ pub struct Part {
     /// The file it stands in.
     pub file: &'static str,
     /// What makes it: a command of this program and its options, without the model and the place.
-    pub arguments: &'static [&'static str],
+    pub arguments: Vec<String>,
     /// Its content and SHA-256; `None` where the file is not there.
     pub found: Option<(Value, String)>,
     /// Whether it is of other weights than the evidence or, for a graph, of other verdicts.
@@ -212,10 +208,10 @@ impl Report {
         };
         let mut graph = Graph::new(KnownClaims::of(&evidence, &shape), shape, flows);
         let mut parts = Vec::new();
-        for (file, arguments) in PARTS {
+        for file in PARTS {
             let mut part = Part {
                 file,
-                arguments,
+                arguments: command::usual(file),
                 found: None,
                 of_other_evidence: false,
             };
@@ -230,6 +226,7 @@ impl Report {
                         graph = stored.graph;
                     }
                 }
+                part.arguments = command::again(file, &value);
                 part.found = Some((value, sha256(&bytes)));
             }
             parts.push(part);
@@ -273,9 +270,13 @@ impl Report {
 
     /// The command that makes a part and stores it beside the evidence.
     pub fn part_command(&self, part: &Part) -> String {
-        let what = part.arguments.join(" ");
+        let (command, options) = part.arguments.split_first().expect("a part has a command");
+        let options: String = options.iter().map(|option| format!(" {option}")).collect();
         let folder = format!("reports/{}", self.evidence.inputs.model);
-        format!("circuitcheck {what}{} --out {folder}", self.argument())
+        format!(
+            "circuitcheck {command}{}{options} --out {folder}",
+            self.argument()
+        )
     }
 
     /// Whether the model is known to have changed since.

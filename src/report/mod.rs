@@ -3,6 +3,7 @@
 mod attention;
 mod behaviors;
 mod circuit;
+mod command;
 mod comparison;
 mod document;
 mod files;

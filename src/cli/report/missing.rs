@@ -22,14 +22,14 @@ pub fn run_missing(stored: &Path, model: &Model, dir: Option<&Path>) -> Result<(
     let wanted =
         |part: &&circuitcheck::report::Part| part.found.is_none() || part.of_other_evidence;
     for part in report.parts.iter().filter(wanted) {
-        let mut command = program(part.arguments, dir)?;
+        let mut command = program(&part.arguments, dir)?;
         if part.file != "property.json" {
             command.arg("--evidence").arg(&evidence);
         }
         run(command.arg("--out").arg(stored), part.file, stored)?;
     }
     if report.behaviors.is_empty() {
-        let mut command = program(&["discover"], dir)?;
+        let mut command = program(&["discover".to_owned()], dir)?;
         let out = stored.join(DISCOVERED);
         run(
             command.arg("--out").arg(&out),
@@ -41,10 +41,10 @@ pub fn run_missing(stored: &Path, model: &Model, dir: Option<&Path>) -> Result<(
 }
 
 /// This program with a command and the model.
-fn program(arguments: &[&str], dir: Option<&Path>) -> Result<Command, CliError> {
+fn program(arguments: &[String], dir: Option<&Path>) -> Result<Command, CliError> {
     let this = std::env::current_exe();
-    let mut command = Command::new(this.map_err(|error| CliError::input(arguments[0], error))?);
-    command.arg(arguments[0]).args(dir).args(&arguments[1..]);
+    let mut command = Command::new(this.map_err(|error| CliError::input(&arguments[0], error))?);
+    command.arg(&arguments[0]).args(dir).args(&arguments[1..]);
     let threads = rayon::current_num_threads().to_string();
     command.args(["--threads", &threads]);
     Ok(command)

@@ -10,9 +10,9 @@ use circuitcheck::hypothesis::Hypothesis;
 use circuitcheck::model::{ModelFolder, RawFile};
 use circuitcheck::report::write_files;
 use circuitcheck::sweep::{ModelSummary, StepRecord, StepState, Summary};
+use circuitcheck::verify::Options;
 use clap::Args;
 
-use super::DEFAULT_SEED;
 use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::hub::open_folder;
@@ -58,7 +58,7 @@ pub struct Sweep {
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     cases: usize,
     /// Seed of every draw
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
+    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
     seed: u64,
     /// Print the summary as one JSON object instead of a table
     #[arg(long)]
