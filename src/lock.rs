@@ -47,29 +47,28 @@ impl Lock {
             path: path.to_owned(),
             reason,
         };
-        let folders = path.ancestors().skip(1);
-        let made: Vec<PathBuf> = folders
+        let made: Vec<PathBuf> = (path.ancestors().skip(1))
             .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
             .map(Path::to_owned)
             .collect();
-        if let Some(folder) = made.first() {
-            fs::create_dir_all(folder).map_err(unwritable)?;
-        }
-        let file = loop {
-            let file = File::options().create(true).append(true).open(path);
-            let mut file = file.map_err(unwritable)?;
-            match file.try_lock() {
+        loop {
+            let lock = Self {
+                file: opened(path).map_err(unwritable)?,
+                path: path.to_owned(),
+                made: made.clone(),
+            };
+            match lock.file.try_lock() {
                 // Whoever held it before may have removed it since it was opened here.
-                Ok(()) if !is_at(&file, path) => {}
+                Ok(()) if !is_at(&lock.file, path) => {}
                 Ok(()) => {
-                    let named = file
-                        .set_len(0)
-                        .and_then(|()| writeln!(file, "process {}", std::process::id()));
+                    let named = (lock.file.set_len(0))
+                        .and_then(|()| writeln!(&lock.file, "process {}", std::process::id()));
                     named.map_err(unwritable)?;
-                    break file;
+                    return Ok(lock);
                 }
                 Err(TryLockError::WouldBlock) => {
                     let named = fs::read_to_string(path).unwrap_or_default();
+                    lock.leave();
                     return Err(LockError::Held {
                         holder: match named.trim() {
                             "" => "another process".to_owned(),
@@ -78,17 +77,17 @@ impl Lock {
                         path: path.to_owned(),
                     });
                 }
-                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                    break file;
-                }
+                Err(TryLockError::Error(error)) if knows_no_locks(&error) => return Ok(lock),
                 Err(TryLockError::Error(reason)) => return Err(unwritable(reason).into()),
             }
-        };
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-            made,
-        })
+            lock.leave();
+        }
+    }
+
+    /// Forgets what is another's.
+    fn leave(mut self) {
+        self.path = PathBuf::new();
+        self.made.clear();
     }
 
     /// The file: a process that inherits it goes on holding it when this one is killed.
@@ -99,12 +98,43 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // What stays is in nobody's way.
-        let _ = fs::remove_file(&self.path);
+        // What stays is in nobody's way. Elsewhere than on Unix, whether a file is still the one held
+        // cannot be told, so it stays.
+        if cfg!(unix) && is_at(&self.file, &self.path) {
+            let _ = fs::remove_file(&self.path);
+        }
         for folder in &self.made {
             let _ = fs::remove_dir(folder);
         }
     }
+}
+
+/// Opens a file, making it and its folder where they are not there. A folder that was made for another
+/// lock may go at any moment with it.
+fn opened(path: &Path) -> io::Result<File> {
+    const TRIES: usize = 100;
+    let mut options = File::options();
+    options.create(true).read(true).write(true).truncate(false);
+    for _ in 1..TRIES {
+        match options.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if let Some(folder) = path.parent() {
+                    fs::create_dir_all(folder)?;
+                }
+            }
+            opened => return opened,
+        }
+    }
+    options.open(path)
+}
+
+/// Whether an error says that there are no locks on this file system, as on a network's without a
+/// service for them.
+fn knows_no_locks(error: &io::Error) -> bool {
+    /// ENOLCK, for which the standard library has no name.
+    const NO_LOCKS_AVAILABLE: i32 = 37;
+    let no_service = cfg!(target_os = "linux") && error.raw_os_error() == Some(NO_LOCKS_AVAILABLE);
+    no_service || error.kind() == io::ErrorKind::Unsupported
 }
 
 /// Whether a file is the one that `path` names now.
@@ -115,7 +145,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     id(file.metadata()) == id(fs::metadata(path))
 }
 
-/// Whether a file is the one that `path` names now: elsewhere, none is removed that is open.
+/// Whether a file is the one that `path` names now: elsewhere, none is removed by whoever held it.
 #[cfg(not(unix))]
 fn is_at(_: &File, path: &Path) -> bool {
     path.exists()

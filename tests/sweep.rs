@@ -323,6 +323,36 @@ fn a_step_that_failed_is_tried_again() {
 }
 
 #[test]
+fn a_result_that_is_gone_or_cannot_be_read_is_made_anew() {
+    let zoo = Zoo::new();
+    zoo.sweep("out");
+    let result = zoo.path("out").join(ADD).join("accuracy.json");
+    let found = fs::read(&result).unwrap();
+    let whole = zoo.summary("out");
+    fs::remove_file(&result).unwrap();
+    zoo.sweep("out");
+    assert_eq!(fs::read(&result).unwrap(), found);
+
+    fs::write(&result, &found[..found.len() / 2]).unwrap();
+    let swept = zoo.sweep("out");
+    assert!(
+        text(&swept.stderr).contains("accuracy: accuracy.json: "),
+        "{swept:?}"
+    );
+    let summary = zoo.summary("out");
+    let steps = model(&summary, ADD)["steps"].as_array().unwrap();
+    let accuracy = steps
+        .iter()
+        .find(|step| step["step"] == "accuracy")
+        .unwrap();
+    assert_eq!(accuracy["state"], "failed");
+    assert!(model(&summary, ADD)["accuracy"].is_null());
+    zoo.sweep("out");
+    assert_eq!(fs::read(&result).unwrap(), found);
+    assert_eq!(zoo.summary("out"), whole);
+}
+
+#[test]
 fn a_sweep_killed_again_and_again_ends_as_one_that_was_not() {
     let zoo = Zoo::new();
     zoo.sweep("whole");

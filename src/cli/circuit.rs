@@ -34,8 +34,8 @@ const SHOWN: usize = 10;
 /// Keeps some nodes at work, ablates all others, and asks
 ///
 /// The nodes are those a hypothesis comes to, those of a file, or those of the model's
-/// behaviors.json, each a circuit of its own where several are given; without any of these, those
-/// that claims are made of. All others hold their mean over questions of the same class, or their
+/// behaviors.json, each a circuit of its own where several are given; without any of these, or with
+/// --claims beside them, those that claims are made of. All others hold their mean over questions of the same class, or their
 /// value in another question of it. As many random heads and MLPs stand beside it.
 #[derive(Debug, Args)]
 #[command(after_help = "\

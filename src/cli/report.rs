@@ -354,6 +354,9 @@ fn every_report(write_them: bool, json: bool) -> Result<ExitCode, CliError> {
             .map(|dir| Model::open(dir.as_deref()))
             .transpose()?;
         let shown = shown(dir.flatten().as_deref());
+        let _held = write_them
+            .then(|| output::hold(&folder, "report"))
+            .transpose()?;
         if let (true, Some(model)) = (write_them, &model) {
             complete(&folder, model)?;
         }

@@ -16,10 +16,14 @@ pub fn usual(file: &str) -> Vec<String> {
     command.iter().map(|&word| word.to_owned()).collect()
 }
 
-/// What makes a part of a report again: the usual command, with every option that the file tells of and
-/// that is not the usual one.
+/// What makes a part of a report again: the usual command, with the options that the file tells of and
+/// that are not the usual ones.
 pub fn again(file: &str, made: &Value) -> Vec<String> {
     let mut command = usual(file);
+    if file == super::document::GRAPH_FILE && made["protocol"].is_null() {
+        command.retain(|word| word != "--measure");
+        return command;
+    }
     let method = verify::Options::default();
     let usual: Vec<(&str, &str, Value)> = match file {
         super::document::GRAPH_FILE => vec![
@@ -42,15 +46,29 @@ pub fn again(file: &str, made: &Value) -> Vec<String> {
             vec![
                 ("--cases", "/cases", json!(options.cases)),
                 ("--seed", "/seed", json!(options.seed)),
+                ("--decode", "/decode", json!("forced")),
             ]
         }
     };
     for (option, place, usual) in usual {
         if let Some(found) = made.pointer(place).filter(|&found| *found != usual) {
-            command.extend([option.to_owned(), found.to_string()]);
+            let value = found
+                .as_str()
+                .map_or_else(|| found.to_string(), str::to_owned);
+            command.extend([option.to_owned(), value]);
         }
     }
     command
+}
+
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "_./:@%+,=-".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// The options that name the circuits of a file, and what was done with them.
@@ -93,8 +111,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_shell_would_take_apart_is_quoted() {
+        assert_eq!(quoted("models/w126_add"), "models/w126_add");
+        assert_eq!(quoted("my model"), "'my model'");
+        assert_eq!(quoted("x; rm it's"), r"'x; rm it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
     fn what_is_usual_is_not_said() {
-        let property = json!({"cases": 100_000, "seed": 1});
+        let property = json!({"cases": 100_000, "seed": 1, "decode": "forced"});
         assert_eq!(again("property.json", &property).join(" "), "property");
         let graph = json!({"protocol": {"trials": 256, "alpha": 0.01, "seed": 1}});
         assert_eq!(again("graph.json", &graph).join(" "), "graph --measure");
@@ -105,11 +131,12 @@ mod tests {
 
     #[test]
     fn what_is_not_usual_is_said() {
-        let property = json!({"cases": 1000, "seed": 7});
+        let property = json!({"cases": 1000, "seed": 7, "decode": "free"});
         assert_eq!(
             again("property.json", &property).join(" "),
-            "property --cases 1000 --seed 7"
+            "property --cases 1000 --seed 7 --decode free"
         );
+        assert_eq!(again("graph.json", &json!({"protocol": null})), ["graph"]);
         let circuit = json!({"seed": 7, "circuits": [
             {"from": "features.json"},
             {"from": "behaviors.json", "minimality": [{}], "grown": [{}]},

@@ -71,12 +71,20 @@ pub struct Report {
 pub struct Part {
     /// The file it stands in.
     pub file: &'static str,
-    /// What makes it: a command of this program and its options, without the model and the place.
+    /// What makes it, or made it as far as it tells: a command of this program and its options, without the
+    /// model and the place.
     pub arguments: Vec<String>,
     /// Its content and SHA-256; `None` where the file is not there.
     pub found: Option<(Value, String)>,
     /// Whether it is of other weights than the evidence or, for a graph, of other verdicts.
     pub of_other_evidence: bool,
+}
+
+impl Part {
+    /// What makes it where it is not there.
+    pub fn usual_arguments(&self) -> Vec<String> {
+        command::usual(self.file)
+    }
 }
 
 /// A difference between the model that evidence is of and the one it is reported for.
@@ -259,7 +267,7 @@ impl Report {
     pub fn argument(&self) -> String {
         match self.model.is_empty() {
             true => String::new(),
-            false => format!(" {}", self.model),
+            false => format!(" {}", command::quoted(&self.model)),
         }
     }
 
@@ -270,11 +278,14 @@ impl Report {
 
     /// The command that makes a part and stores it beside the evidence.
     pub fn part_command(&self, part: &Part) -> String {
-        let (command, options) = part.arguments.split_first().expect("a part has a command");
-        let options: String = options.iter().map(|option| format!(" {option}")).collect();
+        let (name, options) = part.arguments.split_first().expect("a part has a command");
+        let options: String = (options.iter())
+            .map(|option| format!(" {}", command::quoted(option)))
+            .collect();
         let folder = format!("reports/{}", self.evidence.inputs.model);
+        let folder = command::quoted(&folder);
         format!(
-            "circuitcheck {command}{}{options} --out {folder}",
+            "circuitcheck {name}{}{options} --out {folder}",
             self.argument()
         )
     }

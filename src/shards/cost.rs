@@ -74,9 +74,14 @@ impl Rows {
             } else {
                 after
             };
-            // Of the layer next above only the node's own token has another input.
-            let changed = if layer == node.layer() + 1 { 1 } else { rows };
-            products += changed as f64 * self.inputs + rows as f64 * (self.outputs + self.mlp);
+            // Of the layer next above only the node's own token has another input. Further up all that
+            // come after have other keys and values, and those whose output is wanted other queries.
+            let inputs = if layer == node.layer() + 1 {
+                self.inputs
+            } else {
+                (rows + 2 * after) as f64 * self.inputs / 3.0
+            };
+            products += inputs + rows as f64 * (self.outputs + self.mlp);
         }
         products
     }
@@ -101,7 +106,7 @@ mod tests {
     fn what_claims_cost_beside_answers_is_as_measured_within_a_quarter() {
         for (model, with, without) in MEASURED {
             let folder = ModelFolder::open(Path::new(model)).unwrap();
-            let questions = Questions::enriched(&folder, 5000, 1).unwrap();
+            let questions = Questions::uniform(&folder, 5000, 1).unwrap();
             let (claims, _) = Claims::of(&folder).unwrap();
             let shape = folder.weights.shape();
             let cost = |claims| cost_of_block(&shape, &questions, claims) as f64;
@@ -109,7 +114,7 @@ mod tests {
             let measured = with / without;
             let off = reckoned / measured;
             assert!(
-                (0.75..1.34).contains(&off),
+                (0.75..1.25).contains(&off),
                 "{model}: {reckoned} {measured}"
             );
         }

@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::ModelFolder;
-use crate::report::ClaimRow;
+use crate::report::{ClaimRow, percent};
 use crate::shape::Shape;
+use crate::stats::Count;
 
 /// Everything a sweep found so far.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -239,10 +240,12 @@ impl SufficiencySummary {
         format!("{} {}", self.class, self.ablation)
     }
 
-    /// The share of questions that stay right: `94 %`.
+    /// The share of questions that stay right: `94.3 %`.
     fn percent(&self) -> String {
-        let share = self.right as f64 / self.questions.max(1) as f64;
-        format!("{:.0} %", 100.0 * share)
+        percent(&Count {
+            hits: self.right,
+            trials: self.questions,
+        })
     }
 }
 

@@ -251,6 +251,7 @@ impl<'a> Chooser<'a> {
                 sets.push(set);
             }
         }
+        sets.sort_by_key(|set| set.nodes.len());
         Ok(sets)
     }
 

@@ -27,6 +27,12 @@ impl SaveFile {
         if named {
             check_writable(path.parent().unwrap_or(Path::new("")))?;
         }
+        if path.file_name().is_none() {
+            return Err(CliError::input(
+                format_args!("{path:?}"),
+                "is no file's name",
+            ));
+        }
         let file_name = path.file_name().unwrap_or_default().to_string_lossy();
         let lock = match Lock::take(&path.with_file_name(format!(".{file_name}.lock"))) {
             Ok(lock) => Some(lock),

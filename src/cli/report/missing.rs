@@ -11,7 +11,7 @@ use super::super::model::Model;
 use super::read;
 
 /// Runs the commands whose results are not stored beside the evidence, or are of other evidence: each as
-/// a process of its own, the very command that the report would name. One that fails is told of, and the
+/// a process of its own, with the usual options. One that fails is told of, and the
 /// report is made without it.
 pub fn run_missing(stored: &Path, model: &Model, dir: Option<&Path>) -> Result<(), CliError> {
     let report = read(stored, Some(&model.folder), "")?;
@@ -22,7 +22,7 @@ pub fn run_missing(stored: &Path, model: &Model, dir: Option<&Path>) -> Result<(
     let wanted =
         |part: &&circuitcheck::report::Part| part.found.is_none() || part.of_other_evidence;
     for part in report.parts.iter().filter(wanted) {
-        let mut command = program(&part.arguments, dir)?;
+        let mut command = program(&part.usual_arguments(), dir)?;
         if part.file != "property.json" {
             command.arg("--evidence").arg(&evidence);
         }

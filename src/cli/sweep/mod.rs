@@ -18,7 +18,7 @@ use super::exit_code::ExitCode;
 use super::hub::open_folder;
 use super::output::{hold, write};
 use super::zoo::Zoo;
-use step::{Settings, Step};
+use step::{Settings, Step, forget};
 
 /// Find out all there is about many models
 ///
@@ -156,7 +156,21 @@ impl Sweep {
             }
             steps.push(record);
         }
-        Ok(ModelSummary::read(location, &model, &folder, steps))
+        let done: Vec<bool> = steps.iter().map(|s| s.state == StepState::Done).collect();
+        let summary = ModelSummary::read(location, &model, &folder, steps);
+        for (step, done) in summary.steps.iter().zip(done) {
+            // What it left cannot be read.
+            if done && step.state == StepState::Failed {
+                warn(format_args!(
+                    "{} {}: {}",
+                    model.name,
+                    step.step,
+                    step.messages.join(" / ")
+                ));
+                forget(&folder, &step.step)?;
+            }
+        }
+        Ok(summary)
     }
 
     /// The hypotheses, each read and found to be in order before anything is begun.

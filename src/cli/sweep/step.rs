@@ -173,7 +173,7 @@ impl Step {
             text.push('\n');
         }
         for file in &self.reads {
-            // A file that is not there makes the step fail, and is told then.
+            // One that is not there counts too: a step that needs it fails, and says so.
             text += &fs::read(file).map_or_else(|_| "none".into(), |bytes| sha256(&bytes));
             text.push('\n');
         }
@@ -181,15 +181,23 @@ impl Step {
     }
 
     fn record_name(&self) -> String {
-        format!("step-{}.json", self.name.replace(' ', "-"))
+        record_name(&self.name)
     }
 
-    /// What became of it before, unless that was a failure or something it hangs on changed.
+    /// What became of it before, unless that was a failure, its result is gone or something it hangs on
+    /// changed.
     fn before(&self, folder: &Path, fingerprint: &str) -> Option<StepRecord> {
         let record = fs::read(folder.join(self.record_name())).ok()?;
         let record: StepRecord = serde_json::from_slice(&record).ok()?;
+        // A model that cannot be measured leaves no file.
+        let is_there = match &self.stdout {
+            Some(name) => {
+                record.exit == Some(ExitCode::Baseline as i32) || folder.join(name).exists()
+            }
+            None => self.name != VERIFY || folder.join("evidence.json").exists(),
+        };
         let stands = record.fingerprint == fingerprint && record.state != StepState::Failed;
-        stands.then_some(record)
+        (stands && is_there).then_some(record)
     }
 
     /// Runs the step, unless it was done before. `done` are the steps of this model so far. The step
@@ -279,6 +287,19 @@ impl Step {
         write_files(folder, &[(&timed, seconds), (&name, text)])?;
         Ok((record, true))
     }
+}
+
+/// The file that tells what became of a step.
+fn record_name(step: &str) -> String {
+    format!("step-{}.json", step.replace(' ', "-"))
+}
+
+/// Has a step done anew by the next sweep, whatever became of it.
+///
+/// # Errors
+/// [`OutputError`], where its record cannot be removed.
+pub fn forget(folder: &Path, step: &str) -> Result<(), OutputError> {
+    remove(&folder.join(record_name(step)))
 }
 
 /// Removes a file, if there is one.
