@@ -238,10 +238,17 @@ impl<'a> Chooser<'a> {
 
     /// The starts without the partners that do well alone.
     fn partners(&mut self, node: Node, starts: &[Subject]) -> Result<Vec<Subject>, EngineError> {
+        let others: BTreeSet<Node> = (starts.iter().flat_map(|start| &start.nodes))
+            .filter(|&&other| other != node)
+            .copied()
+            .collect();
+        // All at once: the unpatched runs are the same for each.
+        let singles: Vec<Subject> = others.iter().map(|&other| Subject::of([other])).collect();
+        self.scores(&singles)?;
         let mut alone = BTreeSet::new();
-        for other in starts.iter().flat_map(|start| &start.nodes) {
-            if *other != node && !alone.contains(other) && self.carries_alone(*other)? {
-                alone.insert(*other);
+        for other in others {
+            if self.carries_alone(other)? {
+                alone.insert(other);
             }
         }
         let mut sets: Vec<Subject> = Vec::new();
