@@ -1,7 +1,7 @@
 //! `accuracy`: what is counted, how it is stated, and that an interruption changes nothing.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin;
@@ -138,12 +138,10 @@ fn a_row_of_questions_that_becomes_longer_goes_on_from_its_file() {
     assert!(error.contains("no part of the 6000"), "{error}");
 }
 
-#[test]
-fn a_measurement_that_is_killed_goes_on_to_the_same_result() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("sub.json");
+/// A measurement of hours that has saved in `path` at least once.
+fn long_measurement(path: &Path) -> Child {
     let file = path.to_str().unwrap();
-    let mut child = program(&[SUB, "--questions", "100000000", "--resume", file])
+    let child = program(&[SUB, "--questions", "100000000", "--resume", file])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -153,6 +151,15 @@ fn a_measurement_that_is_killed_goes_on_to_the_same_result() {
         assert!(started.elapsed() < Duration::from_secs(60), "nothing saved");
         std::thread::sleep(Duration::from_millis(20));
     }
+    child
+}
+
+#[test]
+fn a_measurement_that_is_killed_goes_on_to_the_same_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sub.json");
+    let file = path.to_str().unwrap();
+    let mut child = long_measurement(&path);
     child.kill().unwrap();
     child.wait().unwrap();
     let saved: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -166,16 +173,7 @@ fn two_measurements_do_not_save_in_one_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sub.json");
     let file = path.to_str().unwrap();
-    let mut first = program(&[SUB, "--questions", "100000000", "--resume", file])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let started = Instant::now();
-    while !path.exists() {
-        assert!(started.elapsed() < Duration::from_secs(60), "nothing saved");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let mut first = long_measurement(&path);
     let refused = refusal(INPUT, &[SUB, "--questions", "1000", "--resume", file]);
     let holder = format!(
         "another circuitcheck accuracy saves there: process {}",

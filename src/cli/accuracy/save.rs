@@ -27,14 +27,12 @@ impl SaveFile {
         if named {
             check_writable(path.parent().unwrap_or(Path::new("")))?;
         }
-        if path.file_name().is_none() {
-            return Err(CliError::input(
-                format_args!("{path:?}"),
-                "is no file's name",
-            ));
-        }
-        let file_name = path.file_name().unwrap_or_default().to_string_lossy();
-        let lock = match Lock::take(&path.with_file_name(format!(".{file_name}.lock"))) {
+        let Some(file_name) = path.file_name() else {
+            let shown = format_args!("{path:?}");
+            return Err(CliError::input(shown, "is no file's name"));
+        };
+        let lock_name = format!(".{}.lock", file_name.to_string_lossy());
+        let lock = match Lock::take(&path.with_file_name(lock_name)) {
             Ok(lock) => Some(lock),
             Err(LockError::Output(error)) if named => return Err(error.into()),
             Err(held @ LockError::Held { .. }) if named => {
