@@ -1,12 +1,12 @@
 //! The engine beside the plain forward pass, on the bundled mixed model, in one run: compare the two
 //! rows of each group, not absolute times.
 
-use circuitcheck::arithmetic::{Class, Prompt};
-use circuitcheck::causal::Space;
+use circuitcheck::domain::arithmetic::{Class, Prompt};
+use circuitcheck::domain::causal::Space;
+use circuitcheck::domain::node::Node;
 use circuitcheck::engine::{Decode, Engine, Intervention, Site, Source};
 use circuitcheck::model::ModelFolder;
 use circuitcheck::network::Network;
-use circuitcheck::node::Node;
 use circuitcheck::verify::stream;
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -50,7 +50,7 @@ fn forward_plain(bencher: Bencher) {
 
 fn node() -> Node {
     let shape = ModelFolder::bundled().weights.shape();
-    let name: circuitcheck::node::NodeName = "P12L0H3".parse().unwrap();
+    let name: circuitcheck::domain::node::NodeName = "P12L0H3".parse().unwrap();
     name.resolve(&shape).unwrap()
 }
 

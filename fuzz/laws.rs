@@ -2,9 +2,9 @@
 //! `tests/readers.rs` put their inputs to these.
 
 use circuitcheck::claims::{Claim, read_tagged_nodes, write_tagged_nodes};
+use circuitcheck::domain::shape::Shape;
 use circuitcheck::hypothesis::Hypothesis;
 use circuitcheck::model::{Operations, Weights, read_pth};
-use circuitcheck::shape::Shape;
 
 use crate::torch_file;
 

@@ -7,10 +7,10 @@ use rand::{Rng, RngExt};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use crate::arithmetic::Prompt;
+use crate::domain::arithmetic::Prompt;
+use crate::domain::node::Node;
+use crate::domain::text::deserialize_from_text;
 use crate::engine::{Activations, Engine, EngineError, Intervention, Overwrite, Site, Source};
-use crate::node::Node;
-use crate::wire::deserialize_from_text;
 
 /// What an ablated node holds instead of its own value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -185,7 +185,7 @@ mod tests {
     }
 
     fn node(name: &str) -> Node {
-        let name: crate::node::NodeName = name.parse().unwrap();
+        let name: crate::domain::node::NodeName = name.parse().unwrap();
         name.resolve(&ENGINE.shape()).unwrap()
     }
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::node::{Component, NodeName};
-use crate::task::{Task, Variable};
+use crate::domain::node::{Component, NodeName};
+use crate::domain::task::{Task, Variable};
 
 /// Largest claims or behaviours file read. The largest network there can be here has some thousand
 /// nodes, of half a kilobyte each; read, a byte of JSON may become fifty of memory.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Serialize, Serializer};
 
 use crate::claims::{Tag, TaggedNode};
-use crate::node::NodeName;
+use crate::domain::node::NodeName;
 
 /// Which of two files list a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -1,7 +1,7 @@
 //! The logits of one question's answer tokens, and what is read off them.
 
-use crate::arithmetic::{Answer, AnswerToken, Token};
-use crate::shape::D_VOCAB;
+use crate::domain::arithmetic::{Answer, AnswerToken, Token};
+use crate::domain::shape::D_VOCAB;
 
 /// Logits at the positions that predict an answer, `[n_answer, 15]`, the sign's first.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin;
-use circuitcheck::arithmetic::{Operation, Prompt, Question};
+use circuitcheck::domain::arithmetic::{Operation, Prompt, Question};
 use circuitcheck::model::ModelFolder;
 use circuitcheck::network::Network;
 use serde_json::Value;

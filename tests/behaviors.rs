@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use assert_cmd::cargo::cargo_bin;
-use circuitcheck::arithmetic::Prompt;
 use circuitcheck::claims::{claims_of, read_tagged_nodes, write_tagged_nodes};
 use circuitcheck::discover::strict;
+use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::engine::Engine;
 use circuitcheck::model::ModelFolder;
 use circuitcheck::verify::Options;
@@ -212,7 +212,8 @@ fn the_strict_protocol_claims_only_what_the_method_supports() {
     let holds = ["supported", "joint", "redundant"];
     for claim in &claims {
         let variable = claim.split_once(' ').unwrap().1;
-        let node: circuitcheck::node::NodeName = claim.split_once(' ').unwrap().0.parse().unwrap();
+        let node: circuitcheck::domain::node::NodeName =
+            claim.split_once(' ').unwrap().0.parse().unwrap();
         let rests = evidence.claims.iter().any(|tried| {
             tried.claim.ends_with(&format!(" {variable}"))
                 && tried.nodes.contains(&node)

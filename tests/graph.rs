@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use circuitcheck::arithmetic::AnswerToken;
+use circuitcheck::domain::arithmetic::AnswerToken;
+use circuitcheck::domain::node::Node;
+use circuitcheck::domain::task::Variable;
 use circuitcheck::engine::Engine;
 use circuitcheck::graph::{
     Budget, Edge, EdgeVerdict, EvidenceError, Flows, Graph, GraphError, GraphEvidence, KnownClaim,
@@ -12,8 +14,6 @@ use circuitcheck::graph::{
 };
 use circuitcheck::handmade::{Carries, Handmade, addition};
 use circuitcheck::model::ModelFolder;
-use circuitcheck::node::Node;
-use circuitcheck::task::Variable;
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 
@@ -207,7 +207,7 @@ fn an_idle_node_feeds_nothing() {
         let name = claim.nodes[0].to_string();
         let idle = name.replace("L0H2", "L1H3");
         if claim.variable.to_string() == "A1.SC" && idle != name {
-            let idle: circuitcheck::node::NodeName = idle.parse().unwrap();
+            let idle: circuitcheck::domain::node::NodeName = idle.parse().unwrap();
             claim.nodes = vec![idle.resolve(&engine.shape()).unwrap()];
         }
     }
@@ -272,7 +272,7 @@ fn sets_that_span_layers_never_feed_each_other() {
     let shape = handmade.weights.shape();
     let set = |names: &[&str]| -> Vec<Node> {
         let node = |name: &&str| {
-            let name: circuitcheck::node::NodeName = name.parse().unwrap();
+            let name: circuitcheck::domain::node::NodeName = name.parse().unwrap();
             name.resolve(&shape).unwrap()
         };
         names.iter().map(node).collect()

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use circuitcheck::arithmetic::{Class, Prompt};
-use circuitcheck::causal::Space;
+use circuitcheck::domain::arithmetic::{Class, Prompt};
+use circuitcheck::domain::causal::Space;
+use circuitcheck::domain::node::{Component, NodeName};
+use circuitcheck::domain::task::{Task, Variable};
 use circuitcheck::engine::Engine;
 use circuitcheck::evidence::ClaimEvidence;
 use circuitcheck::handmade::{self, Handmade, MARGIN};
 use circuitcheck::logits::AnswerLogits;
 use circuitcheck::network::Network;
-use circuitcheck::node::{Component, NodeName};
-use circuitcheck::task::{Task, Variable};
 use circuitcheck::verify::{Options, verify};
 
 /// Questions in one pass of the plain network, which bounds its memory.

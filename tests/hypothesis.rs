@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use circuitcheck::arithmetic::Prompt;
 use circuitcheck::circuit::{
     Circuit, CircuitError, CircuitEvidence, NodeSet, Score, Scoring, Workbench, grow, minimality,
     prune,
 };
+use circuitcheck::domain::arithmetic::Prompt;
+use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::engine::{Engine, Site};
 use circuitcheck::graph::{Budget, KnownClaim, KnownClaims, Stands};
 use circuitcheck::handmade::{Carries, Handmade, addition};
 use circuitcheck::hypothesis::{ClauseResult, Hypothesis, HypothesisError, Tested, Tester};
 use circuitcheck::model::{ModelFolder, Operations};
-use circuitcheck::node::{Node, NodeName};
 use circuitcheck::report::circuit_markdown;
 use circuitcheck::verify::{Baseline, Rules};
 

@@ -9,15 +9,15 @@ use std::fmt;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use circuitcheck::arithmetic::{Answer, AnswerToken, Operation, Prompt, Question, Token};
+use circuitcheck::domain::arithmetic::{Answer, AnswerToken, Operation, Prompt, Question, Token};
+use circuitcheck::domain::node::{Component, NodeName};
+use circuitcheck::domain::shape::{D_VOCAB, Shape};
 use circuitcheck::engine::{
     Decode, Engine, EngineError, Intervention, Overwrite, Run, Site, Source,
 };
 use circuitcheck::logits::AnswerLogits;
 use circuitcheck::model::{Array, ModelFolder, Weights};
 use circuitcheck::network::Network;
-use circuitcheck::node::{Component, NodeName};
-use circuitcheck::shape::{D_VOCAB, Shape};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

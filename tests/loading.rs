@@ -8,11 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use circuitcheck::domain::shape::Shape;
 use circuitcheck::model::{
     Array, BUNDLED_NAME, LoadError, MAX_MODEL_FILE_BYTES, MAX_PICKLE_BYTES, ModelFolder,
     Operations, PickleError, PthError, SafetensorsError, Weights, read_pth, read_safetensors,
 };
-use circuitcheck::shape::Shape;
 use counting::peak_memory;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -9,13 +9,13 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
 
-use circuitcheck::arithmetic::{Answer, Prompt, Question, token_of};
+use circuitcheck::domain::arithmetic::{Answer, Prompt, Question, token_of};
+use circuitcheck::domain::node::NodeName;
+use circuitcheck::domain::shape::Shape;
 use circuitcheck::engine::{Decode, Engine, Intervention, Overwrite, Site, Source};
 use circuitcheck::logits::AnswerLogits;
 use circuitcheck::model::{ModelFolder, Weights};
 use circuitcheck::network::Network;
-use circuitcheck::node::NodeName;
-use circuitcheck::shape::Shape;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 

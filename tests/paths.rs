@@ -1,14 +1,14 @@
 //! Path patching, held to the plain network with everything else frozen, and to its laws.
 
-use circuitcheck::arithmetic::{AnswerToken, Operation, Prompt, Question, TokenSet};
+use circuitcheck::domain::arithmetic::{AnswerToken, Operation, Prompt, Question, TokenSet};
+use circuitcheck::domain::node::Node;
+use circuitcheck::domain::shape::Shape;
 use circuitcheck::engine::{
     Engine, Intervention, Overwrite, PathPatch, Run, Scale, Site, Source, Target,
 };
 use circuitcheck::logits::AnswerLogits;
 use circuitcheck::model::{Array, Weights};
 use circuitcheck::network::Network;
-use circuitcheck::node::Node;
-use circuitcheck::shape::Shape;
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 use rand::{RngExt, SeedableRng};

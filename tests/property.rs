@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use assert_cmd::cargo::cargo_bin;
-use circuitcheck::arithmetic::{Class, Operation, Question, complexity};
+use circuitcheck::domain::arithmetic::{Class, Operation, Question, complexity};
 use circuitcheck::engine::{Decode, Engine};
 use circuitcheck::handmade;
 use circuitcheck::model::{Array, ModelFolder, Operations, RawFile, Weights};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use circuitcheck::arithmetic::Prompt;
 use circuitcheck::discover::effects;
+use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::engine::Engine;
 use circuitcheck::model::ModelFolder;
 use circuitcheck::report::effects_markdown;

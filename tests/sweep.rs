@@ -11,9 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use assert_cmd::Command;
+use circuitcheck::domain::shape::Shape;
 use circuitcheck::handmade;
 use circuitcheck::model::Weights;
-use circuitcheck::shape::Shape;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use serde_json::Value;

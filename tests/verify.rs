@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use circuitcheck::domain::shape::Shape;
 use circuitcheck::model::Weights;
-use circuitcheck::shape::Shape;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use circuitcheck::arithmetic::{Prompt, Token};
+use circuitcheck::domain::arithmetic::{Prompt, Token};
+use circuitcheck::domain::shape::Shape;
 use circuitcheck::engine::Engine;
-use circuitcheck::shape::Shape;
 use gemm::Parallelism;
 use serde_json::json;
 

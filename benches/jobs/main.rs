@@ -13,10 +13,10 @@ mod work;
 
 use std::path::{Path, PathBuf};
 
-use circuitcheck::arithmetic::Operation;
+use circuitcheck::domain::arithmetic::Operation;
+use circuitcheck::domain::shape::Shape;
 use circuitcheck::engine::instruction_set;
 use circuitcheck::model::ModelFolder;
-use circuitcheck::shape::Shape;
 
 use peer::Peer;
 use work::{Ablation, Forward, Patches};

@@ -5,10 +5,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use circuitcheck::arithmetic::Prompt;
+use circuitcheck::domain::arithmetic::Prompt;
+use circuitcheck::domain::node::Node;
+use circuitcheck::domain::shape::Shape;
 use circuitcheck::model::Weights;
-use circuitcheck::node::Node;
-use circuitcheck::shape::Shape;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use circuitcheck::arithmetic::Prompt;
 use circuitcheck::discover::{Quirks, discover as found_by_discover, draw_set, search};
+use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::engine::Engine;
 use serde_json::json;
 

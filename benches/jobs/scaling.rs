@@ -1,11 +1,11 @@
 //! What doubling each measure of a job does to the time it takes.
 
-use circuitcheck::arithmetic::{Operation, Prompt};
-use circuitcheck::causal::Space;
+use circuitcheck::domain::arithmetic::{Operation, Prompt};
+use circuitcheck::domain::causal::Space;
+use circuitcheck::domain::node::Node;
+use circuitcheck::domain::shape::Shape;
 use circuitcheck::engine::{Decode, Engine, Intervention, Site, Source};
 use circuitcheck::model::Weights;
-use circuitcheck::node::Node;
-use circuitcheck::shape::Shape;
 use circuitcheck::verify::stream;
 
 use crate::{median, sorted, timed};

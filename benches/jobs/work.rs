@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use circuitcheck::arithmetic::{AnswerToken, Prompt, Question};
+use circuitcheck::domain::arithmetic::{AnswerToken, Prompt, Question};
+use circuitcheck::domain::node::Node;
 use circuitcheck::engine::{Activations, Decode, Engine, Intervention, Site, Source};
 use circuitcheck::logits::AnswerLogits;
-use circuitcheck::node::Node;
 use circuitcheck::verify::{default_block, stream};
 use rand::RngExt;
 

@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::arithmetic::{Answer, Prompt};
+use crate::domain::arithmetic::{Answer, Prompt};
 use crate::engine::{Decode, Engine, EngineError, Intervention};
 use crate::logits::AnswerLogits;
 

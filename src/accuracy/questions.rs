@@ -9,11 +9,11 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
-use crate::arithmetic::{Operation, Question, power_of_ten};
 use crate::discover::{subtraction_share, training_question};
+use crate::domain::arithmetic::{Operation, Question, power_of_ten};
+use crate::domain::text::deserialize_from_text;
 use crate::model::ModelFolder;
 use crate::verify::stream;
-use crate::wire::deserialize_from_text;
 
 /// Questions in a block. Round, so that blocks of a bounded space share their first operand and most
 /// of the second, and enough that drawing a block's generator costs nothing beside it.
@@ -280,7 +280,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::arithmetic::Class;
+    use crate::domain::arithmetic::Class;
 
     fn every(first: &str, second: &str) -> Result<Questions, QuestionsError> {
         Questions::every(

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::arithmetic::{Answer, Class, Complexity, Prompt, Question, TokenSet, complexity};
+use crate::domain::arithmetic::{
+    Answer, Class, Complexity, Prompt, Question, TokenSet, complexity,
+};
 use crate::logits::AnswerLogits;
 use crate::stats::Count;
 use crate::verify::TIE_MARGIN;
@@ -133,7 +135,7 @@ pub fn nines_at_least(upper: f64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shape::D_VOCAB;
+    use crate::domain::shape::D_VOCAB;
     use proptest::prelude::*;
 
     /// Logits of an answer to a question of one digit, each token `height` above the rest.

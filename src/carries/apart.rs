@@ -3,8 +3,8 @@
 
 use super::catalogue::{rank, shown_by};
 use super::{Carried, Score, Search};
-use crate::arithmetic::{Answer, TokenSet};
-use crate::causal::{Family, Kind, Pair, Quantity, Stratum};
+use crate::domain::arithmetic::{Answer, TokenSet};
+use crate::domain::causal::{Family, Kind, Pair, Quantity, Stratum};
 use crate::engine::EngineError;
 use crate::verify::{StoreFrom, Subject, stream};
 

@@ -1,11 +1,11 @@
 //! What a node may be found to carry, where it could have it from, and which of two names is given to
 //! what cannot be told apart.
 
-use crate::arithmetic::{AnswerToken, Class, TokenSet};
-use crate::causal::{ColumnQuantity, Family, Kind, Part, Quantity};
-use crate::node::Node;
-use crate::shape::Shape;
-use crate::task::{Task, Variable};
+use crate::domain::arithmetic::{AnswerToken, Class, TokenSet};
+use crate::domain::causal::{ColumnQuantity, Family, Kind, Part, Quantity};
+use crate::domain::node::Node;
+use crate::domain::shape::Shape;
+use crate::domain::task::{Task, Variable};
 
 /// Tasks whose variables are tried. Those that combine the carry into a digit (STC, MTC, NTC) carry
 /// what leaves the column below, which is in the catalogue; SLT is OPR and SGN.
@@ -162,7 +162,7 @@ mod tests {
     use crate::model::ModelFolder;
 
     fn node(name: &str, shape: &Shape) -> Node {
-        let name: crate::node::NodeName = name.parse().unwrap();
+        let name: crate::domain::node::NodeName = name.parse().unwrap();
         name.resolve(shape).unwrap()
     }
 

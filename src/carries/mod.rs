@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::arithmetic::{Class, TokenSet};
-use crate::causal::{Family, Kind, Quantity};
 use crate::discover::{Quirks, draw_set, useful};
+use crate::domain::arithmetic::{Class, TokenSet};
+use crate::domain::causal::{Family, Kind, Quantity};
+use crate::domain::node::{Node, NodeName};
 use crate::engine::{Activations, Decode, Engine, EngineError};
 use crate::model::ModelFolder;
-use crate::node::{Node, NodeName};
 use crate::verify::{
     Baseline, Bench, Goal, Measures, Progress, Reference, Rules, Standing, StoreFrom, Subject,
     Tally, Terms, default_block, judge, stream,
@@ -437,13 +437,14 @@ impl<'a> Search<'a> {
             if scores.iter().filter(about).any(|score| score.holds) {
                 continue;
             }
-            let mut parts: Vec<(f64, crate::causal::ColumnQuantity)> = (self.catalogue.iter())
-                .enumerate()
-                .filter_map(|(i, &quantity)| {
-                    let share = *screened.get(&(i, subject))?;
-                    (share >= PART_OF_TWO).then_some((share, as_part(quantity, class)?))
-                })
-                .collect();
+            let mut parts: Vec<(f64, crate::domain::causal::ColumnQuantity)> =
+                (self.catalogue.iter())
+                    .enumerate()
+                    .filter_map(|(i, &quantity)| {
+                        let share = *screened.get(&(i, subject))?;
+                        (share >= PART_OF_TWO).then_some((share, as_part(quantity, class)?))
+                    })
+                    .collect();
             parts.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             parts.truncate(MOST_PARTS);
             for (i, &(_, first)) in parts.iter().enumerate() {

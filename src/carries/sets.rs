@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Carrier, Screened};
-use crate::causal::Quantity;
-use crate::node::{Node, NodeName};
+use crate::domain::causal::Quantity;
+use crate::domain::node::{Node, NodeName};
 use crate::verify::Subject;
 
 /// A node moves a quantity in part where this share of screening trials, at least, moves some token as

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Carrier, Carriers, Score};
-use crate::arithmetic::Class;
-use crate::causal::Quantity;
-use crate::node::NodeName;
+use crate::domain::arithmetic::Class;
+use crate::domain::causal::Quantity;
+use crate::domain::node::NodeName;
 use crate::report::rate_text;
 
 /// Quantities as text, parts of a column once for all their classes: `D0 (ADD, SUB)`.

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Added, Minimality, Pruned, Score};
+use crate::domain::node::NodeName;
+use crate::domain::shape::Shape;
 use crate::hypothesis::Tested;
-use crate::node::NodeName;
-use crate::shape::Shape;
 use crate::stats::Count;
 
 /// The name and version of the form of `circuit.json`.
@@ -123,7 +123,8 @@ impl CircuitEvidence {
 impl Circuit {
     /// Heads and MLPs that are kept.
     pub fn make_up(&self) -> (usize, usize) {
-        let is_head = |node: &&NodeName| matches!(node.component, crate::node::Component::Head(_));
+        let is_head =
+            |node: &&NodeName| matches!(node.component, crate::domain::node::Component::Head(_));
         let heads = self.nodes.iter().filter(is_head).count();
         (heads, self.nodes.len() - heads)
     }

@@ -15,11 +15,11 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use crate::ablation::Ablation;
-use crate::arithmetic::{AnswerToken, Class, Prompt};
+use crate::domain::arithmetic::{AnswerToken, Class, Prompt};
+use crate::domain::node::{Node, NodeName};
+use crate::domain::shape::Shape;
 use crate::engine::{Activations, Decode, Engine, EngineError, Intervention, Site, Source};
 use crate::logits::AnswerLogits;
-use crate::node::{Node, NodeName};
-use crate::shape::Shape;
 use crate::stats::{Count, Rate};
 use crate::verify::{Baseline, stream};
 

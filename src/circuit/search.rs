@@ -6,8 +6,8 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::{NodeSet, Workbench};
+use crate::domain::node::{Node, NodeName};
 use crate::engine::EngineError;
-use crate::node::{Node, NodeName};
 use crate::stats::{Count, rounded};
 use crate::verify::stream;
 

@@ -5,24 +5,22 @@ use std::fmt;
 use std::path::PathBuf;
 
 use circuitcheck::ablation::{Ablation, AblationError, Replacement};
-use circuitcheck::arithmetic::Prompt;
-use circuitcheck::node::{Node, NodeName};
+use circuitcheck::domain::arithmetic::Prompt;
+use circuitcheck::domain::node::{Node, NodeName};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::DEFAULT_SEED;
 use super::answer::{Answers, Effect, answer_keys, effect_keys};
 use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::model::{Identity, Model, Reading, split_arguments};
 use super::output::Format;
-use super::question_set;
-use super::style;
 use super::table::{Cell, Side, Table};
 use super::tally::Tally;
+use super::{DEFAULT_SEED, question_set, style};
 
 /// Questions up to which the text shows every answer.
 const FEW: usize = 20;

@@ -1,6 +1,6 @@
 //! What is said of one answer. The keys are the same in every command that prints answers.
 
-use circuitcheck::arithmetic::{Answer, Class, Prompt, TokenSet, complexity};
+use circuitcheck::domain::arithmetic::{Answer, Class, Prompt, TokenSet, complexity};
 use circuitcheck::logits::AnswerLogits;
 use serde::Serialize;
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 
-use circuitcheck::arithmetic::{AnswerToken, Prompt, char_of};
+use circuitcheck::domain::arithmetic::{AnswerToken, Prompt, char_of};
 use circuitcheck::logits::AnswerLogits;
 use clap::Args;
 use clap::error::ErrorKind;
@@ -14,9 +14,8 @@ use super::error::CliError;
 use super::exit_code::ExitCode;
 use super::model::{Identity, Model, Reading, split_arguments};
 use super::output::Format;
-use super::style;
 use super::table::{Cell, Side, Table};
-use super::usage_error;
+use super::{style, usage_error};
 
 /// Ask the model questions
 ///

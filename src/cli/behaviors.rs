@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use circuitcheck::claims::{Tag, read_tagged_nodes};
 use circuitcheck::discover::{Remeasuring, Reproduction, TagEvidence, remeasure};
+use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::model::RawFile;
-use circuitcheck::node::{Node, NodeName};
 use circuitcheck::report::{
     BEHAVIORS_SCHEMA, BehaviorEvidence, behaviors_markdown, count_tags, reading_text, said,
     verdict_names, verdict_text, write_files,
@@ -18,9 +18,8 @@ use super::error::CliError;
 use super::exit_code::ExitCode;
 use super::model::Model;
 use super::output::{hold, write};
-use super::question_set;
-use super::style;
 use super::table::{Cell, Side, Table};
+use super::{question_set, style};
 
 /// Fresh question sets measured on: enough that a prediction interval at 0.01 reaches no further than
 /// four deviations.

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::carries::{Carriers, Options, Score, Search, nodes_text, useful_nodes};
-use circuitcheck::node::NodeName;
+use circuitcheck::domain::node::NodeName;
 use circuitcheck::report::write_files;
 use clap::Args;
 use serde::Serialize;

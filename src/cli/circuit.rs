@@ -10,9 +10,9 @@ use circuitcheck::circuit::{
     Workbench, grow, minimality, prune,
 };
 use circuitcheck::claims::{claims_of, read_tagged_nodes};
+use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::hypothesis::Tested;
 use circuitcheck::model::RawFile;
-use circuitcheck::node::{Node, NodeName};
 use circuitcheck::report::{circuit_markdown, failing_tokens, percent, write_files};
 use circuitcheck::stats::Count;
 use circuitcheck::verify::{Baseline, Options};

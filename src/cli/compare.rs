@@ -3,9 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use circuitcheck::domain::node::NodeName;
 use circuitcheck::evidence::Evidence;
 use circuitcheck::model::RawFile;
-use circuitcheck::node::NodeName;
 use circuitcheck::report::{Comparison, EVIDENCE_FILE, Player, rate_text};
 use clap::Args;
 use serde::Serialize;

@@ -5,11 +5,11 @@ use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::arithmetic::Prompt;
 use circuitcheck::claims::{TaggedNode, read_tagged_nodes, write_tagged_nodes};
 use circuitcheck::discover::{
     Changes, Discovered, Quirk, Quirks, StrictError, discover, draw_set, search, strict,
 };
+use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::lock::Lock;
 use circuitcheck::model::RawFile;
 use circuitcheck::report::{changes_text, strict_markdown, write_files};
@@ -19,17 +19,14 @@ use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::DEFAULT_SEED;
 use super::error::CliError;
 use super::exit_code::ExitCode;
 use super::model::{Identity, Model};
 use super::output::{Format, hold};
-use super::question_set;
-use super::style;
 use super::table::{Cell, Side, Table};
 use super::tagged_file::TagSummary;
-use super::usage_error;
 use super::verify::Bar;
+use super::{DEFAULT_SEED, question_set, style, usage_error};
 
 /// Make behaviors.json and features.json from a model's weights
 ///

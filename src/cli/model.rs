@@ -3,11 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use circuitcheck::arithmetic::{Prompt, Question};
+use circuitcheck::domain::arithmetic::{Prompt, Question};
+use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::engine::{Decode, Engine, Intervention};
 use circuitcheck::logits::AnswerLogits;
 use circuitcheck::model::ModelFolder;
-use circuitcheck::node::{Node, NodeName};
 use clap::Args;
 use serde::Serialize;
 

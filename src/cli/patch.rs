@@ -3,9 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use circuitcheck::arithmetic::Prompt;
+use circuitcheck::domain::arithmetic::Prompt;
+use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::engine::{Intervention, Site, Source};
-use circuitcheck::node::{Node, NodeName};
 use clap::Args;
 use serde::Serialize;
 

@@ -24,10 +24,9 @@ use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::hub::open_folder;
 use super::output::{Format, hold};
-use super::style;
 use super::table::{Cell, Side, Table};
-use super::usage_error;
 use super::verify::Bar;
+use super::{style, usage_error};
 
 /// Where a user's own properties are looked for without --properties.
 const OWN_FOLDER: &str = "hypotheses/properties";

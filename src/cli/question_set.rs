@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use circuitcheck::arithmetic::{Class, Prompt};
-use circuitcheck::causal::Space;
+use circuitcheck::domain::arithmetic::{Class, Prompt};
+use circuitcheck::domain::causal::Space;
 use circuitcheck::model::RawFile;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

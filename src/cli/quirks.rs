@@ -9,12 +9,11 @@ use circuitcheck::verify::stream;
 use clap::Args;
 use serde::Serialize;
 
-use super::DEFAULT_SEED;
 use super::error::CliError;
 use super::exit_code::ExitCode;
 use super::model::{Identity, Model};
 use super::output::Format;
-use super::question_set;
+use super::{DEFAULT_SEED, question_set};
 
 /// Tell what each quirk of the published protocol changes
 ///

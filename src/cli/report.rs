@@ -18,10 +18,9 @@ use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::known::progress_bar;
 use super::model::Model;
-use super::output;
-use super::style;
 use super::table::{Cell, Side, Table};
 use super::verify::{measure, store};
+use super::{output, style};
 
 mod missing;
 

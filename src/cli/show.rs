@@ -4,22 +4,20 @@ use std::fmt;
 use std::path::PathBuf;
 
 use circuitcheck::accuracy::Tally;
-use circuitcheck::arithmetic::Class;
+use circuitcheck::domain::arithmetic::Class;
+use circuitcheck::domain::shape::Shape;
 use circuitcheck::model::{RawFile, TrainingRecord};
-use circuitcheck::shape::Shape;
 use clap::Args;
 use serde::Serialize;
 
-use super::DEFAULT_SEED;
 use super::accuracy::Share;
 use super::error::{CliError, warn};
 use super::exit_code::ExitCode;
 use super::model::{Identity, Model};
 use super::output::Format;
-use super::question_set;
-use super::style;
 use super::table::{Cell, Side, Table};
 use super::tagged_file::{FoundFile, TagSummary, TaggedFile, node_table};
+use super::{DEFAULT_SEED, question_set, style};
 
 /// Questions asked of each class: enough to tell a trained model from others within a second.
 const QUESTIONS_PER_CLASS: usize = 1000;

@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::claims::{claims_of, read_tagged_nodes};
+use circuitcheck::domain::node::NodeName;
+use circuitcheck::domain::shape::Shape;
 use circuitcheck::model::RawFile;
-use circuitcheck::node::NodeName;
-use circuitcheck::shape::Shape;
 use serde::Serialize;
 
 use super::error::CliError;
@@ -126,11 +126,12 @@ impl fmt::Display for TagSummary {
                 parts.join(", ")
             }
         };
-        let (heads, mlps): (Vec<&NodeName>, Vec<_>) = self
-            .nodes
-            .0
-            .keys()
-            .partition(|node| matches!(node.component, circuitcheck::node::Component::Head(_)));
+        let (heads, mlps): (Vec<&NodeName>, Vec<_>) = self.nodes.0.keys().partition(|node| {
+            matches!(
+                node.component,
+                circuitcheck::domain::node::Component::Head(_)
+            )
+        });
         let mut table = Table::new([Side::Left; 3]);
         for (what, said) in [
             (

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use circuitcheck::arithmetic::{Complexity, TokenSet, complexity};
+use circuitcheck::domain::arithmetic::{Complexity, TokenSet, complexity};
 use serde::Serialize;
 
 use super::answer::Effect;

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::arithmetic::Prompt;
+use circuitcheck::domain::arithmetic::Prompt;
+use circuitcheck::domain::node::Node;
 use circuitcheck::engine::Site;
 use circuitcheck::graph::Budget;
 use circuitcheck::hypothesis::{
     ClauseResult, Hypothesis, HypothesisError, TestError, Tested, Tester,
 };
 use circuitcheck::model::RawFile;
-use circuitcheck::node::Node;
 use circuitcheck::report::clause_verdict;
 use circuitcheck::verify::{Baseline, Options, Rules};
 use clap::Args;

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use circuitcheck::claims::Claim;
+use circuitcheck::domain::node::{Component, NodeName};
+use circuitcheck::domain::task::Task;
 use circuitcheck::evidence::{ClaimEvidence, Evidence, laid_out};
 use circuitcheck::model::{ModelFolder, RawFile, sha256};
-use circuitcheck::node::{Component, NodeName};
 use circuitcheck::report::{
     EVIDENCE_FILE, Format, Margin, OutputError, RUN_FILE, Run, agreement_text, explanation,
     margins, rate_text, summary_line, write_files,
 };
-use circuitcheck::task::Task;
 use circuitcheck::verify::{
     Decoding, MOVE_FOR_OTHERS, Options, Progress, Verdict, VerifyError, verify,
 };
@@ -25,9 +25,8 @@ use super::exit_code::ExitCode;
 use super::model::Model;
 use super::output::{hold, write};
 use super::report::{REPORTS, complete, read, shown};
-use super::style;
 use super::table::{Cell, Side, Table};
-use super::usage_error;
+use super::{style, usage_error};
 
 /// A run shorter than this shows no progress bar.
 const QUIET_FOR: Duration = Duration::from_secs(1);

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::ablation::Ablation;
-use crate::arithmetic::{AnswerToken, Class, Prompt, TokenSet};
-use crate::causal::{classes, reach};
 use crate::circuit::live_nodes;
 use crate::claims::Claim;
+use crate::domain::arithmetic::{AnswerToken, Class, Prompt, TokenSet};
+use crate::domain::causal::{classes, reach};
+use crate::domain::node::{Node, NodeName};
+use crate::domain::task::Variable;
 use crate::engine::{Activations, Decode, Engine, EngineError, Intervention, Site, Source};
-use crate::node::{Node, NodeName};
 use crate::stats::{Count, Rate};
-use crate::task::Variable;
 use crate::verify::{Baseline, Progress};
 
 /// The ablations a node has to stand: one that takes away what differs between questions, and one

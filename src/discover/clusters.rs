@@ -12,9 +12,9 @@ use rand::{Rng, RngExt};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::arithmetic::{Operation, Prompt, Question, power_of_ten};
+use crate::domain::arithmetic::{Operation, Prompt, Question, power_of_ten};
+use crate::domain::node::Node;
 use crate::model::Weights;
-use crate::node::Node;
 
 use super::quirk::{Quirk, Quirks};
 
@@ -443,8 +443,8 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
+    use crate::domain::node::NodeName;
     use crate::model::ModelFolder;
-    use crate::node::NodeName;
 
     /// Clusters 100 points around each centre, which differ in two of a head's dimensions, with a
     /// little of everything else.

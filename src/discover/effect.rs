@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::arithmetic::Prompt;
 use crate::claims::TaggedNode;
+use crate::domain::arithmetic::Prompt;
+use crate::domain::node::{Node, NodeName};
 use crate::engine::{Engine, EngineError};
 use crate::model::ModelFolder;
-use crate::node::{Node, NodeName};
 
 use super::quirk::{Quirk, Quirks};
 use super::search::search;

@@ -25,12 +25,12 @@ use clusters::{HeadOutput, TriCase};
 use rayon::prelude::*;
 use serde_json::Map;
 
-use crate::arithmetic::{AnswerToken, Class, Operation, Prompt};
-use crate::causal::impact_text;
 use crate::claims::{Tag, TaggedNode};
+use crate::domain::arithmetic::{AnswerToken, Class, Operation, Prompt};
+use crate::domain::causal::impact_text;
+use crate::domain::node::Node;
 use crate::engine::{Engine, EngineError, Site};
 use crate::model::{ModelFolder, Operations};
-use crate::node::Node;
 use crate::verify::{attention_percents, stream};
 
 /// Everything found of a model.

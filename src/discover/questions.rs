@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 use serde::Deserialize;
 
-use crate::arithmetic::{Operation, Prompt, Question, complexity, power_of_ten};
+use crate::domain::arithmetic::{Operation, Prompt, Question, complexity, power_of_ten};
 use crate::model::{ModelFolder, Operations};
 
 /// Random questions in a set; the published sets have as many, mostly.

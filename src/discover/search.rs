@@ -2,10 +2,10 @@
 //! fixed tests.
 
 use crate::claims::{Tag, TaggedNode};
+use crate::domain::node::Node;
+use crate::domain::task::{Task, Variable};
 use crate::engine::{Engine, EngineError};
 use crate::model::Operations;
-use crate::node::Node;
-use crate::task::{Task, Variable};
 use crate::verify::{
     ImpactReading, PublishedResult, PublishedTests, TRIED_IN_PAIRS, WEAK_BY_IMPACT,
     attended_position,

@@ -6,15 +6,15 @@ use std::path::Path;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::arithmetic::Prompt;
 use crate::carries::{self, Carriers};
-use crate::causal::Quantity;
 use crate::claims::{Tag, TaggedNode, claims_of, write_claims, write_tagged_nodes};
+use crate::domain::arithmetic::Prompt;
+use crate::domain::causal::Quantity;
+use crate::domain::node::{Node, NodeName};
+use crate::domain::task::Variable;
 use crate::engine::{Engine, EngineError};
 use crate::evidence::Evidence;
 use crate::model::{ModelFolder, RawFile};
-use crate::node::{Node, NodeName};
-use crate::task::Variable;
 use crate::verify::{Options, Progress, Verdict, VerifyError, verify};
 
 use super::quirk::Quirks;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::arithmetic::{Answer, Class, Complexity, Prompt, TokenSet, complexity};
+use crate::domain::arithmetic::{Answer, Class, Complexity, Prompt, TokenSet, complexity};
+use crate::domain::node::Node;
 use crate::engine::{
     Activations, Decode, Engine, EngineError, Intervention, Overwrite, Site, Source,
 };
-use crate::node::Node;
 use crate::stats::Count;
 
 use super::quirk::{Quirk, Quirks};

@@ -1,7 +1,7 @@
 //! What a base run keeps: the activations that runs with an intervention start from.
 
 use super::blocks::Packed;
-use crate::arithmetic::Token;
+use crate::domain::arithmetic::Token;
 
 /// What a base run keeps of one slice of questions.
 #[derive(Debug, Default)]

@@ -4,9 +4,9 @@
 use super::attention::Heads;
 use super::matrix::Matrix;
 use super::norm::LayerNorm;
-use crate::arithmetic::Token;
+use crate::domain::arithmetic::Token;
+use crate::domain::shape::{D_VOCAB, Shape};
 use crate::model::Weights;
-use crate::shape::{D_VOCAB, Shape};
 
 /// One layer.
 #[derive(Debug, Clone)]

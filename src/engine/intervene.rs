@@ -8,7 +8,7 @@ use super::record::Record;
 use super::rows::Needed;
 use super::slices::slice_length;
 use super::{Decode, Engine, EngineError, Run};
-use crate::arithmetic::AnswerToken;
+use crate::domain::arithmetic::AnswerToken;
 use crate::logits::AnswerLogits;
 
 impl Engine {

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::node::Node;
-use crate::shape::Shape;
+use crate::domain::node::Node;
+use crate::domain::shape::Shape;
 
 /// An activation at one token position that can be read and overwritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -17,8 +17,8 @@ use super::intervention::{Intervention, Overwrite, Site};
 use super::matrix::Onto;
 use super::record::Record;
 use super::rows::{Needed, Overlay, Rows, shared_with_the_one_before};
-use crate::arithmetic::Token;
-use crate::shape::D_VOCAB;
+use crate::domain::arithmetic::Token;
+use crate::domain::shape::D_VOCAB;
 
 /// Values of the widest activation that are worked on together: they stay in a core's own cache from
 /// one matrix to the next.

@@ -16,10 +16,10 @@ use super::base::Base;
 use super::matrix::{Matrix, Onto};
 use super::norm::LayerNorm;
 use super::{Activations, Decode, Engine, EngineError, Intervention, Overwrite, Run, Site, Source};
-use crate::arithmetic::TokenSet;
+use crate::domain::arithmetic::TokenSet;
+use crate::domain::node::Node;
+use crate::domain::shape::{D_VOCAB, Shape};
 use crate::logits::AnswerLogits;
-use crate::node::Node;
-use crate::shape::{D_VOCAB, Shape};
 
 /// Where the exchanged contributions go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,9 @@ impl Node {
         let first = shape.first_answer_position();
         let last = shape.n_ctx() - 2;
         if (first..=last).contains(&self.position()) {
-            TokenSet::only(crate::arithmetic::AnswerToken(last - self.position()))
+            TokenSet::only(crate::domain::arithmetic::AnswerToken(
+                last - self.position(),
+            ))
         } else {
             TokenSet::EMPTY
         }

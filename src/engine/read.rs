@@ -8,7 +8,7 @@ use super::record::Record;
 use super::rows::Needed;
 use super::slices::{Sorted, slice_length};
 use super::{Engine, EngineError};
-use crate::arithmetic::{Prompt, Token};
+use crate::domain::arithmetic::{Prompt, Token};
 
 /// Prompts whose values are summed together. Sums of more are sums of these, in order, so that they
 /// do not hang on threads.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::base::Cache;
 use super::intervention::Site;
-use crate::shape::Shape;
+use crate::domain::shape::Shape;
 
 /// What a pass writes down.
 pub(super) enum Record<'r> {

@@ -2,7 +2,7 @@
 
 use super::blocks::Packed;
 use super::intervention::Site;
-use crate::arithmetic::Token;
+use crate::domain::arithmetic::Token;
 
 /// Which rows each layer must compute queries for, `[n_layers][n_ctx]`.
 pub(super) struct Needed(Vec<Vec<bool>>);

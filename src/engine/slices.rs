@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::arithmetic::{Prompt, Token};
+use crate::domain::arithmetic::{Prompt, Token};
 
 /// Slices for each thread, where there is work enough: threads that are done early take what is left.
 const SLICES_PER_THREAD: usize = 4;

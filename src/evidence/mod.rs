@@ -13,11 +13,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::arithmetic::{AnswerToken, TokenSet};
-use crate::causal::Stratum;
+use crate::domain::arithmetic::{AnswerToken, TokenSet};
+use crate::domain::causal::Stratum;
+use crate::domain::node::NodeName;
+use crate::domain::shape::Shape;
 use crate::engine::Decode;
-use crate::node::NodeName;
-use crate::shape::Shape;
 use crate::stats::{Count, Rate, rounded_option};
 use crate::verify::{
     Baseline, ControlPlan, Controls, Decoding, EngineParity, HALF, Limits, Measures, Necessity,

@@ -4,9 +4,9 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 
 use super::{Evidence, laid_out};
-use crate::arithmetic::{Answer, AnswerToken, Class, Prompt, Question, TokenSet};
-use crate::node::NodeName;
-use crate::task::Variable;
+use crate::domain::arithmetic::{Answer, AnswerToken, Class, Prompt, Question, TokenSet};
+use crate::domain::node::NodeName;
+use crate::domain::task::Variable;
 
 /// The schema of `evidence.json`, as docs/evidence.schema.json publishes it.
 pub fn evidence_schema() -> Schema {

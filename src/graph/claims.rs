@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::claims::Claim;
+use crate::domain::node::{Node, NodeName};
+use crate::domain::shape::Shape;
+use crate::domain::task::Variable;
 use crate::evidence::Evidence;
-use crate::node::{Node, NodeName};
-use crate::shape::Shape;
-use crate::task::Variable;
 
 /// How a claim stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

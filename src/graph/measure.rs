@@ -7,15 +7,15 @@ use petgraph::graph::{EdgeIndex, NodeIndex};
 use serde::{Deserialize, Serialize};
 
 use super::{Graph, Subject, reach_of};
-use crate::arithmetic::{Answer, Prompt, TokenSet};
-use crate::causal::{Family, Kind, Pair, predict, responds, value};
+use crate::domain::arithmetic::{Answer, Prompt, TokenSet};
+use crate::domain::causal::{Family, Kind, Pair, predict, responds, value};
+use crate::domain::node::Node;
+use crate::domain::task::Variable;
 use crate::engine::{
     Activations, Decode, Engine, EngineError, Intervention, PathPatch, Scale, Site, Source, Target,
 };
 use crate::logits::AnswerLogits;
-use crate::node::Node;
 use crate::stats::{Count, Rate};
-use crate::task::Variable;
 use crate::verify::{NEGLIGIBLE, TIE_MARGIN, stream};
 
 /// Pairs drawn for each pair wanted before a search for fitting ones ends: enough for a condition

@@ -22,11 +22,11 @@ use std::fmt;
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
 
-use crate::arithmetic::{AnswerToken, TokenSet};
-use crate::causal::{feeds, reach};
-use crate::node::Node;
-use crate::shape::Shape;
-use crate::task::Variable;
+use crate::domain::arithmetic::{AnswerToken, TokenSet};
+use crate::domain::causal::{feeds, reach};
+use crate::domain::node::Node;
+use crate::domain::shape::Shape;
+use crate::domain::task::Variable;
 
 /// What a vertex stands for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

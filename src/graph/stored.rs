@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Edge, EdgeVerdict, Graph, Measured, Protocol, Stands, Subject, Vertex};
-use crate::arithmetic::AnswerToken;
-use crate::node::{Node, NodeError, NodeName};
-use crate::shape::Shape;
-use crate::task::{Task, Variable};
+use crate::domain::arithmetic::AnswerToken;
+use crate::domain::node::{Node, NodeError, NodeName};
+use crate::domain::shape::Shape;
+use crate::domain::task::{Task, Variable};
 
 /// The name and version of the form in which a graph is written.
 pub const SCHEMA: &str = "circuitcheck/graph/2";

@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
-use crate::arithmetic::AnswerToken;
 use crate::claims::Claim;
-use crate::shape::Shape;
-use crate::task::{Task, Variable};
+use crate::domain::arithmetic::AnswerToken;
+use crate::domain::shape::Shape;
+use crate::domain::task::{Task, Variable};
 
 /// Largest number written out: no digit, layer or position of a model comes near, and sums of two
 /// stay numbers.
@@ -433,7 +433,7 @@ pub struct SetClaim {
     /// What is claimed.
     pub variable: Variable,
     /// The nodes, not yet known to be inside a model.
-    pub nodes: Vec<crate::node::NodeName>,
+    pub nodes: Vec<crate::domain::node::NodeName>,
 }
 
 impl TryFrom<String> for SetClaim {
@@ -444,7 +444,7 @@ impl TryFrom<String> for SetClaim {
         let variable = words.next().unwrap_or_default();
         let nodes = words
             .map(|word| word.parse().map_err(|error| format!("{error}")))
-            .collect::<Result<Vec<crate::node::NodeName>, String>>()?;
+            .collect::<Result<Vec<crate::domain::node::NodeName>, String>>()?;
         let Some(&first) = nodes.first() else {
             return Err(format!(
                 "{text:?} names no node: expected a claim such as A0.SA P17L0H1 P17L0H3"

@@ -10,9 +10,9 @@ pub use test::{Case, ClauseKind, ClauseResult, TestError, Tested, Tester};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::domain::node::{Node, NodeName};
+use crate::domain::shape::Shape;
 use crate::model::Operations;
-use crate::node::{Node, NodeName};
-use crate::shape::Shape;
 
 /// Longest hypothesis read; those that come with the program have 4 KB.
 pub const MAX_HYPOTHESIS_BYTES: usize = 1 << 20;
@@ -68,7 +68,7 @@ pub enum HypothesisError {
         /// The file.
         file: String,
         /// The node.
-        source: crate::node::NodeError,
+        source: crate::domain::node::NodeError,
     },
 }
 
@@ -350,8 +350,8 @@ impl Keep {
     /// The nodes, in a model.
     ///
     /// # Errors
-    /// [`crate::node::NodeError`] for a name the model does not have.
-    pub fn nodes(&self, shape: &Shape) -> Result<Vec<Node>, crate::node::NodeError> {
+    /// [`crate::domain::node::NodeError`] for a name the model does not have.
+    pub fn nodes(&self, shape: &Shape) -> Result<Vec<Node>, crate::domain::node::NodeError> {
         let like = Like {
             at: self.at.clone(),
             kind: self.kind,

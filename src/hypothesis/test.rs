@@ -5,18 +5,18 @@ use std::collections::BTreeSet;
 use petgraph::graph::NodeIndex;
 use serde::{Deserialize, Serialize};
 
-use super::{Digits, Fed, Hypothesis, Shared};
 use super::{
-    Does, Exists, Feeds, HypothesisError, InterventionClause, Order, Pattern, SetClaim, Side,
+    Digits, Does, Exists, Fed, Feeds, Hypothesis, HypothesisError, InterventionClause, Order,
+    Pattern, SetClaim, Shared, Side,
 };
-use crate::causal::{Family, Kind, classes};
+use crate::domain::causal::{Family, Kind, classes};
+use crate::domain::node::{Node, NodeName};
+use crate::domain::shape::Shape;
+use crate::domain::task::Variable;
 use crate::engine::{Activations, Engine, EngineError, Site};
 use crate::graph::{Budget, Flows, Graph, KnownClaim, KnownClaims, Subject};
 use crate::model::Operations;
-use crate::node::{Node, NodeName};
-use crate::shape::Shape;
 use crate::stats::Rate;
-use crate::task::Variable;
 use crate::verify::{
     Baseline, Bench, Goal, Reference, Rules, Standing, Subject as NodeSet, default_block, discover,
     judge,

@@ -8,7 +8,7 @@ use super::folder::LoadError;
 use super::name::ModelName;
 use super::operations::Operations;
 use super::training::TrainingRecord;
-use crate::shape::{D_VOCAB, Shape};
+use crate::domain::shape::{D_VOCAB, Shape};
 
 /// What published repositories of one model have before the model's name.
 const REPOSITORY_PREFIX: &str = "QuantaMaths_";

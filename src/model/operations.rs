@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::name::NameError;
-use crate::arithmetic::{Class, Operation};
+use crate::domain::arithmetic::{Class, Operation};
 
 /// The operations a model was trained for, as names abbreviate them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

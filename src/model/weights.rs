@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
 
 use super::array::Array;
-use crate::shape::{D_VOCAB, MAX_DIGITS, Shape};
+use crate::domain::shape::{D_VOCAB, MAX_DIGITS, Shape};
 
 /// A dimension of a tensor, by what it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use candle_nn::ops::{layer_norm_slow, softmax_last_dim};
 use candle_nn::{Linear, VarBuilder};
 
 use super::hooks::{HookPoint, Hooks};
-use crate::shape::Shape;
+use crate::domain::shape::Shape;
 
 /// Added to the variance by every layer norm; TransformerLens' default, which all published
 /// models keep.

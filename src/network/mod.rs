@@ -13,11 +13,11 @@ use candle_nn::{Embedding, Linear, VarBuilder};
 
 use self::block::{Block, LayerNorm, linear};
 use self::hooks::Hooks;
-use crate::arithmetic::Prompt;
+use crate::domain::arithmetic::Prompt;
+use crate::domain::shape::{D_VOCAB, Shape};
 use crate::engine::{Intervention, Site};
 use crate::logits::AnswerLogits;
 use crate::model::Weights;
-use crate::shape::{D_VOCAB, Shape};
 
 /// A network that reads prompts and predicts the tokens of their answers.
 #[derive(Debug)]
@@ -183,9 +183,9 @@ fn answer_logits(rows: &[Vec<f32>]) -> AnswerLogits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arithmetic::{Operation, Question};
+    use crate::domain::arithmetic::{Operation, Question};
+    use crate::domain::node::Node;
     use crate::engine::{Overwrite, Source};
-    use crate::node::Node;
 
     const SHAPE: Shape = Shape {
         n_digits: 3,
@@ -364,7 +364,7 @@ mod tests {
             ..SHAPE
         };
         for name in ["P15L0H0", "P3L2M0", "P3L0H3"] {
-            let node = name.parse::<crate::node::NodeName>().unwrap();
+            let node = name.parse::<crate::domain::node::NodeName>().unwrap();
             let site = Site::Node(node.resolve(&larger).unwrap());
             let value = vec![0.0; site.width(&larger)];
             let patch = Intervention::new([overwrite(site, &value)]);

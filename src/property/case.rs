@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::arithmetic::power_of_ten;
+use crate::domain::arithmetic::power_of_ten;
 
 /// A variable: its letter, and which digits it may have at each place.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use thiserror::Error;
 
 use super::group::Group;
 use super::separation::Separation;
-use crate::arithmetic::{Answer, AnswerToken, Complexity, Question, TokenSet};
+use crate::domain::arithmetic::{Answer, AnswerToken, Complexity, Question, TokenSet};
+use crate::domain::shape::Shape;
 use crate::engine::Decode;
-use crate::shape::Shape;
 use crate::stats::{Count, Rate};
 
 /// The name and version of the form of `property.json`.

@@ -8,9 +8,9 @@ use rand::{Rng, RngExt};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use crate::arithmetic::{Class, Complexity, Operation, Question, complexity, power_of_ten};
-use crate::causal::{Sampler, Space};
-use crate::wire::deserialize_from_text;
+use crate::domain::arithmetic::{Class, Complexity, Operation, Question, complexity, power_of_ten};
+use crate::domain::causal::{Sampler, Space};
+use crate::domain::text::deserialize_from_text;
 
 /// What sets the questions of one group apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

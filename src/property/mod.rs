@@ -36,8 +36,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rand::Rng;
 use thiserror::Error;
 
-use crate::arithmetic::{Answer, Complexity, Operation, complexity};
 use crate::claims::{ClaimsError, claims_of, read_tagged_nodes};
+use crate::domain::arithmetic::{Answer, Complexity, Operation, complexity};
 use crate::engine::{Decode, Engine, EngineError};
 use crate::model::{ModelFolder, Operations};
 use crate::stats::{Count, Rate};

@@ -24,8 +24,8 @@ use super::clause::{Clause, Relation, Side};
 use super::evidence::PropertyFile;
 use super::template::Template;
 use super::{Drawing, Property};
+use crate::domain::shape::MAX_DIGITS;
 use crate::model::RawFile;
-use crate::shape::MAX_DIGITS;
 
 /// What is wrong with a file, and where.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]

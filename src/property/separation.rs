@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, VecDeque};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::arithmetic::Prompt;
-use crate::causal::{Sampler, Space, Value, classes, value};
 use crate::claims::Claim;
+use crate::domain::arithmetic::Prompt;
+use crate::domain::causal::{Sampler, Space, Value, classes, value};
+use crate::domain::node::{Node, NodeName};
+use crate::domain::task::Variable;
 use crate::engine::{Engine, EngineError, Site};
 use crate::model::Operations;
-use crate::node::{Node, NodeName};
 use crate::stats::{Count, Rate};
-use crate::task::Variable;
 use crate::verify::stream;
 
 /// Triplets drawn for each variable: enough for an interval of ±0.02 around 0.95.

@@ -12,7 +12,7 @@ use super::case::{Case, Variable, digit};
 use super::group::{Group, GroupSource, groups};
 use super::tree::CaseTree;
 use super::{Drawing, Property};
-use crate::arithmetic::{Class, Operation, Question, power_of_ten};
+use crate::domain::arithmetic::{Class, Operation, Question, power_of_ten};
 
 /// Share of the cases drawn uniformly: the rate of failures is taken from these.
 const UNIFORM_SHARE: f64 = 0.5;

@@ -16,7 +16,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::arithmetic::Operation;
+use crate::domain::arithmetic::Operation;
 
 /// What can be wrong with the text of a template.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]

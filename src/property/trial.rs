@@ -6,10 +6,10 @@ use super::Property;
 use super::case::Case;
 use super::clause::{Clause, Relation};
 use super::template::{Ask, Template};
-use crate::arithmetic::{Answer, AnswerToken, Prompt, Question, power_of_ten};
+use crate::domain::arithmetic::{Answer, AnswerToken, Prompt, Question, power_of_ten};
+use crate::domain::shape::D_VOCAB;
 use crate::engine::{Decode, Engine, EngineError, Intervention};
 use crate::logits::AnswerLogits;
-use crate::shape::D_VOCAB;
 use crate::verify::TIE_MARGIN;
 
 /// Memory that the base run of free-running questions may take.

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::arithmetic::{Class, Prompt};
+use crate::domain::arithmetic::{Class, Prompt};
+use crate::domain::node::{Component, Node, NodeName};
 use crate::engine::{Engine, EngineError};
 use crate::evidence::Evidence;
 use crate::model::Operations;
-use crate::node::{Component, Node, NodeName};
 use crate::verify::Baseline;
 
 /// The name and version of the form of `attention.json`.

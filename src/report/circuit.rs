@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use crate::circuit::{Circuit, CircuitEvidence, Score};
+use crate::domain::node::NodeName;
 use crate::hypothesis::{ClauseResult, Tested};
-use crate::node::NodeName;
 use crate::stats::{Count, Rate};
 
 /// Rows of the minimality table.

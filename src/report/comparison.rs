@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::domain::node::NodeName;
 use crate::evidence::{ClaimEvidence, Evidence};
-use crate::node::NodeName;
 use crate::stats::Rate;
 use crate::verify::Measures;
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Report, agreement_text, rate_text, summary_line};
+use crate::domain::node::NodeName;
 use crate::evidence::{ClaimEvidence, Escalated, Evidence, Trials};
 use crate::graph::{Stands, mermaid};
-use crate::node::NodeName;
 use crate::stats::Rate;
 use crate::verify::{Aspect, SELECTIVITY_MARGIN, TIE_MARGIN, Verdict};
 

@@ -2,10 +2,10 @@
 
 use super::replay::Replayed;
 use super::{Report, deciding_measures};
-use crate::arithmetic::Answer;
-use crate::causal::Kind;
+use crate::domain::arithmetic::Answer;
+use crate::domain::causal::Kind;
+use crate::domain::node::{Component, NodeName};
 use crate::evidence::{ClaimEvidence, Evidence};
-use crate::node::{Component, NodeName};
 use crate::stats::{Count, Rate};
 use crate::tables::{Table, flag, integer, number, text, whole};
 use crate::verify::{Counterexample, Judgment, Measures};

@@ -78,7 +78,7 @@ fn write_changes(text: &mut String, changes: &Changes) -> std::fmt::Result {
     writeln!(text, "- gained: {}", listed(&changes.gained))?;
     let moved: Vec<String> = (changes.moved.iter())
         .map(|moved| {
-            let names = |nodes: &[crate::node::NodeName]| {
+            let names = |nodes: &[crate::domain::node::NodeName]| {
                 let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
                 names.join(" ")
             };

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use crate::domain::node::Node;
+use crate::domain::task::Variable;
 use crate::engine::{Decode, Engine, EngineError};
 use crate::evidence::{ClaimEvidence, Evidence};
-use crate::node::Node;
-use crate::task::Variable;
 use crate::verify::{
     Bench, Goal, Judgment, Reference, Rules, Subject, default_block, discover, judge,
 };

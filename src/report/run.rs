@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::arithmetic::Prompt;
+use crate::domain::arithmetic::Prompt;
+use crate::domain::node::{Node, NodeName};
 use crate::engine::{Engine, EngineError, Intervention, Site, Source};
 use crate::evidence::Evidence;
-use crate::node::{Node, NodeName};
 
 /// The content of `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]

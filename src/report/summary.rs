@@ -6,8 +6,8 @@ use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 
 use super::Report;
+use crate::domain::node::NodeName;
 use crate::evidence::{ClaimEvidence, Inputs, Protocol, laid_out, schema_of};
-use crate::node::NodeName;
 use crate::stats::Rate;
 use crate::verify::{Aspect, ClassAccuracy, Counterexample, Measures, PublishedResult, Verdict};
 

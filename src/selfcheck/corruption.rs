@@ -6,13 +6,13 @@ use std::fmt;
 use rand::seq::SliceRandom;
 use serde::Serialize;
 
-use crate::arithmetic::AnswerToken;
-use crate::causal::{Family, Kind, classes, predict};
 use crate::claims::{ClaimsError, claims_of, read_tagged_nodes};
+use crate::domain::arithmetic::AnswerToken;
+use crate::domain::causal::{Family, Kind, classes, predict};
+use crate::domain::node::{Component, Node, NodeName};
+use crate::domain::shape::Shape;
+use crate::domain::task::{Task, Variable};
 use crate::model::ModelFolder;
-use crate::node::{Component, Node, NodeName};
-use crate::shape::Shape;
-use crate::task::{Task, Variable};
 use crate::verify::{stream, trained_classes};
 
 /// Telling pairs from which it is taken which tokens a variable changes: the rarest kind of pair is
@@ -153,9 +153,9 @@ fn lowest_changed(variable: Variable, n_digits: usize) -> Option<AnswerToken> {
     let family = Family::new(variable, Kind::Telling, n_digits);
     let mut rng = stream(0, &format!("selfcheck/reach/{variable}"));
     let pairs = family.draws().take(REACH_PAIRS, &mut rng);
-    let lowest = |(_, pair): &(_, crate::causal::Pair)| {
+    let lowest = |(_, pair): &(_, crate::domain::causal::Pair)| {
         let predicted = predict(variable, &pair.store, &pair.clean)?;
-        let truth = crate::arithmetic::Answer::of(&pair.clean);
+        let truth = crate::domain::arithmetic::Answer::of(&pair.clean);
         predicted.changed_from(&truth).iter().min()
     };
     pairs.iter().filter_map(lowest).min()

@@ -6,11 +6,11 @@ use std::path::Path;
 use super::corruption::{Corrupted, Corruption, published_claims};
 use super::{Check, Figure};
 use crate::claims::write_claims;
+use crate::domain::node::NodeName;
+use crate::domain::task::Variable;
 use crate::evidence::ClaimEvidence;
 use crate::model::{ModelFolder, RawFile};
-use crate::node::NodeName;
 use crate::report::agreement_text;
-use crate::task::Variable;
 use crate::verify::{Options, Verdict, VerifyError, verify};
 
 /// Whether a verdict says that a claim is true, in part at least.

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use statrs::distribution::{Binomial, DiscreteCDF};
 
 use super::{Check, Figure};
-use crate::causal::Kind;
+use crate::domain::causal::Kind;
 use crate::verify::{
     Aspect, Goal, HALF, NEGLIGIBLE, Options, Rules, Sampling, Standing, looks, stream,
 };

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use rand::seq::SliceRandom;
 
 use super::{Check, Figure};
+use crate::domain::node::NodeName;
+use crate::domain::task::Variable;
 use crate::handmade::Handmade;
 use crate::model::ModelFolder;
-use crate::node::NodeName;
-use crate::task::Variable;
 use crate::verify::{Options, VerifyError, stream, verify};
 
 /// For each claim of a file the verdicts that are right.

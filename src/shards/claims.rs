@@ -3,15 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::arithmetic::{Answer, Prompt, Question};
-use crate::causal::{Pair, Stratum, predict, reach};
-use crate::claims::{Claim, claims_of};
-use crate::claims::{ClaimsError, read_tagged_nodes};
+use crate::claims::{Claim, ClaimsError, claims_of, read_tagged_nodes};
+use crate::domain::arithmetic::{Answer, Prompt, Question};
+use crate::domain::causal::{Pair, Stratum, predict, reach};
+use crate::domain::node::Node;
+use crate::domain::task::Variable;
 use crate::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
 use crate::model::ModelFolder;
-use crate::node::Node;
 use crate::stats::Count;
-use crate::task::Variable;
 use crate::verify::{Outcome, Trial, default_block};
 
 /// The claims of a model that can be tested, in the order of its file.
@@ -213,7 +212,7 @@ fn testable(claim: &Claim, folder: &ModelFolder) -> Option<(Node, Variable)> {
     let variable = claim.variable.clone().ok()?;
     let node = claim.node.resolve(&shape).ok()?;
     let has_digit = variable.digit.is_none_or(|digit| digit <= shape.n_digits);
-    let classes = crate::causal::classes(variable.task);
+    let classes = crate::domain::causal::classes(variable.task);
     let trained = folder.operations().classes();
     let is_trained = classes.iter().all(|class| trained.contains(class));
     (has_digit && is_trained).then_some((node, variable))

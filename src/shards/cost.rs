@@ -2,8 +2,8 @@
 
 use super::claims::Claims;
 use crate::accuracy::Questions;
-use crate::node::Node;
-use crate::shape::{D_VOCAB, Shape};
+use crate::domain::node::Node;
+use crate::domain::shape::{D_VOCAB, Shape};
 
 /// A product of a patch takes this much longer than one of a forward pass: a patch recomputes a few rows
 /// of a question, a pass all rows of many. Measured on the bundled models; docs/SCALE.md says how closely.
@@ -126,7 +126,7 @@ mod tests {
         let shape = folder.weights.shape();
         let rows = Rows::of(&shape);
         let cost = |name: &str| {
-            let name: crate::node::NodeName = name.parse().unwrap();
+            let name: crate::domain::node::NodeName = name.parse().unwrap();
             rows.patch(name.resolve(&shape).unwrap())
         };
         assert!(cost("P5L0H0") > cost("P10L0H0"));

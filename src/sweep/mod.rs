@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::shape::Shape;
 use crate::model::ModelFolder;
 use crate::report::{ClaimRow, percent};
-use crate::shape::Shape;
 use crate::stats::Count;
 
 /// Everything a sweep found so far.

@@ -30,7 +30,7 @@ impl Summary {
 }
 
 fn models_table(rows: &[ModelSummary]) -> Table {
-    let shape = |of: fn(&crate::shape::Shape) -> usize| {
+    let shape = |of: fn(&crate::domain::shape::Shape) -> usize| {
         move |model: &ModelSummary| model.shape.as_ref().map(of).and_then(whole)
     };
     Table {

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sequence::stream;
-use crate::arithmetic::{Class, Prompt, Question};
-use crate::causal::Space;
+use crate::domain::arithmetic::{Class, Prompt, Question};
+use crate::domain::causal::Space;
 use crate::engine::{Engine, EngineError};
 use crate::model::Operations;
 use crate::stats::{Count, Errors, Rate};

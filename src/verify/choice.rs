@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::sequence::{Rules, reach_of, stream};
 use super::trial::{Bench, Outcome, StoreFrom, Subject, Trial};
-use crate::arithmetic::{AnswerToken, TokenSet};
-use crate::causal::{Family, Kind, Pair, Quantity, Stratum};
+use crate::domain::arithmetic::{AnswerToken, TokenSet};
+use crate::domain::causal::{Family, Kind, Pair, Quantity, Stratum};
+use crate::domain::node::Node;
+use crate::domain::task::Variable;
 use crate::engine::{EngineError, Site};
-use crate::node::Node;
 use crate::stats::Count;
-use crate::task::Variable;
 
 /// Telling pairs of the sample on which sets are picked…
 const TELLING: usize = 48;

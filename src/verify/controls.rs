@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::sequence::{Rules, stream};
 use super::tally::NEGLIGIBLE;
 use super::trial::{Bench, Outcome, Reference, StoreFrom, Subject, Trial};
-use crate::arithmetic::{Class, TokenSet};
-use crate::causal::{Family, Kind, classes};
+use crate::domain::arithmetic::{Class, TokenSet};
+use crate::domain::causal::{Family, Kind, classes};
+use crate::domain::node::{Node, NodeName};
+use crate::domain::task::{Task, Variable};
+use crate::domain::text::{unbounded_above, unbounded_below};
 use crate::engine::{Decode, EngineError};
-use crate::node::{Node, NodeName};
 use crate::stats::{Bounds, Count, Errors, difference, paired_difference, rounded, rounded_option};
-use crate::task::{Task, Variable};
-use crate::wire::{unbounded_above, unbounded_below};
 
 /// Telling pairs on which decoys and wrong digits are tried beside the claim's own nodes; each larger
 /// panel for the claims whose difference the one before suggests and leaves open.
@@ -375,7 +375,7 @@ impl Setting<'_> {
         variable: Variable,
         kind: Kind,
         trials: usize,
-    ) -> Vec<(crate::causal::Stratum, crate::causal::Pair)> {
+    ) -> Vec<(crate::domain::causal::Stratum, crate::domain::causal::Pair)> {
         let n_digits = self.bench.engine.shape().n_digits;
         let family = Family::new(variable, kind, n_digits);
         let name = match kind {

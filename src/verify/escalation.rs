@@ -8,11 +8,11 @@ use super::controls::paired;
 use super::sequence::{Finding, Goal, Rules, discover, judge, stream};
 use super::tally::Standing;
 use super::trial::{Bench, StoreFrom, Subject};
-use crate::causal::{Family, Kind};
+use crate::domain::causal::{Family, Kind};
+use crate::domain::node::Node;
+use crate::domain::task::Variable;
 use crate::engine::EngineError;
-use crate::node::Node;
 use crate::stats::{Bounds, Errors};
-use crate::task::Variable;
 
 /// A set must need the node by this much, at the lower bound of the difference (docs/METHOD.md,
 /// "Verdicts": joint).

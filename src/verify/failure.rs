@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use statrs::distribution::{DiscreteCDF, Hypergeometric};
 
 use super::sequence::Judgment;
-use crate::arithmetic::{Class, Question};
-use crate::causal::{Kind, Stratum};
+use crate::domain::arithmetic::{Class, Question};
+use crate::domain::causal::{Kind, Stratum};
+use crate::domain::task::Variable;
 use crate::stats::{Count, Rate};
-use crate::task::Variable;
 
 /// A group of trials that fails more often than the rest.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
@@ -79,7 +79,7 @@ fn column_result(question: &Question, k: usize) -> (&'static str, String) {
 }
 
 fn carry_in(question: &Question, k: usize) -> &'static str {
-    let below = crate::arithmetic::power_of_ten(k);
+    let below = crate::domain::arithmetic::power_of_ten(k);
     let (x, y) = (question.first() % below, question.second() % below);
     let carries = match question.class() {
         Class::Add => x + y >= below,

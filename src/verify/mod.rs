@@ -53,10 +53,10 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::claims::{ClaimsError, claims_of, read_tagged_nodes};
+use crate::domain::node::Node;
 use crate::engine::{Engine, EngineError};
 use crate::evidence::{Evidence, Inputs, Protocol, SCHEMA};
 use crate::model::{ModelFolder, RawFile};
-use crate::node::Node;
 use plan::Plan;
 use verification::Verification;
 

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::baseline::Baseline;
 use super::trial::Subject;
-use crate::arithmetic::{Prompt, Question};
-use crate::causal::needs;
+use crate::domain::arithmetic::{Prompt, Question};
+use crate::domain::causal::needs;
+use crate::domain::task::Variable;
 use crate::engine::{Activations, Decode, Engine, EngineError, Intervention, Source};
 use crate::stats::Count;
-use crate::task::Variable;
 
 /// Rightly answered questions ablated on each side.
 pub(super) const QUESTIONS: usize = 128;

@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 
 use super::trial::default_block;
 use crate::claims::Claim;
+use crate::domain::node::NodeName;
+use crate::domain::task::{Task, Variable};
 use crate::engine::Engine;
-use crate::node::NodeName;
-use crate::task::{Task, Variable};
 
 /// Which decoding verdicts are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

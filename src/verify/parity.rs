@@ -7,11 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::baseline::Baseline;
-use crate::arithmetic::Prompt;
+use crate::domain::arithmetic::Prompt;
+use crate::domain::node::Node;
 use crate::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
 use crate::model::Weights;
 use crate::network::Network;
-use crate::node::Node;
 
 /// Questions answered with nothing patched; as many again as there are nodes are patched with the
 /// activations of others.

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::arithmetic::{Answer, AnswerToken, Prompt, TokenSet};
-use crate::causal::{Canonical, Expectation, canonical_pairs, impact_text};
+use crate::domain::arithmetic::{Answer, AnswerToken, Prompt, TokenSet};
+use crate::domain::causal::{Canonical, Expectation, canonical_pairs, impact_text};
+use crate::domain::node::{Node, NodeName};
+use crate::domain::task::{Task, Variable};
 use crate::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
 use crate::model::Operations;
-use crate::node::{Node, NodeName};
-use crate::task::{Task, Variable};
 
 /// What the published test of a claim gives.
 #[derive(

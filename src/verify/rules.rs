@@ -3,13 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::baseline::GATE;
 use super::controls::{DECOYS, FIND_PLACEBOS, PANELS, SELECTIVITY_MARGIN, SIDE_TRIALS};
 use super::escalation::JOINT_NEED;
 use super::sequence::{DISCOVERY_PER_STRATUM, FIRST_LOOK};
 use super::tally::{HALF, NEGLIGIBLE};
 use super::trial::TIE_MARGIN;
 use super::verification::{MEAN_QUESTIONS, UNTRAINED_SEED};
-use super::{GATE, baseline, necessity};
+use super::{baseline, necessity};
 
 /// Limits that no option changes.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]

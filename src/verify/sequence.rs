@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use super::tally::{Measures, NEGLIGIBLE, Standing, StratumTally, Tally, Terms};
 use super::trial::{Bench, Outcome, StoreFrom, Subject, Trial};
-use crate::arithmetic::{AnswerToken, TokenSet};
-use crate::causal::{Draws, Family, Kind, Pair, Quantity, Stratum};
+use crate::domain::arithmetic::{AnswerToken, TokenSet};
+use crate::domain::causal::{Draws, Family, Kind, Pair, Quantity, Stratum};
 use crate::engine::EngineError;
 use crate::stats::alpha_of_look;
 

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::sequence::Judgment;
 use super::tally::Terms;
 use super::trial::{Bench, StoreFrom, Subject};
-use crate::arithmetic::{Answer, Prompt, Question, TokenSet, power_of_ten};
-use crate::causal::{Kind, Pair, Stratum, predict, value};
+use crate::domain::arithmetic::{Answer, Prompt, Question, TokenSet, power_of_ten};
+use crate::domain::causal::{Kind, Pair, Stratum, predict, value};
+use crate::domain::node::{Node, NodeName};
+use crate::domain::task::Variable;
 use crate::engine::{Decode, EngineError};
-use crate::node::{Node, NodeName};
-use crate::task::Variable;
 
 /// Failing pairs shrunk side by side; the simplest result is shown.
 const SHRUNK_TOGETHER: usize = 3;

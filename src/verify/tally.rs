@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::trial::{Judged, Outcome, Trial};
-use crate::arithmetic::{AnswerToken, TokenSet};
-use crate::causal::{Kind, Stratum};
+use crate::domain::arithmetic::{AnswerToken, TokenSet};
+use crate::domain::causal::{Kind, Stratum};
 use crate::engine::Decode;
 use crate::stats::{Count, Errors, Rate};
 

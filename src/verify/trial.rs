@@ -3,11 +3,11 @@
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::arithmetic::{Answer, AnswerToken, Prompt, TokenSet};
-use crate::causal::{Pair, Quantity, Stratum};
+use crate::domain::arithmetic::{Answer, AnswerToken, Prompt, TokenSet};
+use crate::domain::causal::{Pair, Quantity, Stratum};
+use crate::domain::node::Node;
 use crate::engine::{Activations, Decode, Engine, EngineError, Intervention, Site, Source};
 use crate::logits::AnswerLogits;
-use crate::node::Node;
 
 /// Lead of the highest logit over the second under which a token is a numerical tie: a rounding
 /// error away from another answer, so it refutes nothing (docs/METHOD.md, "Counterexamples").
@@ -342,8 +342,8 @@ impl Trial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arithmetic::Question;
-    use crate::causal::Stratum;
+    use crate::domain::arithmetic::Question;
+    use crate::domain::causal::Stratum;
 
     fn question(text: &str) -> Question {
         Question::parse(text, 5).unwrap()
@@ -365,15 +365,19 @@ mod tests {
         let truth = Answer::of(&pair.clean);
         let mut answer = truth;
         for &(place, token) in got {
-            let token = crate::arithmetic::token_of(token).unwrap();
+            let token = crate::domain::arithmetic::token_of(token).unwrap();
             answer.set(AnswerToken(place), token);
         }
         let trial = Trial {
             stratum,
             pair,
             reference: truth,
-            predicted: crate::causal::predict(claim.variable.unwrap(), &pair.store, &pair.clean)
-                .unwrap(),
+            predicted: crate::domain::causal::predict(
+                claim.variable.unwrap(),
+                &pair.store,
+                &pair.clean,
+            )
+            .unwrap(),
         };
         let outcome = Outcome {
             answer,

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::failure::Weakness;
 use super::shrink::Counterexample;
 use super::tally::Measures;
-use crate::arithmetic::Class;
 use crate::claims::UntestableTag;
-use crate::node::{NodeError, NodeName};
+use crate::domain::arithmetic::Class;
+use crate::domain::node::{NodeError, NodeName};
+use crate::domain::task::Variable;
 use crate::stats::{Rate, rounded};
-use crate::task::Variable;
 
 /// What was found of a claim (docs/METHOD.md, "Verdicts").
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]

@@ -3,14 +3,14 @@
 use std::fmt;
 
 use circuitcheck::accuracy::{Questions, Source, Tally, nines, nines_at_least};
-use circuitcheck::arithmetic::{Answer, Class, Complexity, Question};
+use circuitcheck::domain::arithmetic::{Answer, Class, Complexity, Question};
 use circuitcheck::engine::Decode;
 use circuitcheck::stats::Count;
 use serde::{Serialize, Serializer};
 
-use super::super::model::Identity;
-use super::super::style;
-use super::super::table::{Cell, Side, Table};
+use crate::cli::model::Identity;
+use crate::cli::style;
+use crate::cli::table::{Cell, Side, Table};
 
 /// Error of each interval: each is a 99 % interval on its own.
 const ALPHA: f64 = 0.01;

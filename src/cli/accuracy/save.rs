@@ -6,7 +6,7 @@ use circuitcheck::accuracy::{Questions, Saved, Work};
 use circuitcheck::lock::{Lock, LockError};
 use circuitcheck::report::check_writable;
 
-use super::super::error::{CliError, warn};
+use crate::cli::error::{CliError, warn};
 
 /// Where an unfinished measurement is kept.
 pub struct SaveFile {

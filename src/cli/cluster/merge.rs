@@ -10,13 +10,13 @@ use circuitcheck::stats::{Count, Rate};
 use clap::Args;
 use serde::Serialize;
 
-use super::super::accuracy::Measured;
-use super::super::error::CliError;
-use super::super::exit_code::ExitCode;
-use super::super::model::Identity;
-use super::super::output::{Format, hold};
-use super::super::table::{Side, Table};
 use super::{Planned, open};
+use crate::cli::accuracy::Measured;
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::model::Identity;
+use crate::cli::output::{Format, hold};
+use crate::cli::table::{Side, Table};
 
 /// Error of each interval: each is a 99 % interval on its own.
 const ALPHA: f64 = 0.01;

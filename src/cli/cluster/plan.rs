@@ -9,12 +9,12 @@ use circuitcheck::engine::{Decode, Engine};
 use circuitcheck::shards::{Claims, Job, Plan, PlannedModel, cost_of_block};
 use clap::Args;
 
-use super::super::DEFAULT_SEED;
-use super::super::error::{CliError, warn};
-use super::super::exit_code::ExitCode;
-use super::super::output::write;
-use super::super::zoo::Zoo;
 use super::open;
+use crate::cli::DEFAULT_SEED;
+use crate::cli::error::{CliError, warn};
+use crate::cli::exit_code::ExitCode;
+use crate::cli::output::write;
+use crate::cli::zoo::Zoo;
 
 /// How long a shard is to take where its number is not given: long beside what a scheduler takes to
 /// start it, short beside what it would cost to lose.

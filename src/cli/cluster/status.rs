@@ -6,10 +6,10 @@ use circuitcheck::shards::{Store, indices};
 use clap::Args;
 use serde::Serialize;
 
-use super::super::error::CliError;
-use super::super::exit_code::ExitCode;
-use super::super::output::{Format, write};
 use super::Planned;
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::output::{Format, write};
 
 /// Tell which shards of a plan are done
 ///

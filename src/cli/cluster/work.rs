@@ -9,11 +9,11 @@ use circuitcheck::verify::Progress;
 use clap::Args;
 use clap::error::ErrorKind;
 
-use super::super::error::CliError;
-use super::super::exit_code::ExitCode;
-use super::super::usage_error;
-use super::super::verify::Bar;
 use super::{Planned, open};
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::usage_error;
+use crate::cli::verify::Bar;
 
 /// Where schedulers say which part of an array a process is: Slurm, HyperQueue, Kubernetes.
 const INDEX_VARIABLES: [&str; 3] = ["SLURM_ARRAY_TASK_ID", "HQ_TASK_ID", "JOB_COMPLETION_INDEX"];

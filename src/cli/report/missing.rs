@@ -5,10 +5,10 @@ use std::process::{Command, Stdio};
 
 use circuitcheck::report::{DISCOVERED, EVIDENCE_FILE, check_writable};
 
-use super::super::error::{CliError, warn};
-use super::super::exit_code::ExitCode;
-use super::super::model::Model;
 use super::read;
+use crate::cli::error::{CliError, warn};
+use crate::cli::exit_code::ExitCode;
+use crate::cli::model::Model;
 
 /// Runs the commands whose results are not stored beside the evidence, or are of other evidence: each as
 /// a process of its own, with the usual options. One that fails is told of, and the

@@ -10,7 +10,7 @@ use circuitcheck::model::{ModelFolder, sha256};
 use circuitcheck::report::{OutputError, write_files};
 use circuitcheck::sweep::{StepRecord, StepState};
 
-use super::super::exit_code::ExitCode;
+use crate::cli::exit_code::ExitCode;
 
 /// Lines of a failed step's messages that its record keeps.
 const LINES_KEPT: usize = 5;

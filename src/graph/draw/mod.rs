@@ -10,7 +10,7 @@ pub use svg::svg;
 pub use text::{dot, mermaid};
 
 use super::{Graph, Route, Stands, Subject, Vertex};
-use crate::node::Node;
+use crate::domain::node::Node;
 
 /// Writing into a String cannot fail.
 const WRITES: &str = "a String takes any text";

@@ -4,8 +4,8 @@ use maud::{Markup, html};
 
 use super::Section;
 use super::places::place;
+use crate::domain::shape::Shape;
 use crate::report::{Attention, HeadAttention, Report};
-use crate::shape::Shape;
 
 pub fn section(report: &Report) -> Option<Section> {
     let attention = report.attention.as_ref()?;

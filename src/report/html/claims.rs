@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::bars::{Limit, bar, count, row};
 use super::{ORDER, Section, anchor, badge, command, names, sign, tone};
-use crate::arithmetic::{Answer, AnswerToken, Prompt};
+use crate::domain::arithmetic::{Answer, AnswerToken, Prompt};
 use crate::evidence::{ClaimEvidence, Escalated, Trials};
 use crate::report::{Report, deciding_measures, rate_text};
 use crate::verify::{Aspect, Controls, Counterexample, Measures, PublishedResult, Verdict};
@@ -146,7 +146,7 @@ fn agreement(claim: &ClaimEvidence, threshold: f64) -> Markup {
 }
 
 fn direction_only(claim: &ClaimEvidence) -> bool {
-    let task = claim.task.parse::<crate::task::Task>();
+    let task = claim.task.parse::<crate::domain::task::Task>();
     task.is_ok_and(|task| task.predicts_only_direction())
 }
 
@@ -260,8 +260,8 @@ fn tokens(trials: &Trials) -> Markup {
     }
 }
 
-fn stratum(stratum: crate::causal::Stratum) -> String {
-    use crate::causal::Stratum;
+fn stratum(stratum: crate::domain::causal::Stratum) -> String {
+    use crate::domain::causal::Stratum;
     match stratum {
         Stratum::Whole => String::new(),
         Stratum::Depth(depth) => format!("at depth {depth}"),

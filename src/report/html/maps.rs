@@ -7,10 +7,10 @@ use maud::{Markup, html};
 use super::places::place;
 use super::{Section, names, sign, tone};
 use crate::claims::{Tag, TaggedNode};
+use crate::domain::node::{Component, NodeName};
+use crate::domain::shape::Shape;
 use crate::evidence::ClaimEvidence;
-use crate::node::{Component, NodeName};
 use crate::report::Report;
-use crate::shape::Shape;
 
 /// Measures of a map, in units of its drawing.
 const CELL_WIDTH: usize = 46;

@@ -15,9 +15,9 @@ mod trail;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Report;
+use crate::domain::node::NodeName;
 use crate::evidence::ClaimEvidence;
 use crate::graph::SCRIPT as GRAPH_SCRIPT;
-use crate::node::NodeName;
 use crate::verify::Verdict;
 
 /// How pages look.

@@ -1,6 +1,6 @@
 //! What stands at each token position.
 
-use crate::shape::Shape;
+use crate::domain::shape::Shape;
 
 /// The token at a position: `D4`, `op`, `D'4`, `=`, `±`, `A5`.
 pub fn place(position: usize, shape: &Shape) -> String {

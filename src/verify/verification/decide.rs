@@ -1,21 +1,21 @@
 //! The verdict of a claim, from all that was found of it.
 
-use super::super::controls::{Controls, SELECTIVITY_MARGIN, Selectivity};
-use super::super::escalation::Attempt;
-use super::super::failure;
-use super::super::necessity::Necessity;
-use super::super::plan::Testable;
-use super::super::published::attended_position;
-use super::super::sequence::Finding;
-use super::super::shrink::counterexample;
-use super::super::tally::{Measures, NEGLIGIBLE, Standing, Terms};
-use super::super::trial::{Bench, Subject};
-use super::super::verdict::Verdict;
 use super::{Tried, Verification};
+use crate::domain::node::{Node, NodeName};
 use crate::engine::EngineError;
 use crate::evidence::{Escalated, StratumRates, TokenCount, Trials, Unreached};
-use crate::node::{Node, NodeName};
 use crate::stats::{Rate, alpha_of_look};
+use crate::verify::controls::{Controls, SELECTIVITY_MARGIN, Selectivity};
+use crate::verify::escalation::Attempt;
+use crate::verify::failure;
+use crate::verify::necessity::Necessity;
+use crate::verify::plan::Testable;
+use crate::verify::published::attended_position;
+use crate::verify::sequence::Finding;
+use crate::verify::shrink::counterexample;
+use crate::verify::tally::{Measures, NEGLIGIBLE, Standing, Terms};
+use crate::verify::trial::{Bench, Subject};
+use crate::verify::verdict::Verdict;
 
 impl Verification<'_> {
     /// The first verdict of docs/METHOD.md's table that applies.

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::baseline::Baseline;
 use super::controls::{Controlled, Setting};
 use super::escalation::{self, Attempt};
-use super::necessity;
 use super::options::{Decoding, Options};
 use super::plan::{Plan, Testable};
 use super::published::{
@@ -18,14 +17,14 @@ use super::reach::name_what_reaches;
 use super::sequence::{Finding, Goal, Rules, discover, judge};
 use super::trial::{Bench, Reference, Subject};
 use super::verdict::Verdict;
-use super::{Progress, VerifyError};
-use crate::arithmetic::{Class, Prompt};
+use super::{Progress, VerifyError, necessity};
 use crate::claims::TaggedNode;
+use crate::domain::arithmetic::{Class, Prompt};
+use crate::domain::node::Node;
+use crate::domain::task::Variable;
 use crate::engine::{Activations, Decode, Engine, EngineError, Site};
 use crate::evidence::{ClaimEvidence, FreeRunning, Trials};
 use crate::model::{ModelFolder, Weights};
-use crate::node::Node;
-use crate::task::Variable;
 
 /// Rightly answered questions of each class over which mean activations are taken.
 pub const MEAN_QUESTIONS: usize = 512;

@@ -15,10 +15,10 @@ pub use space::{Sampler, Space};
 
 use std::cmp::Ordering;
 
-use crate::arithmetic::{
+use super::arithmetic::{
     Answer, AnswerToken, Class, Operation, Prompt, Question, Token, power_of_ten,
 };
-use crate::task::{Task, Variable};
+use super::task::{Task, Variable};
 
 /// The value a variable takes on one question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,8 +8,8 @@ use thiserror::Error;
 
 use super::vocabulary::{EQUALS, MINUS, PLUS, Token, token_of};
 use super::{Answer, Class, power_of_ten};
-use crate::shape::MAX_DIGITS;
-use crate::wire::deserialize_from_text;
+use crate::domain::shape::MAX_DIGITS;
+use crate::domain::text::deserialize_from_text;
 
 /// What a question asks to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,7 +10,7 @@ pub use class::{Class, Complexity, complexity};
 pub use question::{Operation, Prompt, Question, QuestionError};
 pub use vocabulary::{Token, char_of, token_of};
 
-/// `10^k` for `k` up to [`crate::shape::MAX_DIGITS`].
+/// `10^k` for `k` up to [`crate::domain::shape::MAX_DIGITS`].
 pub fn power_of_ten(k: usize) -> u128 {
     10u128.pow(k as u32)
 }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use super::Question;
-use crate::wire::deserialize_from_text;
+use crate::domain::text::deserialize_from_text;
 
 /// ADD, SUB (a subtraction whose answer is not negative) or NEG (one whose answer is).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

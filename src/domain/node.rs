@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use crate::shape::Shape;
-use crate::wire::deserialize_from_text;
+use super::shape::Shape;
+use super::text::deserialize_from_text;
 
 /// What can be wrong with the name of a node.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::arithmetic::{Answer, AnswerToken, Operation, Question, TokenSet, power_of_ten};
-use crate::task::{Task, Variable};
+use crate::domain::arithmetic::{Answer, AnswerToken, Operation, Question, TokenSet, power_of_ten};
+use crate::domain::task::{Task, Variable};
 
 /// What the published tool expects of the patched clean question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The fifteen tokens and their characters.
 
-use crate::shape::D_VOCAB;
+use crate::domain::shape::D_VOCAB;
 
 /// An index into the vocabulary; digits are their own tokens.
 pub type Token = u8;

@@ -1,10 +1,9 @@
 //! What feeds what: which variables' values follow from which others', and which answer tokens a
 //! variable can change.
 
-use super::{classes, possible_values, predict, value, with_value};
-use crate::arithmetic::{Answer, AnswerToken, TokenSet};
-use crate::causal::Pair;
-use crate::task::{Task, Variable};
+use super::{Pair, classes, possible_values, predict, value, with_value};
+use crate::domain::arithmetic::{Answer, AnswerToken, TokenSet};
+use crate::domain::task::{Task, Variable};
 
 /// The tokens that replacing the variable can change, in a model of `n_digits`.
 pub fn reach(variable: Variable, n_digits: usize) -> TokenSet {
@@ -139,7 +138,7 @@ pub fn responds(from: Variable, to: Variable, pair: &Pair) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::causal::{Family, Kind};
+    use crate::domain::causal::{Family, Kind};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 

@@ -7,8 +7,10 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use super::{base, carry_out, classes, predict, reach, tri_case};
-use crate::arithmetic::{Answer, AnswerToken, Class, Operation, Prompt, Question, TokenSet};
-use crate::task::{Task, Variable};
+use crate::domain::arithmetic::{
+    Answer, AnswerToken, Class, Operation, Prompt, Question, TokenSet,
+};
+use crate::domain::task::{Task, Variable};
 
 /// Something that has a value on each question of its classes, and that can be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -226,7 +228,7 @@ fn replaced(parts: &[ColumnQuantity], store: &Question, clean: &Question) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::causal::{Family, Kind, Space};
+    use crate::domain::causal::{Family, Kind, Space};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -296,7 +298,7 @@ mod tests {
             for _ in 0..500 {
                 let (store, clean) = (sampler.draw(&mut rng), sampler.draw(&mut rng));
                 for digit in 0..4 {
-                    let power = crate::arithmetic::power_of_ten(digit);
+                    let power = crate::domain::arithmetic::power_of_ten(digit);
                     let (own, stored) = (clean.column(digit).0, store.column(digit).0);
                     let first =
                         clean.first() - u128::from(own) * power + u128::from(stored) * power;

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::quantity::{ColumnQuantity, Part, Quantity};
 use super::space::{Sampler, Space, weighted};
 use super::{base, carry_out, classes, makes};
-use crate::arithmetic::{Answer, Class, Operation, Prompt, Question};
-use crate::task::{Task, Variable};
+use crate::domain::arithmetic::{Answer, Class, Operation, Prompt, Question};
+use crate::domain::task::{Task, Variable};
 
 /// Whether the causal model predicts a change.
 #[derive(

@@ -8,8 +8,8 @@ use thiserror::Error;
 
 use super::vocabulary::{MINUS, PLUS, Token, char_of, token_of};
 use super::{Operation, Question, power_of_ten};
-use crate::shape::MAX_DIGITS;
-use crate::wire::deserialize_from_text;
+use crate::domain::shape::MAX_DIGITS;
+use crate::domain::text::deserialize_from_text;
 
 /// Most tokens an answer may have: the sign and one digit more than an operand.
 const MAX_ANSWER: usize = MAX_DIGITS + 2;

@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 use rand::{Rng, RngExt};
 
 use super::tri_case;
-use crate::arithmetic::{Class, Operation, Question, power_of_ten};
+use crate::domain::arithmetic::{Class, Operation, Question, power_of_ten};
 
 /// The three states, in the order their bits and counts stand.
 const STATES: [Ordering; 3] = [Ordering::Less, Ordering::Equal, Ordering::Greater];

@@ -40,7 +40,7 @@ macro_rules! deserialize_from_text {
     ($($name:ty),+) => {$(
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                crate::wire::parsed(deserializer)
+                crate::domain::text::parsed(deserializer)
             }
         }
     )+};
