@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use circuitcheck::engine::{Decode, Engine};
-use circuitcheck::model::ModelFolder;
+use circuitcheck::inputs::model::ModelFolder;
+use circuitcheck::network::engine::{Decode, Engine};
 use circuitcheck::property::case::Case;
 use circuitcheck::property::trial::Examiner;
 use circuitcheck::property::{

@@ -1,10 +1,10 @@
 //! What must hold of each reader, whatever bytes it is handed. The fuzz targets and the test
 //! `tests/readers.rs` put their inputs to these.
 
-use circuitcheck::claims::{Claim, read_tagged_nodes, write_tagged_nodes};
 use circuitcheck::domain::shape::Shape;
 use circuitcheck::hypothesis::Hypothesis;
-use circuitcheck::model::{Operations, Weights, read_pth};
+use circuitcheck::inputs::claims::{Claim, read_tagged_nodes, write_tagged_nodes};
+use circuitcheck::inputs::model::{Operations, Weights, read_pth};
 
 use crate::torch_file;
 

@@ -11,7 +11,7 @@
 //! ```
 //! use std::path::Path;
 //!
-//! use circuitcheck::model::ModelFolder;
+//! use circuitcheck::inputs::model::ModelFolder;
 //! use circuitcheck::verify::{Options, verify};
 //!
 //! let folder = ModelFolder::open(Path::new("models/w126_add_d5_l2_h3_t15K_s372001"))?;
@@ -63,30 +63,22 @@
 //! | [`tables`] | columns of values with what they hold, as Parquet files |
 //! | [`report`] | reports, and how they get onto disk |
 
-pub mod ablation;
 pub mod accuracy;
 pub mod carries;
 pub mod circuit;
-pub mod claims;
 pub mod coverage;
-pub mod difference;
 pub mod discover;
 pub mod domain;
-pub mod engine;
 pub mod evidence;
 pub mod graph;
-pub mod handmade;
-pub mod hub;
 pub mod hypothesis;
-pub mod lock;
-pub mod logits;
-pub mod model;
+pub mod inputs;
 pub mod network;
 pub mod property;
 pub mod report;
 pub mod selfcheck;
 pub mod shards;
 pub mod stats;
+pub mod storage;
 pub mod sweep;
-pub mod tables;
 pub mod verify;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin;
 use circuitcheck::domain::arithmetic::{Operation, Prompt, Question};
-use circuitcheck::model::ModelFolder;
-use circuitcheck::network::Network;
+use circuitcheck::inputs::model::ModelFolder;
+use circuitcheck::network::reference::Network;
 use serde_json::Value;
 
 const SUB: &str = "models/w126_sub_d5_l2_h3_t30K_s372001";

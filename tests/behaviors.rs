@@ -4,11 +4,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use assert_cmd::cargo::cargo_bin;
-use circuitcheck::claims::{claims_of, read_tagged_nodes, write_tagged_nodes};
 use circuitcheck::discover::strict;
 use circuitcheck::domain::arithmetic::Prompt;
-use circuitcheck::engine::Engine;
-use circuitcheck::model::ModelFolder;
+use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes, write_tagged_nodes};
+use circuitcheck::inputs::model::ModelFolder;
+use circuitcheck::network::engine::Engine;
 use circuitcheck::verify::Options;
 use serde_json::Value;
 

@@ -7,8 +7,8 @@ use std::process::{Command, Output};
 use assert_cmd::cargo::cargo_bin;
 use circuitcheck::carries::{Carriers, Options, Search, nodes_text};
 use circuitcheck::domain::node::{Node, NodeName};
-use circuitcheck::engine::Engine;
-use circuitcheck::model::ModelFolder;
+use circuitcheck::inputs::model::ModelFolder;
+use circuitcheck::network::engine::Engine;
 use serde_json::Value;
 
 const ADD: &str = "models/w126_add_d5_l2_h3_t15K_s372001";

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
-use circuitcheck::claims::{read_tagged_nodes, write_tagged_nodes};
-use circuitcheck::lock::Lock;
+use circuitcheck::inputs::claims::{read_tagged_nodes, write_tagged_nodes};
+use circuitcheck::storage::lock::Lock;
 use serde_json::Value;
 
 const ADD: &str = "models/w126_add_d5_l2_h3_t15K_s372001";

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use assert_cmd::cargo::cargo_bin;
-use circuitcheck::claims::{Tag, TaggedNode, read_tagged_nodes, write_tagged_nodes};
-use circuitcheck::difference::Difference;
 use circuitcheck::discover::{Quirk, Quirks, cluster_tag, clusterings, discover, search};
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::node::{Node, NodeName};
-use circuitcheck::engine::Engine;
-use circuitcheck::model::ModelFolder;
+use circuitcheck::inputs::claims::{Tag, TaggedNode, read_tagged_nodes, write_tagged_nodes};
+use circuitcheck::inputs::claims_diff::Difference;
+use circuitcheck::inputs::model::ModelFolder;
+use circuitcheck::network::engine::Engine;
 use serde_json::Value;
 
 const ADD: &str = "w126_add_d5_l2_h3_t15K_s372001";

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use circuitcheck::report::{Report, claim_rows, claims_table, measures_table, trials_table};
+use circuitcheck::storage::parquet::{Table, columns_markdown};
 use circuitcheck::sweep::Summary;
-use circuitcheck::tables::{Table, columns_markdown};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use quick_junit::TestCaseStatus;

@@ -7,13 +7,13 @@ use std::path::Path;
 use circuitcheck::domain::arithmetic::AnswerToken;
 use circuitcheck::domain::node::Node;
 use circuitcheck::domain::task::Variable;
-use circuitcheck::engine::Engine;
 use circuitcheck::graph::{
     Budget, Edge, EdgeVerdict, EvidenceError, Flows, Graph, GraphError, GraphEvidence, KnownClaim,
     KnownClaims, SCRIPT, Selector, SelectorError, Stands, Subject, dot, figure, html, mermaid, svg,
 };
-use circuitcheck::handmade::{Carries, Handmade, addition};
-use circuitcheck::model::ModelFolder;
+use circuitcheck::inputs::model::ModelFolder;
+use circuitcheck::network::engine::Engine;
+use circuitcheck::network::handmade::{Carries, Handmade, addition};
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 
@@ -68,7 +68,7 @@ fn true_claims(handmade: &Handmade) -> KnownClaims {
     }
 }
 
-/// Entries of the residual stream that a node writes to, by the table in `circuitcheck::handmade`.
+/// Entries of the residual stream that a node writes to, by the table in `circuitcheck::network::handmade`.
 fn written(node: &Node) -> &'static [&'static str] {
     match (node.layer(), node.head()) {
         (0, Some(0 | 1)) => &["sum"],

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use assert_cmd::Command;
-use circuitcheck::hub::{Address, Fetched, Hub, HubError, Settings};
-use circuitcheck::model::sha256;
+use circuitcheck::inputs::hub::{Address, Fetched, Hub, HubError, Settings};
+use circuitcheck::inputs::model::sha256;
 use hub_server::{Answer, Repository, Request, Server, git_id};
 use tempfile::TempDir;
 

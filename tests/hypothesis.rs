@@ -9,11 +9,11 @@ use circuitcheck::circuit::{
 };
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::node::{Node, NodeName};
-use circuitcheck::engine::{Engine, Site};
 use circuitcheck::graph::{Budget, KnownClaim, KnownClaims, Stands};
-use circuitcheck::handmade::{Carries, Handmade, addition};
 use circuitcheck::hypothesis::{ClauseResult, Hypothesis, HypothesisError, Tested, Tester};
-use circuitcheck::model::{ModelFolder, Operations};
+use circuitcheck::inputs::model::{ModelFolder, Operations};
+use circuitcheck::network::engine::{Engine, Site};
+use circuitcheck::network::handmade::{Carries, Handmade, addition};
 use circuitcheck::report::circuit_markdown;
 use circuitcheck::verify::{Baseline, Rules};
 

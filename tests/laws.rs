@@ -12,12 +12,12 @@ use std::sync::LazyLock;
 use circuitcheck::domain::arithmetic::{Answer, AnswerToken, Operation, Prompt, Question, Token};
 use circuitcheck::domain::node::{Component, NodeName};
 use circuitcheck::domain::shape::{D_VOCAB, Shape};
-use circuitcheck::engine::{
+use circuitcheck::inputs::model::{Array, ModelFolder, Weights};
+use circuitcheck::network::engine::{
     Decode, Engine, EngineError, Intervention, Overwrite, Run, Site, Source,
 };
-use circuitcheck::logits::AnswerLogits;
-use circuitcheck::model::{Array, ModelFolder, Weights};
-use circuitcheck::network::Network;
+use circuitcheck::network::logits::AnswerLogits;
+use circuitcheck::network::reference::Network;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use circuitcheck::domain::shape::Shape;
-use circuitcheck::model::{
+use circuitcheck::inputs::model::{
     Array, BUNDLED_NAME, LoadError, MAX_MODEL_FILE_BYTES, MAX_PICKLE_BYTES, ModelFolder,
     Operations, PickleError, PthError, SafetensorsError, Weights, read_pth, read_safetensors,
 };

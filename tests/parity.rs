@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use circuitcheck::domain::arithmetic::{Answer, Prompt, Question, token_of};
 use circuitcheck::domain::node::NodeName;
 use circuitcheck::domain::shape::Shape;
-use circuitcheck::engine::{Decode, Engine, Intervention, Overwrite, Site, Source};
-use circuitcheck::logits::AnswerLogits;
-use circuitcheck::model::{ModelFolder, Weights};
-use circuitcheck::network::Network;
+use circuitcheck::inputs::model::{ModelFolder, Weights};
+use circuitcheck::network::engine::{Decode, Engine, Intervention, Overwrite, Site, Source};
+use circuitcheck::network::logits::AnswerLogits;
+use circuitcheck::network::reference::Network;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 

@@ -3,12 +3,12 @@
 use circuitcheck::domain::arithmetic::{AnswerToken, Operation, Prompt, Question, TokenSet};
 use circuitcheck::domain::node::Node;
 use circuitcheck::domain::shape::Shape;
-use circuitcheck::engine::{
+use circuitcheck::inputs::model::{Array, Weights};
+use circuitcheck::network::engine::{
     Engine, Intervention, Overwrite, PathPatch, Run, Scale, Site, Source, Target,
 };
-use circuitcheck::logits::AnswerLogits;
-use circuitcheck::model::{Array, Weights};
-use circuitcheck::network::Network;
+use circuitcheck::network::logits::AnswerLogits;
+use circuitcheck::network::reference::Network;
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 use rand::{RngExt, SeedableRng};

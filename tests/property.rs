@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use assert_cmd::cargo::cargo_bin;
 use circuitcheck::domain::arithmetic::{Class, Operation, Question, complexity};
-use circuitcheck::engine::{Decode, Engine};
-use circuitcheck::handmade;
-use circuitcheck::model::{Array, ModelFolder, Operations, RawFile, Weights};
+use circuitcheck::inputs::model::{Array, ModelFolder, Operations, RawFile, Weights};
+use circuitcheck::network::engine::{Decode, Engine};
+use circuitcheck::network::handmade;
 use circuitcheck::property::case::{Case, digit};
 use circuitcheck::property::evidence::{PropertyEvidence, PropertyEvidenceError, Standing};
 use circuitcheck::property::group::{Group, groups};

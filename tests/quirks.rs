@@ -4,8 +4,8 @@ use std::path::Path;
 
 use circuitcheck::discover::effects;
 use circuitcheck::domain::arithmetic::Prompt;
-use circuitcheck::engine::Engine;
-use circuitcheck::model::ModelFolder;
+use circuitcheck::inputs::model::ModelFolder;
+use circuitcheck::network::engine::Engine;
 use circuitcheck::report::effects_markdown;
 
 /// The seed of the commands that the report names, which is the program's own.

@@ -10,8 +10,8 @@ mod torch_file;
 use std::fs;
 use std::path::Path;
 
-use circuitcheck::claims::{MAX_CLAIMS_BYTES, read_tagged_nodes};
 use circuitcheck::hypothesis::{Hypothesis, MAX_HYPOTHESIS_BYTES};
+use circuitcheck::inputs::claims::{MAX_CLAIMS_BYTES, read_tagged_nodes};
 use counting::peak_memory;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

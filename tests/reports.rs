@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use circuitcheck::evidence::{Evidence, EvidenceError, evidence_schema, schema_text};
-use circuitcheck::model::ModelFolder;
+use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::report::summary_schema;
 use circuitcheck::verify::{Options, verify};
 use serde_json::Value;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use circuitcheck::domain::task::Variable;
-use circuitcheck::handmade;
-use circuitcheck::model::ModelFolder;
+use circuitcheck::inputs::model::ModelFolder;
+use circuitcheck::network::handmade;
 use circuitcheck::selfcheck::{
     CLAIM_ALPHA, Check, Corrupted, Corruption, Value, corruptions, determinism, false_claims,
     falsehoods, intervals, known_claims, truths,

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use assert_cmd::Command;
 use circuitcheck::domain::shape::Shape;
-use circuitcheck::handmade;
-use circuitcheck::model::Weights;
+use circuitcheck::inputs::model::Weights;
+use circuitcheck::network::handmade;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use serde_json::Value;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use circuitcheck::domain::shape::Shape;
-use circuitcheck::model::Weights;
+use circuitcheck::inputs::model::Weights;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -269,7 +269,10 @@ fn evidence_is_the_same_byte_for_byte_for_one_and_two_threads_and_run_json_names
     assert!(one == two);
     let record: Value =
         serde_json::from_slice(&fs::read(folder.path().join("1/run.json")).unwrap()).unwrap();
-    assert_eq!(record["evidence_sha256"], circuitcheck::model::sha256(&one));
+    assert_eq!(
+        record["evidence_sha256"],
+        circuitcheck::inputs::model::sha256(&one)
+    );
 }
 
 #[test]

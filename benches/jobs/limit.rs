@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use circuitcheck::domain::arithmetic::{Prompt, Token};
 use circuitcheck::domain::shape::Shape;
-use circuitcheck::engine::Engine;
+use circuitcheck::network::engine::Engine;
 use gemm::Parallelism;
 use serde_json::json;
 

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use circuitcheck::domain::arithmetic::Operation;
 use circuitcheck::domain::shape::Shape;
-use circuitcheck::engine::instruction_set;
-use circuitcheck::model::ModelFolder;
+use circuitcheck::inputs::model::ModelFolder;
+use circuitcheck::network::engine::instruction_set;
 
 use peer::Peer;
 use work::{Ablation, Forward, Patches};

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::node::Node;
 use circuitcheck::domain::shape::Shape;
-use circuitcheck::model::Weights;
+use circuitcheck::inputs::model::Weights;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 

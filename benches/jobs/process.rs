@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use circuitcheck::discover::{Quirks, discover as found_by_discover, draw_set, search};
 use circuitcheck::domain::arithmetic::Prompt;
-use circuitcheck::engine::Engine;
+use circuitcheck::network::engine::Engine;
 use serde_json::json;
 
 use crate::peer::{Peer, Task};

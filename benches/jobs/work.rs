@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use circuitcheck::domain::arithmetic::{AnswerToken, Prompt, Question};
 use circuitcheck::domain::node::Node;
-use circuitcheck::engine::{Activations, Decode, Engine, Intervention, Site, Source};
-use circuitcheck::logits::AnswerLogits;
+use circuitcheck::network::engine::{Activations, Decode, Engine, Intervention, Site, Source};
+use circuitcheck::network::logits::AnswerLogits;
 use circuitcheck::verify::{default_block, stream};
 use rand::RngExt;
 

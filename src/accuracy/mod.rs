@@ -18,8 +18,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::domain::arithmetic::{Answer, Prompt};
-use crate::engine::{Decode, Engine, EngineError, Intervention};
-use crate::logits::AnswerLogits;
+use crate::network::engine::{Decode, Engine, EngineError, Intervention};
+use crate::network::logits::AnswerLogits;
 
 /// A model put to a row of questions.
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +90,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::model::{ModelFolder, Weights};
+    use crate::inputs::model::{ModelFolder, Weights};
 
     fn subtraction() -> (ModelFolder, Engine) {
         let folder = ModelFolder::open(Path::new("models/w126_sub_d5_l2_h3_t30K_s372001")).unwrap();

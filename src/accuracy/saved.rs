@@ -8,9 +8,9 @@ use thiserror::Error;
 
 use super::questions::{BLOCK, Questions, Source};
 use super::tally::Tally;
-use crate::engine::Decode;
-use crate::model::ModelFolder;
-use crate::report::{OutputError, write_files};
+use crate::inputs::model::ModelFolder;
+use crate::network::engine::Decode;
+use crate::storage::{OutputError, write_files};
 
 /// The form of the file; a change of what a block or a count means raises it.
 const SCHEMA: &str = "circuitcheck/accuracy/1";

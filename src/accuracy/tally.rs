@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::arithmetic::{
     Answer, Class, Complexity, Prompt, Question, TokenSet, complexity,
 };
-use crate::logits::AnswerLogits;
+use crate::network::logits::AnswerLogits;
 use crate::stats::Count;
 use crate::verify::TIE_MARGIN;
 

@@ -159,7 +159,7 @@ pub fn as_part(quantity: Quantity, class: Class) -> Option<ColumnQuantity> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ModelFolder;
+    use crate::inputs::model::ModelFolder;
 
     fn node(name: &str, shape: &Shape) -> Node {
         let name: crate::domain::node::NodeName = name.parse().unwrap();

@@ -17,8 +17,8 @@ use crate::discover::{Quirks, draw_set, useful};
 use crate::domain::arithmetic::{Class, TokenSet};
 use crate::domain::causal::{Family, Kind, Quantity};
 use crate::domain::node::{Node, NodeName};
-use crate::engine::{Activations, Decode, Engine, EngineError};
-use crate::model::ModelFolder;
+use crate::inputs::model::ModelFolder;
+use crate::network::engine::{Activations, Decode, Engine, EngineError};
 use crate::verify::{
     Baseline, Bench, Goal, Measures, Progress, Reference, Rules, Standing, StoreFrom, Subject,
     Tally, Terms, default_block, judge, stream,

@@ -14,12 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use crate::ablation::Ablation;
 use crate::domain::arithmetic::{AnswerToken, Class, Prompt};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
-use crate::engine::{Activations, Decode, Engine, EngineError, Intervention, Site, Source};
-use crate::logits::AnswerLogits;
+use crate::network::ablation::Ablation;
+use crate::network::engine::{
+    Activations, Decode, Engine, EngineError, Intervention, Site, Source,
+};
+use crate::network::logits::AnswerLogits;
 use crate::stats::{Count, Rate};
 use crate::verify::{Baseline, stream};
 
@@ -178,7 +180,7 @@ impl<'a> Workbench<'a> {
                     .map(|i| {
                         let overwrites = ablated.iter().map(|&node| match (&others, ablation) {
                             (Some(others), _) => others.overwrite(i, node, Source::Stored),
-                            (None, Ablation::Zero) => crate::engine::Overwrite {
+                            (None, Ablation::Zero) => crate::network::engine::Overwrite {
                                 site: node.into(),
                                 source: Source::Zero,
                                 value: &zeros[..Site::from(node).width(&shape)],

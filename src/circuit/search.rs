@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{NodeSet, Workbench};
 use crate::domain::node::{Node, NodeName};
-use crate::engine::EngineError;
+use crate::network::engine::EngineError;
 use crate::stats::{Count, rounded};
 use crate::verify::stream;
 

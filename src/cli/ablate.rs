@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use circuitcheck::ablation::{Ablation, AblationError, Replacement};
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::node::{Node, NodeName};
+use circuitcheck::network::ablation::{Ablation, AblationError, Replacement};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use rand::SeedableRng;

@@ -1,7 +1,7 @@
 //! What is said of one answer. The keys are the same in every command that prints answers.
 
 use circuitcheck::domain::arithmetic::{Answer, Class, Prompt, TokenSet, complexity};
-use circuitcheck::logits::AnswerLogits;
+use circuitcheck::network::logits::AnswerLogits;
 use serde::Serialize;
 
 use super::style;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 use circuitcheck::domain::arithmetic::{AnswerToken, Prompt, char_of};
-use circuitcheck::logits::AnswerLogits;
+use circuitcheck::network::logits::AnswerLogits;
 use clap::Args;
 use clap::error::ErrorKind;
 use serde::Serialize;

@@ -3,14 +3,15 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::claims::{Tag, read_tagged_nodes};
 use circuitcheck::discover::{Remeasuring, Reproduction, TagEvidence, remeasure};
 use circuitcheck::domain::node::{Node, NodeName};
-use circuitcheck::model::RawFile;
+use circuitcheck::inputs::claims::{Tag, read_tagged_nodes};
+use circuitcheck::inputs::model::RawFile;
 use circuitcheck::report::{
     BEHAVIORS_SCHEMA, BehaviorEvidence, behaviors_markdown, count_tags, reading_text, said,
-    verdict_names, verdict_text, write_files,
+    verdict_names, verdict_text,
 };
+use circuitcheck::storage::write_files;
 use circuitcheck::verify::Progress;
 use clap::Args;
 

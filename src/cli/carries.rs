@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use circuitcheck::carries::{Carriers, Options, Score, Search, nodes_text, useful_nodes};
 use circuitcheck::domain::node::NodeName;
-use circuitcheck::report::write_files;
+use circuitcheck::storage::write_files;
 use clap::Args;
 use serde::Serialize;
 

@@ -9,12 +9,13 @@ use circuitcheck::circuit::{
     Circuit, CircuitEvidence, ENOUGH, MOST_ADDED, NodeSet, QUESTIONS, RANDOM_SETS, SCHEMA, Scoring,
     Workbench, grow, minimality, prune,
 };
-use circuitcheck::claims::{claims_of, read_tagged_nodes};
 use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::hypothesis::Tested;
-use circuitcheck::model::RawFile;
-use circuitcheck::report::{circuit_markdown, failing_tokens, percent, write_files};
+use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes};
+use circuitcheck::inputs::model::RawFile;
+use circuitcheck::report::{circuit_markdown, failing_tokens, percent};
 use circuitcheck::stats::Count;
+use circuitcheck::storage::write_files;
 use circuitcheck::verify::{Baseline, Options};
 use clap::Args;
 use serde::Serialize;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use circuitcheck::domain::node::NodeName;
 use circuitcheck::evidence::Evidence;
-use circuitcheck::model::RawFile;
+use circuitcheck::inputs::model::RawFile;
 use circuitcheck::report::{Comparison, EVIDENCE_FILE, Player, rate_text};
 use clap::Args;
 use serde::Serialize;

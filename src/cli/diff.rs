@@ -3,9 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use circuitcheck::claims::{Tag, TaggedNode, read_tagged_nodes};
-use circuitcheck::difference::{Difference, Presence};
-use circuitcheck::model::RawFile;
+use circuitcheck::inputs::claims::{Tag, TaggedNode, read_tagged_nodes};
+use circuitcheck::inputs::claims_diff::{Difference, Presence};
+use circuitcheck::inputs::model::RawFile;
 use clap::Args;
 use serde::Serialize;
 

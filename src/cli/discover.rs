@@ -5,14 +5,15 @@ use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::claims::{TaggedNode, read_tagged_nodes, write_tagged_nodes};
 use circuitcheck::discover::{
     Changes, Discovered, Quirk, Quirks, StrictError, discover, draw_set, search, strict,
 };
 use circuitcheck::domain::arithmetic::Prompt;
-use circuitcheck::lock::Lock;
-use circuitcheck::model::RawFile;
-use circuitcheck::report::{changes_text, strict_markdown, write_files};
+use circuitcheck::inputs::claims::{TaggedNode, read_tagged_nodes, write_tagged_nodes};
+use circuitcheck::inputs::model::RawFile;
+use circuitcheck::report::{changes_text, strict_markdown};
+use circuitcheck::storage::lock::Lock;
+use circuitcheck::storage::write_files;
 use circuitcheck::verify::{Options, stream};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use circuitcheck::claims::ClaimsError;
-use circuitcheck::engine::EngineError;
-use circuitcheck::model::LoadError;
+use circuitcheck::inputs::claims::ClaimsError;
+use circuitcheck::inputs::model::LoadError;
+use circuitcheck::network::engine::EngineError;
 
 use super::exit_code::ExitCode;
 use super::style;

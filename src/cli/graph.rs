@@ -7,8 +7,8 @@ use circuitcheck::graph::{
     Budget, Edge, EdgeVerdict, Flows, Graph, GraphEvidence, Route, Selector, Subject, TRIALS,
     Vertex, dot, html, mermaid, svg,
 };
-use circuitcheck::model::RawFile;
-use circuitcheck::report::write_files;
+use circuitcheck::inputs::model::RawFile;
+use circuitcheck::storage::write_files;
 use circuitcheck::verify::Options;
 use clap::{Args, ValueEnum};
 use petgraph::Direction;

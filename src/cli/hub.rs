@@ -4,8 +4,8 @@ use std::fmt;
 use std::io::IsTerminal;
 use std::path::Path;
 
-use circuitcheck::hub::{Address, FetchProgress, Hub, HubError, Published, Settings};
-use circuitcheck::model::ModelFolder;
+use circuitcheck::inputs::hub::{Address, FetchProgress, Hub, HubError, Published, Settings};
+use circuitcheck::inputs::model::ModelFolder;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;

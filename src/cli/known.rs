@@ -3,9 +3,9 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::claims::{claims_of, read_tagged_nodes};
 use circuitcheck::graph::KnownClaims;
-use circuitcheck::model::RawFile;
+use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes};
+use circuitcheck::inputs::model::RawFile;
 use circuitcheck::verify::{Options, verify};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};

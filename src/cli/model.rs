@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use circuitcheck::domain::arithmetic::{Prompt, Question};
 use circuitcheck::domain::node::{Node, NodeName};
-use circuitcheck::engine::{Decode, Engine, Intervention};
-use circuitcheck::logits::AnswerLogits;
-use circuitcheck::model::ModelFolder;
+use circuitcheck::inputs::model::ModelFolder;
+use circuitcheck::network::engine::{Decode, Engine, Intervention};
+use circuitcheck::network::logits::AnswerLogits;
 use clap::Args;
 use serde::Serialize;
 

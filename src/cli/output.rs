@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 
-use circuitcheck::lock::{Lock, LockError};
-use circuitcheck::report::check_writable;
+use circuitcheck::storage::check_writable;
+use circuitcheck::storage::lock::{Lock, LockError};
 use clap::Args;
 use serde::Serialize;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::node::{Node, NodeName};
-use circuitcheck::engine::{Intervention, Site, Source};
+use circuitcheck::network::engine::{Intervention, Site, Source};
 use clap::Args;
 use serde::Serialize;
 

@@ -6,16 +6,15 @@ use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::engine::Decode;
-use circuitcheck::model::{ModelFolder, RawFile};
+use circuitcheck::inputs::model::{ModelFolder, RawFile};
+use circuitcheck::network::engine::Decode;
 use circuitcheck::property::evidence::{PropertyEvidence, Standing};
 use circuitcheck::property::{
     KEPT_FILE, Kept, KeptError, NODES, Options, OwnError, Property, PropertyError, Separates,
     check, properties, read,
 };
-use circuitcheck::report::{
-    property_markdown, property_summary, rare_rate_text, rate_text, write_files,
-};
+use circuitcheck::report::{property_markdown, property_summary, rare_rate_text, rate_text};
+use circuitcheck::storage::write_files;
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use serde::Serialize;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use circuitcheck::domain::arithmetic::{Class, Prompt};
 use circuitcheck::domain::causal::Space;
-use circuitcheck::model::RawFile;
+use circuitcheck::inputs::model::RawFile;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

@@ -4,12 +4,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::evidence::{evidence_schema, laid_out, schema_text};
-use circuitcheck::model::{BUNDLED_NAME, ModelFolder};
+use circuitcheck::inputs::model::{BUNDLED_NAME, ModelFolder};
 use circuitcheck::report::{
-    ATTENTION_FILE, Attention, EVIDENCE_FILE, Format, Report, ReportError, check_writable,
-    claim_rows, claims_table, measures_table, replay, summary_line, summary_schema, trials_table,
-    write_files,
+    ATTENTION_FILE, Attention, EVIDENCE_FILE, Format, Report, ReportError, claim_rows,
+    claims_table, measures_table, replay, summary_line, summary_schema, trials_table,
 };
+use circuitcheck::storage::{check_writable, write_files};
 use circuitcheck::verify::Options;
 use clap::{Args, ValueEnum};
 use serde::Serialize;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use circuitcheck::model::ModelFolder;
+use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::selfcheck::{Check, Effort, Figure, Part, Value, run};
 use circuitcheck::verify::Options;
 use clap::{Args, ValueEnum};

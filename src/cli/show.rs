@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use circuitcheck::accuracy::Tally;
 use circuitcheck::domain::arithmetic::Class;
 use circuitcheck::domain::shape::Shape;
-use circuitcheck::model::{RawFile, TrainingRecord};
+use circuitcheck::inputs::model::{RawFile, TrainingRecord};
 use clap::Args;
 use serde::Serialize;
 

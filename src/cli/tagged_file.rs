@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::claims::{claims_of, read_tagged_nodes};
 use circuitcheck::domain::node::NodeName;
 use circuitcheck::domain::shape::Shape;
-use circuitcheck::model::RawFile;
+use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes};
+use circuitcheck::inputs::model::RawFile;
 use serde::Serialize;
 
 use super::error::CliError;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::node::Node;
-use circuitcheck::engine::Site;
 use circuitcheck::graph::Budget;
 use circuitcheck::hypothesis::{
     ClauseResult, Hypothesis, HypothesisError, TestError, Tested, Tester,
 };
-use circuitcheck::model::RawFile;
+use circuitcheck::inputs::model::RawFile;
+use circuitcheck::network::engine::Site;
 use circuitcheck::report::clause_verdict;
 use circuitcheck::verify::{Baseline, Options, Rules};
 use clap::Args;

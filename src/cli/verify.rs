@@ -4,15 +4,16 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use circuitcheck::claims::Claim;
 use circuitcheck::domain::node::{Component, NodeName};
 use circuitcheck::domain::task::Task;
 use circuitcheck::evidence::{ClaimEvidence, Evidence, laid_out};
-use circuitcheck::model::{ModelFolder, RawFile, sha256};
+use circuitcheck::inputs::claims::Claim;
+use circuitcheck::inputs::model::{ModelFolder, RawFile, sha256};
 use circuitcheck::report::{
-    EVIDENCE_FILE, Format, Margin, OutputError, RUN_FILE, Run, agreement_text, explanation,
-    margins, rate_text, summary_line, write_files,
+    EVIDENCE_FILE, Format, Margin, RUN_FILE, Run, agreement_text, explanation, margins, rate_text,
+    summary_line,
 };
+use circuitcheck::storage::{OutputError, write_files};
 use circuitcheck::verify::{
     Decoding, MOVE_FOR_OTHERS, Options, Progress, Verdict, VerifyError, verify,
 };

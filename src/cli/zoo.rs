@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use circuitcheck::hub::{Address, Hub, Settings};
+use circuitcheck::inputs::hub::{Address, Hub, Settings};
 use clap::Args;
 
 use super::error::CliError;

@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::ablation::Ablation;
 use crate::circuit::live_nodes;
-use crate::claims::Claim;
 use crate::domain::arithmetic::{AnswerToken, Class, Prompt, TokenSet};
 use crate::domain::causal::{classes, reach};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::Variable;
-use crate::engine::{Activations, Decode, Engine, EngineError, Intervention, Site, Source};
+use crate::inputs::claims::Claim;
+use crate::network::ablation::Ablation;
+use crate::network::engine::{
+    Activations, Decode, Engine, EngineError, Intervention, Site, Source,
+};
 use crate::stats::{Count, Rate};
 use crate::verify::{Baseline, Progress};
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::domain::arithmetic::{Operation, Prompt, Question, power_of_ten};
 use crate::domain::node::Node;
-use crate::model::Weights;
+use crate::inputs::model::Weights;
 
 use super::quirk::{Quirk, Quirks};
 
@@ -444,7 +444,7 @@ mod tests {
 
     use super::*;
     use crate::domain::node::NodeName;
-    use crate::model::ModelFolder;
+    use crate::inputs::model::ModelFolder;
 
     /// Clusters 100 points around each centre, which differ in two of a head's dimensions, with a
     /// little of everything else.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::claims::TaggedNode;
 use crate::domain::arithmetic::Prompt;
 use crate::domain::node::{Node, NodeName};
-use crate::engine::{Engine, EngineError};
-use crate::model::ModelFolder;
+use crate::inputs::claims::TaggedNode;
+use crate::inputs::model::ModelFolder;
+use crate::network::engine::{Engine, EngineError};
 
 use super::quirk::{Quirk, Quirks};
 use super::search::search;

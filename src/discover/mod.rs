@@ -25,12 +25,12 @@ use clusters::{HeadOutput, TriCase};
 use rayon::prelude::*;
 use serde_json::Map;
 
-use crate::claims::{Tag, TaggedNode};
 use crate::domain::arithmetic::{AnswerToken, Class, Operation, Prompt};
 use crate::domain::causal::impact_text;
 use crate::domain::node::Node;
-use crate::engine::{Engine, EngineError, Site};
-use crate::model::{ModelFolder, Operations};
+use crate::inputs::claims::{Tag, TaggedNode};
+use crate::inputs::model::{ModelFolder, Operations};
+use crate::network::engine::{Engine, EngineError, Site};
 use crate::verify::{attention_percents, stream};
 
 /// Everything found of a model.

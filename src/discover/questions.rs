@@ -8,7 +8,7 @@ use rand::{Rng, RngExt};
 use serde::Deserialize;
 
 use crate::domain::arithmetic::{Operation, Prompt, Question, complexity, power_of_ten};
-use crate::model::{ModelFolder, Operations};
+use crate::inputs::model::{ModelFolder, Operations};
 
 /// Random questions in a set; the published sets have as many, mostly.
 pub const RANDOM_QUESTIONS: usize = 512;

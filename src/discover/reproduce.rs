@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use crate::claims::Tag;
 use crate::domain::arithmetic::{Operation, Prompt};
 use crate::domain::node::Node;
-use crate::engine::{Engine, EngineError};
-use crate::model::ModelFolder;
+use crate::inputs::claims::Tag;
+use crate::inputs::model::ModelFolder;
+use crate::network::engine::{Engine, EngineError};
 use crate::stats::{Count, Rate, rounded};
 use crate::verify::{attention_row, stream};
 

@@ -1,11 +1,11 @@
 //! The published search: which useful nodes meet a task's prerequisites and pass its one or two
 //! fixed tests.
 
-use crate::claims::{Tag, TaggedNode};
 use crate::domain::node::Node;
 use crate::domain::task::{Task, Variable};
-use crate::engine::{Engine, EngineError};
-use crate::model::Operations;
+use crate::inputs::claims::{Tag, TaggedNode};
+use crate::inputs::model::Operations;
+use crate::network::engine::{Engine, EngineError};
 use crate::verify::{
     ImpactReading, PublishedResult, PublishedTests, TRIED_IN_PAIRS, WEAK_BY_IMPACT,
     attended_position,

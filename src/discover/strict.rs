@@ -7,14 +7,14 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::carries::{self, Carriers};
-use crate::claims::{Tag, TaggedNode, claims_of, write_claims, write_tagged_nodes};
 use crate::domain::arithmetic::Prompt;
 use crate::domain::causal::Quantity;
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::Variable;
-use crate::engine::{Engine, EngineError};
 use crate::evidence::Evidence;
-use crate::model::{ModelFolder, RawFile};
+use crate::inputs::claims::{Tag, TaggedNode, claims_of, write_claims, write_tagged_nodes};
+use crate::inputs::model::{ModelFolder, RawFile};
+use crate::network::engine::{Engine, EngineError};
 use crate::verify::{Options, Progress, Verdict, VerifyError, verify};
 
 use super::quirk::Quirks;
@@ -247,13 +247,13 @@ fn supported(behaviors: &[TaggedNode], evidence: Option<&Evidence>) -> Vec<Tagge
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claims::read_tagged_nodes;
+    use crate::inputs::claims::read_tagged_nodes;
 
     fn claims(list: &[(&str, &str)]) -> Vec<TaggedNode> {
         let claims: Vec<(NodeName, Variable)> = list
             .iter()
             .map(|(node, variable)| {
-                let claim = crate::claims::Claim::parse(node.parse().unwrap(), variable);
+                let claim = crate::inputs::claims::Claim::parse(node.parse().unwrap(), variable);
                 (claim.node, claim.variable.unwrap())
             })
             .collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::arithmetic::{Answer, Class, Complexity, Prompt, TokenSet, complexity};
 use crate::domain::node::Node;
-use crate::engine::{
+use crate::network::engine::{
     Activations, Decode, Engine, EngineError, Intervention, Overwrite, Site, Source,
 };
 use crate::stats::Count;

@@ -17,7 +17,7 @@ use crate::domain::arithmetic::{AnswerToken, TokenSet};
 use crate::domain::causal::Stratum;
 use crate::domain::node::NodeName;
 use crate::domain::shape::Shape;
-use crate::engine::Decode;
+use crate::network::engine::Decode;
 use crate::stats::{Count, Rate, rounded_option};
 use crate::verify::{
     Baseline, ControlPlan, Controls, Decoding, EngineParity, HALF, Limits, Measures, Necessity,

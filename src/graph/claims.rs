@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::claims::Claim;
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
 use crate::domain::task::Variable;
 use crate::evidence::Evidence;
+use crate::inputs::claims::Claim;
 
 /// How a claim stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

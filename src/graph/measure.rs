@@ -11,10 +11,10 @@ use crate::domain::arithmetic::{Answer, Prompt, TokenSet};
 use crate::domain::causal::{Family, Kind, Pair, predict, responds, value};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
-use crate::engine::{
+use crate::network::engine::{
     Activations, Decode, Engine, EngineError, Intervention, PathPatch, Scale, Site, Source, Target,
 };
-use crate::logits::AnswerLogits;
+use crate::network::logits::AnswerLogits;
 use crate::stats::{Count, Rate};
 use crate::verify::{NEGLIGIBLE, TIE_MARGIN, stream};
 
@@ -351,7 +351,7 @@ enum Way {
 struct Bench<'a> {
     engine: &'a Engine,
     link: &'a Link<'a>,
-    run: crate::engine::Run,
+    run: crate::network::engine::Run,
     trials: Vec<Trial>,
     stored: Activations,
     /// Clean values of the other vertices' nodes, by question.

@@ -9,10 +9,10 @@ use petgraph::graph::NodeIndex;
 use thiserror::Error;
 
 use super::{Graph, Subject};
-use crate::claims::Claim;
 use crate::domain::arithmetic::AnswerToken;
 use crate::domain::node::NodeName;
 use crate::domain::task::Variable;
+use crate::inputs::claims::Claim;
 
 /// Which vertices are meant: an answer token `A3`, the claims of a node `P9L0H1`, or of a variable
 /// `A1.ST`.

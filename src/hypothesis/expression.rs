@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
-use crate::claims::Claim;
 use crate::domain::arithmetic::AnswerToken;
 use crate::domain::shape::Shape;
 use crate::domain::task::{Task, Variable};
+use crate::inputs::claims::Claim;
 
 /// Largest number written out: no digit, layer or position of a model comes near, and sums of two
 /// stay numbers.

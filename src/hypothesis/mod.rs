@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
-use crate::model::Operations;
+use crate::inputs::model::Operations;
 
 /// Longest hypothesis read; those that come with the program have 4 KB.
 pub const MAX_HYPOTHESIS_BYTES: usize = 1 << 20;

@@ -13,9 +13,9 @@ use crate::domain::causal::{Family, Kind, classes};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
 use crate::domain::task::Variable;
-use crate::engine::{Activations, Engine, EngineError, Site};
 use crate::graph::{Budget, Flows, Graph, KnownClaim, KnownClaims, Subject};
-use crate::model::Operations;
+use crate::inputs::model::Operations;
+use crate::network::engine::{Activations, Engine, EngineError, Site};
 use crate::stats::Rate;
 use crate::verify::{
     Baseline, Bench, Goal, Reference, Rules, Standing, Subject as NodeSet, default_block, discover,
@@ -495,7 +495,7 @@ impl Tester<'_> {
         let bench = Bench {
             engine: self.engine,
             means: self.means,
-            decode: crate::engine::Decode::Forced,
+            decode: crate::network::engine::Decode::Forced,
             reference: Reference::Truth,
             block: default_block(self.engine),
         };

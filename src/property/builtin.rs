@@ -3,7 +3,7 @@
 use super::case::Variable;
 use super::clause::{Clause, Relation, Side};
 use super::{Drawing, Property};
-use crate::engine::Decode;
+use crate::network::engine::Decode;
 
 fn side(template: &str, decode: Option<Decode>) -> Side {
     Side {

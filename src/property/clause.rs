@@ -7,7 +7,7 @@ use std::fmt;
 use super::case::{Case, Moves, Variable};
 use super::template::{Ask, Piece, Template};
 use crate::domain::arithmetic::{Answer, AnswerToken, Operation, Question, power_of_ten};
-use crate::engine::Decode;
+use crate::network::engine::Decode;
 
 /// What must be true of the answers.
 #[derive(Debug, Clone, Copy, PartialEq)]

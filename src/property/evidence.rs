@@ -7,7 +7,7 @@ use super::group::Group;
 use super::separation::Separation;
 use crate::domain::arithmetic::{Answer, AnswerToken, Complexity, Question, TokenSet};
 use crate::domain::shape::Shape;
-use crate::engine::Decode;
+use crate::network::engine::Decode;
 use crate::stats::{Count, Rate};
 
 /// The name and version of the form of `property.json`.

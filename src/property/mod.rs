@@ -36,10 +36,10 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rand::Rng;
 use thiserror::Error;
 
-use crate::claims::{ClaimsError, claims_of, read_tagged_nodes};
 use crate::domain::arithmetic::{Answer, Complexity, Operation, complexity};
-use crate::engine::{Decode, Engine, EngineError};
-use crate::model::{ModelFolder, Operations};
+use crate::inputs::claims::{ClaimsError, claims_of, read_tagged_nodes};
+use crate::inputs::model::{ModelFolder, Operations};
+use crate::network::engine::{Decode, Engine, EngineError};
 use crate::stats::{Count, Rate};
 use crate::verify::{Progress, stream};
 use case::Case;

@@ -25,7 +25,7 @@ use super::evidence::PropertyFile;
 use super::template::Template;
 use super::{Drawing, Property};
 use crate::domain::shape::MAX_DIGITS;
-use crate::model::RawFile;
+use crate::inputs::model::RawFile;
 
 /// What is wrong with a file, and where.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]

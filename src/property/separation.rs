@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, VecDeque};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::claims::Claim;
 use crate::domain::arithmetic::Prompt;
 use crate::domain::causal::{Sampler, Space, Value, classes, value};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::Variable;
-use crate::engine::{Engine, EngineError, Site};
-use crate::model::Operations;
+use crate::inputs::claims::Claim;
+use crate::inputs::model::Operations;
+use crate::network::engine::{Engine, EngineError, Site};
 use crate::stats::{Count, Rate};
 use crate::verify::stream;
 

@@ -9,7 +9,7 @@ use super::Property;
 use super::case::Case;
 use super::tree::CaseTree;
 use super::trial::Examiner;
-use crate::engine::EngineError;
+use crate::network::engine::EngineError;
 
 /// Makes failing cases as simple as their trees can, and returns them in the same order. A case that
 /// several trees come to is asked once.

@@ -8,8 +8,8 @@ use super::clause::{Clause, Relation};
 use super::template::{Ask, Template};
 use crate::domain::arithmetic::{Answer, AnswerToken, Prompt, Question, power_of_ten};
 use crate::domain::shape::D_VOCAB;
-use crate::engine::{Decode, Engine, EngineError, Intervention};
-use crate::logits::AnswerLogits;
+use crate::network::engine::{Decode, Engine, EngineError, Intervention};
+use crate::network::logits::AnswerLogits;
 use crate::verify::TIE_MARGIN;
 
 /// Memory that the base run of free-running questions may take.

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::arithmetic::{Class, Prompt};
 use crate::domain::node::{Component, Node, NodeName};
-use crate::engine::{Engine, EngineError};
 use crate::evidence::Evidence;
-use crate::model::Operations;
+use crate::inputs::model::Operations;
+use crate::network::engine::{Engine, EngineError};
 use crate::verify::Baseline;
 
 /// The name and version of the form of `attention.json`.

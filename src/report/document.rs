@@ -10,10 +10,10 @@ use thiserror::Error;
 
 use super::attention::Attention;
 use super::command;
-use crate::claims::{ClaimsError, TaggedNode, read_tagged_nodes};
 use crate::evidence::{ClaimEvidence, Evidence, EvidenceError};
 use crate::graph::{Flows, Graph, GraphError, GraphEvidence, KnownClaims, Stands, Subject};
-use crate::model::{ModelFolder, sha256};
+use crate::inputs::claims::{ClaimsError, TaggedNode, read_tagged_nodes};
+use crate::inputs::model::{ModelFolder, sha256};
 
 /// The evidence of a verification.
 pub const EVIDENCE_FILE: &str = "evidence.json";
@@ -334,7 +334,8 @@ fn changes(evidence: &Evidence, folder: Option<&ModelFolder>) -> Vec<Change> {
         return vec![Change::Absent];
     };
     let inputs = &evidence.inputs;
-    let digest = |file: Option<&crate::model::RawFile>| file.map(|file| file.sha256.clone());
+    let digest =
+        |file: Option<&crate::inputs::model::RawFile>| file.map(|file| file.sha256.clone());
     [
         (
             "weights",

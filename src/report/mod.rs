@@ -6,7 +6,6 @@ mod circuit;
 mod command;
 mod comparison;
 mod document;
-mod files;
 mod html;
 mod junit;
 mod markdown;
@@ -27,7 +26,6 @@ pub use comparison::{Apart, Comparison, Flip, Player, Role, Term};
 pub use document::{
     ATTENTION_FILE, Change, DISCOVERED, EVIDENCE_FILE, Part, RUN_FILE, Report, ReportError,
 };
-pub use files::{OutputError, check_writable, write_files};
 pub(crate) use html::{ORDER as VERDICT_ORDER, STYLE as PAGE_STYLE, named_badge as verdict_badge};
 pub use markdown::{explanation, markdown};
 pub use parquet::{ClaimRow, claim_rows, claims_table, measures_table, trials_table};

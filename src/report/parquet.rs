@@ -7,7 +7,7 @@ use crate::domain::causal::Kind;
 use crate::domain::node::{Component, NodeName};
 use crate::evidence::{ClaimEvidence, Evidence};
 use crate::stats::{Count, Rate};
-use crate::tables::{Table, flag, integer, number, text, whole};
+use crate::storage::parquet::{Table, flag, integer, number, text, whole};
 use crate::verify::{Counterexample, Judgment, Measures};
 
 fn names(nodes: &[NodeName]) -> String {

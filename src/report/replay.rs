@@ -6,8 +6,8 @@ use thiserror::Error;
 
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
-use crate::engine::{Decode, Engine, EngineError};
 use crate::evidence::{ClaimEvidence, Evidence};
+use crate::network::engine::{Decode, Engine, EngineError};
 use crate::verify::{
     Bench, Goal, Judgment, Reference, Rules, Subject, default_block, discover, judge,
 };

@@ -6,9 +6,9 @@ use std::num::NonZeroUsize;
 use rand::seq::SliceRandom;
 
 use super::{Check, Figure};
-use crate::claims::{TaggedNode, read_tagged_nodes, write_tagged_nodes};
 use crate::evidence::Evidence;
-use crate::model::{ModelFolder, RawFile};
+use crate::inputs::claims::{TaggedNode, read_tagged_nodes, write_tagged_nodes};
+use crate::inputs::model::{ModelFolder, RawFile};
 use crate::verify::{Options, VerifyError, stream, verify};
 
 /// Numbers of questions run together.

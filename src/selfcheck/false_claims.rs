@@ -5,11 +5,11 @@ use std::path::Path;
 
 use super::corruption::{Corrupted, Corruption, published_claims};
 use super::{Check, Figure};
-use crate::claims::write_claims;
 use crate::domain::node::NodeName;
 use crate::domain::task::Variable;
 use crate::evidence::ClaimEvidence;
-use crate::model::{ModelFolder, RawFile};
+use crate::inputs::claims::write_claims;
+use crate::inputs::model::{ModelFolder, RawFile};
 use crate::report::agreement_text;
 use crate::verify::{Options, Verdict, VerifyError, verify};
 

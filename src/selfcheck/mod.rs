@@ -15,8 +15,8 @@ pub use true_claims::{Expected, falsehoods, known_claims, truths};
 
 use serde::Serialize;
 
-use crate::handmade;
-use crate::model::ModelFolder;
+use crate::inputs::model::ModelFolder;
+use crate::network::handmade;
 use crate::verify::{Options, VerifyError};
 
 /// A kind of check.

@@ -7,8 +7,8 @@ use rand::seq::SliceRandom;
 use super::{Check, Figure};
 use crate::domain::node::NodeName;
 use crate::domain::task::Variable;
-use crate::handmade::Handmade;
-use crate::model::ModelFolder;
+use crate::inputs::model::ModelFolder;
+use crate::network::handmade::Handmade;
 use crate::verify::{Options, VerifyError, stream, verify};
 
 /// For each claim of a file the verdicts that are right.

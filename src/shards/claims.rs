@@ -3,13 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::claims::{Claim, ClaimsError, claims_of, read_tagged_nodes};
 use crate::domain::arithmetic::{Answer, Prompt, Question};
 use crate::domain::causal::{Pair, Stratum, predict, reach};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
-use crate::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
-use crate::model::ModelFolder;
+use crate::inputs::claims::{Claim, ClaimsError, claims_of, read_tagged_nodes};
+use crate::inputs::model::ModelFolder;
+use crate::network::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
 use crate::stats::Count;
 use crate::verify::{Outcome, Trial, default_block};
 

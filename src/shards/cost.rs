@@ -92,7 +92,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::model::ModelFolder;
+    use crate::inputs::model::ModelFolder;
 
     /// Microseconds of one thread for a question, with all claims and without any, as docs/SCALE.md has
     /// them.

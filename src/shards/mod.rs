@@ -22,7 +22,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::accuracy::{Measurement, Questions};
-use crate::engine::{Decode, Engine, EngineError};
+use crate::network::engine::{Decode, Engine, EngineError};
 
 /// A planned model, opened and seen to be the one that was planned.
 pub struct Job<'a> {

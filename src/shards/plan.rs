@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use super::claims::Claims;
 use crate::accuracy::{BLOCK, Questions, QuestionsError, Source};
-use crate::engine::Decode;
-use crate::model::{ModelFolder, sha256};
+use crate::inputs::model::{ModelFolder, sha256};
+use crate::network::engine::Decode;
 
 /// The form of plans. The number grows when it changes.
 const SCHEMA: &str = "circuitcheck/plan/1";

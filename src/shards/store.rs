@@ -8,8 +8,8 @@ use thiserror::Error;
 
 use super::plan::Plan;
 use super::result::{MergeError, Merged, ShardResult};
-use crate::lock::{Lock, LockError};
-use crate::report::{OutputError, write_files};
+use crate::storage::lock::{Lock, LockError};
+use crate::storage::{OutputError, write_files};
 
 /// The results of one plan's shards.
 pub struct Store<'a> {

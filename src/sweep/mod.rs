@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::shape::Shape;
-use crate::model::ModelFolder;
+use crate::inputs::model::ModelFolder;
 use crate::report::{ClaimRow, percent};
 use crate::stats::Count;
 

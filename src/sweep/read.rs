@@ -11,7 +11,7 @@ use super::{
 };
 use crate::circuit::{Circuit, CircuitEvidence};
 use crate::evidence::Evidence;
-use crate::model::ModelFolder;
+use crate::inputs::model::ModelFolder;
 use crate::report::claim_rows;
 use crate::verify::Verdict;
 

@@ -2,7 +2,7 @@
 
 use super::{HypothesisSummary, ModelSummary, StepRecord, SufficiencySummary, Summary};
 use crate::report::{ClaimRow, claims_table};
-use crate::tables::{Table, flag, integer, text, whole};
+use crate::storage::parquet::{Table, flag, integer, text, whole};
 
 /// What belongs to a model, with the model's name.
 type OfModel<'a, T> = (&'a str, &'a T);

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::sequence::stream;
 use crate::domain::arithmetic::{Class, Prompt, Question};
 use crate::domain::causal::Space;
-use crate::engine::{Engine, EngineError};
-use crate::model::Operations;
+use crate::inputs::model::Operations;
+use crate::network::engine::{Engine, EngineError};
 use crate::stats::{Count, Errors, Rate};
 
 /// Accuracy that a class must reach, at the lower bound of its interval, for claims about it to mean

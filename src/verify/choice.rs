@@ -9,7 +9,7 @@ use crate::domain::arithmetic::{AnswerToken, TokenSet};
 use crate::domain::causal::{Family, Kind, Pair, Quantity, Stratum};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
-use crate::engine::{EngineError, Site};
+use crate::network::engine::{EngineError, Site};
 use crate::stats::Count;
 
 /// Telling pairs of the sample on which sets are picked…

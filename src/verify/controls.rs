@@ -14,7 +14,7 @@ use crate::domain::causal::{Family, Kind, classes};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::{Task, Variable};
 use crate::domain::text::{unbounded_above, unbounded_below};
-use crate::engine::{Decode, EngineError};
+use crate::network::engine::{Decode, EngineError};
 use crate::stats::{Bounds, Count, Errors, difference, paired_difference, rounded, rounded_option};
 
 /// Telling pairs on which decoys and wrong digits are tried beside the claim's own nodes; each larger

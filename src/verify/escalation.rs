@@ -11,7 +11,7 @@ use super::trial::{Bench, StoreFrom, Subject};
 use crate::domain::causal::{Family, Kind};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
-use crate::engine::EngineError;
+use crate::network::engine::EngineError;
 use crate::stats::{Bounds, Errors};
 
 /// A set must need the node by this much, at the lower bound of the difference (docs/METHOD.md,

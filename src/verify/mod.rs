@@ -52,11 +52,11 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::claims::{ClaimsError, claims_of, read_tagged_nodes};
 use crate::domain::node::Node;
-use crate::engine::{Engine, EngineError};
 use crate::evidence::{Evidence, Inputs, Protocol, SCHEMA};
-use crate::model::{ModelFolder, RawFile};
+use crate::inputs::claims::{ClaimsError, claims_of, read_tagged_nodes};
+use crate::inputs::model::{ModelFolder, RawFile};
+use crate::network::engine::{Engine, EngineError};
 use plan::Plan;
 use verification::Verification;
 

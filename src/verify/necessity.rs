@@ -10,7 +10,7 @@ use super::trial::Subject;
 use crate::domain::arithmetic::{Prompt, Question};
 use crate::domain::causal::needs;
 use crate::domain::task::Variable;
-use crate::engine::{Activations, Decode, Engine, EngineError, Intervention, Source};
+use crate::network::engine::{Activations, Decode, Engine, EngineError, Intervention, Source};
 use crate::stats::Count;
 
 /// Rightly answered questions ablated on each side.

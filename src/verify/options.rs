@@ -3,10 +3,10 @@
 use std::num::NonZeroUsize;
 
 use super::trial::default_block;
-use crate::claims::Claim;
 use crate::domain::node::NodeName;
 use crate::domain::task::{Task, Variable};
-use crate::engine::Engine;
+use crate::inputs::claims::Claim;
+use crate::network::engine::Engine;
 
 /// Which decoding verdicts are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

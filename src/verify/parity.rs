@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::baseline::Baseline;
 use crate::domain::arithmetic::Prompt;
 use crate::domain::node::Node;
-use crate::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
-use crate::model::Weights;
-use crate::network::Network;
+use crate::inputs::model::Weights;
+use crate::network::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
+use crate::network::reference::Network;
 
 /// Questions answered with nothing patched; as many again as there are nodes are patched with the
 /// activations of others.
@@ -81,7 +81,10 @@ pub fn measure(
         let logits = network.forward(prompts, interventions);
         plain.extend(logits.expect("prompts and interventions that the engine took"));
     }
-    let differs = |(a, b): &(&crate::logits::AnswerLogits, &crate::logits::AnswerLogits)| {
+    let differs = |(a, b): &(
+        &crate::network::logits::AnswerLogits,
+        &crate::network::logits::AnswerLogits,
+    )| {
         let far = |(x, y): (&f32, &f32)| (x - y).abs() > TOLERANCE * x.abs().max(1.0);
         let (a_rows, b_rows) = (a.rows().as_flattened(), b.rows().as_flattened());
         a.answer() != b.answer() || a_rows.iter().zip(b_rows).any(far)

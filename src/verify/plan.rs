@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::baseline::{Baseline, GATE};
 use super::options::Options;
 use super::verdict::Untestable;
-use crate::claims::Claim;
 use crate::domain::causal::{Family, Kind, classes};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
-use crate::engine::Engine;
+use crate::inputs::claims::Claim;
+use crate::network::engine::Engine;
 
 /// A claim that can be tested.
 #[derive(Debug, Clone)]

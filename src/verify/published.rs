@@ -9,8 +9,8 @@ use crate::domain::arithmetic::{Answer, AnswerToken, Prompt, TokenSet};
 use crate::domain::causal::{Canonical, Expectation, canonical_pairs, impact_text};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::{Task, Variable};
-use crate::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
-use crate::model::Operations;
+use crate::inputs::model::Operations;
+use crate::network::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
 
 /// What the published test of a claim gives.
 #[derive(

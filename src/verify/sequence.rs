@@ -11,7 +11,7 @@ use super::tally::{Measures, NEGLIGIBLE, Standing, StratumTally, Tally, Terms};
 use super::trial::{Bench, Outcome, StoreFrom, Subject, Trial};
 use crate::domain::arithmetic::{AnswerToken, TokenSet};
 use crate::domain::causal::{Draws, Family, Kind, Pair, Quantity, Stratum};
-use crate::engine::EngineError;
+use crate::network::engine::EngineError;
 use crate::stats::alpha_of_look;
 
 /// Telling (and placebo) pairs of the first look; each later look doubles the total. A claim that

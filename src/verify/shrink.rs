@@ -10,7 +10,7 @@ use crate::domain::arithmetic::{Answer, Prompt, Question, TokenSet, power_of_ten
 use crate::domain::causal::{Kind, Pair, Stratum, predict, value};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::Variable;
-use crate::engine::{Decode, EngineError};
+use crate::network::engine::{Decode, EngineError};
 
 /// Failing pairs shrunk side by side; the simplest result is shown.
 const SHRUNK_TOGETHER: usize = 3;

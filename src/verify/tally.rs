@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::trial::{Judged, Outcome, Trial};
 use crate::domain::arithmetic::{AnswerToken, TokenSet};
 use crate::domain::causal::{Kind, Stratum};
-use crate::engine::Decode;
+use crate::network::engine::Decode;
 use crate::stats::{Count, Errors, Rate};
 
 /// Placebo and spill rates above this are too high for a claim to be specific (docs/METHOD.md,

@@ -6,8 +6,10 @@ use serde::Serialize;
 use crate::domain::arithmetic::{Answer, AnswerToken, Prompt, TokenSet};
 use crate::domain::causal::{Pair, Quantity, Stratum};
 use crate::domain::node::Node;
-use crate::engine::{Activations, Decode, Engine, EngineError, Intervention, Site, Source};
-use crate::logits::AnswerLogits;
+use crate::network::engine::{
+    Activations, Decode, Engine, EngineError, Intervention, Site, Source,
+};
+use crate::network::logits::AnswerLogits;
 
 /// Lead of the highest logit over the second under which a token is a numerical tie: a rounding
 /// error away from another answer, so it refutes nothing (docs/METHOD.md, "Counterexamples").
@@ -357,7 +359,7 @@ mod tests {
         clean: &str,
         got: &[(usize, char)],
     ) -> (Trial, Outcome) {
-        let claim = crate::claims::Claim::parse("P0L0H0".parse().unwrap(), variable);
+        let claim = crate::inputs::claims::Claim::parse("P0L0H0".parse().unwrap(), variable);
         let pair = Pair {
             store: Prompt::truth(question(store)),
             clean: question(clean),

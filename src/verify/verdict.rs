@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::failure::Weakness;
 use super::shrink::Counterexample;
 use super::tally::Measures;
-use crate::claims::UntestableTag;
 use crate::domain::arithmetic::Class;
 use crate::domain::node::{NodeError, NodeName};
 use crate::domain::task::Variable;
+use crate::inputs::claims::UntestableTag;
 use crate::stats::{Rate, rounded};
 
 /// What was found of a claim (docs/METHOD.md, "Verdicts").

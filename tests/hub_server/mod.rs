@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use circuitcheck::model::sha256;
+use circuitcheck::inputs::model::sha256;
 use sha1::{Digest, Sha1};
 
 #[derive(Debug, Clone, PartialEq, Eq)]

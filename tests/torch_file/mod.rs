@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use circuitcheck::model::Array;
+use circuitcheck::inputs::model::Array;
 
 /// The entry that says which tensors there are.
 pub const PICKLE: &str = "model/data.pkl";

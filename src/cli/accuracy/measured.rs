@@ -4,7 +4,7 @@ use std::fmt;
 
 use circuitcheck::accuracy::{Questions, Source, Tally, nines, nines_at_least};
 use circuitcheck::domain::arithmetic::{Answer, Class, Complexity, Question};
-use circuitcheck::engine::Decode;
+use circuitcheck::network::engine::Decode;
 use circuitcheck::stats::Count;
 use serde::{Serialize, Serializer};
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use circuitcheck::accuracy::{
     Measurement, Operands, Questions, QuestionsError, Saved, SavedError, Work,
 };
-use circuitcheck::engine::Decode;
+use circuitcheck::network::engine::Decode;
 use circuitcheck::verify::Progress;
 use clap::{Args, ValueEnum};
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use circuitcheck::accuracy::{Questions, Saved, Work};
-use circuitcheck::lock::{Lock, LockError};
-use circuitcheck::report::check_writable;
+use circuitcheck::storage::check_writable;
+use circuitcheck::storage::lock::{Lock, LockError};
 
 use crate::cli::error::{CliError, warn};
 

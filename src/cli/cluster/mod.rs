@@ -12,7 +12,7 @@ pub use work::WorkCommand;
 
 use std::path::{Path, PathBuf};
 
-use circuitcheck::model::{MAX_JSON_FILE_BYTES, ModelFolder};
+use circuitcheck::inputs::model::{MAX_JSON_FILE_BYTES, ModelFolder};
 use circuitcheck::shards::{Plan, PlanError, StoreError};
 use clap::Args;
 

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use circuitcheck::accuracy::{Operands, Questions};
-use circuitcheck::engine::{Decode, Engine};
+use circuitcheck::network::engine::{Decode, Engine};
 use circuitcheck::shards::{Claims, Job, Plan, PlannedModel, cost_of_block};
 use clap::Args;
 
@@ -144,7 +144,10 @@ impl PlanCommand {
         Ok(ExitCode::Success)
     }
 
-    fn asked(&self, folder: &circuitcheck::model::ModelFolder) -> Result<Questions, CliError> {
+    fn asked(
+        &self,
+        folder: &circuitcheck::inputs::model::ModelFolder,
+    ) -> Result<Questions, CliError> {
         let count = self.questions.get();
         if self.exhaustive {
             let all = Operands::all(folder.weights.shape().n_digits);

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use circuitcheck::engine::Engine;
+use circuitcheck::network::engine::Engine;
 use circuitcheck::shards::{Claims, Job, Piece, Plan, ShardResult, Store};
 use circuitcheck::verify::Progress;
 use clap::Args;

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use circuitcheck::report::{DISCOVERED, EVIDENCE_FILE, check_writable};
+use circuitcheck::report::{DISCOVERED, EVIDENCE_FILE};
+use circuitcheck::storage::check_writable;
 
 use super::read;
 use crate::cli::error::{CliError, warn};

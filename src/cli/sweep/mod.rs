@@ -7,8 +7,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::hypothesis::Hypothesis;
-use circuitcheck::model::{ModelFolder, RawFile};
-use circuitcheck::report::write_files;
+use circuitcheck::inputs::model::{ModelFolder, RawFile};
+use circuitcheck::storage::write_files;
 use circuitcheck::sweep::{ModelSummary, StepRecord, StepState, Summary};
 use circuitcheck::verify::Options;
 use clap::Args;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use circuitcheck::model::{ModelFolder, sha256};
-use circuitcheck::report::{OutputError, write_files};
+use circuitcheck::inputs::model::{ModelFolder, sha256};
+use circuitcheck::storage::{OutputError, write_files};
 use circuitcheck::sweep::{StepRecord, StepState};
 
 use crate::cli::exit_code::ExitCode;

@@ -310,7 +310,7 @@ mod tests {
     }
 
     fn predicted(variable: &str, store: &str, clean: &str) -> String {
-        let claim = crate::claims::Claim::parse("P0L0H0".parse().unwrap(), variable);
+        let claim = crate::inputs::claims::Claim::parse("P0L0H0".parse().unwrap(), variable);
         let store = Prompt::truth(question(store, 5));
         predict(claim.variable.unwrap(), &store, &question(clean, 5))
             .unwrap()

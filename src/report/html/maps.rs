@@ -6,10 +6,10 @@ use maud::{Markup, html};
 
 use super::places::place;
 use super::{Section, names, sign, tone};
-use crate::claims::{Tag, TaggedNode};
 use crate::domain::node::{Component, NodeName};
 use crate::domain::shape::Shape;
 use crate::evidence::ClaimEvidence;
+use crate::inputs::claims::{Tag, TaggedNode};
 use crate::report::Report;
 
 /// Measures of a map, in units of its drawing.

@@ -2,8 +2,8 @@
 
 use super::{Tried, Verification};
 use crate::domain::node::{Node, NodeName};
-use crate::engine::EngineError;
 use crate::evidence::{Escalated, StratumRates, TokenCount, Trials, Unreached};
+use crate::network::engine::EngineError;
 use crate::stats::{Rate, alpha_of_look};
 use crate::verify::controls::{Controls, SELECTIVITY_MARGIN, Selectivity};
 use crate::verify::escalation::Attempt;

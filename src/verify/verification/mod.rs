@@ -18,13 +18,13 @@ use super::sequence::{Finding, Goal, Rules, discover, judge};
 use super::trial::{Bench, Reference, Subject};
 use super::verdict::Verdict;
 use super::{Progress, VerifyError, necessity};
-use crate::claims::TaggedNode;
 use crate::domain::arithmetic::{Class, Prompt};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
-use crate::engine::{Activations, Decode, Engine, EngineError, Site};
 use crate::evidence::{ClaimEvidence, FreeRunning, Trials};
-use crate::model::{ModelFolder, Weights};
+use crate::inputs::claims::TaggedNode;
+use crate::inputs::model::{ModelFolder, Weights};
+use crate::network::engine::{Activations, Decode, Engine, EngineError, Site};
 
 /// Rightly answered questions of each class over which mean activations are taken.
 pub const MEAN_QUESTIONS: usize = 512;

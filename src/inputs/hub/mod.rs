@@ -23,7 +23,7 @@ use cache::Cache;
 use client::Client;
 use download::Download;
 
-use crate::model::{MAX_JSON_FILE_BYTES, MAX_MODEL_FILE_BYTES};
+use super::model::{MAX_JSON_FILE_BYTES, MAX_MODEL_FILE_BYTES};
 
 /// How far a file has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

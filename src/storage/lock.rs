@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::report::OutputError;
+use super::files::OutputError;
 
 /// A file that no other process can hold, until this is dropped or the process ends, however it ends.
 ///

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Serialize, Serializer};
 
-use crate::claims::{Tag, TaggedNode};
+use super::claims::{Tag, TaggedNode};
 use crate::domain::node::NodeName;
 
 /// Which of two files list a node.
@@ -142,7 +142,7 @@ fn compare(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claims::read_tagged_nodes;
+    use crate::inputs::claims::read_tagged_nodes;
 
     fn file(entries: &[(usize, &str, &str)]) -> Vec<TaggedNode> {
         let entries: Vec<String> = entries

@@ -38,12 +38,12 @@ mod sheet;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::sheet::{Entry, Head, Sheet, Step};
-use crate::claims::write_claims;
 use crate::domain::arithmetic::token_of;
 use crate::domain::node::{Component, Node, NodeName};
 use crate::domain::shape::{D_VOCAB, Shape};
 use crate::domain::task::{Task, Variable};
-use crate::model::{ModelFolder, Operations, Weights};
+use crate::inputs::claims::write_claims;
+use crate::inputs::model::{ModelFolder, Operations, Weights};
 
 /// The least lead of the right token over every other, on every question.
 pub const MARGIN: f32 = 1.2;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::address::is_name;
-use crate::model::{FLAT_ENDINGS, FOLDER_FILES, WEIGHTS_FILES};
+use crate::inputs::model::{FLAT_ENDINGS, FOLDER_FILES, WEIGHTS_FILES};
 
 /// The files of one model, by their paths in the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]

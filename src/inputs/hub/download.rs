@@ -11,7 +11,7 @@ use super::FetchProgress;
 use super::cache::{Cache, failed};
 use super::client::{Client, MAX_ATTEMPTS, Metadata};
 use super::error::HubError;
-use crate::model::sha256;
+use crate::inputs::model::sha256;
 
 /// Bytes handed on at a time.
 const CHUNK_BYTES: usize = 64 << 10;

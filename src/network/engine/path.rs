@@ -19,7 +19,7 @@ use super::{Activations, Decode, Engine, EngineError, Intervention, Overwrite, R
 use crate::domain::arithmetic::TokenSet;
 use crate::domain::node::Node;
 use crate::domain::shape::{D_VOCAB, Shape};
-use crate::logits::AnswerLogits;
+use crate::network::logits::AnswerLogits;
 
 /// Where the exchanged contributions go.
 #[derive(Debug, Clone, PartialEq, Eq)]

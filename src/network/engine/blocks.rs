@@ -6,7 +6,7 @@ use super::matrix::Matrix;
 use super::norm::LayerNorm;
 use crate::domain::arithmetic::Token;
 use crate::domain::shape::{D_VOCAB, Shape};
-use crate::model::Weights;
+use crate::inputs::model::Weights;
 
 /// One layer.
 #[derive(Debug, Clone)]

@@ -7,10 +7,10 @@ use rand::{Rng, RngExt};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+use super::engine::{Activations, Engine, EngineError, Intervention, Overwrite, Site, Source};
 use crate::domain::arithmetic::Prompt;
 use crate::domain::node::Node;
 use crate::domain::text::deserialize_from_text;
-use crate::engine::{Activations, Engine, EngineError, Intervention, Overwrite, Site, Source};
 
 /// What an ablated node holds instead of its own value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -171,8 +171,8 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::engine::Decode;
-    use crate::model::ModelFolder;
+    use crate::inputs::model::ModelFolder;
+    use crate::network::engine::Decode;
 
     static ENGINE: LazyLock<Engine> =
         LazyLock::new(|| Engine::new(&ModelFolder::bundled().weights));

@@ -178,7 +178,7 @@ impl ModelFolder {
                 Some(Content {
                     path: Path::new("bundled").join(BUNDLED_NAME).join($file),
                     bytes: include_bytes!(concat!(
-                        "../../models/w126_mix_d5_l3_h4_t40K_s372001/",
+                        "../../../models/w126_mix_d5_l3_h4_t40K_s372001/",
                         $file
                     ))
                     .as_slice(),

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::shape::{D_VOCAB, Shape};
-use crate::model::{Array, Weights};
+use crate::inputs::model::{Array, Weights};
 
 /// What the residual stream holds, one entry each; after the last comes one for every position,
 /// which is 1 there and 0 elsewhere.

@@ -28,10 +28,10 @@ pub use read::Activations;
 use rayon::prelude::*;
 use thiserror::Error;
 
+use super::logits::AnswerLogits;
 use crate::domain::arithmetic::{Prompt, Token};
 use crate::domain::shape::{D_VOCAB, Shape};
-use crate::logits::AnswerLogits;
-use crate::model::Weights;
+use crate::inputs::model::Weights;
 use base::{Base, Cache};
 use blocks::Packed;
 use pass::{Item, Pass};

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::engine::{Intervention, Overwrite, Site};
+use crate::network::engine::{Intervention, Overwrite, Site};
 
 /// A tensor of the network that can be overwritten and recorded, by its layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::rows::Needed;
 use super::slices::slice_length;
 use super::{Decode, Engine, EngineError, Run};
 use crate::domain::arithmetic::AnswerToken;
-use crate::logits::AnswerLogits;
+use crate::network::logits::AnswerLogits;
 
 impl Engine {
     /// Applies one intervention each to questions of a base run, `(question, intervention)`, and

@@ -1,0 +1,6 @@
+//! Files and addresses, read and checked: a value of this room's types is valid.
+
+pub mod claims;
+pub mod claims_diff;
+pub mod hub;
+pub mod model;

@@ -1,0 +1,8 @@
+//! What goes onto disk and how: files written whole, one process at a time in one place, columns of
+//! values as Parquet.
+
+mod files;
+pub mod lock;
+pub mod parquet;
+
+pub use files::{OutputError, check_writable, write_files};
