@@ -4,10 +4,10 @@
 use circuitcheck::domain::arithmetic::{Class, Prompt};
 use circuitcheck::domain::causal::Space;
 use circuitcheck::domain::node::Node;
+use circuitcheck::experiment::stream;
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::engine::{Decode, Engine, Intervention, Site, Source};
 use circuitcheck::network::reference::Network;
-use circuitcheck::verify::stream;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 

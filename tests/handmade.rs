@@ -6,11 +6,11 @@ use circuitcheck::domain::arithmetic::{Class, Prompt};
 use circuitcheck::domain::causal::Space;
 use circuitcheck::domain::node::{Component, NodeName};
 use circuitcheck::domain::task::{Task, Variable};
-use circuitcheck::evidence::ClaimEvidence;
 use circuitcheck::network::engine::Engine;
 use circuitcheck::network::handmade::{self, Handmade, MARGIN};
 use circuitcheck::network::logits::AnswerLogits;
 use circuitcheck::network::reference::Network;
+use circuitcheck::verify::evidence::ClaimEvidence;
 use circuitcheck::verify::{Options, verify};
 
 /// Questions in one pass of the plain network, which bounds its memory.

@@ -9,13 +9,13 @@ use circuitcheck::circuit::{
 };
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::node::{Node, NodeName};
+use circuitcheck::experiment::{Baseline, Rules};
 use circuitcheck::graph::{Budget, KnownClaim, KnownClaims, Stands};
 use circuitcheck::hypothesis::{ClauseResult, Hypothesis, HypothesisError, Tested, Tester};
 use circuitcheck::inputs::model::{ModelFolder, Operations};
 use circuitcheck::network::engine::{Engine, Site};
 use circuitcheck::network::handmade::{Carries, Handmade, addition};
 use circuitcheck::report::circuit_markdown;
-use circuitcheck::verify::{Baseline, Rules};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

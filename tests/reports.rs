@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use circuitcheck::evidence::{Evidence, EvidenceError, evidence_schema, schema_text};
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::report::summary_schema;
+use circuitcheck::verify::evidence::{Evidence, EvidenceError, evidence_schema, schema_text};
 use circuitcheck::verify::{Options, verify};
 use serde_json::Value;
 use tempfile::TempDir;

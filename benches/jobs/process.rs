@@ -122,7 +122,7 @@ pub fn discover(subject: &Subject) {
     let shape = engine.shape();
     let set = draw_set(
         &subject.folder,
-        &mut circuitcheck::verify::stream(0, "question set"),
+        &mut circuitcheck::experiment::stream(0, "question set"),
     );
     let found = found_by_discover(&subject.folder, &engine, &set, &quirks, 0).unwrap();
     let behaviors = found.behaviors(shape.n_digits, operations, &quirks);

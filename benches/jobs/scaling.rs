@@ -4,9 +4,9 @@ use circuitcheck::domain::arithmetic::{Operation, Prompt};
 use circuitcheck::domain::causal::Space;
 use circuitcheck::domain::node::Node;
 use circuitcheck::domain::shape::Shape;
+use circuitcheck::experiment::stream;
 use circuitcheck::inputs::model::Weights;
 use circuitcheck::network::engine::{Decode, Engine, Intervention, Site, Source};
-use circuitcheck::verify::stream;
 
 use crate::{median, sorted, timed};
 

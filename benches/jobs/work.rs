@@ -5,9 +5,9 @@ use std::collections::HashSet;
 
 use circuitcheck::domain::arithmetic::{AnswerToken, Prompt, Question};
 use circuitcheck::domain::node::Node;
+use circuitcheck::experiment::{default_block, stream};
 use circuitcheck::network::engine::{Activations, Decode, Engine, Intervention, Site, Source};
 use circuitcheck::network::logits::AnswerLogits;
-use circuitcheck::verify::{default_block, stream};
 use rand::RngExt;
 
 use crate::peer::{Task, nodes};

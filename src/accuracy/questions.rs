@@ -12,8 +12,8 @@ use thiserror::Error;
 use crate::discover::{subtraction_share, training_question};
 use crate::domain::arithmetic::{Operation, Question, power_of_ten};
 use crate::domain::text::deserialize_from_text;
+use crate::experiment::stream;
 use crate::inputs::model::ModelFolder;
-use crate::verify::stream;
 
 /// Questions in a block. Round, so that blocks of a bounded space share their first operand and most
 /// of the second, and enough that drawing a block's generator costs nothing beside it.

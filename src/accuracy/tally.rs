@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::domain::arithmetic::{
     Answer, Class, Complexity, Prompt, Question, TokenSet, complexity,
 };
+use crate::experiment::TIE_MARGIN;
+use crate::experiment::stats::Count;
 use crate::network::logits::AnswerLogits;
-use crate::stats::Count;
-use crate::verify::TIE_MARGIN;
 
 /// A question answered wrongly.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]

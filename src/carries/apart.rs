@@ -5,8 +5,8 @@ use super::catalogue::{rank, shown_by};
 use super::{Carried, Score, Search};
 use crate::domain::arithmetic::{Answer, TokenSet};
 use crate::domain::causal::{Family, Kind, Pair, Quantity, Stratum};
+use crate::experiment::{StoreFrom, Subject, stream};
 use crate::network::engine::EngineError;
-use crate::verify::{StoreFrom, Subject, stream};
 
 /// Telling pairs of each of two quantities among which those are looked for on which they differ.
 const PAIRS: usize = 256;

@@ -17,12 +17,13 @@ use crate::discover::{Quirks, draw_set, useful};
 use crate::domain::arithmetic::{Class, TokenSet};
 use crate::domain::causal::{Family, Kind, Quantity};
 use crate::domain::node::{Node, NodeName};
+use crate::experiment::{
+    Baseline, Bench, Goal, Measures, Reference, Rules, Standing, StoreFrom, Subject, Tally, Terms,
+    default_block, judge, stream,
+};
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::{Activations, Decode, Engine, EngineError};
-use crate::verify::{
-    Baseline, Bench, Goal, Measures, Progress, Reference, Rules, Standing, StoreFrom, Subject,
-    Tally, Terms, default_block, judge, stream,
-};
+use crate::verify::Progress;
 
 /// Telling pairs on which a quantity is screened, for each stratum up to [`SCREENED_STRATA`]…
 const SCREEN: usize = 16;
@@ -413,7 +414,7 @@ impl<'a> Search<'a> {
             });
             let tried: Vec<Subject> = able.iter().map(|&s| subjects[s].clone()).collect();
             let name = "carries";
-            let reaches = crate::verify::discover(&bench, quantity, &tried, rules, name)?;
+            let reaches = crate::experiment::discover(&bench, quantity, &tried, rules, name)?;
             let goal = Goal::Holds;
             let findings = judge(&bench, quantity, tried, &reaches, goal, rules, name)?;
             for (subject, finding) in able.into_iter().zip(findings) {

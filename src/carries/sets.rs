@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Carrier, Screened};
 use crate::domain::causal::Quantity;
 use crate::domain::node::{Node, NodeName};
-use crate::verify::Subject;
+use crate::experiment::Subject;
 
 /// A node moves a quantity in part where this share of screening trials, at least, moves some token as
 /// predicted.

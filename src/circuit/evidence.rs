@@ -8,8 +8,8 @@ use thiserror::Error;
 use super::{Added, Minimality, Pruned, Score};
 use crate::domain::node::NodeName;
 use crate::domain::shape::Shape;
+use crate::experiment::stats::Count;
 use crate::hypothesis::Tested;
-use crate::stats::Count;
 
 /// The name and version of the form of `circuit.json`.
 pub const SCHEMA: &str = "circuitcheck/circuit/1";

@@ -17,13 +17,13 @@ use serde::{Deserialize, Serialize};
 use crate::domain::arithmetic::{AnswerToken, Class, Prompt};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
+use crate::experiment::stats::{Count, Rate};
+use crate::experiment::{Baseline, stream};
 use crate::network::ablation::Ablation;
 use crate::network::engine::{
     Activations, Decode, Engine, EngineError, Intervention, Site, Source,
 };
 use crate::network::logits::AnswerLogits;
-use crate::stats::{Count, Rate};
-use crate::verify::{Baseline, stream};
 
 /// Questions run together: their activations at every node are held at once.
 const BLOCK: usize = 32;

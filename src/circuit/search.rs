@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{NodeSet, Workbench};
 use crate::domain::node::{Node, NodeName};
+use crate::experiment::stats::{Count, rounded};
+use crate::experiment::stream;
 use crate::network::engine::EngineError;
-use crate::stats::{Count, rounded};
-use crate::verify::stream;
 
 /// Questions of each class that candidates are compared on: a choice needs fewer than a score.
 const COMPARED_ON: usize = 24;

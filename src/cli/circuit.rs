@@ -10,13 +10,14 @@ use circuitcheck::circuit::{
     Workbench, grow, minimality, prune,
 };
 use circuitcheck::domain::node::{Node, NodeName};
+use circuitcheck::experiment::Baseline;
+use circuitcheck::experiment::stats::Count;
 use circuitcheck::hypothesis::Tested;
 use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
 use circuitcheck::report::{circuit_markdown, failing_tokens, percent};
-use circuitcheck::stats::Count;
 use circuitcheck::storage::write_files;
-use circuitcheck::verify::{Baseline, Options};
+use circuitcheck::verify::Options;
 use clap::Args;
 use serde::Serialize;
 

@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::domain::node::NodeName;
-use circuitcheck::evidence::Evidence;
 use circuitcheck::inputs::model::RawFile;
 use circuitcheck::report::{Comparison, EVIDENCE_FILE, Player, rate_text};
+use circuitcheck::verify::evidence::Evidence;
 use clap::Args;
 use serde::Serialize;
 

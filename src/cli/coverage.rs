@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use circuitcheck::carries::nodes_text;
 use circuitcheck::coverage::{Coverage, Harm, Hurt, Options, coverage};
+use circuitcheck::experiment::Baseline;
 use circuitcheck::inputs::claims::{Claim, claims_of, read_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
-use circuitcheck::verify::Baseline;
 use clap::Args;
 use serde::Serialize;
 

@@ -9,12 +9,13 @@ use circuitcheck::discover::{
     Changes, Discovered, Quirk, Quirks, StrictError, discover, draw_set, search, strict,
 };
 use circuitcheck::domain::arithmetic::Prompt;
+use circuitcheck::experiment::stream;
 use circuitcheck::inputs::claims::{TaggedNode, read_tagged_nodes, write_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
 use circuitcheck::report::{changes_text, strict_markdown};
 use circuitcheck::storage::lock::Lock;
 use circuitcheck::storage::write_files;
-use circuitcheck::verify::{Options, stream};
+use circuitcheck::verify::Options;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};

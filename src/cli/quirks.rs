@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use circuitcheck::discover::{Effect, draw_set, effects};
+use circuitcheck::experiment::stream;
 use circuitcheck::report::effects_markdown;
-use circuitcheck::verify::stream;
 use clap::Args;
 use serde::Serialize;
 

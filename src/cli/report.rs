@@ -3,14 +3,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::evidence::{evidence_schema, laid_out, schema_text};
 use circuitcheck::inputs::model::{BUNDLED_NAME, ModelFolder};
 use circuitcheck::report::{
     ATTENTION_FILE, Attention, EVIDENCE_FILE, Format, Report, ReportError, claim_rows,
-    claims_table, measures_table, replay, summary_line, summary_schema, trials_table,
+    claims_table, measures_table, summary_line, summary_schema, trials_table,
 };
 use circuitcheck::storage::{check_writable, write_files};
-use circuitcheck::verify::Options;
+use circuitcheck::verify::evidence::{evidence_schema, laid_out, schema_text};
+use circuitcheck::verify::{Options, replay};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 

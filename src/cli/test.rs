@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::node::Node;
+use circuitcheck::experiment::{Baseline, Rules};
 use circuitcheck::graph::Budget;
 use circuitcheck::hypothesis::{
     ClauseResult, Hypothesis, HypothesisError, TestError, Tested, Tester,
@@ -12,7 +13,7 @@ use circuitcheck::hypothesis::{
 use circuitcheck::inputs::model::RawFile;
 use circuitcheck::network::engine::Site;
 use circuitcheck::report::clause_verdict;
-use circuitcheck::verify::{Baseline, Options, Rules};
+use circuitcheck::verify::Options;
 use clap::Args;
 use serde::Serialize;
 

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use circuitcheck::domain::node::{Component, NodeName};
 use circuitcheck::domain::task::Task;
-use circuitcheck::evidence::{ClaimEvidence, Evidence, laid_out};
 use circuitcheck::inputs::claims::Claim;
 use circuitcheck::inputs::model::{ModelFolder, RawFile, sha256};
 use circuitcheck::report::{
@@ -14,6 +13,7 @@ use circuitcheck::report::{
     summary_line,
 };
 use circuitcheck::storage::{OutputError, write_files};
+use circuitcheck::verify::evidence::{ClaimEvidence, Evidence, laid_out};
 use circuitcheck::verify::{
     Decoding, MOVE_FOR_OTHERS, Options, Progress, Verdict, VerifyError, verify,
 };

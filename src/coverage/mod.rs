@@ -10,13 +10,14 @@ use crate::domain::arithmetic::{AnswerToken, Class, Prompt, TokenSet};
 use crate::domain::causal::{classes, reach};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::Variable;
+use crate::experiment::Baseline;
+use crate::experiment::stats::{Count, Rate};
 use crate::inputs::claims::Claim;
 use crate::network::ablation::Ablation;
 use crate::network::engine::{
     Activations, Decode, Engine, EngineError, Intervention, Site, Source,
 };
-use crate::stats::{Count, Rate};
-use crate::verify::{Baseline, Progress};
+use crate::verify::Progress;
 
 /// The ablations a node has to stand: one that takes away what differs between questions, and one
 /// that puts another question's in its place.

@@ -28,10 +28,11 @@ use serde_json::Map;
 use crate::domain::arithmetic::{AnswerToken, Class, Operation, Prompt};
 use crate::domain::causal::impact_text;
 use crate::domain::node::Node;
+use crate::experiment::stream;
 use crate::inputs::claims::{Tag, TaggedNode};
 use crate::inputs::model::{ModelFolder, Operations};
 use crate::network::engine::{Engine, EngineError, Site};
-use crate::verify::{attention_percents, stream};
+use crate::verify::attention_percents;
 
 /// Everything found of a model.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,11 +8,12 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::domain::arithmetic::{Operation, Prompt};
 use crate::domain::node::Node;
+use crate::experiment::stats::{Count, Rate, rounded};
+use crate::experiment::stream;
 use crate::inputs::claims::Tag;
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::{Engine, EngineError};
-use crate::stats::{Count, Rate, rounded};
-use crate::verify::{attention_row, stream};
+use crate::verify::attention_row;
 
 use super::clusters::{HeadOutput, TriCase};
 use super::quirk::{Quirk, Quirks};

@@ -11,10 +11,10 @@ use crate::domain::arithmetic::Prompt;
 use crate::domain::causal::Quantity;
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::Variable;
-use crate::evidence::Evidence;
 use crate::inputs::claims::{Tag, TaggedNode, claims_of, write_claims, write_tagged_nodes};
 use crate::inputs::model::{ModelFolder, RawFile};
 use crate::network::engine::{Engine, EngineError};
+use crate::verify::evidence::Evidence;
 use crate::verify::{Options, Progress, Verdict, VerifyError, verify};
 
 use super::quirk::Quirks;

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::domain::arithmetic::{Answer, Class, Complexity, Prompt, TokenSet, complexity};
 use crate::domain::node::Node;
+use crate::experiment::stats::Count;
 use crate::network::engine::{
     Activations, Decode, Engine, EngineError, Intervention, Overwrite, Site, Source,
 };
-use crate::stats::Count;
 
 use super::quirk::{Quirk, Quirks};
 

@@ -8,8 +8,8 @@ use thiserror::Error;
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
 use crate::domain::task::Variable;
-use crate::evidence::Evidence;
 use crate::inputs::claims::Claim;
+use crate::verify::evidence::Evidence;
 
 /// How a claim stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

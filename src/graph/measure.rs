@@ -11,12 +11,12 @@ use crate::domain::arithmetic::{Answer, Prompt, TokenSet};
 use crate::domain::causal::{Family, Kind, Pair, predict, responds, value};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
+use crate::experiment::stats::{Count, Rate};
+use crate::experiment::{NEGLIGIBLE, TIE_MARGIN, stream};
 use crate::network::engine::{
     Activations, Decode, Engine, EngineError, Intervention, PathPatch, Scale, Site, Source, Target,
 };
 use crate::network::logits::AnswerLogits;
-use crate::stats::{Count, Rate};
-use crate::verify::{NEGLIGIBLE, TIE_MARGIN, stream};
 
 /// Pairs drawn for each pair wanted before a search for fitting ones ends: enough for a condition
 /// that one pair in fifty meets, as a cascade through one given column.
@@ -302,7 +302,7 @@ impl Graph {
         let mut nulls = [Count::default(); 3];
         for kind in [Kind::Telling, Kind::Placebo] {
             let pairs = link.pairs(kind, self.shape.n_digits, budget.trials, budget.seed);
-            let block = crate::verify::default_block(engine);
+            let block = crate::experiment::default_block(engine);
             for pairs in pairs.chunks(block) {
                 let bench = Bench::new(engine, &link, pairs)?;
                 for (i, way) in ways.into_iter().enumerate() {

@@ -13,14 +13,14 @@ use crate::domain::causal::{Family, Kind, classes};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
 use crate::domain::task::Variable;
-use crate::graph::{Budget, Flows, Graph, KnownClaim, KnownClaims, Subject};
-use crate::inputs::model::Operations;
-use crate::network::engine::{Activations, Engine, EngineError, Site};
-use crate::stats::Rate;
-use crate::verify::{
+use crate::experiment::stats::Rate;
+use crate::experiment::{
     Baseline, Bench, Goal, Reference, Rules, Standing, Subject as NodeSet, default_block, discover,
     judge,
 };
+use crate::graph::{Budget, Flows, Graph, KnownClaim, KnownClaims, Subject};
+use crate::inputs::model::Operations;
+use crate::network::engine::{Activations, Engine, EngineError, Site};
 
 /// Candidates named where nothing meets a clause.
 const NEAREST: usize = 3;

@@ -7,8 +7,8 @@ use super::group::Group;
 use super::separation::Separation;
 use crate::domain::arithmetic::{Answer, AnswerToken, Complexity, Question, TokenSet};
 use crate::domain::shape::Shape;
+use crate::experiment::stats::{Count, Rate};
 use crate::network::engine::Decode;
-use crate::stats::{Count, Rate};
 
 /// The name and version of the form of `property.json`.
 pub const SCHEMA: &str = "circuitcheck/property/1";

@@ -37,11 +37,12 @@ use rand::Rng;
 use thiserror::Error;
 
 use crate::domain::arithmetic::{Answer, Complexity, Operation, complexity};
+use crate::experiment::stats::{Count, Rate};
+use crate::experiment::stream;
 use crate::inputs::claims::{ClaimsError, claims_of, read_tagged_nodes};
 use crate::inputs::model::{ModelFolder, Operations};
 use crate::network::engine::{Decode, Engine, EngineError};
-use crate::stats::{Count, Rate};
-use crate::verify::{Progress, stream};
+use crate::verify::Progress;
 use case::Case;
 use clause::Clause;
 use evidence::{

@@ -13,11 +13,11 @@ use crate::domain::arithmetic::Prompt;
 use crate::domain::causal::{Sampler, Space, Value, classes, value};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::Variable;
+use crate::experiment::stats::{Count, Rate};
+use crate::experiment::stream;
 use crate::inputs::claims::Claim;
 use crate::inputs::model::Operations;
 use crate::network::engine::{Engine, EngineError, Site};
-use crate::stats::{Count, Rate};
-use crate::verify::stream;
 
 /// Triplets drawn for each variable: enough for an interval of ±0.02 around 0.95.
 const TRIPLETS: usize = 1000;

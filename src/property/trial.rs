@@ -8,9 +8,9 @@ use super::clause::{Clause, Relation};
 use super::template::{Ask, Template};
 use crate::domain::arithmetic::{Answer, AnswerToken, Prompt, Question, power_of_ten};
 use crate::domain::shape::D_VOCAB;
+use crate::experiment::TIE_MARGIN;
 use crate::network::engine::{Decode, Engine, EngineError, Intervention};
 use crate::network::logits::AnswerLogits;
-use crate::verify::TIE_MARGIN;
 
 /// Memory that the base run of free-running questions may take.
 const FREE_RUN_BYTES: usize = 32 << 20;

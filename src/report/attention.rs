@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::arithmetic::{Class, Prompt};
 use crate::domain::node::{Component, Node, NodeName};
-use crate::evidence::Evidence;
+use crate::experiment::Baseline;
 use crate::inputs::model::Operations;
 use crate::network::engine::{Engine, EngineError};
-use crate::verify::Baseline;
+use crate::verify::evidence::Evidence;
 
 /// The name and version of the form of `attention.json`.
 const SCHEMA: &str = "circuitcheck/attention/1";

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use crate::circuit::{Circuit, CircuitEvidence, Score};
 use crate::domain::node::NodeName;
+use crate::experiment::stats::{Count, Rate};
 use crate::hypothesis::{ClauseResult, Tested};
-use crate::stats::{Count, Rate};
 
 /// Rows of the minimality table.
 const SHOWN: usize = 12;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::domain::node::NodeName;
-use crate::evidence::{ClaimEvidence, Evidence};
-use crate::stats::Rate;
-use crate::verify::Measures;
+use crate::experiment::Measures;
+use crate::experiment::stats::Rate;
+use crate::verify::evidence::{ClaimEvidence, Evidence};
 
 /// What two verifications of one model's claims differ in, or how two models compare.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -3,8 +3,8 @@
 use quick_junit::{NonSuccessKind, Report as Document, TestCase, TestCaseStatus, TestSuite};
 
 use super::{Report, agreement_text, summary_line};
-use crate::evidence::ClaimEvidence;
 use crate::verify::Verdict;
+use crate::verify::evidence::ClaimEvidence;
 
 /// The report as JUnit XML: a claim that is refuted or unspecific is a failure; one that could not be
 /// decided or tested is skipped, which is neither; every other passes. A suite is a task.

@@ -5,10 +5,11 @@ use std::fmt::Write;
 
 use super::{Report, agreement_text, rate_text, summary_line};
 use crate::domain::node::NodeName;
-use crate::evidence::{ClaimEvidence, Escalated, Evidence, Trials};
+use crate::experiment::stats::Rate;
+use crate::experiment::{Aspect, TIE_MARGIN};
 use crate::graph::{Stands, mermaid};
-use crate::stats::Rate;
-use crate::verify::{Aspect, SELECTIVITY_MARGIN, TIE_MARGIN, Verdict};
+use crate::verify::evidence::{ClaimEvidence, Escalated, Evidence, Trials};
+use crate::verify::{SELECTIVITY_MARGIN, Verdict};
 
 /// The report as Markdown.
 pub fn markdown(report: &Report) -> String {

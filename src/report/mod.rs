@@ -12,7 +12,6 @@ mod markdown;
 mod parquet;
 mod property;
 mod protocol;
-mod replay;
 mod run;
 mod summary;
 
@@ -31,13 +30,13 @@ pub use markdown::{explanation, markdown};
 pub use parquet::{ClaimRow, claim_rows, claims_table, measures_table, trials_table};
 pub use property::{property_markdown, property_summary};
 pub use protocol::{changes_text, effects_markdown, strict_markdown};
-pub use replay::{ReplayError, Replayed, replay};
 pub use run::{Margin, Run, margins};
 pub use summary::{SUMMARY_SCHEMA, deciding_measures, summary, summary_schema};
 
-use crate::evidence::{ClaimEvidence, Evidence};
-use crate::stats::Rate;
-use crate::verify::{Aspect, Verdict};
+use crate::experiment::Aspect;
+use crate::experiment::stats::Rate;
+use crate::verify::Verdict;
+use crate::verify::evidence::{ClaimEvidence, Evidence};
 
 /// A rate as text: `256/256 [0.957, 1.000]`, or `12/16 exactly` where every trial was run.
 pub fn rate_text(rate: &Rate) -> String {

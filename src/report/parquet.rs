@@ -1,14 +1,14 @@
 //! The evidence as Parquet tables in long form: claims, measures, and single trials.
 
-use super::replay::Replayed;
 use super::{Report, deciding_measures};
 use crate::domain::arithmetic::Answer;
 use crate::domain::causal::Kind;
 use crate::domain::node::{Component, NodeName};
-use crate::evidence::{ClaimEvidence, Evidence};
-use crate::stats::{Count, Rate};
+use crate::experiment::stats::{Count, Rate};
+use crate::experiment::{Counterexample, Judgment, Measures};
 use crate::storage::parquet::{Table, flag, integer, number, text, whole};
-use crate::verify::{Counterexample, Judgment, Measures};
+use crate::verify::Replayed;
+use crate::verify::evidence::{ClaimEvidence, Evidence};
 
 fn names(nodes: &[NodeName]) -> String {
     let names: Vec<String> = nodes.iter().map(NodeName::to_string).collect();

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::domain::arithmetic::Prompt;
 use crate::domain::node::{Node, NodeName};
-use crate::evidence::Evidence;
 use crate::network::engine::{Engine, EngineError, Intervention, Site, Source};
+use crate::verify::evidence::Evidence;
 
 /// The content of `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]

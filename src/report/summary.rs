@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use super::Report;
 use crate::domain::node::NodeName;
-use crate::evidence::{ClaimEvidence, Inputs, Protocol, laid_out, schema_of};
-use crate::stats::Rate;
-use crate::verify::{Aspect, ClassAccuracy, Counterexample, Measures, PublishedResult, Verdict};
+use crate::experiment::stats::Rate;
+use crate::experiment::{Aspect, ClassAccuracy, Counterexample, Measures};
+use crate::verify::evidence::{ClaimEvidence, Inputs, Protocol, laid_out, schema_of};
+use crate::verify::{PublishedResult, Verdict};
 
 /// The name and version of the form of `report.json`.
 pub const SUMMARY_SCHEMA: &str = "circuitcheck/report/1";

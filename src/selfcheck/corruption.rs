@@ -11,9 +11,9 @@ use crate::domain::causal::{Family, Kind, classes, predict};
 use crate::domain::node::{Component, Node, NodeName};
 use crate::domain::shape::Shape;
 use crate::domain::task::{Task, Variable};
+use crate::experiment::{stream, trained_classes};
 use crate::inputs::claims::{ClaimsError, claims_of, read_tagged_nodes};
 use crate::inputs::model::ModelFolder;
-use crate::verify::{stream, trained_classes};
 
 /// Telling pairs from which it is taken which tokens a variable changes: the rarest kind of pair is
 /// one of a dozen or so.

@@ -6,10 +6,11 @@ use std::num::NonZeroUsize;
 use rand::seq::SliceRandom;
 
 use super::{Check, Figure};
-use crate::evidence::Evidence;
+use crate::experiment::stream;
 use crate::inputs::claims::{TaggedNode, read_tagged_nodes, write_tagged_nodes};
 use crate::inputs::model::{ModelFolder, RawFile};
-use crate::verify::{Options, VerifyError, stream, verify};
+use crate::verify::evidence::Evidence;
+use crate::verify::{Options, VerifyError, verify};
 
 /// Numbers of questions run together.
 const BLOCKS: [usize; 3] = [1, 7, 512];

@@ -7,10 +7,10 @@ use super::corruption::{Corrupted, Corruption, published_claims};
 use super::{Check, Figure};
 use crate::domain::node::NodeName;
 use crate::domain::task::Variable;
-use crate::evidence::ClaimEvidence;
 use crate::inputs::claims::write_claims;
 use crate::inputs::model::{ModelFolder, RawFile};
 use crate::report::agreement_text;
+use crate::verify::evidence::ClaimEvidence;
 use crate::verify::{Options, Verdict, VerifyError, verify};
 
 /// Whether a verdict says that a claim is true, in part at least.

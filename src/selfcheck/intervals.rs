@@ -9,9 +9,8 @@ use statrs::distribution::{Binomial, DiscreteCDF};
 
 use super::{Check, Figure};
 use crate::domain::causal::Kind;
-use crate::verify::{
-    Aspect, Goal, HALF, NEGLIGIBLE, Options, Rules, Sampling, Standing, looks, stream,
-};
+use crate::experiment::{Aspect, Goal, HALF, NEGLIGIBLE, Rules, Sampling, Standing, looks, stream};
+use crate::verify::Options;
 
 /// Error that a drawn claim may spend in each direction. Much more than a real claim may, so that
 /// wrong decisions are common enough to be counted.

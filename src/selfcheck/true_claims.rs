@@ -7,9 +7,10 @@ use rand::seq::SliceRandom;
 use super::{Check, Figure};
 use crate::domain::node::NodeName;
 use crate::domain::task::Variable;
+use crate::experiment::stream;
 use crate::inputs::model::ModelFolder;
 use crate::network::handmade::Handmade;
-use crate::verify::{Options, VerifyError, stream, verify};
+use crate::verify::{Options, VerifyError, verify};
 
 /// For each claim of a file the verdicts that are right.
 pub type Expected = BTreeMap<(NodeName, Variable), &'static [&'static str]>;

@@ -7,11 +7,11 @@ use crate::domain::arithmetic::{Answer, Prompt, Question};
 use crate::domain::causal::{Pair, Stratum, predict, reach};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
+use crate::experiment::stats::Count;
+use crate::experiment::{Outcome, Trial, default_block};
 use crate::inputs::claims::{Claim, ClaimsError, claims_of, read_tagged_nodes};
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
-use crate::stats::Count;
-use crate::verify::{Outcome, Trial, default_block};
 
 /// The claims of a model that can be tested, in the order of its file.
 #[derive(Debug, Clone, Default)]

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::shape::Shape;
+use crate::experiment::stats::Count;
 use crate::inputs::model::ModelFolder;
 use crate::report::{ClaimRow, percent};
-use crate::stats::Count;
 
 /// Everything a sweep found so far.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]

@@ -10,10 +10,10 @@ use super::{
     AccuracySummary, HypothesisSummary, ModelSummary, StepRecord, StepState, SufficiencySummary,
 };
 use crate::circuit::{Circuit, CircuitEvidence};
-use crate::evidence::Evidence;
 use crate::inputs::model::ModelFolder;
 use crate::report::claim_rows;
 use crate::verify::Verdict;
+use crate::verify::evidence::Evidence;
 
 /// How the names of steps begin that test hypotheses.
 const HYPOTHESIS_STEP: &str = "hypothesis ";

@@ -6,16 +6,18 @@ use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::sequence::{Rules, stream};
-use super::tally::NEGLIGIBLE;
-use super::trial::{Bench, Outcome, Reference, StoreFrom, Subject, Trial};
 use crate::domain::arithmetic::{Class, TokenSet};
 use crate::domain::causal::{Family, Kind, classes};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::{Task, Variable};
 use crate::domain::text::{unbounded_above, unbounded_below};
+use crate::experiment::stats::{
+    Bounds, Count, Errors, difference, paired_difference, rounded, rounded_option,
+};
+use crate::experiment::{
+    Bench, NEGLIGIBLE, Outcome, Reference, Rules, StoreFrom, Subject, Trial, stream,
+};
 use crate::network::engine::{Decode, EngineError};
-use crate::stats::{Bounds, Count, Errors, difference, paired_difference, rounded, rounded_option};
 
 /// Telling pairs on which decoys and wrong digits are tried beside the claim's own nodes; each larger
 /// panel for the claims whose difference the one before suggests and leaves open.

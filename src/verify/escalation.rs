@@ -3,16 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::choice::{Choice, Chooser};
 use super::controls::paired;
-use super::sequence::{Finding, Goal, Rules, discover, judge, stream};
-use super::tally::Standing;
-use super::trial::{Bench, StoreFrom, Subject};
+use super::partners::{Choice, Chooser};
 use crate::domain::causal::{Family, Kind};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
+use crate::experiment::stats::{Bounds, Errors};
+use crate::experiment::{
+    Bench, Finding, Goal, Rules, Standing, StoreFrom, Subject, discover, judge, stream,
+};
 use crate::network::engine::EngineError;
-use crate::stats::{Bounds, Errors};
 
 /// A set must need the node by this much, at the lower bound of the difference (docs/METHOD.md,
 /// "Verdicts": joint).

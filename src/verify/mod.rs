@@ -4,61 +4,52 @@
 //! sets and neutralised carriers for those that do not hold alone; controls and necessity for the
 //! node set each claim comes down to; then the verdicts.
 
-mod baseline;
-mod choice;
 mod controls;
+mod decide;
 mod escalation;
-mod failure;
+pub mod evidence;
+mod limits;
 mod necessity;
 mod options;
 mod parity;
+mod partners;
+mod phases;
 mod plan;
-mod published;
+mod published_test;
 mod reach;
-mod rules;
-mod sequence;
-mod shrink;
-mod tally;
-mod trial;
+mod replay;
 mod verdict;
-mod verification;
+mod weakness;
 
-pub use baseline::{Baseline, ClassAccuracy, GATE, trained_classes};
 pub use controls::{
     Controlled, Controls, DecoyResult, ElsewhereResult, SELECTIVITY_MARGIN, Selectivity, Setting,
 };
-pub use failure::Weakness;
+pub use limits::{ControlPlan, Limits};
 pub use necessity::Necessity;
 pub use options::{Decoding, Options};
 pub use parity::EngineParity;
-pub use published::{
+pub use published_test::{
     AttentionPercents, AttentionSources, ImpactReading, Published, PublishedResult, PublishedTests,
     PublishedTrial, TRIED_IN_PAIRS, WEAK_BY_IMPACT, attended_position, attention_percents,
     attention_row, attention_sources, predicted_place,
 };
 pub use reach::MOVE_FOR_OTHERS;
-pub use rules::{ControlPlan, Limits};
-pub use sequence::{Finding, Goal, Judgment, Rules, Sampling, discover, judge, looks, stream};
-pub use shrink::{Counterexample, counterexample};
-pub use tally::{
-    Aspect, HALF, Measures, NEGLIGIBLE, Standing, StratumTally, Tally, Telling, Terms,
-};
-pub use trial::{
-    Bench, Block, Judged, Outcome, Reference, StoreFrom, Subject, TIE_MARGIN, Trial, default_block,
-};
+pub use replay::{ReplayError, Replayed, replay};
 pub use verdict::{Untestable, Verdict};
+pub use weakness::Weakness;
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
 use crate::domain::node::Node;
-use crate::evidence::{Evidence, Inputs, Protocol, SCHEMA};
+use crate::experiment::Baseline;
 use crate::inputs::claims::{ClaimsError, claims_of, read_tagged_nodes};
 use crate::inputs::model::{ModelFolder, RawFile};
 use crate::network::engine::{Engine, EngineError};
+use evidence::{Evidence, Inputs, Protocol, SCHEMA};
+use phases::Verification;
 use plan::Plan;
-use verification::Verification;
 
 /// Why a verification could not be made.
 #[derive(Debug, Error)]

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::baseline::Baseline;
-use super::trial::Subject;
 use crate::domain::arithmetic::{Prompt, Question};
 use crate::domain::causal::needs;
 use crate::domain::task::Variable;
+use crate::experiment::stats::Count;
+use crate::experiment::{Baseline, Subject};
 use crate::network::engine::{Activations, Decode, Engine, EngineError, Intervention, Source};
-use crate::stats::Count;
 
 /// Rightly answered questions ablated on each side.
 pub(super) const QUESTIONS: usize = 128;

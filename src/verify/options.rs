@@ -2,9 +2,9 @@
 
 use std::num::NonZeroUsize;
 
-use super::trial::default_block;
 use crate::domain::node::NodeName;
 use crate::domain::task::{Task, Variable};
+use crate::experiment::default_block;
 use crate::inputs::claims::Claim;
 use crate::network::engine::Engine;
 

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::baseline::Baseline;
 use crate::domain::arithmetic::Prompt;
 use crate::domain::node::Node;
+use crate::experiment::Baseline;
 use crate::inputs::model::Weights;
 use crate::network::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
 use crate::network::reference::Network;

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::baseline::{Baseline, GATE};
 use super::options::Options;
 use super::verdict::Untestable;
 use crate::domain::causal::{Family, Kind, classes};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
+use crate::experiment::{Baseline, GATE};
 use crate::inputs::claims::Claim;
 use crate::network::engine::Engine;
 

@@ -1,9 +1,9 @@
 //! Tokens that a claim does not reach, and the claims that do.
 
+use super::evidence::ClaimEvidence;
 use super::verdict::Verdict;
 use crate::domain::arithmetic::TokenSet;
 use crate::domain::task::Task;
-use crate::evidence::ClaimEvidence;
 
 /// Tasks whose claims are named where a claim of another task, of the same digit, does not reach a
 /// token: carries out of the digit.

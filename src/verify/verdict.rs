@@ -5,14 +5,13 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::failure::Weakness;
-use super::shrink::Counterexample;
-use super::tally::Measures;
+use super::weakness::Weakness;
 use crate::domain::arithmetic::Class;
 use crate::domain::node::{NodeError, NodeName};
 use crate::domain::task::Variable;
+use crate::experiment::stats::{Rate, rounded};
+use crate::experiment::{Counterexample, Measures};
 use crate::inputs::claims::UntestableTag;
-use crate::stats::{Rate, rounded};
 
 /// What was found of a claim (docs/METHOD.md, "Verdicts").
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]

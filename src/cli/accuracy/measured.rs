@@ -4,8 +4,8 @@ use std::fmt;
 
 use circuitcheck::accuracy::{Questions, Source, Tally, nines, nines_at_least};
 use circuitcheck::domain::arithmetic::{Answer, Class, Complexity, Question};
+use circuitcheck::experiment::stats::Count;
 use circuitcheck::network::engine::Decode;
-use circuitcheck::stats::Count;
 use serde::{Serialize, Serializer};
 
 use crate::cli::model::Identity;

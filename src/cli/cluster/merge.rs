@@ -4,9 +4,9 @@ use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 use circuitcheck::accuracy::Source;
+use circuitcheck::experiment::stats::{Count, Rate};
 use circuitcheck::report::rare_rate_text;
 use circuitcheck::shards::{ClaimCount, Claims, Merged, Miss, PlannedModel, Store};
-use circuitcheck::stats::{Count, Rate};
 use circuitcheck::storage::write_files;
 use clap::Args;
 use serde::Serialize;

@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
+use crate::experiment::stats::{Count, Rate};
 use crate::report::rate_text;
-use crate::stats::{Count, Rate};
 
 /// What a rate is held against.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -7,9 +7,10 @@ use maud::{Markup, html};
 use super::bars::{Limit, bar, count, row};
 use super::{ORDER, Section, anchor, badge, command, names, sign, tone};
 use crate::domain::arithmetic::{Answer, AnswerToken, Prompt};
-use crate::evidence::{ClaimEvidence, Escalated, Trials};
+use crate::experiment::{Aspect, Counterexample, Measures};
 use crate::report::{Report, deciding_measures, rate_text};
-use crate::verify::{Aspect, Controls, Counterexample, Measures, PublishedResult, Verdict};
+use crate::verify::evidence::{ClaimEvidence, Escalated, Trials};
+use crate::verify::{Controls, PublishedResult, Verdict};
 
 pub fn section(report: &Report) -> Section {
     Section {

@@ -8,9 +8,9 @@ use super::places::place;
 use super::{Section, names, sign, tone};
 use crate::domain::node::{Component, NodeName};
 use crate::domain::shape::Shape;
-use crate::evidence::ClaimEvidence;
 use crate::inputs::claims::{Tag, TaggedNode};
 use crate::report::Report;
+use crate::verify::evidence::ClaimEvidence;
 
 /// Measures of a map, in units of its drawing.
 const CELL_WIDTH: usize = 46;

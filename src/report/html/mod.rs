@@ -16,9 +16,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Report;
 use crate::domain::node::NodeName;
-use crate::evidence::ClaimEvidence;
 use crate::graph::SCRIPT as GRAPH_SCRIPT;
 use crate::verify::Verdict;
+use crate::verify::evidence::ClaimEvidence;
 
 /// How pages look.
 pub const STYLE: &str = include_str!("page.css");

@@ -4,9 +4,9 @@ use maud::{Markup, html};
 
 use super::bars::{Limit, bar};
 use super::{ORDER, sign, tone};
-use crate::evidence::Evidence;
 use crate::report::{Report, rate_text};
 use crate::verify::PublishedResult;
+use crate::verify::evidence::Evidence;
 
 /// Published results in the order of how much they say.
 const PUBLISHED: [PublishedResult; 5] = [

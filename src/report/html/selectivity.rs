@@ -6,9 +6,9 @@ use maud::{Markup, html};
 
 use super::bars::count;
 use super::{Section, anchor, names, sign};
-use crate::evidence::{ClaimEvidence, Trials};
+use crate::experiment::stats::Count;
 use crate::report::Report;
-use crate::stats::Count;
+use crate::verify::evidence::{ClaimEvidence, Trials};
 
 /// A claim with the trials it was controlled on.
 type Row<'a> = (&'a ClaimEvidence, &'a Trials);

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::sequence::Judgment;
+use super::sequential::Judgment;
 use super::tally::Terms;
 use super::trial::{Bench, StoreFrom, Subject};
 use crate::domain::arithmetic::{Answer, Prompt, Question, TokenSet, power_of_ten};

@@ -3,14 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::baseline::GATE;
 use super::controls::{DECOYS, FIND_PLACEBOS, PANELS, SELECTIVITY_MARGIN, SIDE_TRIALS};
 use super::escalation::JOINT_NEED;
-use super::sequence::{DISCOVERY_PER_STRATUM, FIRST_LOOK};
-use super::tally::{HALF, NEGLIGIBLE};
-use super::trial::TIE_MARGIN;
-use super::verification::{MEAN_QUESTIONS, UNTRAINED_SEED};
-use super::{baseline, necessity};
+use super::necessity;
+use super::phases::{MEAN_QUESTIONS, UNTRAINED_SEED};
+use crate::experiment::{
+    BASELINE_QUESTIONS, DISCOVERY_PER_STRATUM, FIRST_LOOK, GATE, HALF, NEGLIGIBLE, TIE_MARGIN,
+};
 
 /// Limits that no option changes.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
@@ -72,7 +71,7 @@ pub struct ControlPlan {
 impl Default for ControlPlan {
     fn default() -> Self {
         ControlPlan {
-            baseline_questions: baseline::QUESTIONS,
+            baseline_questions: BASELINE_QUESTIONS,
             mean_questions: MEAN_QUESTIONS,
             discovery_pairs: DISCOVERY_PER_STRATUM,
             first_look: FIRST_LOOK,

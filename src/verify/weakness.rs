@@ -7,11 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{DiscreteCDF, Hypergeometric};
 
-use super::sequence::Judgment;
 use crate::domain::arithmetic::{Class, Question};
 use crate::domain::causal::{Kind, Stratum};
 use crate::domain::task::Variable;
-use crate::stats::{Count, Rate};
+use crate::experiment::Judgment;
+use crate::experiment::stats::{Count, Rate};
 
 /// A group of trials that fails more often than the rest.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]

@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sequence::{Rules, reach_of, stream};
-use super::trial::{Bench, Outcome, StoreFrom, Subject, Trial};
 use crate::domain::arithmetic::{AnswerToken, TokenSet};
 use crate::domain::causal::{Family, Kind, Pair, Quantity, Stratum};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
+use crate::experiment::stats::Count;
+use crate::experiment::{Bench, Outcome, Rules, StoreFrom, Subject, Trial, reach_of, stream};
 use crate::network::engine::{EngineError, Site};
-use crate::stats::Count;
 
 /// Telling pairs of the sample on which sets are picked…
 const TELLING: usize = 48;

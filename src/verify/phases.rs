@@ -1,27 +1,25 @@
 //! Every claim through all phases, up to its verdict.
 
-mod decide;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::baseline::Baseline;
 use super::controls::{Controlled, Setting};
 use super::escalation::{self, Attempt};
+use super::evidence::{ClaimEvidence, FreeRunning, Trials};
 use super::options::{Decoding, Options};
 use super::plan::{Plan, Testable};
-use super::published::{
+use super::published_test::{
     AttentionSources, Published, PublishedResult, PublishedTests, attended_position,
     attention_sources,
 };
 use super::reach::name_what_reaches;
-use super::sequence::{Finding, Goal, Rules, discover, judge};
-use super::trial::{Bench, Reference, Subject};
 use super::verdict::Verdict;
 use super::{Progress, VerifyError, necessity};
 use crate::domain::arithmetic::{Class, Prompt};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
-use crate::evidence::{ClaimEvidence, FreeRunning, Trials};
+use crate::experiment::{
+    Baseline, Bench, Finding, Goal, Reference, Rules, Subject, discover, judge,
+};
 use crate::inputs::claims::TaggedNode;
 use crate::inputs::model::{ModelFolder, Weights};
 use crate::network::engine::{Activations, Decode, Engine, EngineError, Site};
@@ -34,21 +32,21 @@ pub const UNTRAINED_SEED: u64 = 0;
 
 /// A verification under way.
 pub struct Verification<'a> {
-    engine: &'a Engine,
+    pub(super) engine: &'a Engine,
     untrained: Engine,
     untrained_means: Activations,
     means: Activations,
     baseline: &'a Baseline,
     plan: &'a Plan,
-    options: &'a Options,
+    pub(super) options: &'a Options,
     published: PublishedTests<'a>,
     attention: AttentionSources,
 }
 
 /// A claim after all trials, before its verdict is put together.
-struct Tried {
-    finding: Finding,
-    attempts: Vec<Attempt>,
+pub(super) struct Tried {
+    pub(super) finding: Finding,
+    pub(super) attempts: Vec<Attempt>,
 }
 
 impl<'a> Verification<'a> {
@@ -89,7 +87,7 @@ impl<'a> Verification<'a> {
 
     /// Error each claim may spend in each direction: half of its even share of the whole. The sets
     /// tried in its place share the other half.
-    fn alpha(&self) -> f64 {
+    pub(super) fn alpha(&self) -> f64 {
         self.options.alpha / (2 * self.plan.testable_in_file.max(1)) as f64 / 2.0
     }
 
@@ -202,7 +200,7 @@ impl<'a> Verification<'a> {
         self.published.interventions(variable, node, &partners)
     }
 
-    fn attends(&self, node: Node, position: usize) -> bool {
+    pub(super) fn attends(&self, node: Node, position: usize) -> bool {
         self.attention
             .get(&node)
             .is_some_and(|sources| sources.contains(&position))

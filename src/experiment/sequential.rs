@@ -7,20 +7,20 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
+use super::stats::alpha_of_look;
 use super::tally::{Measures, NEGLIGIBLE, Standing, StratumTally, Tally, Terms};
 use super::trial::{Bench, Outcome, StoreFrom, Subject, Trial};
 use crate::domain::arithmetic::{AnswerToken, TokenSet};
 use crate::domain::causal::{Draws, Family, Kind, Pair, Quantity, Stratum};
 use crate::network::engine::EngineError;
-use crate::stats::alpha_of_look;
 
 /// Telling (and placebo) pairs of the first look; each later look doubles the total. A claim that
 /// always holds needs 205 trials for a lower bound of 0.95 at the error of a first look among a
 /// hundred claims.
-pub(super) const FIRST_LOOK: usize = 256;
+pub const FIRST_LOOK: usize = 256;
 
 /// Pairs for finding which tokens a subject reaches, for each stratum.
-pub(super) const DISCOVERY_PER_STRATUM: usize = 64;
+pub const DISCOVERY_PER_STRATUM: usize = 64;
 
 /// A token is taken as reached where at least this share of discovery trials moved it as predicted…
 const REACHED: f64 = 0.5;
@@ -90,7 +90,7 @@ pub struct Finding {
     /// What was counted of each stratum, over all looks.
     pub strata: BTreeMap<Stratum, StratumTally>,
     /// By stratum and token: telling trials that moved it as predicted, over all looks.
-    pub tokens: BTreeMap<(Stratum, AnswerToken), crate::stats::Count>,
+    pub tokens: BTreeMap<(Stratum, AnswerToken), crate::experiment::stats::Count>,
     /// The first judged trials.
     pub kept: Vec<Judgment>,
     /// Pairs dropped because the unpatched network was wrong.
@@ -150,7 +150,7 @@ impl<'f> Source<'f> {
 /// The tokens that a subject reaches, from how often it moved each as predicted; `everything` where it
 /// touches none.
 pub fn reach_of(
-    tokens: &BTreeMap<AnswerToken, crate::stats::Count>,
+    tokens: &BTreeMap<AnswerToken, crate::experiment::stats::Count>,
     everything: TokenSet,
 ) -> TokenSet {
     let at_least = |share: f64| -> TokenSet {

@@ -1,21 +1,20 @@
 //! The verdict of a claim, from all that was found of it.
 
-use super::{Tried, Verification};
+use super::controls::{Controls, SELECTIVITY_MARGIN, Selectivity};
+use super::escalation::Attempt;
+use super::evidence::{Escalated, StratumRates, TokenCount, Trials, Unreached};
+use super::necessity::Necessity;
+use super::phases::{Tried, Verification};
+use super::plan::Testable;
+use super::published_test::attended_position;
+use super::verdict::Verdict;
+use super::weakness;
 use crate::domain::node::{Node, NodeName};
-use crate::evidence::{Escalated, StratumRates, TokenCount, Trials, Unreached};
+use crate::experiment::stats::{Rate, alpha_of_look};
+use crate::experiment::{
+    Bench, Finding, Measures, NEGLIGIBLE, Standing, Subject, Terms, counterexample,
+};
 use crate::network::engine::EngineError;
-use crate::stats::{Rate, alpha_of_look};
-use crate::verify::controls::{Controls, SELECTIVITY_MARGIN, Selectivity};
-use crate::verify::escalation::Attempt;
-use crate::verify::failure;
-use crate::verify::necessity::Necessity;
-use crate::verify::plan::Testable;
-use crate::verify::published::attended_position;
-use crate::verify::sequence::Finding;
-use crate::verify::shrink::counterexample;
-use crate::verify::tally::{Measures, NEGLIGIBLE, Standing, Terms};
-use crate::verify::trial::{Bench, Subject};
-use crate::verify::verdict::Verdict;
 
 impl Verification<'_> {
     /// The first verdict of docs/METHOD.md's table that applies.
@@ -35,7 +34,7 @@ impl Verification<'_> {
             decode: bench.decode,
         };
         let example = || counterexample(bench, variable, &finding.subject, terms, &finding.kept);
-        let weaknesses = || failure::weaknesses(variable, &finding.kept, self.options.alpha);
+        let weaknesses = || weakness::weaknesses(variable, &finding.kept, self.options.alpha);
         let mut reasons = side_effects(&finding.measures);
         if controls.own_activation.hits > 0 {
             reasons.push("patching its own activation changes the answer".into());
@@ -189,7 +188,11 @@ impl Tried {
     }
 
     /// What was left open of the sets that may hold where the node alone does not.
-    fn left_open(&self, selectivity: Selectivity, direction_only: bool) -> Option<String> {
+    pub(super) fn left_open(
+        &self,
+        selectivity: Selectivity,
+        direction_only: bool,
+    ) -> Option<String> {
         let names = |attempt: &Attempt| {
             let Subject { nodes, neutralised } = &attempt.finding.subject;
             let names = |nodes: &[Node]| {

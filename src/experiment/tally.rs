@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::stats::{Count, Errors, Rate};
 use super::trial::{Judged, Outcome, Trial};
 use crate::domain::arithmetic::{AnswerToken, TokenSet};
 use crate::domain::causal::{Kind, Stratum};
 use crate::network::engine::Decode;
-use crate::stats::{Count, Errors, Rate};
 
 /// Placebo and spill rates above this are too high for a claim to be specific (docs/METHOD.md,
 /// "Verdicts"); an effect below it is inert.

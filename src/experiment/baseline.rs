@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::sequence::stream;
+use super::sequential::stream;
+use super::stats::{Count, Errors, Rate};
 use crate::domain::arithmetic::{Class, Prompt, Question};
 use crate::domain::causal::Space;
 use crate::inputs::model::Operations;
 use crate::network::engine::{Engine, EngineError};
-use crate::stats::{Count, Errors, Rate};
 
 /// Accuracy that a class must reach, at the lower bound of its interval, for claims about it to mean
 /// anything.
 pub const GATE: f64 = 0.99;
 
 /// Questions drawn of each class: enough for a lower bound over the gate with a few wrong.
-pub(super) const QUESTIONS: usize = 2048;
+pub const BASELINE_QUESTIONS: usize = 2048;
 
 /// Accuracy on one class.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
@@ -72,7 +72,7 @@ impl Baseline {
         let mut right = BTreeMap::new();
         for class in trained {
             let space = Space::of_class(class, n_digits);
-            let exhaustive = space.len() <= QUESTIONS as f64;
+            let exhaustive = space.len() <= BASELINE_QUESTIONS as f64;
             let questions: Vec<Question> = if exhaustive {
                 space.enumerate()
             } else {
@@ -81,7 +81,7 @@ impl Baseline {
                 let mut seen = std::collections::HashSet::new();
                 std::iter::repeat_with(|| sampler.draw(&mut rng))
                     .filter(|question| seen.insert(*question))
-                    .take(QUESTIONS)
+                    .take(BASELINE_QUESTIONS)
                     .collect()
             };
             let prompts: Vec<Prompt> = questions.iter().map(|&q| Prompt::truth(q)).collect();

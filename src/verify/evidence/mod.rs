@@ -13,16 +13,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::{
+    ControlPlan, Controls, Decoding, EngineParity, Limits, Necessity, Published, PublishedResult,
+    Verdict,
+};
 use crate::domain::arithmetic::{AnswerToken, TokenSet};
 use crate::domain::causal::Stratum;
 use crate::domain::node::NodeName;
 use crate::domain::shape::Shape;
+use crate::experiment::stats::{Count, Rate, rounded_option};
+use crate::experiment::{Baseline, HALF, Measures};
 use crate::network::engine::Decode;
-use crate::stats::{Count, Rate, rounded_option};
-use crate::verify::{
-    Baseline, ControlPlan, Controls, Decoding, EngineParity, HALF, Limits, Measures, Necessity,
-    Published, PublishedResult, Verdict,
-};
 
 /// The name and version of the form of `evidence.json`.
 pub const SCHEMA: &str = "circuitcheck/evidence/2";

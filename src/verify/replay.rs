@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use super::evidence::{ClaimEvidence, Evidence};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
-use crate::evidence::{ClaimEvidence, Evidence};
-use crate::network::engine::{Decode, Engine, EngineError};
-use crate::verify::{
+use crate::experiment::{
     Bench, Goal, Judgment, Reference, Rules, Subject, default_block, discover, judge,
 };
+use crate::network::engine::{Decode, Engine, EngineError};
 
 /// The stream that the trials of nodes alone are drawn from, as `verify` names it.
 const STREAM: &str = "alone";
@@ -93,7 +93,7 @@ pub fn replay<'a>(
             let claim = &evidence.claims[*index];
             let stored = claim.trials.as_ref().map(|trials| &trials.alone);
             // Bounds are stored rounded; the counts behind them are whole.
-            let counts = |measures: &crate::verify::Measures| {
+            let counts = |measures: &crate::experiment::Measures| {
                 let agreement = measures.agreement.values().chain([&measures.placebo]);
                 agreement.map(|r| (r.hits, r.trials)).collect::<Vec<_>>()
             };
