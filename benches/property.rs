@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use circuitcheck::inputs::model::ModelFolder;
-use circuitcheck::network::engine::{Decode, Engine};
-use circuitcheck::property::case::Case;
-use circuitcheck::property::trial::Examiner;
-use circuitcheck::property::{
+use circuitcheck::analysis::property::case::Case;
+use circuitcheck::analysis::property::trial::Examiner;
+use circuitcheck::analysis::property::{
     CaseStrategy, CaseTree, Groups, Kept, Options, Property, builtin, check, runner, shrink,
 };
+use circuitcheck::inputs::model::ModelFolder;
+use circuitcheck::network::engine::{Decode, Engine};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use proptest::strategy::{Strategy, ValueTree};

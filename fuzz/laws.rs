@@ -1,8 +1,8 @@
 //! What must hold of each reader, whatever bytes it is handed. The fuzz targets and the test
 //! `tests/readers.rs` put their inputs to these.
 
+use circuitcheck::analysis::hypothesis::Hypothesis;
 use circuitcheck::domain::shape::Shape;
-use circuitcheck::hypothesis::Hypothesis;
 use circuitcheck::inputs::claims::{Claim, read_tagged_nodes, write_tagged_nodes};
 use circuitcheck::inputs::model::{Operations, Weights, read_pth};
 

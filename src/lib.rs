@@ -63,21 +63,12 @@
 //! | [`tables`] | columns of values with what they hold, as Parquet files |
 //! | [`report`] | reports, and how they get onto disk |
 
-pub mod accuracy;
-pub mod carries;
-pub mod circuit;
-pub mod coverage;
-pub mod discover;
+pub mod analysis;
+pub mod batch;
 pub mod domain;
 pub mod experiment;
-pub mod graph;
-pub mod hypothesis;
 pub mod inputs;
 pub mod network;
-pub mod property;
 pub mod report;
-pub mod selfcheck;
-pub mod shards;
 pub mod storage;
-pub mod sweep;
 pub mod verify;

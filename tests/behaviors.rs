@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use assert_cmd::cargo::cargo_bin;
-use circuitcheck::discover::strict;
+use circuitcheck::analysis::strict::strict;
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes, write_tagged_nodes};
 use circuitcheck::inputs::model::ModelFolder;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use assert_cmd::cargo::cargo_bin;
-use circuitcheck::carries::{Carriers, Options, Search, nodes_text};
+use circuitcheck::analysis::carries::{Carriers, Options, Search, nodes_text};
 use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::engine::Engine;
@@ -104,7 +104,8 @@ fn heads_of_two_digits_carry_two_things() {
     assert_eq!(carrier.carried_text(), "base 0 and base 1 (ADD)");
     assert!(carrier.is_several());
     // Neither base value alone: what the other head moves is no part of it.
-    let alone = |score: &&circuitcheck::carries::Score| score.quantity.to_string() == "A0.SA";
+    let alone =
+        |score: &&circuitcheck::analysis::carries::Score| score.quantity.to_string() == "A0.SA";
     assert!(!carrier.scores.iter().find(alone).unwrap().holds);
 }
 

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use assert_cmd::cargo::cargo_bin;
-use circuitcheck::discover::{Quirk, Quirks, cluster_tag, clusterings, discover, search};
+use circuitcheck::analysis::published::{
+    Quirk, Quirks, cluster_tag, clusterings, discover, search,
+};
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::inputs::claims::{Tag, TaggedNode, read_tagged_nodes, write_tagged_nodes};

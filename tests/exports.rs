@@ -5,9 +5,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use circuitcheck::batch::sweep::Summary;
 use circuitcheck::report::{Report, claim_rows, claims_table, measures_table, trials_table};
 use circuitcheck::storage::parquet::{Table, columns_markdown};
-use circuitcheck::sweep::Summary;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use quick_junit::TestCaseStatus;

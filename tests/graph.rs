@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use circuitcheck::domain::arithmetic::AnswerToken;
-use circuitcheck::domain::node::Node;
-use circuitcheck::domain::task::Variable;
-use circuitcheck::graph::{
+use circuitcheck::analysis::graph::{
     Budget, Edge, EdgeVerdict, EvidenceError, Flows, Graph, GraphError, GraphEvidence, KnownClaim,
     KnownClaims, SCRIPT, Selector, SelectorError, Stands, Subject, dot, figure, html, mermaid, svg,
 };
+use circuitcheck::domain::arithmetic::AnswerToken;
+use circuitcheck::domain::node::Node;
+use circuitcheck::domain::task::Variable;
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::engine::Engine;
 use circuitcheck::network::handmade::{Carries, Handmade, addition};

@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use circuitcheck::circuit::{
+use circuitcheck::analysis::circuit::{
     Circuit, CircuitError, CircuitEvidence, NodeSet, Score, Scoring, Workbench, grow, minimality,
     prune,
+};
+use circuitcheck::analysis::graph::{Budget, KnownClaim, KnownClaims, Stands};
+use circuitcheck::analysis::hypothesis::{
+    ClauseResult, Hypothesis, HypothesisError, Tested, Tester,
 };
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::experiment::{Baseline, Rules};
-use circuitcheck::graph::{Budget, KnownClaim, KnownClaims, Stands};
-use circuitcheck::hypothesis::{ClauseResult, Hypothesis, HypothesisError, Tested, Tester};
 use circuitcheck::inputs::model::{ModelFolder, Operations};
 use circuitcheck::network::engine::{Engine, Site};
 use circuitcheck::network::handmade::{Carries, Handmade, addition};

@@ -7,18 +7,20 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use assert_cmd::cargo::cargo_bin;
+use circuitcheck::analysis::property::case::{Case, digit};
+use circuitcheck::analysis::property::evidence::{
+    PropertyEvidence, PropertyEvidenceError, Standing,
+};
+use circuitcheck::analysis::property::group::{Group, groups};
+use circuitcheck::analysis::property::trial::Examiner;
+use circuitcheck::analysis::property::{
+    CaseStrategy, CaseTree, Groups, Kept, NODES, Options, Property, builtin, check, read, runner,
+    shrink,
+};
 use circuitcheck::domain::arithmetic::{Class, Operation, Question, complexity};
 use circuitcheck::inputs::model::{Array, ModelFolder, Operations, RawFile, Weights};
 use circuitcheck::network::engine::{Decode, Engine};
 use circuitcheck::network::handmade;
-use circuitcheck::property::case::{Case, digit};
-use circuitcheck::property::evidence::{PropertyEvidence, PropertyEvidenceError, Standing};
-use circuitcheck::property::group::{Group, groups};
-use circuitcheck::property::trial::Examiner;
-use circuitcheck::property::{
-    CaseStrategy, CaseTree, Groups, Kept, NODES, Options, Property, builtin, check, read, runner,
-    shrink,
-};
 use circuitcheck::report::property_markdown;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};

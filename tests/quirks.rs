@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use circuitcheck::discover::effects;
+use circuitcheck::analysis::published::effects;
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::engine::Engine;

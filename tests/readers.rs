@@ -10,7 +10,7 @@ mod torch_file;
 use std::fs;
 use std::path::Path;
 
-use circuitcheck::hypothesis::{Hypothesis, MAX_HYPOTHESIS_BYTES};
+use circuitcheck::analysis::hypothesis::{Hypothesis, MAX_HYPOTHESIS_BYTES};
 use circuitcheck::inputs::claims::{MAX_CLAIMS_BYTES, read_tagged_nodes};
 use counting::peak_memory;
 use rand::{Rng, RngExt, SeedableRng};

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use circuitcheck::domain::task::Variable;
-use circuitcheck::inputs::model::ModelFolder;
-use circuitcheck::network::handmade;
-use circuitcheck::selfcheck::{
+use circuitcheck::analysis::selfcheck::{
     CLAIM_ALPHA, Check, Corrupted, Corruption, Value, corruptions, determinism, false_claims,
     falsehoods, intervals, known_claims, truths,
 };
+use circuitcheck::domain::task::Variable;
+use circuitcheck::inputs::model::ModelFolder;
+use circuitcheck::network::handmade;
 use circuitcheck::verify::Options;
 
 const ADDITION: &str = "models/w126_add_d5_l2_h3_t15K_s372001";

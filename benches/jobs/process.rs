@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use circuitcheck::discover::{Quirks, discover as found_by_discover, draw_set, search};
+use circuitcheck::analysis::published::{Quirks, discover as found_by_discover, draw_set, search};
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::network::engine::Engine;
 use serde_json::json;

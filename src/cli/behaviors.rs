@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::discover::{Remeasuring, Reproduction, TagEvidence, remeasure};
+use circuitcheck::analysis::published::{Remeasuring, Reproduction, TagEvidence, remeasure};
 use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::inputs::claims::{Tag, read_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;

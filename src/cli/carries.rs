@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::carries::{Carriers, Options, Score, Search, nodes_text, useful_nodes};
+use circuitcheck::analysis::carries::{Carriers, Options, Score, Search, nodes_text, useful_nodes};
 use circuitcheck::domain::node::NodeName;
 use circuitcheck::storage::write_files;
 use clap::Args;

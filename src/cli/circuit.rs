@@ -5,14 +5,14 @@ use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::circuit::{
+use circuitcheck::analysis::circuit::{
     Circuit, CircuitEvidence, ENOUGH, MOST_ADDED, NodeSet, QUESTIONS, RANDOM_SETS, SCHEMA, Scoring,
     Workbench, grow, minimality, prune,
 };
+use circuitcheck::analysis::hypothesis::Tested;
 use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::experiment::Baseline;
 use circuitcheck::experiment::stats::Count;
-use circuitcheck::hypothesis::Tested;
 use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
 use circuitcheck::report::{circuit_markdown, failing_tokens, percent};

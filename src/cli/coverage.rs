@@ -4,8 +4,8 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use circuitcheck::carries::nodes_text;
-use circuitcheck::coverage::{Coverage, Harm, Hurt, Options, coverage};
+use circuitcheck::analysis::carries::nodes_text;
+use circuitcheck::analysis::coverage::{Coverage, Harm, Hurt, Options, coverage};
 use circuitcheck::experiment::Baseline;
 use circuitcheck::inputs::claims::{Claim, claims_of, read_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;

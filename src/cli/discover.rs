@@ -5,9 +5,9 @@ use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::discover::{
-    Changes, Discovered, Quirk, Quirks, StrictError, discover, draw_set, search, strict,
-};
+use circuitcheck::analysis::published::Changes;
+use circuitcheck::analysis::published::{Discovered, Quirk, Quirks, discover, draw_set, search};
+use circuitcheck::analysis::strict::{StrictError, strict};
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::experiment::stream;
 use circuitcheck::inputs::claims::{TaggedNode, read_tagged_nodes, write_tagged_nodes};

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use circuitcheck::graph::{
+use circuitcheck::analysis::graph::{
     Budget, Edge, EdgeVerdict, Flows, Graph, GraphEvidence, Route, Selector, Subject, TRIALS,
     Vertex, dot, html, mermaid, svg,
 };

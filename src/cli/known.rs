@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::graph::KnownClaims;
+use circuitcheck::analysis::graph::KnownClaims;
 use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
 use circuitcheck::verify::{Options, verify};

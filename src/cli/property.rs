@@ -6,13 +6,13 @@ use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::inputs::model::{ModelFolder, RawFile};
-use circuitcheck::network::engine::Decode;
-use circuitcheck::property::evidence::{PropertyEvidence, Standing};
-use circuitcheck::property::{
+use circuitcheck::analysis::property::evidence::{PropertyEvidence, Standing};
+use circuitcheck::analysis::property::{
     KEPT_FILE, Kept, KeptError, NODES, Options, OwnError, Property, PropertyError, Separates,
     check, properties, read,
 };
+use circuitcheck::inputs::model::{ModelFolder, RawFile};
+use circuitcheck::network::engine::Decode;
 use circuitcheck::report::{property_markdown, property_summary, rare_rate_text, rate_text};
 use circuitcheck::storage::write_files;
 use clap::error::ErrorKind;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use circuitcheck::discover::{Effect, draw_set, effects};
+use circuitcheck::analysis::published::{Effect, draw_set, effects};
 use circuitcheck::experiment::stream;
 use circuitcheck::report::effects_markdown;
 use clap::Args;

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use circuitcheck::analysis::selfcheck::{Check, Effort, Figure, Part, Value, run};
 use circuitcheck::inputs::model::ModelFolder;
-use circuitcheck::selfcheck::{Check, Effort, Figure, Part, Value, run};
 use circuitcheck::verify::Options;
 use clap::{Args, ValueEnum};
 use serde::Serialize;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use circuitcheck::accuracy::Tally;
+use circuitcheck::analysis::accuracy::Tally;
 use circuitcheck::domain::arithmetic::Class;
 use circuitcheck::domain::shape::Shape;
 use circuitcheck::inputs::model::{RawFile, TrainingRecord};

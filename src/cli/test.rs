@@ -3,13 +3,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use circuitcheck::analysis::graph::Budget;
+use circuitcheck::analysis::hypothesis::{
+    ClauseResult, Hypothesis, HypothesisError, TestError, Tested, Tester,
+};
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::node::Node;
 use circuitcheck::experiment::{Baseline, Rules};
-use circuitcheck::graph::Budget;
-use circuitcheck::hypothesis::{
-    ClauseResult, Hypothesis, HypothesisError, TestError, Tested, Tester,
-};
 use circuitcheck::inputs::model::RawFile;
 use circuitcheck::network::engine::Site;
 use circuitcheck::report::clause_verdict;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::discover::{Reading, Reproduction, TagEvidence};
+use crate::analysis::published::{Reading, Reproduction, TagEvidence};
 
 /// The name and version of the form of the evidence.
 pub const BEHAVIORS_SCHEMA: &str = "circuitcheck/behaviors/1";

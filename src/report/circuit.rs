@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::circuit::{Circuit, CircuitEvidence, Score};
+use crate::analysis::circuit::{Circuit, CircuitEvidence, Score};
+use crate::analysis::hypothesis::{ClauseResult, Tested};
 use crate::domain::node::NodeName;
 use crate::experiment::stats::{Count, Rate};
-use crate::hypothesis::{ClauseResult, Tested};
 
 /// Rows of the minimality table.
 const SHOWN: usize = 12;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::{circuit, graph, property, verify};
+use crate::analysis::{circuit, graph, property};
+use crate::verify;
 
 /// What makes a part of a report that is not there.
 pub fn usual(file: &str) -> Vec<String> {

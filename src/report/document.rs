@@ -10,7 +10,9 @@ use thiserror::Error;
 
 use super::attention::Attention;
 use super::command;
-use crate::graph::{Flows, Graph, GraphError, GraphEvidence, KnownClaims, Stands, Subject};
+use crate::analysis::graph::{
+    Flows, Graph, GraphError, GraphEvidence, KnownClaims, Stands, Subject,
+};
 use crate::inputs::claims::{ClaimsError, TaggedNode, read_tagged_nodes};
 use crate::inputs::model::{ModelFolder, sha256};
 use crate::verify::evidence::{ClaimEvidence, Evidence, EvidenceError};

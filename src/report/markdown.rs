@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Report, agreement_text, rate_text, summary_line};
+use crate::analysis::graph::{Stands, mermaid};
 use crate::domain::node::NodeName;
 use crate::experiment::stats::Rate;
 use crate::experiment::{Aspect, TIE_MARGIN};
-use crate::graph::{Stands, mermaid};
 use crate::verify::evidence::{ClaimEvidence, Escalated, Evidence, Trials};
 use crate::verify::{SELECTIVITY_MARGIN, Verdict};
 

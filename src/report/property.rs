@@ -3,8 +3,10 @@
 use std::fmt::Write;
 
 use super::{rare_rate_text, rate_text};
-use crate::property::evidence::{Counterexample, PropertyEvidence, PropertyResult, Standing};
-use crate::property::{NODES, Separates, Separation};
+use crate::analysis::property::evidence::{
+    Counterexample, PropertyEvidence, PropertyResult, Standing,
+};
+use crate::analysis::property::{NODES, Separates, Separation};
 
 /// One line that sums up property tests.
 pub fn property_summary(evidence: &PropertyEvidence) -> String {

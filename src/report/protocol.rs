@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::discover::{Changes, Effect, Strict};
+use crate::analysis::published::Changes;
+use crate::analysis::published::Effect;
+use crate::analysis::strict::Strict;
 
 /// Changes in a line: `keeps 9 claims, loses 2, gains 1, moves 0`.
 pub fn changes_text(changes: &Changes) -> String {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use circuitcheck::accuracy::{Questions, Source, Tally, nines, nines_at_least};
+use circuitcheck::analysis::accuracy::{Questions, Source, Tally, nines, nines_at_least};
 use circuitcheck::domain::arithmetic::{Answer, Class, Complexity, Question};
 use circuitcheck::experiment::stats::Count;
 use circuitcheck::network::engine::Decode;

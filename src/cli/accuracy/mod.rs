@@ -10,7 +10,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use circuitcheck::accuracy::{
+use circuitcheck::analysis::accuracy::{
     Measurement, Operands, Questions, QuestionsError, Saved, SavedError, Work,
 };
 use circuitcheck::network::engine::Decode;

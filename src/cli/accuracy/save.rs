@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use circuitcheck::accuracy::{Questions, Saved, Work};
+use circuitcheck::analysis::accuracy::{Questions, Saved, Work};
 use circuitcheck::storage::check_writable;
 use circuitcheck::storage::lock::{Lock, LockError};
 

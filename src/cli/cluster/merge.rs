@@ -3,10 +3,10 @@
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
-use circuitcheck::accuracy::Source;
+use circuitcheck::analysis::accuracy::Source;
+use circuitcheck::batch::shards::{ClaimCount, Claims, Merged, Miss, PlannedModel, Store};
 use circuitcheck::experiment::stats::{Count, Rate};
 use circuitcheck::report::rare_rate_text;
-use circuitcheck::shards::{ClaimCount, Claims, Merged, Miss, PlannedModel, Store};
 use circuitcheck::storage::write_files;
 use clap::Args;
 use serde::Serialize;

@@ -12,8 +12,8 @@ pub use work::WorkCommand;
 
 use std::path::{Path, PathBuf};
 
+use circuitcheck::batch::shards::{Plan, PlanError, StoreError};
 use circuitcheck::inputs::model::{MAX_JSON_FILE_BYTES, ModelFolder};
-use circuitcheck::shards::{Plan, PlanError, StoreError};
 use clap::Args;
 
 use super::error::CliError;

@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-use circuitcheck::accuracy::{Operands, Questions};
+use circuitcheck::analysis::accuracy::{Operands, Questions};
+use circuitcheck::batch::shards::{Claims, Job, Plan, PlannedModel, cost_of_block};
 use circuitcheck::network::engine::{Decode, Engine};
-use circuitcheck::shards::{Claims, Job, Plan, PlannedModel, cost_of_block};
 use clap::Args;
 
 use super::open;

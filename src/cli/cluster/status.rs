@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use circuitcheck::shards::{Store, indices};
+use circuitcheck::batch::shards::{Store, indices};
 use clap::Args;
 use serde::Serialize;
 

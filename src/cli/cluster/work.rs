@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use circuitcheck::batch::shards::{Claims, Job, Piece, Plan, ShardResult, Store};
 use circuitcheck::network::engine::Engine;
-use circuitcheck::shards::{Claims, Job, Piece, Plan, ShardResult, Store};
 use circuitcheck::verify::Progress;
 use clap::Args;
 use clap::error::ErrorKind;

@@ -6,10 +6,10 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::hypothesis::Hypothesis;
+use circuitcheck::analysis::hypothesis::Hypothesis;
+use circuitcheck::batch::sweep::{ModelSummary, StepRecord, StepState, Summary};
 use circuitcheck::inputs::model::{ModelFolder, RawFile};
 use circuitcheck::storage::write_files;
-use circuitcheck::sweep::{ModelSummary, StepRecord, StepState, Summary};
 use circuitcheck::verify::Options;
 use clap::Args;
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use circuitcheck::batch::sweep::{StepRecord, StepState};
 use circuitcheck::inputs::model::{ModelFolder, sha256};
 use circuitcheck::storage::{OutputError, write_files};
-use circuitcheck::sweep::{StepRecord, StepState};
 
 use crate::cli::exit_code::ExitCode;
 

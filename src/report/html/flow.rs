@@ -3,7 +3,7 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::Section;
-use crate::graph::{Graph, Vertex, figure};
+use crate::analysis::graph::{Graph, Vertex, figure};
 use crate::report::Report;
 
 pub fn section(report: &Report) -> Section {

@@ -15,8 +15,8 @@ mod trail;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Report;
+use crate::analysis::graph::SCRIPT as GRAPH_SCRIPT;
 use crate::domain::node::NodeName;
-use crate::graph::SCRIPT as GRAPH_SCRIPT;
 use crate::verify::Verdict;
 use crate::verify::evidence::ClaimEvidence;
 

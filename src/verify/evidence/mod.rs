@@ -13,10 +13,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{
-    ControlPlan, Controls, Decoding, EngineParity, Limits, Necessity, Published, PublishedResult,
-    Verdict,
-};
+use super::controls::Controls;
+use super::limits::{ControlPlan, Limits};
+use super::necessity::Necessity;
+use super::options::Decoding;
+use super::parity::EngineParity;
+use super::published_test::{Published, PublishedResult};
+use super::verdict::Verdict;
 use crate::domain::arithmetic::{AnswerToken, TokenSet};
 use crate::domain::causal::Stratum;
 use crate::domain::node::NodeName;

@@ -2,7 +2,7 @@
 
 use super::escaped;
 use super::svg::svg;
-use crate::graph::Graph;
+use crate::analysis::graph::Graph;
 
 /// The script of every [`figure`] of a page: drag to pan, wheel (with Ctrl, but in a page of its own)
 /// or buttons to zoom, a click or Enter to light what a vertex rests on and what it feeds. One copy at

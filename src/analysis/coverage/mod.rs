@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::circuit::live_nodes;
+use super::circuit::live_nodes;
 use crate::domain::arithmetic::{AnswerToken, Class, Prompt, TokenSet};
 use crate::domain::causal::{classes, reach};
 use crate::domain::node::{Node, NodeName};

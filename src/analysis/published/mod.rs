@@ -1,15 +1,16 @@
 //! Describes a model from its weights by the published protocol: which nodes are useful, what they
 //! do, and which tasks they pass the published tests of.
 
+mod changes;
 mod clusters;
 mod effect;
 mod questions;
 mod quirk;
 mod reproduce;
 mod search;
-mod strict;
 mod survey;
 
+pub use changes::{Changes, Moved};
 pub use clusters::{Clustering, Scores};
 pub use effect::{Effect, effects};
 pub use questions::{
@@ -18,7 +19,6 @@ pub use questions::{
 pub use quirk::{Quirk, Quirks, UnknownQuirk};
 pub use reproduce::{Predicted, Reading, Remeasuring, Reproduction, TagEvidence, remeasure};
 pub use search::search;
-pub use strict::{Changes, Moved, Strict, StrictError, strict};
 pub use survey::{Failures, Survey};
 
 use clusters::{HeadOutput, TriCase};

@@ -9,6 +9,7 @@ use super::{
     Digits, Does, Exists, Fed, Feeds, Hypothesis, HypothesisError, InterventionClause, Order,
     Pattern, SetClaim, Shared, Side,
 };
+use crate::analysis::graph::{Budget, Flows, Graph, KnownClaim, KnownClaims, Subject};
 use crate::domain::causal::{Family, Kind, classes};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
@@ -18,7 +19,6 @@ use crate::experiment::{
     Baseline, Bench, Goal, Reference, Rules, Standing, Subject as NodeSet, default_block, discover,
     judge,
 };
-use crate::graph::{Budget, Flows, Graph, KnownClaim, KnownClaims, Subject};
 use crate::inputs::model::Operations;
 use crate::network::engine::{Activations, Engine, EngineError, Site};
 

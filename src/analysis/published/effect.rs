@@ -10,9 +10,9 @@ use crate::inputs::claims::TaggedNode;
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::{Engine, EngineError};
 
+use super::changes::Changes;
 use super::quirk::{Quirk, Quirks};
 use super::search::search;
-use super::strict::Changes;
 use super::{Clustered, Discovered, clusterings, useful};
 
 /// What moves when one quirk is removed.
@@ -44,7 +44,7 @@ pub struct Effect {
 /// that `seed` gives.
 ///
 /// # Errors
-/// As [`super::discover`].
+/// As [`crate::analysis::published::discover`].
 pub fn effects(
     folder: &ModelFolder,
     engine: &Engine,

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
-use crate::discover::{subtraction_share, training_question};
+use crate::analysis::published::{subtraction_share, training_question};
 use crate::domain::arithmetic::{Operation, Question, power_of_ten};
 use crate::domain::text::deserialize_from_text;
 use crate::experiment::stream;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{
     AccuracySummary, HypothesisSummary, ModelSummary, StepRecord, StepState, SufficiencySummary,
 };
-use crate::circuit::{Circuit, CircuitEvidence};
+use crate::analysis::circuit::{Circuit, CircuitEvidence};
 use crate::inputs::model::ModelFolder;
 use crate::report::claim_rows;
 use crate::verify::Verdict;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::WRITES;
-use crate::graph::{Edge, EdgeVerdict, Stands, Vertex};
+use crate::analysis::graph::{Edge, EdgeVerdict, Stands, Vertex};
 
 /// Fill and border.
 type Paint = (&'static str, &'static str);

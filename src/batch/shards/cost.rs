@@ -1,7 +1,7 @@
 //! What a block of questions costs, reckoned so that shards are cut of about equal length.
 
 use super::claims::Claims;
-use crate::accuracy::Questions;
+use crate::analysis::accuracy::Questions;
 use crate::domain::node::Node;
 use crate::domain::shape::{D_VOCAB, Shape};
 

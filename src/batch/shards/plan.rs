@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::claims::Claims;
-use crate::accuracy::{BLOCK, Questions, QuestionsError, Source};
+use crate::analysis::accuracy::{BLOCK, Questions, QuestionsError, Source};
 use crate::inputs::model::{ModelFolder, sha256};
 use crate::network::engine::Decode;
 

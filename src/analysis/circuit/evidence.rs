@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Added, Minimality, Pruned, Score};
+use crate::analysis::hypothesis::Tested;
 use crate::domain::node::NodeName;
 use crate::domain::shape::Shape;
 use crate::experiment::stats::Count;
-use crate::hypothesis::Tested;
 
 /// The name and version of the form of `circuit.json`.
 pub const SCHEMA: &str = "circuitcheck/circuit/1";

@@ -294,7 +294,7 @@ impl Measured {
         &mut self,
         heads: &[Node],
         drawn: &TriCase,
-        found: &[super::Clustering],
+        found: &[crate::analysis::published::Clustering],
         quirks: &Quirks,
     ) {
         let tag = cluster_tag(drawn.operation, drawn.digit).to_string();

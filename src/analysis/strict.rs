@@ -3,23 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde::Serialize;
 use thiserror::Error;
 
-use crate::carries::{self, Carriers};
+use super::carries::{self, Carriers};
 use crate::domain::arithmetic::Prompt;
 use crate::domain::causal::Quantity;
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::Variable;
-use crate::inputs::claims::{Tag, TaggedNode, claims_of, write_claims, write_tagged_nodes};
+use crate::inputs::claims::{Tag, TaggedNode, write_claims, write_tagged_nodes};
 use crate::inputs::model::{ModelFolder, RawFile};
 use crate::network::engine::{Engine, EngineError};
 use crate::verify::evidence::Evidence;
 use crate::verify::{Options, Progress, Verdict, VerifyError, verify};
 
-use super::quirk::Quirks;
-use super::search::search;
-use super::{Discovered, discover};
+use super::published::{Changes, Discovered, Quirks, discover, search};
 
 /// A model described by the strict protocol, beside the published one on the same set.
 #[derive(Debug, Clone)]
@@ -51,68 +48,6 @@ pub enum StrictError {
     /// The candidates could not be verified.
     #[error(transparent)]
     Verify(#[from] VerifyError),
-}
-
-/// How one list of claims became another.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Changes {
-    /// Claims in both.
-    pub kept: usize,
-    /// Claims new in the second, as `P9L0H1 A2.ST`.
-    pub gained: Vec<String>,
-    /// Claims that the second lacks.
-    pub lost: Vec<String>,
-    /// Variables that both claim, of none of the same nodes.
-    pub moved: Vec<Moved>,
-}
-
-/// A variable that is claimed of other nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Moved {
-    /// The variable.
-    pub variable: Variable,
-    /// The nodes it was claimed of.
-    pub from: Vec<NodeName>,
-    /// The nodes it is claimed of.
-    pub to: Vec<NodeName>,
-}
-
-impl Changes {
-    /// What changed from one claims file to another; tags that claim no known task are passed over.
-    pub fn between(before: &[TaggedNode], after: &[TaggedNode]) -> Self {
-        let (before, after) = (by_variable(before), by_variable(after));
-        let variables: BTreeSet<Variable> = before.keys().chain(after.keys()).copied().collect();
-        let mut changes = Changes::default();
-        let none = BTreeSet::new();
-        for variable in variables {
-            let from = before.get(&variable).unwrap_or(&none);
-            let to = after.get(&variable).unwrap_or(&none);
-            let kept = from.intersection(to).count();
-            changes.kept += kept;
-            if kept == 0 && !from.is_empty() && !to.is_empty() {
-                changes.moved.push(Moved {
-                    variable,
-                    from: from.iter().copied().collect(),
-                    to: to.iter().copied().collect(),
-                });
-                continue;
-            }
-            let named = |node: &NodeName| format!("{node} {variable}");
-            changes.gained.extend(to.difference(from).map(named));
-            changes.lost.extend(from.difference(to).map(named));
-        }
-        changes
-    }
-}
-
-fn by_variable(nodes: &[TaggedNode]) -> BTreeMap<Variable, BTreeSet<NodeName>> {
-    let mut found: BTreeMap<Variable, BTreeSet<NodeName>> = BTreeMap::new();
-    for claim in claims_of(nodes) {
-        if let Ok(variable) = claim.variable {
-            found.entry(variable).or_default().insert(claim.node);
-        }
-    }
-    found
 }
 
 /// Describes a model by the strict protocol over a question set.
@@ -242,48 +177,4 @@ fn supported(behaviors: &[TaggedNode], evidence: Option<&Evidence>) -> Vec<Tagge
             extra: serde_json::Map::new(),
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::inputs::claims::read_tagged_nodes;
-
-    fn claims(list: &[(&str, &str)]) -> Vec<TaggedNode> {
-        let claims: Vec<(NodeName, Variable)> = list
-            .iter()
-            .map(|(node, variable)| {
-                let claim = crate::inputs::claims::Claim::parse(node.parse().unwrap(), variable);
-                (claim.node, claim.variable.unwrap())
-            })
-            .collect();
-        read_tagged_nodes("claims", write_claims(&claims).as_bytes()).unwrap()
-    }
-
-    #[test]
-    fn claims_are_kept_gained_lost_or_moved() {
-        let before = claims(&[
-            ("P9L0H1", "A2.ST"),
-            ("P9L0H2", "A1.ST"),
-            ("P15L0H1", "A2.SA"),
-            ("P16L0H1", "A1.SA"),
-        ]);
-        let after = claims(&[
-            ("P9L0H1", "A2.ST"),
-            ("P8L0H2", "A2.ST"),
-            ("P11L0H1", "A1.ST"),
-            ("P16L0H1", "A1.SA"),
-            ("P17L0H1", "A0.SA"),
-        ]);
-        let changes = Changes::between(&before, &after);
-        assert_eq!(changes.kept, 2);
-        assert_eq!(changes.gained, ["P17L0H1 A0.SA", "P8L0H2 A2.ST"]);
-        assert_eq!(changes.lost, ["P15L0H1 A2.SA"]);
-        let [moved] = &changes.moved[..] else {
-            panic!("{changes:?}");
-        };
-        assert_eq!(moved.variable.to_string(), "A1.ST");
-        assert_eq!(moved.from, ["P9L0H2".parse().unwrap()]);
-        assert_eq!(moved.to, ["P11L0H1".parse().unwrap()]);
-    }
 }

@@ -21,7 +21,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::accuracy::{Measurement, Questions};
+use crate::analysis::accuracy::{Measurement, Questions};
 use crate::network::engine::{Decode, Engine, EngineError};
 
 /// A planned model, opened and seen to be the one that was planned.

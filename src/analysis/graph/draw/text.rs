@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::palette::{Tone, is_dashed, stroke};
 use super::{WRITES, label, standing};
-use crate::graph::Graph;
+use crate::analysis::graph::Graph;
 
 /// The graph in graphviz's language.
 pub fn dot(graph: &Graph) -> String {

@@ -11,8 +11,8 @@ use petgraph::graph::{EdgeIndex, NodeIndex};
 
 use super::palette::{Tone, VERDICTS, is_dashed, stroke, style};
 use super::{WRITES, escaped, label, standing, told};
+use crate::analysis::graph::{Graph, Subject, Vertex, depth};
 use crate::domain::shape::Shape;
-use crate::graph::{Graph, Subject, Vertex, depth};
 
 /// Measures in pixels.
 const BOX_WIDTH: usize = 118;

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::claims::ClaimCount;
 use super::plan::{Piece, Plan};
-use crate::accuracy::{BLOCK, Tally};
+use crate::analysis::accuracy::{BLOCK, Tally};
 
 /// The form of results. The number grows when it changes.
 const SCHEMA: &str = "circuitcheck/shard/1";

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::discover::{Quirks, draw_set, useful};
+use super::published::{Quirks, draw_set, useful};
 use crate::domain::arithmetic::{Class, TokenSet};
 use crate::domain::causal::{Family, Kind, Quantity};
 use crate::domain::node::{Node, NodeName};

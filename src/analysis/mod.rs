@@ -1,0 +1,13 @@
+//! What is asked of a model beside its claims: descriptions made from its weights, properties,
+//! graphs, circuits, hypotheses, and tests of the method itself.
+
+pub mod accuracy;
+pub mod carries;
+pub mod circuit;
+pub mod coverage;
+pub mod graph;
+pub mod hypothesis;
+pub mod property;
+pub mod published;
+pub mod selfcheck;
+pub mod strict;
