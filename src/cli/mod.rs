@@ -1,40 +1,8 @@
 //! The command line: its definition, and which command answers what.
 
-mod ablate;
-mod accuracy;
-mod answer;
-mod ask;
-mod behaviors;
-mod carries;
-mod circuit;
-mod cluster;
-mod compare;
-mod coverage;
-mod diff;
-mod discover;
-mod error;
-mod exit_code;
-mod graph;
-mod hub;
-mod known;
-mod model;
-mod output;
-mod pages;
-mod patch;
-mod property;
-mod question_set;
-mod quirks;
-mod report;
-mod selfcheck;
-mod show;
-mod style;
-mod sweep;
-mod table;
-mod tagged_file;
-mod tally;
-mod test;
-mod verify;
-mod zoo;
+mod args;
+mod command;
+mod term;
 
 use std::fmt::Display;
 use std::num::NonZeroUsize;
@@ -42,8 +10,12 @@ use std::num::NonZeroUsize;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use error::CliError;
-use exit_code::ExitCode;
+use command::{
+    ablate, accuracy, ask, carries, circuit, cluster, compare, coverage, diff, discover, graph,
+    hub, pages, patch, property, quirks, report, selfcheck, show, sweep, test, verify,
+};
+use term::error::CliError;
+use term::exit_code::ExitCode;
 
 /// Seed of the random questions where none is given.
 const DEFAULT_SEED: u64 = 372_001;

@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::analysis::published::Changes;
-use crate::analysis::published::Effect;
+use crate::analysis::published::{Changes, Effect};
 use crate::analysis::strict::Strict;
 
 /// Changes in a line: `keeps 9 claims, loses 2, gains 1, moves 0`.

@@ -1,0 +1,211 @@
+//! The model a command is about, and what the command line says of it.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use circuitcheck::domain::arithmetic::{Prompt, Question};
+use circuitcheck::domain::node::{Node, NodeName};
+use circuitcheck::inputs::model::ModelFolder;
+use circuitcheck::network::engine::{Decode, Engine, Intervention};
+use circuitcheck::network::logits::AnswerLogits;
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::command::hub::open_folder;
+use crate::cli::term::error::CliError;
+
+/// Memory that the base runs of one batch may take.
+const BATCH_BYTES: usize = 64 << 20;
+
+/// How answers are read.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Reading {
+    /// Let the model read the answer tokens it predicts, as a user of it would see them, not the
+    /// true answer's
+    #[arg(long)]
+    free: bool,
+}
+
+impl Reading {
+    pub fn decode(self) -> Decode {
+        if self.free {
+            Decode::Free
+        } else {
+            Decode::Forced
+        }
+    }
+
+    /// The mode's name in results.
+    pub fn name(self) -> &'static str {
+        if self.free { "free" } else { "forced" }
+    }
+}
+
+/// Which model a result is about.
+#[derive(Debug, Clone, Serialize)]
+pub struct Identity {
+    pub model: String,
+    pub weights_sha256: String,
+}
+
+/// An opened model.
+pub struct Model {
+    pub folder: ModelFolder,
+    pub engine: Engine,
+    /// The path given or, without one, the model's name: what errors point at.
+    shown: String,
+}
+
+impl Model {
+    /// Opens the model in `path`, or the bundled one.
+    pub fn open(path: Option<&Path>) -> Result<Self, CliError> {
+        let folder = match path {
+            Some(path) => open_folder(path)?,
+            None => ModelFolder::bundled(),
+        };
+        Ok(Self {
+            engine: Engine::new(&folder.weights),
+            shown: path.map_or_else(|| folder.name.clone(), |path| path.display().to_string()),
+            folder,
+        })
+    }
+
+    pub fn identity(&self) -> Identity {
+        Identity {
+            model: self.folder.name.clone(),
+            weights_sha256: self.folder.weights_sha256.clone(),
+        }
+    }
+
+    /// The nodes of these names.
+    pub fn nodes(&self, names: &[NodeName]) -> Result<Vec<Node>, CliError> {
+        let shape = self.engine.shape();
+        let mut nodes = names
+            .iter()
+            .map(|name| name.resolve(&shape))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| CliError::input(&self.shown, error))?;
+        nodes.sort();
+        nodes.dedup();
+        Ok(nodes)
+    }
+
+    /// A question with, perhaps, its true answer. `place` is where it was found, if not on the
+    /// command line.
+    pub fn question(&self, text: &str, place: Option<&str>) -> Result<Question, CliError> {
+        let place = place.unwrap_or(&self.shown);
+        let question = Question::parse(text, self.engine.shape().n_digits)
+            .map_err(|error| CliError::input(place, error))?;
+        self.check_trained(text, &question, place)?;
+        Ok(question)
+    }
+
+    /// A question with, perhaps, the answer to be forced.
+    pub fn prompt(&self, text: &str) -> Result<Prompt, CliError> {
+        let prompt = Prompt::parse(text, self.engine.shape().n_digits)
+            .map_err(|error| CliError::input(&self.shown, error))?;
+        self.check_trained(text, &prompt.question, &self.shown)?;
+        Ok(prompt)
+    }
+
+    /// What a model does with an operation it never met says nothing about it.
+    fn check_trained(&self, text: &str, question: &Question, place: &str) -> Result<(), CliError> {
+        let (operation, trained) = (question.operation(), self.folder.operations());
+        if trained.trains(operation) {
+            return Ok(());
+        }
+        Err(CliError::input(
+            place,
+            format_args!(
+                "question {text:?} has the operator \"{operation}\", the model was trained for \"{trained}\" alone"
+            ),
+        ))
+    }
+
+    /// Runs prompts, each with the intervention that `of` makes for it. Returns the logits without
+    /// and with it.
+    pub fn intervene<'a>(
+        &self,
+        prompts: &[Prompt],
+        decode: Decode,
+        mut of: impl FnMut(&Prompt) -> Intervention<'a>,
+    ) -> Result<(Vec<AnswerLogits>, Vec<AnswerLogits>), CliError> {
+        let (mut clean, mut changed) = (Vec::new(), Vec::new());
+        for batch in prompts.chunks(self.engine.questions_in(BATCH_BYTES)) {
+            let run = self.engine.run(batch)?;
+            let jobs: Vec<_> = batch.iter().map(&mut of).enumerate().collect();
+            changed.extend(self.engine.intervene(&run, &jobs, decode)?);
+            match decode {
+                Decode::Forced => clean.extend_from_slice(run.logits()),
+                Decode::Free => {
+                    let nothing = Intervention::default();
+                    let jobs: Vec<_> = (0..batch.len())
+                        .map(|question| (question, nothing.clone()))
+                        .collect();
+                    clean.extend(self.engine.intervene(&run, &jobs, decode)?);
+                }
+            }
+        }
+        Ok((clean, changed))
+    }
+
+    /// Runs prompts as they are.
+    pub fn logits(
+        &self,
+        prompts: &[Prompt],
+        decode: Decode,
+    ) -> Result<Vec<AnswerLogits>, CliError> {
+        match decode {
+            Decode::Forced => Ok(self.engine.logits(prompts)?),
+            Decode::Free => {
+                let (logits, _) = self.intervene(prompts, decode, |_| Intervention::default())?;
+                Ok(logits)
+            }
+        }
+    }
+}
+
+/// What `[DIR] [QUESTION]…` says: the first argument is the model unless it reads like a question.
+pub fn split_arguments(arguments: &[OsString]) -> (Option<PathBuf>, Vec<String>) {
+    let (dir, questions) = match arguments.split_first() {
+        Some((first, rest)) if !reads_like_a_question(first) => (Some(first.into()), rest),
+        _ => (None, arguments),
+    };
+    // What isn't Unicode isn't a question either, and is shown as far as it can be.
+    let text = |question: &OsString| question.to_string_lossy().into_owned();
+    (dir, questions.iter().map(text).collect())
+}
+
+/// Whether an argument is made of digits and signs, or begins with a digit and names nothing that
+/// exists: so `12345x67890` is told to have a wrong operator, not to be a missing folder.
+fn reads_like_a_question(argument: &OsStr) -> bool {
+    let text = argument.to_string_lossy();
+    let is_sign = |c| matches!(c, '+' | '-' | '*' | '=' | ' ');
+    let is_digit = |c: char| c.is_ascii_digit();
+    let signs_and_digits = text.chars().all(|c| is_digit(c) || is_sign(c));
+    (signs_and_digits && text.contains(is_sign) && text.contains(is_digit))
+        || (text.starts_with(is_digit) && !Path::new(argument).exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_told_from_a_folder_by_its_characters() {
+        for question in [
+            "1+2",
+            "12345-67890=-055545",
+            "3*4",
+            "-5+3",
+            "1x2",
+            "1/2",
+            "12345",
+        ] {
+            assert!(reads_like_a_question(question.as_ref()), "{question}");
+        }
+        for folder in ["models/1+2", "./2024-01-05", "a+b", "", "w126_add"] {
+            assert!(!reads_like_a_question(folder.as_ref()), "{folder}");
+        }
+    }
+}

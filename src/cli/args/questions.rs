@@ -1,0 +1,83 @@
+//! Sets of questions: read from a file, or drawn at random.
+
+use std::path::Path;
+
+use circuitcheck::domain::arithmetic::{Class, Prompt};
+use circuitcheck::domain::causal::Space;
+use circuitcheck::inputs::model::RawFile;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::model::Model;
+use crate::cli::term::error::CliError;
+
+/// Questions of a set that is drawn: as many as the published behaviours rest on, mostly.
+pub const DRAWN: usize = 512;
+
+/// Draws `count` questions, uniformly from each of `classes` and as many from each, as far as that
+/// comes out even.
+pub fn draw(model: &Model, classes: &[Class], count: usize, seed: u64) -> Vec<Prompt> {
+    let spaces: Vec<Space> = classes
+        .iter()
+        .map(|&class| Space::of_class(class, model.engine.shape().n_digits))
+        .collect();
+    let samplers: Vec<_> = spaces.iter().map(Space::sampler).collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    samplers
+        .iter()
+        .cycle()
+        .take(count)
+        .map(|sampler| Prompt::truth(sampler.draw(&mut rng)))
+        .collect()
+}
+
+/// Draws a set of the classes the model was trained for.
+///
+/// # Errors
+/// If there are none.
+pub fn draw_trained(model: &Model, count: usize, seed: u64) -> Result<Vec<Prompt>, CliError> {
+    let operations = model.folder.operations();
+    let classes = operations.classes();
+    if classes.is_empty() {
+        return Err(CliError::input(
+            &model.folder.name,
+            format_args!("no question can be drawn: the model was trained for {operations} alone"),
+        ));
+    }
+    Ok(draw(model, &classes, count, seed))
+}
+
+/// Reads the questions of a file: a JSON list of texts, or a question a line. An answer may follow
+/// each, if it is the true one.
+///
+/// # Errors
+/// If the file can't be read, or something in it is no question for this model.
+pub fn read(model: &Model, path: &Path) -> Result<Vec<Prompt>, CliError> {
+    let file = RawFile::read(path)?;
+    let shown = &path.display();
+    let text = String::from_utf8(file.bytes).map_err(|error| CliError::input(shown, error))?;
+    let (unit, questions): (&str, Vec<String>) = if text.trim_start().starts_with('[') {
+        let list = serde_json::from_str(&text).map_err(|error| {
+            CliError::input(
+                shown,
+                format_args!("{error} (expected a list of questions such as \"12345+67890\")"),
+            )
+        })?;
+        ("question", list)
+    } else {
+        ("line", text.lines().map(str::to_owned).collect())
+    };
+    let prompts = questions
+        .iter()
+        .enumerate()
+        .filter(|(_, text)| !text.trim().is_empty())
+        .map(|(i, text)| {
+            let place = format!("{shown}: {unit} {}", i + 1);
+            model.question(text, Some(&place)).map(Prompt::truth)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    if prompts.is_empty() {
+        return Err(CliError::input(shown, "there is no question in the file"));
+    }
+    Ok(prompts)
+}

@@ -1,0 +1,216 @@
+//! `accuracy`: how often a model answers rightly.
+
+mod measured;
+mod save;
+
+pub use measured::{Measured, Share};
+
+use std::io::Write as _;
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use circuitcheck::analysis::accuracy::{
+    Measurement, Operands, Questions, QuestionsError, Saved, SavedError, Work,
+};
+use circuitcheck::network::engine::Decode;
+use circuitcheck::verify::Progress;
+use clap::{Args, ValueEnum};
+
+use super::verify::Bar;
+use crate::cli::DEFAULT_SEED;
+use crate::cli::args::model::Model;
+use crate::cli::term::error::CliError;
+use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::output::Format;
+use save::SaveFile;
+
+/// How often an unfinished measurement is saved: what an interruption costs at most.
+const SAVED_EVERY: Duration = Duration::from_secs(2);
+
+/// Blocks that each thread does between two looks at the clock.
+const BLOCKS_AT_ONCE: u64 = 4;
+
+/// Measure how often the model answers rightly
+///
+/// Random questions are drawn uniformly, every operation trained equally often, or with --enriched as
+/// in training, with more carries and borrows. With --exhaustive every question of the space is
+/// asked, and what comes out is a fact, not an estimate.
+///
+/// A measurement that is cut off goes on where it stopped when the same command is given again: every
+/// two seconds it is saved, in reports/<model>/ until it is done, or with --resume in a file of yours,
+/// which stays and from which a longer row of random questions can go on. The questions hang on the seed alone, so results are the same for any number of
+/// threads and interruptions.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  circuitcheck accuracy --questions 1000000
+  circuitcheck accuracy models/add --enriched --decode free
+  circuitcheck accuracy models/add --questions 100000000 --resume add.accuracy.json
+  circuitcheck accuracy models/add --exhaustive --a 0..999 --b 0..999")]
+#[command(after_long_help = "\
+Examples:
+  circuitcheck accuracy --questions 1000000
+  circuitcheck accuracy models/add --enriched --decode free
+  circuitcheck accuracy models/add --questions 100000000 --resume add.accuracy.json
+  circuitcheck accuracy models/add --exhaustive --a 0..999 --b 0..999
+
+Keys of --json:
+  model, weights_sha256  which model: its name, and the digest of its weights
+  decode        \"forced\" or \"free\"
+  source        drawn: \"uniform\", \"enriched\" or \"every\"; seed; subtractions (their share), or the
+                operands first and second
+  questions, right, wrong  counts
+  accuracy      right / questions; lower, upper: its 99 % interval, or null where every question was
+                asked
+  nines         nines of the accuracy (0.9991 has 3), null where nothing is wrong; nines_at_least:
+                those of the lower bound, or null
+  ties          wrong answers by less than 1e-4 logits, which another processor may give rightly
+  classes       the same for each class (\"ADD\", \"SUB\", \"NEG\"), and under complexities for each
+                complexity class
+  wrong_answers  place, question, answer, true_answer of the first wrong ones; not_kept: how many
+                more there are")]
+pub struct Accuracy {
+    /// The model's folder or file of weights; without it, the bundled mixed model
+    dir: Option<PathBuf>,
+    /// Random questions to ask
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "100000",
+        conflicts_with = "exhaustive"
+    )]
+    questions: NonZeroU64,
+    /// Draw them as in training
+    #[arg(long, conflicts_with = "exhaustive")]
+    enriched: bool,
+    /// Ask every question of the operations trained
+    #[arg(long)]
+    exhaustive: bool,
+    /// First operands of these questions, both ends included
+    #[arg(long, value_name = "LOW..HIGH", requires = "exhaustive")]
+    a: Option<Operands>,
+    /// Second operands of these questions
+    #[arg(long, value_name = "LOW..HIGH", requires = "exhaustive")]
+    b: Option<Operands>,
+    /// How answers are read: teacher-forced or free-running
+    #[arg(long, value_enum, default_value_t = DecodeArg::Forced)]
+    decode: DecodeArg,
+    /// Seed of random questions
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED, conflicts_with = "exhaustive")]
+    seed: u64,
+    /// Keep this many wrong answers, the first; the others are counted
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    keep: usize,
+    /// Go on from this file, and save there
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DecodeArg {
+    Forced,
+    Free,
+}
+
+impl Accuracy {
+    pub fn run(&self) -> Result<ExitCode, CliError> {
+        let model = Model::open(self.dir.as_deref())?;
+        let questions = self.asked(&model)?;
+        let decode = match self.decode {
+            DecodeArg::Forced => Decode::Forced,
+            DecodeArg::Free => Decode::Free,
+        };
+        let work = Work::new(&model.folder, &questions, decode, self.keep);
+        let file = SaveFile::new(self.resume.as_deref(), &model.folder.name, &work)?;
+        let measurement = Measurement {
+            engine: &model.engine,
+            questions: &questions,
+            decode,
+            keep: self.keep,
+        };
+        let saved = measure(&measurement, &work, file)?;
+        self.format.print(&Measured::new(
+            model.identity(),
+            decode,
+            &questions,
+            saved.tally(),
+        ))?;
+        Ok(ExitCode::Success)
+    }
+
+    fn asked(&self, model: &Model) -> Result<Questions, CliError> {
+        let folder = &model.folder;
+        let count = self.questions.get();
+        if self.exhaustive {
+            let all = Operands::all(folder.weights.shape().n_digits);
+            let (first, second) = (self.a.unwrap_or(all), self.b.unwrap_or(all));
+            Ok(Questions::every(folder, first, second)?)
+        } else if self.enriched {
+            Ok(Questions::enriched(folder, count, self.seed)?)
+        } else {
+            Ok(Questions::uniform(folder, count, self.seed)?)
+        }
+    }
+}
+
+/// Asks what has not been asked yet.
+fn measure(measurement: &Measurement, work: &Work, file: SaveFile) -> Result<Saved, CliError> {
+    let questions = measurement.questions;
+    let before = file.read(work, questions)?;
+    if let Some(before) = &before {
+        // What was done before is news for the user, not data.
+        let _ = writeln!(
+            anstream::stderr(),
+            "going on from {}: {} of {} questions were asked before",
+            file.path.display(),
+            before.done(),
+            questions.len()
+        );
+    }
+    let mut saved = before.unwrap_or_else(|| Saved::nothing(work.clone()));
+    let mut bar = Bar::new();
+    let mut last_save = Instant::now();
+    let at_once = BLOCKS_AT_ONCE * rayon::current_num_threads() as u64;
+    while saved.next_block() < questions.blocks() {
+        let next = saved.next_block();
+        let until = (next + at_once).min(questions.blocks());
+        saved.add(measurement.blocks(next..until)?);
+        bar.show(Progress {
+            phase: "questions",
+            done: saved.done() as usize,
+            of: questions.len() as usize,
+        });
+        if last_save.elapsed() > SAVED_EVERY {
+            file.save(&saved)?;
+            last_save = Instant::now();
+        }
+    }
+    bar.finish();
+    file.finish(&saved)?;
+    Ok(saved)
+}
+
+impl From<QuestionsError> for CliError {
+    fn from(error: QuestionsError) -> Self {
+        let hint = match error {
+            QuestionsError::TooMany { .. } => Some("for example --a 0..999 --b 0..999"),
+            _ => None,
+        };
+        CliError::Input {
+            message: error.to_string(),
+            hint: hint.map(str::to_owned),
+        }
+    }
+}
+
+impl From<SavedError> for CliError {
+    fn from(error: SavedError) -> Self {
+        CliError::Input {
+            message: error.to_string(),
+            hint: None,
+        }
+    }
+}

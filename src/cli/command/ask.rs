@@ -1,0 +1,174 @@
+//! `ask`: the model's own answers, token by token.
+
+use std::ffi::OsString;
+use std::fmt;
+
+use circuitcheck::domain::arithmetic::{AnswerToken, Prompt, char_of};
+use circuitcheck::network::logits::AnswerLogits;
+use clap::Args;
+use clap::error::ErrorKind;
+use serde::Serialize;
+
+use crate::cli::args::model::{Identity, Model, Reading, split_arguments};
+use crate::cli::term::answer::{Answers, GivenAnswer, answer_keys};
+use crate::cli::term::error::CliError;
+use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::output::Format;
+use crate::cli::term::style;
+use crate::cli::term::table::{Cell, Side, Table};
+use crate::cli::usage_error;
+
+/// Ask the model questions
+///
+/// Prints each answer token by token, with its probability. Unless --free is given the answer is
+/// teacher-forced: each token is predicted after the true answer's tokens before it, or after those
+/// of another answer that is given with the question, as in 12345-67890=+055545.
+#[derive(Debug, Args)]
+#[command(override_usage = "circuitcheck ask [OPTIONS] [DIR] <QUESTION>...")]
+#[command(after_help = "\
+Examples:
+  circuitcheck ask 12345+67890 5-90
+  circuitcheck ask models/add 99999+1 --free")]
+#[command(after_long_help = concat!("\
+Examples:
+  circuitcheck ask 12345+67890 5-90
+  circuitcheck ask models/add 99999+1 --free
+
+Keys of --json:
+", answer_keys!(), "
+    tokens        one object for each answer token, the sign first: place (e.g. \"A3\"), token,
+                  probability, logit_margin"))]
+pub struct Ask {
+    /// A model's folder, then questions such as 12345+67890. The first argument is taken for a
+    /// question if it is made of digits and signs, or begins with a digit and nothing is there:
+    /// write ./1-2 for a folder of that name
+    #[arg(value_name = "DIR|QUESTION", required = true)]
+    arguments: Vec<OsString>,
+    #[command(flatten)]
+    reading: Reading,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Ask {
+    pub fn run(&self) -> Result<ExitCode, CliError> {
+        let (dir, questions) = split_arguments(&self.arguments);
+        if questions.is_empty() {
+            let message = "there is no question: expected one such as 12345+67890";
+            return Err(usage_error(
+                "ask",
+                ErrorKind::MissingRequiredArgument,
+                message,
+            ));
+        }
+        let model = Model::open(dir.as_deref())?;
+        let prompts = questions
+            .iter()
+            .map(|text| model.prompt(text))
+            .collect::<Result<Vec<_>, _>>()?;
+        let logits = model.logits(&prompts, self.reading.decode())?;
+        let answers: Vec<_> = prompts
+            .iter()
+            .zip(&logits)
+            .map(|(&prompt, logits)| Spelled::new(prompt, logits))
+            .collect();
+        self.format.print(&Asked {
+            identity: model.identity(),
+            decode: self.reading.name(),
+            answers: answers.into(),
+        })?;
+        Ok(ExitCode::Success)
+    }
+}
+
+/// What the model answers.
+#[derive(Debug, Serialize)]
+struct Asked {
+    #[serde(flatten)]
+    identity: Identity,
+    decode: &'static str,
+    #[serde(flatten)]
+    answers: Answers<Spelled>,
+}
+
+/// One answer, token by token.
+#[derive(Debug, Clone, Serialize)]
+struct Spelled {
+    #[serde(flatten)]
+    given: GivenAnswer,
+    tokens: Vec<PredictedToken>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct PredictedToken {
+    place: AnswerToken,
+    token: char,
+    probability: f64,
+    logit_margin: f32,
+}
+
+impl Spelled {
+    fn new(prompt: Prompt, logits: &AnswerLogits) -> Self {
+        let given = GivenAnswer::new(prompt, logits);
+        let places = (0..given.answer.tokens().len()).rev().map(AnswerToken);
+        let tokens = places
+            .map(|place| {
+                let token = given.answer.get(place);
+                PredictedToken {
+                    place,
+                    token: char_of(token),
+                    probability: logits.probabilities(place)[usize::from(token)],
+                    logit_margin: logits.margin(place),
+                }
+            })
+            .collect();
+        Self { given, tokens }
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, answer) in self.answers.answers.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            answer.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Spelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let given = &self.given;
+        let mut line = Table::new([Side::Left; 3]);
+        line.row([
+            Cell::styled(given.question.question, style::TITLE),
+            given.answer.into(),
+            given.judgement(),
+        ]);
+        line.fmt(f)?;
+        if given.question != Prompt::truth(given.question.question) {
+            writeln!(f, "  after the forced answer {}", given.question.forced)?;
+        }
+        if !given.right {
+            writeln!(f, "  the true answer is {}", given.true_answer)?;
+        }
+        let mut table = Table::new([Side::Left, Side::Left, Side::Right, Side::Right]).indented();
+        table.heading(["place", "token", "probability", "margin"]);
+        for predicted in &self.tokens {
+            let shade = if given.wrong.contains(predicted.place) {
+                style::WRONG
+            } else {
+                style::PLAIN
+            };
+            table.row([
+                predicted.place.into(),
+                Cell::styled(predicted.token, shade),
+                format!("{:.4}", predicted.probability).into(),
+                format!("{:.2}", predicted.logit_margin).into(),
+            ]);
+        }
+        table.fmt(f)
+    }
+}

@@ -1,0 +1,211 @@
+//! `carries`: which variables nodes carry.
+
+use std::fmt;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use circuitcheck::analysis::carries::{Carriers, Options, Score, Search, nodes_text, useful_nodes};
+use circuitcheck::domain::node::NodeName;
+use circuitcheck::storage::write_files;
+use clap::Args;
+use serde::Serialize;
+
+use super::verify::Bar;
+use crate::cli::args::model::{Identity, Model};
+use crate::cli::term::error::{CliError, warn};
+use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::output::{Format, hold};
+use crate::cli::term::style;
+use crate::cli::term::table::{Cell, Side, Table};
+
+/// Runners-up that are listed for a node set asked for by name.
+const LISTED: usize = 8;
+
+/// Find out which variable a node carries
+///
+/// Every variable of a catalogue (the digits of each column, their sum and difference, base values,
+/// carries, borrows, tri-cases, resolved carries, operator, sign) is put to the nodes: their activation
+/// in one question is patched into another, and the answer is compared with what arithmetic gives when
+/// that variable alone is replaced. What holds is told apart by pairs of questions on which predictions
+/// differ. Several nodes are patched together.
+///
+/// Without --node every useful node is asked, and every set of heads inside one layer that may carry
+/// something together; the table is written to reports/<model>/ as carries.json and carries.md.
+#[derive(Debug, Args)]
+#[command(name = "carries")]
+#[command(after_help = "\
+Examples:
+  circuitcheck carries --node P17L0H1
+  circuitcheck carries models/add --node P8L0H2 --node P9L0H1
+  circuitcheck carries models/add --out found")]
+#[command(after_long_help = "\
+Examples:
+  circuitcheck carries --node P17L0H1
+  circuitcheck carries models/add --node P8L0H2 --node P9L0H1
+  circuitcheck carries models/add --out found
+
+Keys of --json:
+  model, weights_sha256  which model: its name, and the digest of its weights
+  classes     the classes it answers well enough to be asked about
+  catalogue   variables tried; sets: node sets tried
+  options     threshold, alpha, max_trials, seed
+  carriers    for each node set: nodes; carries (quantity, same_here: what also holds and cannot be
+              told from it, contains: what also holds and is right less often); scores
+              (quantity, reach, holds, measures), the best first; screened_out (quantity, moved)")]
+pub struct Carries {
+    /// The model's folder or file of weights; without it, the bundled mixed model
+    dir: Option<PathBuf>,
+    /// A node, e.g. P17L0H1; several are patched together
+    #[arg(long = "node", value_name = "NODE")]
+    nodes: Vec<NodeName>,
+    /// Agreement to reach, at the lower bound of its interval
+    #[arg(long, value_name = "SHARE", default_value_t = Options::default().threshold, value_parser = share)]
+    threshold: f64,
+    /// Error of everything tried, together
+    #[arg(long, value_name = "SHARE", default_value_t = Options::default().alpha, value_parser = share)]
+    alpha: f64,
+    /// Trials after which the sampling of one variable at one node set ends
+    #[arg(long, value_name = "N", default_value_t = Options::default().max_trials)]
+    max_trials: usize,
+    /// Seed of every draw
+    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
+    seed: u64,
+    /// Folder for the table; without it, reports/<model>/, and none where --node is given
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    format: Format,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value < 1.0 => Ok(value),
+        Ok(value) => Err(format!("{value} is not between 0 and 1")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl Carries {
+    pub fn run(&self) -> Result<ExitCode, CliError> {
+        let model = Model::open(self.dir.as_deref())?;
+        let nodes = model.nodes(&self.nodes)?;
+        let beside = match &self.out {
+            Some(out) => out.clone(),
+            None => Path::new("reports").join(&model.folder.name),
+        };
+        let writes = self.out.is_some() || nodes.is_empty();
+        let _held = writes.then(|| hold(&beside, "carries")).transpose()?;
+        let options = Options {
+            threshold: self.threshold,
+            alpha: self.alpha,
+            max_trials: self.max_trials,
+            seed: self.seed,
+        };
+        let search = Search::new(&model.folder, &model.engine, options)?;
+        if search.classes().is_empty() {
+            warn("the unpatched model fails the baseline in every class, so no node is asked");
+            return Ok(ExitCode::Baseline);
+        }
+        let mut bar = Bar::new();
+        let mut show = |progress| bar.show(progress);
+        let found = if nodes.is_empty() {
+            let useful = useful_nodes(&model.folder, &model.engine, self.seed)?;
+            search.of_all(&useful, &mut show)
+        } else {
+            search.of_set(&nodes, &mut show)
+        };
+        bar.finish();
+        let shown = Shown {
+            identity: model.identity(),
+            named: !nodes.is_empty(),
+            found: found?,
+        };
+        if writes {
+            let json = serde_json::to_string_pretty(&shown).expect("results have string keys");
+            let markdown = shown.found.markdown(&model.folder.name);
+            write_files(
+                &beside,
+                &[("carries.json", json + "\n"), ("carries.md", markdown)],
+            )?;
+        }
+        self.format.print(&shown)?;
+        if writes {
+            // Where the files are is news for the user, not data.
+            let _ = writeln!(
+                anstream::stderr(),
+                "wrote carries.json and carries.md to {}",
+                beside.display()
+            );
+        }
+        Ok(ExitCode::Success)
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    identity: Identity,
+    #[serde(skip)]
+    named: bool,
+    #[serde(flatten)]
+    found: Carriers,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new([Side::Left; 6]);
+        table.heading([
+            "nodes",
+            "carries",
+            "agreement",
+            "placebo",
+            "best of the others",
+        ]);
+        for carrier in &self.found.carriers {
+            let (agreement, placebo) = carrier.deciding().map(Score::text).unwrap_or_default();
+            let shade = match carrier.is_none() {
+                true => style::PLAIN,
+                false => style::RIGHT,
+            };
+            table.row([
+                nodes_text(&carrier.nodes).into(),
+                Cell::styled(carrier.carried_text(), shade),
+                agreement.into(),
+                placebo.into(),
+                carrier.others_text().into(),
+            ]);
+        }
+        write!(f, "{table}")?;
+        if !self.named {
+            return writeln!(f, "\n{}", self.found.summary());
+        }
+        for carrier in &self.found.carriers {
+            if !carrier.same_text().is_empty() {
+                writeln!(f, "not told from it here: {}", carrier.same_text())?;
+            }
+            let mut scores = Table::new([Side::Left; 5]);
+            scores.heading(["variable", "holds", "agreement", "placebo"]);
+            for score in carrier.scores.iter().take(LISTED) {
+                let (agreement, placebo) = score.text();
+                let holds = match score.holds {
+                    true => Cell::styled("yes", style::RIGHT),
+                    false => Cell::from("no"),
+                };
+                scores.row([
+                    score.quantity.into(),
+                    holds,
+                    agreement.into(),
+                    placebo.into(),
+                ]);
+            }
+            write!(f, "\n{scores}")?;
+            writeln!(
+                f,
+                "{} variables could be carried here, {} moved enough to be judged",
+                carrier.scores.len() + carrier.screened_out.len(),
+                carrier.scores.len()
+            )?;
+        }
+        Ok(())
+    }
+}

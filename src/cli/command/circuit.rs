@@ -1,0 +1,429 @@
+//! `circuit`: how well a set of nodes does alone, and what of it is needed.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use circuitcheck::analysis::circuit::{
+    Circuit, CircuitEvidence, ENOUGH, MOST_ADDED, NodeSet, QUESTIONS, RANDOM_SETS, SCHEMA, Scoring,
+    Workbench, grow, minimality, prune,
+};
+use circuitcheck::analysis::hypothesis::Tested;
+use circuitcheck::domain::node::{Node, NodeName};
+use circuitcheck::experiment::Baseline;
+use circuitcheck::experiment::stats::Count;
+use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes};
+use circuitcheck::inputs::model::RawFile;
+use circuitcheck::report::{circuit_markdown, failing_tokens, percent};
+use circuitcheck::storage::write_files;
+use circuitcheck::verify::Options;
+use clap::Args;
+use serde::Serialize;
+
+use super::test::test_file;
+use crate::cli::args::known_claims::{Known, progress_bar};
+use crate::cli::args::model::Model;
+use crate::cli::term::error::{CliError, warn};
+use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::output::{Format, hold};
+use crate::cli::term::style;
+use crate::cli::term::table::{Cell, Side, Table};
+
+/// Nodes of the minimality list that the text shows.
+const SHOWN: usize = 10;
+
+/// Keeps some nodes at work, ablates all others, and asks
+///
+/// The nodes are those a hypothesis comes to, those of a file, or those of the model's
+/// behaviors.json, each a circuit of its own where several are given; without any of these, or with
+/// --claims beside them, those that claims are made of. All others hold their mean over questions of the same class, or their
+/// value in another question of it. As many random heads and MLPs stand beside it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  circuitcheck circuit models/add --behaviors
+  circuitcheck circuit models/add --hypothesis hypotheses/own_addition.toml --minimality
+  circuitcheck circuit models/add --behaviors --hypothesis hypotheses/addition.toml --out reports/add
+  circuitcheck circuit --behaviors --grow --json
+
+The file of --nodes is a features.json or behaviors.json, or has a node name a line.
+
+Keys of --json: schema, model, weights_sha256, shape, questions, random_sets, alpha, until, seed,
+available, useful, and circuits[], each with from, nodes, scores[] (class, ablation, right, wrong by
+token, random, best_random), covered, explained, minimality[], grown[], pruned, tested (the
+hypothesis, clause by clause).")]
+pub struct CircuitCommand {
+    /// The model's folder or file of weights; without it, the bundled mixed model
+    dir: Option<PathBuf>,
+    /// Keep the nodes that this hypothesis comes to; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    hypothesis: Vec<PathBuf>,
+    /// Keep the nodes of this file; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    nodes: Vec<PathBuf>,
+    /// Keep the nodes of the model's behaviors.json
+    #[arg(long)]
+    behaviors: bool,
+    /// Keep the nodes that claims are made of, beside other circuits
+    #[arg(long)]
+    claims: bool,
+    #[command(flatten)]
+    known: Known,
+    /// Rightly answered questions of each class
+    #[arg(long, value_name = "N", default_value_t = QUESTIONS)]
+    questions: usize,
+    /// Random sets of as many heads and MLPs to compare with
+    #[arg(long, value_name = "N", default_value_t = RANDOM_SETS)]
+    random_sets: usize,
+    /// Also leave out each node in turn
+    #[arg(long)]
+    minimality: bool,
+    /// Also add the nodes that help most, until enough questions are right
+    #[arg(long)]
+    grow: bool,
+    /// Also leave out what is not needed, once enough questions are right (after growing, if asked)
+    #[arg(long)]
+    prune: bool,
+    /// Share of questions that is enough
+    #[arg(long, value_name = "SHARE", default_value_t = ENOUGH)]
+    until: f64,
+    /// Most nodes to add
+    #[arg(long, value_name = "N", default_value_t = MOST_ADDED)]
+    most: usize,
+    /// Chance of any wrong interval
+    #[arg(long, value_name = "SHARE", default_value_t = Options::default().alpha)]
+    alpha: f64,
+    /// Seed of every draw
+    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
+    seed: u64,
+    /// Also write circuit.json and circuit.md to this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// Nodes to be kept, and where they are from.
+struct Named {
+    from: String,
+    nodes: BTreeSet<NodeName>,
+    tested: Option<Tested>,
+}
+
+impl CircuitCommand {
+    pub fn run(&self) -> Result<ExitCode, CliError> {
+        let out = self.out.as_deref();
+        let _held = out.map(|out| hold(out, "circuit")).transpose()?;
+        let model = Model::open(self.dir.as_deref())?;
+        let named = self.named(&model)?;
+        let operations = model.folder.operations();
+        let baseline = Baseline::measure(&model.engine, operations, self.alpha, self.seed)?;
+        if baseline.classes.iter().all(|class| !class.passes) {
+            warn("the unpatched model fails the baseline in every class, so no circuit is scored");
+            return Ok(ExitCode::Baseline);
+        }
+        let bench = Workbench::new(&model.engine, &baseline, self.questions)?;
+        let useful: BTreeSet<NodeName> = bench.useful()?.iter().map(Node::name).collect();
+        let circuits = named
+            .into_iter()
+            .map(|named| self.circuit(&bench, named, &useful))
+            .collect::<Result<_, CliError>>()?;
+        let evidence = CircuitEvidence {
+            schema: SCHEMA.into(),
+            model: model.folder.name.clone(),
+            weights_sha256: model.folder.weights_sha256.clone(),
+            shape: model.engine.shape(),
+            questions: self.questions,
+            random_sets: self.random_sets,
+            alpha: self.alpha,
+            until: self.until,
+            seed: self.seed,
+            available: bench.nodes().len(),
+            useful,
+            circuits,
+        };
+        if let Some(out) = &self.out {
+            let files = [
+                ("circuit.json", evidence.to_json()),
+                ("circuit.md", circuit_markdown(&evidence)),
+            ];
+            write_files(out, &files)?;
+        }
+        self.format.print(&Shown(&evidence))?;
+        if let Some(out) = &self.out {
+            // Where the files are is news for the user, not data.
+            let _ = writeln!(
+                anstream::stderr(),
+                "wrote circuit.json and circuit.md to {}",
+                out.display()
+            );
+        }
+        Ok(ExitCode::Success)
+    }
+
+    /// Scores one circuit, and does with it what else was asked for.
+    fn circuit(
+        &self,
+        bench: &Workbench,
+        named: Named,
+        useful: &BTreeSet<NodeName>,
+    ) -> Result<Circuit, CliError> {
+        let keep = bench.named(&named.nodes);
+        let scoring = Scoring {
+            random_sets: self.random_sets,
+            alpha: self.alpha,
+            seed: self.seed,
+        };
+        let bar = progress_bar("scoring");
+        let mut show = |done: usize, of: usize| {
+            bar.set_length(of as u64);
+            bar.set_position(done as u64);
+        };
+        let scores = bench.score(&keep, scoring, &mut show)?;
+        bar.set_message("leaving out");
+        let without = match self.minimality {
+            true => minimality(bench, &keep, &mut show)?,
+            false => Vec::new(),
+        };
+        bar.set_message("growing");
+        let grown = match self.grow {
+            true => {
+                let mut added = 0;
+                grow(bench, &keep, self.until, self.most, self.seed, &mut |_| {
+                    added += 1;
+                    show(added, self.most);
+                })?
+            }
+            false => Vec::new(),
+        };
+        bar.set_message("pruning");
+        let whole: NodeSet = &keep | &bench.named(grown.iter().map(|added| &added.node));
+        let pruned = match self.prune {
+            true => prune(bench, &whole, self.until, &mut show)?,
+            false => None,
+        };
+        bar.finish_and_clear();
+        let nodes: BTreeSet<NodeName> = keep.iter().map(Node::name).collect();
+        let explained = named
+            .tested
+            .as_ref()
+            .map(|tested| useful & &tested.explained);
+        Ok(Circuit {
+            from: named.from,
+            scores,
+            covered: useful & &nodes,
+            explained,
+            nodes,
+            minimality: without,
+            grown,
+            pruned,
+            tested: named.tested,
+        })
+    }
+
+    /// The circuits asked for.
+    fn named(&self, model: &Model) -> Result<Vec<Named>, CliError> {
+        let folder = &model.folder;
+        let mut all = Vec::new();
+        let named = self.behaviors || !self.nodes.is_empty() || !self.hypothesis.is_empty();
+        if self.claims || !named {
+            all.push(claimed(model)?);
+        }
+        if self.behaviors {
+            let file = folder
+                .behaviors
+                .as_ref()
+                .ok_or_else(|| CliError::input(&folder.name, "there is no behaviors.json"))?;
+            all.push(Named {
+                from: "behaviors.json".into(),
+                nodes: named_in(model, &file.path, &file.bytes)?,
+                tested: None,
+            });
+        }
+        for path in &self.nodes {
+            all.push(Named {
+                from: path.display().to_string(),
+                nodes: named_in(model, path, &RawFile::read(path)?.bytes)?,
+                tested: None,
+            });
+        }
+        for path in &self.hypothesis {
+            let tested = test_file(model, path, &self.known, self.alpha, self.seed)?;
+            all.push(Named {
+                from: path.display().to_string(),
+                nodes: tested.circuit.clone(),
+                tested: Some(tested),
+            });
+        }
+        Ok(all)
+    }
+}
+
+/// The nodes that claims are made of. The file of claims also lists others.
+fn claimed(model: &Model) -> Result<Named, CliError> {
+    let folder = &model.folder;
+    let file = folder.features.as_ref().ok_or_else(|| {
+        CliError::input(
+            &folder.name,
+            "there is no features.json, so nothing is claimed",
+        )
+    })?;
+    let shown = file.path.display().to_string();
+    let claims = claims_of(&read_tagged_nodes(&shown, &file.bytes)?);
+    let names: Vec<NodeName> = claims.iter().map(|claim| claim.node).collect();
+    Ok(Named {
+        from: "features.json".into(),
+        nodes: model.nodes(&names)?.iter().map(Node::name).collect(),
+        tested: None,
+    })
+}
+
+/// The nodes a file names: tagged nodes as JSON, or a name a line.
+fn named_in(model: &Model, path: &Path, bytes: &[u8]) -> Result<BTreeSet<NodeName>, CliError> {
+    let shown = path.display().to_string();
+    let names: Vec<NodeName> = if bytes.trim_ascii_start().starts_with(b"[") {
+        let nodes = read_tagged_nodes(&shown, bytes)?;
+        nodes.into_iter().map(|tagged| tagged.node).collect()
+    } else {
+        let text = std::str::from_utf8(bytes).map_err(|error| CliError::input(&shown, error))?;
+        text.lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty())
+            .map(|(i, line)| {
+                line.trim().parse().map_err(|error| {
+                    CliError::input(format_args!("{shown}: line {}", i + 1), error)
+                })
+            })
+            .collect::<Result<_, _>>()?
+    };
+    Ok(model.nodes(&names)?.iter().map(Node::name).collect())
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Shown<'a>(&'a CircuitEvidence);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, circuit) in self.0.circuits.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            write_circuit(f, self.0, circuit)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_circuit(
+    f: &mut fmt::Formatter<'_>,
+    evidence: &CircuitEvidence,
+    circuit: &Circuit,
+) -> fmt::Result {
+    let (heads, mlps) = circuit.make_up();
+    writeln!(
+        f,
+        "{} of {} nodes kept ({heads} heads, {mlps} MLPs), from {}\n",
+        circuit.nodes.len(),
+        evidence.available,
+        circuit.from
+    )?;
+    write_scores(f, circuit)?;
+    let missing: Vec<String> = evidence
+        .useful
+        .difference(&circuit.covered)
+        .map(NodeName::to_string)
+        .collect();
+    writeln!(
+        f,
+        "\ncoverage: {} of {} useful nodes{}{}",
+        circuit.covered.len(),
+        evidence.useful.len(),
+        match &circuit.explained {
+            Some(explained) => format!(", {} of them explained by a clause", explained.len()),
+            None => String::new(),
+        },
+        match missing.is_empty() {
+            true => String::new(),
+            false => format!("; not among them {}", missing.join(" ")),
+        }
+    )?;
+    if !circuit.minimality.is_empty() {
+        let mut table = Table::new([Side::Left, Side::Right, Side::Right]);
+        table.heading(["left out", "right", "lost"]);
+        for found in circuit.minimality.iter().take(SHOWN) {
+            table.row([
+                found.node.into(),
+                percent(&found.right).into(),
+                format!("{:.1} %", 100.0 * found.loss).into(),
+            ]);
+        }
+        let idle = circuit.minimality.iter().filter(|m| m.loss <= 0.0).count();
+        writeln!(
+            f,
+            "\n{table}{idle} of {} are not missed alone",
+            circuit.minimality.len()
+        )?;
+    }
+    if !circuit.grown.is_empty() {
+        let mut table = Table::new([Side::Left, Side::Right, Side::Right]);
+        table.heading(["added", "right", "at random"]);
+        for added in &circuit.grown {
+            table.row([
+                Cell::styled(added.node, style::PLAIN),
+                percent(&added.right).into(),
+                percent(&added.random).into(),
+            ]);
+        }
+        write!(f, "\n{table}")?;
+    }
+    if let Some(pruned) = &circuit.pruned {
+        let names: Vec<String> = pruned.nodes.iter().map(NodeName::to_string).collect();
+        writeln!(
+            f,
+            "\n{} nodes suffice for {}: {}",
+            pruned.nodes.len(),
+            percent(&pruned.right),
+            names.join(" ")
+        )?;
+    }
+    Ok(())
+}
+
+fn write_scores(f: &mut fmt::Formatter<'_>, circuit: &Circuit) -> fmt::Result {
+    let mut table = Table::new([
+        Side::Left,
+        Side::Left,
+        Side::Right,
+        Side::Left,
+        Side::Right,
+        Side::Right,
+        Side::Left,
+    ]);
+    table.heading([
+        "class",
+        "others",
+        "right",
+        "interval",
+        "random",
+        "best random",
+        "tokens that fail",
+    ]);
+    for score in &circuit.scores {
+        let count = Count {
+            hits: score.right.hits,
+            trials: score.right.trials,
+        };
+        table.row([
+            score.class.into(),
+            score.ablation.into(),
+            percent(&count).into(),
+            format!("[{:.3}, {:.3}]", score.right.lower, score.right.upper).into(),
+            percent(&score.random).into(),
+            percent(&score.best_random).into(),
+            failing_tokens(score).into(),
+        ]);
+    }
+    write!(f, "{table}")
+}

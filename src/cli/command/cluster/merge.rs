@@ -1,0 +1,258 @@
+//! `circuitcheck merge`: the results of all shards, put together.
+
+use std::fmt::{self, Write as _};
+use std::path::PathBuf;
+
+use circuitcheck::analysis::accuracy::Source;
+use circuitcheck::batch::shards::{ClaimCount, Claims, Merged, Miss, PlannedModel, Store};
+use circuitcheck::experiment::stats::{Count, Rate};
+use circuitcheck::report::rare_rate_text;
+use circuitcheck::storage::write_files;
+use clap::Args;
+use serde::Serialize;
+
+use super::{Planned, open};
+use crate::cli::args::model::Identity;
+use crate::cli::command::accuracy::Measured;
+use crate::cli::term::error::CliError;
+use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::output::{Format, hold};
+use crate::cli::term::table::{Side, Table};
+
+/// Error of each interval: each is a 99 % interval on its own.
+const ALPHA: f64 = 0.01;
+
+/// Put the results of all shards of a plan together
+///
+/// Writes, for each model, answers.json (what `accuracy --json` prints) and claims.json, and over all
+/// models certificate.md: which questions were asked of which weights, and how many were answered wrongly.
+/// The files are the same bytes for any number of shards.
+///
+/// Refuses if a shard is missing or of another plan, or if a model or its claims are not the ones that were
+/// planned.
+///
+/// With --json: models[], each with model, weights_sha256, questions, wrong, not_listed (wrong answers
+/// that were counted and not kept), and claims[]: claim, agreement (of pairs in which the answer is
+/// predicted to change, how many gave exactly what is predicted), moved, placebo (of pairs in which nothing
+/// is predicted to change, how many changed), ties, dropped and first_miss.
+#[derive(Debug, Args)]
+pub struct Merge {
+    #[command(flatten)]
+    planned: Planned,
+    /// Folder for what comes of it
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Whole {
+    models: Vec<WholeModel>,
+}
+
+#[derive(Serialize)]
+struct WholeModel {
+    #[serde(flatten)]
+    identity: Identity,
+    source: Source,
+    questions: u64,
+    wrong: u64,
+    ties: u64,
+    not_listed: u64,
+    claims: Vec<WholeClaim>,
+}
+
+#[derive(Serialize)]
+struct WholeClaim {
+    claim: String,
+    agreement: Rate,
+    moved: u64,
+    placebo: Rate,
+    ties: u64,
+    dropped: u64,
+    first_miss: Option<Miss>,
+}
+
+impl WholeClaim {
+    fn new(claim: &str, count: &ClaimCount) -> Self {
+        Self {
+            claim: claim.to_owned(),
+            agreement: Rate::sampled(count.telling, ALPHA / 2.0),
+            moved: count.moved,
+            placebo: Rate::sampled(count.placebo, ALPHA / 2.0),
+            ties: count.ties,
+            dropped: count.dropped,
+            first_miss: count.first_miss,
+        }
+    }
+}
+
+impl WholeModel {
+    fn new(planned: &PlannedModel, merged: &Merged) -> Self {
+        let total = merged.tally.total();
+        let claims = planned.claims.iter().zip(&merged.claims);
+        Self {
+            identity: Identity {
+                model: planned.name.clone(),
+                weights_sha256: planned.weights_sha256.clone(),
+            },
+            source: planned.source,
+            questions: total.trials,
+            wrong: total.hits,
+            ties: merged.tally.ties,
+            not_listed: total.hits - merged.tally.wrong.len() as u64,
+            claims: claims
+                .map(|(claim, count)| WholeClaim::new(claim, count))
+                .collect(),
+        }
+    }
+
+    /// What was asked, and what came of it, as a sentence.
+    fn certificate(&self) -> String {
+        let count = Count {
+            hits: self.wrong,
+            trials: self.questions,
+        };
+        let asked = match self.source {
+            Source::Every { first, second } => format!(
+                "All {} questions with operands in {first} and {second} were asked; {} were answered wrongly.",
+                self.questions, self.wrong
+            ),
+            Source::Uniform { seed } => format!(
+                "{} questions were drawn uniformly, with seed {seed}; answered wrongly: {}.",
+                self.questions,
+                rare_rate_text(&Rate::sampled(count, ALPHA / 2.0))
+            ),
+            Source::Enriched { seed, .. } => format!(
+                "{} questions were drawn as in training, with seed {seed}; answered wrongly: {}.",
+                self.questions,
+                rare_rate_text(&Rate::sampled(count, ALPHA / 2.0))
+            ),
+        };
+        let listed = match (self.wrong, self.not_listed) {
+            (0, _) => String::new(),
+            (_, 0) => " Each is listed in answers.json.".into(),
+            (wrong, rest) => format!(" The first {} are listed in answers.json.", wrong - rest),
+        };
+        let ties = match self.ties {
+            0 => String::new(),
+            ties => format!(
+                " {ties} of them are numerical ties, which another processor may answer rightly."
+            ),
+        };
+        format!("{asked}{listed}{ties}")
+    }
+}
+
+impl Whole {
+    fn markdown(&self) -> String {
+        let mut text = String::from("# What was asked, and what was answered\n");
+        for model in &self.models {
+            let Identity {
+                model: name,
+                weights_sha256,
+            } = &model.identity;
+            let _ = write!(
+                text,
+                "\n## {name}\nWeights with SHA-256 `{weights_sha256}`, circuitcheck {}.\n\n{}\n",
+                env!("CARGO_PKG_VERSION"),
+                model.certificate()
+            );
+            if model.claims.is_empty() {
+                continue;
+            }
+            text += "\n| claim | as predicted | placebo pairs changed | first pair that is not |\n|---|---|---|---|\n";
+            for claim in &model.claims {
+                let miss = claim
+                    .first_miss
+                    .map_or_else(String::new, |miss| miss_text(&miss));
+                let _ = writeln!(
+                    text,
+                    "| {} | {} | {} | {miss} |",
+                    claim.claim,
+                    rare_rate_text(&claim.agreement),
+                    rare_rate_text(&claim.placebo)
+                );
+            }
+        }
+        text
+    }
+}
+
+fn miss_text(miss: &Miss) -> String {
+    format!(
+        "{} into {}: {} predicted, {} given",
+        miss.store, miss.clean, miss.predicted, miss.given
+    )
+}
+
+impl fmt::Display for Whole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, model) in self.models.iter().enumerate() {
+            let between = if at == 0 { "" } else { "\n" };
+            writeln!(
+                f,
+                "{between}{}: {}",
+                model.identity.model,
+                model.certificate()
+            )?;
+            if model.claims.is_empty() {
+                continue;
+            }
+            let mut table = Table::new([Side::Left; 3]);
+            table.heading(["claim", "as predicted", "placebo pairs changed"]);
+            for claim in &model.claims {
+                table.row([
+                    (&claim.claim).into(),
+                    rare_rate_text(&claim.agreement).into(),
+                    rare_rate_text(&claim.placebo).into(),
+                ]);
+            }
+            table.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Merge {
+    pub fn run(&self) -> Result<ExitCode, CliError> {
+        let plan = self.planned.read()?;
+        let _held = hold(&self.out, "merge")?;
+        let merged = Store::new(&plan, &self.planned.folder()).merge()?;
+        let mut models = Vec::new();
+        for (planned, merged) in plan.models().iter().zip(&merged) {
+            let folder = open(&planned.location)?;
+            let questions = planned.questions(&folder)?;
+            planned.claims(Claims::of(&folder)?.0)?;
+            let model = WholeModel::new(planned, merged);
+            let measured = Measured::new(
+                model.identity.clone(),
+                plan.decode(),
+                &questions,
+                &merged.tally,
+            );
+            let json = |text: Result<String, serde_json::Error>| {
+                text.expect("results have string keys") + "\n"
+            };
+            write_files(
+                &self.out.join(&planned.name),
+                &[
+                    (
+                        "answers.json",
+                        json(serde_json::to_string_pretty(&measured)),
+                    ),
+                    (
+                        "claims.json",
+                        json(serde_json::to_string_pretty(&model.claims)),
+                    ),
+                ],
+            )?;
+            models.push(model);
+        }
+        let whole = Whole { models };
+        write_files(&self.out, &[("certificate.md", whole.markdown())])?;
+        self.format.print(&whole)?;
+        Ok(ExitCode::Success)
+    }
+}

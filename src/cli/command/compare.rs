@@ -1,0 +1,187 @@
+//! `compare`: two verifications beside each other.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use circuitcheck::domain::node::NodeName;
+use circuitcheck::inputs::model::RawFile;
+use circuitcheck::report::{Comparison, EVIDENCE_FILE, Player, rate_text};
+use circuitcheck::verify::evidence::Evidence;
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::term::error::CliError;
+use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::output::Format;
+use crate::cli::term::style;
+use crate::cli::term::table::{Cell, Side, Table};
+
+/// Digits of a SHA-256 that tell two files apart for a reader.
+const SHORT: usize = 16;
+
+/// Compares two verifications: verdicts that flipped, intervals that do not overlap, claims that came
+/// or went; of two models, the nodes of each variable side by side.
+///
+/// Two runs of one model that differ end with exit code 1. Of two models nothing is asked: their nodes
+/// are listed, and the exit code is 0.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  circuitcheck compare reports/add /tmp/rerun
+  circuitcheck compare reports/add/evidence.json reports/mix/evidence.json --json
+
+Keys of --json: runs[] (path, evidence_sha256), models[], terms[] (term, first, second), flipped[]
+(claim, first, second, note), apart[] (claim, measure, first, second: rates), gone[], new[], roles[]
+(variable, first[], second[]: nodes, verdict).")]
+pub struct Compare {
+    /// The first run: its folder, or its evidence.json
+    first: PathBuf,
+    /// The second run
+    second: PathBuf,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Compare {
+    pub fn run(&self) -> Result<ExitCode, CliError> {
+        let (first, second) = (Run::read(&self.first)?, Run::read(&self.second)?);
+        let comparison = Comparison::of(&first.evidence, &second.evidence);
+        let code = match comparison.changed() {
+            true => ExitCode::Refuted,
+            false => ExitCode::Success,
+        };
+        self.format.print(&Compared {
+            runs: [first, second],
+            comparison,
+        })?;
+        Ok(code)
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Run {
+    path: PathBuf,
+    evidence_sha256: String,
+    #[serde(skip)]
+    evidence: Evidence,
+}
+
+impl Run {
+    fn read(path: &Path) -> Result<Self, CliError> {
+        let path = match path.is_dir() {
+            true => path.join(EVIDENCE_FILE),
+            false => path.to_owned(),
+        };
+        let file = RawFile::read(&path)?;
+        let evidence = Evidence::from_json(&file.bytes)
+            .map_err(|error| CliError::input(path.display(), error))?;
+        Ok(Self {
+            path,
+            evidence_sha256: file.sha256,
+            evidence,
+        })
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Compared {
+    runs: [Run; 2],
+    #[serde(flatten)]
+    comparison: Comparison,
+}
+
+fn players(players: &[Player]) -> String {
+    let texts: Vec<String> = players
+        .iter()
+        .map(|player| {
+            let names: Vec<String> = player.nodes.iter().map(NodeName::to_string).collect();
+            format!("{} {}", names.join("+"), player.verdict)
+        })
+        .collect();
+    match texts.is_empty() {
+        true => "-".into(),
+        false => texts.join(", "),
+    }
+}
+
+impl fmt::Display for Compared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = &self.comparison;
+        for (place, run) in ["first", "second"].iter().zip(&self.runs) {
+            writeln!(
+                f,
+                "{place:6}  {}  {}",
+                run.path.display(),
+                run.evidence.inputs.model
+            )?;
+        }
+        let short = |text: &str| match text.is_empty() {
+            true => "none".to_owned(),
+            false => text.chars().take(SHORT).collect(),
+        };
+        let mut terms = Table::new([Side::Left; 3]);
+        terms.heading(["differs", "first", "second"]);
+        for term in &found.terms {
+            terms.row([
+                term.term.into(),
+                short(&term.first).into(),
+                short(&term.second).into(),
+            ]);
+        }
+        if !found.terms.is_empty() {
+            write!(f, "\n{terms}")?;
+        }
+        if found.is_of_two_models() {
+            let mut table = Table::new([Side::Left; 3]);
+            table.heading(["role", "first", "second"]);
+            for role in &found.roles {
+                let variable = role.variable.as_str();
+                table.row([
+                    variable.into(),
+                    players(&role.first).into(),
+                    players(&role.second).into(),
+                ]);
+            }
+            return write!(f, "\n{table}");
+        }
+        if !found.changed() {
+            let claims = self.runs[0].evidence.claims.len();
+            return writeln!(f, "\nnone of {claims} claims changed");
+        }
+        if !found.flipped.is_empty() {
+            let mut table = Table::new([Side::Left; 4]);
+            table.heading(["verdict flipped", "first", "second", "note"]);
+            for flip in &found.flipped {
+                table.row([
+                    flip.claim.as_str().into(),
+                    flip.first.into(),
+                    Cell::styled(flip.second, style::WARNING),
+                    flip.note.as_str().into(),
+                ]);
+            }
+            write!(f, "\n{table}")?;
+        }
+        if !found.apart.is_empty() {
+            let mut table = Table::new([Side::Left; 4]);
+            table.heading(["intervals apart", "measure", "first", "second"]);
+            for apart in &found.apart {
+                table.row([
+                    apart.claim.as_str().into(),
+                    apart.measure.as_str().into(),
+                    rate_text(&apart.first).into(),
+                    rate_text(&apart.second).into(),
+                ]);
+            }
+            write!(f, "\n{table}")?;
+        }
+        for (title, claims) in [
+            ("only in the first", &found.gone),
+            ("only in the second", &found.new),
+        ] {
+            if !claims.is_empty() {
+                writeln!(f, "\n{title}: {}", claims.join(", "))?;
+            }
+        }
+        Ok(())
+    }
+}

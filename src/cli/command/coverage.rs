@@ -1,0 +1,187 @@
+//! `coverage`: load-bearing nodes that no claim explains.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use circuitcheck::analysis::carries::nodes_text;
+use circuitcheck::analysis::coverage::{Coverage, Harm, Hurt, Options, coverage};
+use circuitcheck::experiment::Baseline;
+use circuitcheck::inputs::claims::{Claim, claims_of, read_tagged_nodes};
+use circuitcheck::inputs::model::RawFile;
+use clap::Args;
+use serde::Serialize;
+
+use super::verify::Bar;
+use crate::cli::args::model::{Identity, Model};
+use crate::cli::term::error::{CliError, warn};
+use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::output::Format;
+use crate::cli::term::style;
+use crate::cli::term::table::{Cell, Side, Table};
+
+/// Rightly answered questions of each class: a token must go wrong in about one in ten of them to hurt
+/// for sure, with all nodes' error shared.
+const QUESTIONS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
+
+/// List load-bearing nodes that no claim explains
+///
+/// Every node, and every set of unclaimed nodes of one position, of one layer, of both, and all of
+/// them, is put at its mean, and at its value in another question. What goes wrong, by class and
+/// answer token, is held against the claims of features.json: a claim explains the tokens that its
+/// variable can change on the questions of its classes.
+#[derive(Debug, Args)]
+#[command(name = "coverage")]
+#[command(after_help = "\
+Examples:
+  circuitcheck coverage
+  circuitcheck coverage models/add --features found/features.json --questions 512")]
+#[command(after_long_help = "\
+Examples:
+  circuitcheck coverage
+  circuitcheck coverage models/add --features found/features.json --questions 512
+
+Keys of --json:
+  model, weights_sha256  which model: its name, and the digest of its weights
+  options     questions of each class, alpha, seed; asked: how many there were of each class
+  nodes       nodes that can reach an answer; load_bearing: those whose ablation hurts; unclaimed:
+              those of them without a claim; claimed_for_other: those with claims, but not about
+              every class and token that hurts
+  hurts       for each node and class: nodes, class, claims; harms (ablation, wrong: a rate with its
+              interval, tokens that hurt); unexplained: tokens that hurt and that no claim on the
+              node about this class can change
+  sets        the same for sets of unclaimed nodes that hurt tokens which none of their members
+              hurts alone")]
+pub struct CoverageCommand {
+    /// The model's folder or file of weights; without it, the bundled mixed model
+    dir: Option<PathBuf>,
+    /// Take the claims from this file, not from the folder's features.json
+    #[arg(long, value_name = "FILE")]
+    features: Option<PathBuf>,
+    /// Rightly answered questions of each class
+    #[arg(long, value_name = "N", default_value_t = QUESTIONS)]
+    questions: NonZeroUsize,
+    /// Chance of any wrong interval
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    alpha: f64,
+    /// Seed of the questions
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl CoverageCommand {
+    pub fn run(&self) -> Result<ExitCode, CliError> {
+        let model = Model::open(self.dir.as_deref())?;
+        let claims = self.claims(&model)?;
+        let options = Options {
+            questions: self.questions.get(),
+            alpha: self.alpha,
+            seed: self.seed,
+        };
+        let operations = model.folder.operations();
+        let baseline = Baseline::measure(&model.engine, operations, self.alpha, self.seed)?;
+        if baseline.classes.iter().all(|class| !class.passes) {
+            warn("the unpatched model fails the baseline in every class, so nothing is ablated");
+            return Ok(ExitCode::Baseline);
+        }
+        let mut bar = Bar::new();
+        let found = coverage(
+            &model.engine,
+            &baseline,
+            &claims,
+            &options,
+            &mut |progress| {
+                bar.show(progress);
+            },
+        );
+        bar.finish();
+        self.format.print(&Shown {
+            identity: model.identity(),
+            options,
+            coverage: found?,
+        })?;
+        Ok(ExitCode::Success)
+    }
+
+    /// The claims there are: none where there is no file of them.
+    fn claims(&self, model: &Model) -> Result<Vec<Claim>, CliError> {
+        let file = match &self.features {
+            Some(path) => Some(RawFile::read(path)?),
+            None => model.folder.features.clone(),
+        };
+        let Some(file) = file else {
+            warn("there is no features.json: nothing is claimed");
+            return Ok(Vec::new());
+        };
+        let shown = file.path.display().to_string();
+        let nodes = read_tagged_nodes(&shown, &file.bytes)?;
+        let shape = model.engine.shape();
+        for tagged in &nodes {
+            let resolved = tagged.node.resolve(&shape);
+            resolved.map_err(|error| CliError::input(&shown, error))?;
+        }
+        Ok(claims_of(&nodes))
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    identity: Identity,
+    options: Options,
+    #[serde(flatten)]
+    coverage: Coverage,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let coverage = &self.coverage;
+        let table = |hurts: &mut dyn Iterator<Item = &Hurt>| {
+            let mut table = Table::new([Side::Left; 6]);
+            table.heading([
+                "nodes",
+                "class",
+                "mean",
+                "resample",
+                "unexplained",
+                "claims",
+            ]);
+            let mut rows = 0;
+            for hurt in hurts {
+                let [mean, resample] = &hurt.harms[..] else {
+                    unreachable!("every node is ablated in both ways");
+                };
+                table.row([
+                    nodes_text(&hurt.nodes).into(),
+                    hurt.class.into(),
+                    percent(mean).into(),
+                    percent(resample).into(),
+                    Cell::styled(hurt.unexplained, style::WRONG),
+                    hurt.claims.join(" ").into(),
+                ]);
+                rows += 1;
+            }
+            (table, rows)
+        };
+        let unexplained = |hurt: &&Hurt| !hurt.unexplained.is_empty();
+        let (singles, rows) = table(&mut coverage.hurts.iter().filter(unexplained));
+        if rows > 0 {
+            writeln!(f, "{singles}")?;
+        }
+        let (sets, rows) = table(&mut coverage.sets.iter());
+        if rows > 0 {
+            writeln!(f, "unclaimed, and harmless one by one:\n{sets}")?;
+        }
+        writeln!(
+            f,
+            "{} of {} nodes are load-bearing: {} carry no claim, {} carry claims that are not about all that hurts",
+            coverage.load_bearing, coverage.nodes, coverage.unclaimed, coverage.claimed_for_other,
+        )
+    }
+}
+
+fn percent(harm: &Harm) -> String {
+    format!("{:.1} %", 100.0 * harm.wrong.share())
+}

@@ -1,0 +1,350 @@
+//! `discover`: behaviors.json and features.json made anew from a model's weights.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use circuitcheck::analysis::published::{
+    Changes, Discovered, Quirk, Quirks, discover, draw_set, search,
+};
+use circuitcheck::analysis::strict::{StrictError, strict};
+use circuitcheck::domain::arithmetic::Prompt;
+use circuitcheck::experiment::stream;
+use circuitcheck::inputs::claims::{TaggedNode, read_tagged_nodes, write_tagged_nodes};
+use circuitcheck::inputs::model::RawFile;
+use circuitcheck::report::{changes_text, strict_markdown};
+use circuitcheck::storage::lock::Lock;
+use circuitcheck::storage::write_files;
+use circuitcheck::verify::Options;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::tagged_file::TagSummary;
+use super::verify::Bar;
+use crate::cli::DEFAULT_SEED;
+use crate::cli::args::model::{Identity, Model};
+use crate::cli::args::questions;
+use crate::cli::term::error::CliError;
+use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::output::{Format, hold};
+use crate::cli::term::style;
+use crate::cli::term::table::{Cell, Side, Table};
+use crate::cli::usage_error;
+
+/// Make behaviors.json and features.json from a model's weights
+///
+/// The published protocol is followed to the letter, quirks included: on the question set of a
+/// published file it gives that file, except for tri-case clustering tags (such as
+/// Math.Add:A2.SP), which rest on questions drawn anew. Without --questions the set is drawn as
+/// the published ones were: 512 random questions, enriched as in training, then the curated pairs
+/// of each complexity class.
+///
+/// The strict protocol has no quirks: means of each layer, exact positions with 10 % of attention or
+/// more, impact at any place. Its claims are drawn from what the useful nodes, and sets of them inside
+/// one layer, are found to carry (`carries`); these are put to the method of `verify`, and those that
+/// hold are written. It also writes the evidence, and a report of what the quirks and the method
+/// change.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  circuitcheck discover models/add --out found
+  circuitcheck discover models/add --questions set.json --out found
+  circuitcheck discover models/add --without first-layer-means --out found
+  circuitcheck discover models/add --protocol strict --out found")]
+#[command(after_long_help = "\
+Examples:
+  circuitcheck discover models/add --out found
+  circuitcheck discover models/add --questions set.json --out found
+  circuitcheck discover models/add --without first-layer-means --out found
+  circuitcheck discover models/add --protocol strict --out found
+
+Keys of --json:
+  model, weights_sha256  the model's name, and the digest of its weights
+  protocol   \"published\" or \"strict\"
+  without    the quirks removed
+  seed       of the set, where it was drawn, and of clustering
+  questions  questions in the set; right: those answered rightly without an ablation
+  positions  positions without which some question fails
+  nodes, tags, claims, untestable  as `show` has them, of both files together
+  strict     with --protocol strict: candidates (claims put to the method), verdicts (how many of
+             them have each), by_quirks and by_method: kept, gained, lost, moved")]
+pub struct Discover {
+    /// The model's folder or file of weights; without it, the bundled mixed model
+    dir: Option<PathBuf>,
+    /// By which rules
+    #[arg(long, value_enum, default_value_t = Protocol::Published)]
+    protocol: Protocol,
+    /// Folder for the two files
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The set of questions: a JSON list of them, or one a line
+    #[arg(long, value_name = "FILE")]
+    questions: Option<PathBuf>,
+    /// Search for claims among the behaviours of this file, not among those found
+    #[arg(long, value_name = "FILE")]
+    behaviors: Option<PathBuf>,
+    /// Remove one quirk of the published protocol; may be given several times
+    #[arg(long, value_name = "QUIRK", value_parser = quirks())]
+    without: Vec<Quirk>,
+    /// Seed of what is drawn
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
+    seed: u64,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Protocol {
+    /// As the published files were made
+    Published,
+    /// Without quirks, and only claims that the method supports
+    Strict,
+}
+
+impl Protocol {
+    fn name(self) -> &'static str {
+        match self {
+            Protocol::Published => "published",
+            Protocol::Strict => "strict",
+        }
+    }
+}
+
+/// What is made, by either protocol.
+struct Made {
+    found: Discovered,
+    behaviors: Vec<TaggedNode>,
+    features: Vec<TaggedNode>,
+    strict: Option<StrictSummary>,
+    /// Files beside the two.
+    more: Vec<(&'static str, String)>,
+}
+
+fn quirks() -> impl TypedValueParser<Value = Quirk> {
+    PossibleValuesParser::new(Quirk::all().map(Quirk::name)).try_map(|name| name.parse::<Quirk>())
+}
+
+impl Discover {
+    pub fn run(&self) -> Result<ExitCode, CliError> {
+        if self.protocol == Protocol::Strict {
+            let given = [
+                ("--behaviors", self.behaviors.is_some()),
+                ("--without", !self.without.is_empty()),
+            ];
+            if let Some((option, _)) = given.into_iter().find(|(_, given)| *given) {
+                return Err(usage_error(
+                    "discover",
+                    ErrorKind::ArgumentConflict,
+                    format_args!(
+                        "{option} is for the published protocol: the strict one has no quirk and takes its own behaviours"
+                    ),
+                ));
+            }
+        }
+        let model = Model::open(self.dir.as_deref())?;
+        let _held = self.hold_out()?;
+        let set = match &self.questions {
+            Some(file) => questions::read(&model, file)?,
+            None => draw_set(&model.folder, &mut stream(self.seed, "question set")),
+        };
+        let given = self.behaviors.as_deref().map(RawFile::read).transpose()?;
+        let given = given.map(|file| self.read(&model, &file)).transpose()?;
+        let made = match self.protocol {
+            Protocol::Published => self.published(&model, &set, given.as_deref())?,
+            Protocol::Strict => self.strict(&model, &set)?,
+        };
+        let mut files = vec![
+            ("behaviors.json", write_tagged_nodes(&made.behaviors) + "\n"),
+            ("features.json", write_tagged_nodes(&made.features) + "\n"),
+        ];
+        let mut summary = TagSummary::default();
+        for (name, text) in &files {
+            let file = RawFile::made(&self.out.join(name), text.clone().into_bytes());
+            summary.add(&file, None)?;
+        }
+        files.extend(made.more);
+        write_files(&self.out, &files)?;
+        self.format.print(&Found {
+            identity: model.identity(),
+            protocol: self.protocol.name(),
+            without: self.without.clone(),
+            seed: self.seed,
+            questions: made.found.questions,
+            right: made.found.right,
+            positions: made.found.positions,
+            summary,
+            strict: made.strict,
+        })?;
+        let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+        // Where the files are is news for the user, not data.
+        let _ = writeln!(
+            anstream::stderr(),
+            "wrote {} to {}",
+            names.join(", "),
+            self.out.display()
+        );
+        Ok(ExitCode::Success)
+    }
+
+    fn published(
+        &self,
+        model: &Model,
+        set: &[Prompt],
+        given: Option<&[TaggedNode]>,
+    ) -> Result<Made, CliError> {
+        let quirks =
+            (self.without.iter()).fold(Quirks::published(), |quirks, &quirk| quirks.without(quirk));
+        let operations = model.folder.operations();
+        let found = discover(&model.folder, &model.engine, set, &quirks, self.seed)?;
+        let behaviors = found.behaviors(model.engine.shape().n_digits, operations, &quirks);
+        let searched = given.unwrap_or(&behaviors);
+        Ok(Made {
+            features: search(&model.engine, operations, searched, &quirks)?,
+            found,
+            behaviors,
+            strict: None,
+            more: Vec::new(),
+        })
+    }
+
+    fn strict(&self, model: &Model, set: &[Prompt]) -> Result<Made, CliError> {
+        let options = Options {
+            seed: self.seed,
+            ..Options::default()
+        };
+        let mut bar = Bar::new();
+        let strict = strict(
+            &model.folder,
+            &model.engine,
+            set,
+            &options,
+            &mut |progress| {
+                bar.show(progress);
+            },
+        );
+        bar.finish();
+        let strict = strict?;
+        let mut more = vec![("report.md", strict_markdown(&model.folder.name, &strict))];
+        if let Some(evidence) = &strict.evidence {
+            more.push(("evidence.json", evidence.to_json()));
+        }
+        let verdicts = strict
+            .evidence
+            .map_or(BTreeMap::new(), |found| found.summary);
+        Ok(Made {
+            found: strict.found,
+            behaviors: strict.behaviors,
+            features: strict.features,
+            strict: Some(StrictSummary {
+                candidates: strict.candidates,
+                verdicts,
+                by_quirks: strict.by_quirks,
+                by_method: strict.by_method,
+            }),
+            more,
+        })
+    }
+
+    /// Holds the output folder, which must not be the model's own.
+    fn hold_out(&self) -> Result<Lock, CliError> {
+        let own = self.dir.as_deref().unwrap_or(Path::new(""));
+        let folder = |path: &Path| path.canonicalize().ok();
+        if folder(own).is_some_and(|own| folder(&self.out) == Some(own)) {
+            return Err(CliError::input(
+                self.out.display(),
+                "is the model's own folder, whose files would be overwritten; name another with --out",
+            ));
+        }
+        hold(&self.out, "discover")
+    }
+
+    fn read(&self, model: &Model, file: &RawFile) -> Result<Vec<TaggedNode>, CliError> {
+        let shown = file.path.display();
+        let nodes = read_tagged_nodes(&shown.to_string(), &file.bytes)?;
+        for tagged in &nodes {
+            let resolved = tagged.node.resolve(&model.engine.shape());
+            resolved.map_err(|error| CliError::input(&shown, error))?;
+        }
+        Ok(nodes)
+    }
+}
+
+/// What was found.
+#[derive(Debug, Serialize)]
+struct Found {
+    #[serde(flatten)]
+    identity: Identity,
+    protocol: &'static str,
+    without: Vec<Quirk>,
+    seed: u64,
+    questions: usize,
+    right: usize,
+    positions: Vec<usize>,
+    #[serde(flatten)]
+    summary: TagSummary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<StrictSummary>,
+}
+
+/// What became of the claims.
+#[derive(Debug, Serialize)]
+struct StrictSummary {
+    candidates: usize,
+    verdicts: BTreeMap<String, usize>,
+    by_quirks: Changes,
+    by_method: Changes,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let positions: Vec<String> = self.positions.iter().map(|p| format!("P{p}")).collect();
+        let mut protocol = self.protocol.to_owned();
+        for quirk in &self.without {
+            protocol += &format!(", without {quirk}");
+        }
+        let questions = match self.questions - self.right {
+            0 => self.questions.to_string(),
+            wrong => format!(
+                "{}, {wrong} of them wrong without an ablation",
+                self.questions
+            ),
+        };
+        let mut table = Table::new([Side::Left; 3]);
+        for (what, said) in [
+            ("model", self.identity.model.clone()),
+            ("protocol", protocol),
+            ("seed", self.seed.to_string()),
+            ("questions", questions),
+            ("positions", positions.join(" ")),
+        ] {
+            table.row([Cell::styled(what, style::TITLE), said.into()]);
+        }
+        write!(f, "{table}{}", self.summary)?;
+        let Some(strict) = &self.strict else {
+            return Ok(());
+        };
+        let verdicts: Vec<String> = (strict.verdicts.iter())
+            .map(|(verdict, count)| format!("{count} {verdict}"))
+            .collect();
+        writeln!(
+            f,
+            "\n{} claims put to the method: {}",
+            strict.candidates,
+            verdicts.join(", ")
+        )?;
+        writeln!(f, "removing the quirks {}", changes_text(&strict.by_quirks))?;
+        writeln!(f, "asking the method {}", changes_text(&strict.by_method))
+    }
+}
+
+impl From<StrictError> for CliError {
+    fn from(error: StrictError) -> Self {
+        match error {
+            StrictError::Engine(error) => error.into(),
+            StrictError::Verify(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! `graph`: which claims feed which, and which answer tokens.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use circuitcheck::analysis::graph::{
+    Budget, Edge, EdgeVerdict, Flows, Graph, GraphEvidence, Route, Selector, Subject, TRIALS,
+    Vertex, dot, html, mermaid, svg,
+};
+use circuitcheck::inputs::model::RawFile;
+use circuitcheck::storage::write_files;
+use circuitcheck::verify::Options;
+use clap::{Args, ValueEnum};
+use petgraph::Direction;
+use petgraph::graph::NodeIndex;
+
+use crate::cli::args::known_claims::{Known, progress_bar, untested};
+use crate::cli::args::model::Model;
+use crate::cli::term::error::{CliError, warn};
+use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::output::{hold, write};
+use crate::cli::term::style;
+use crate::cli::term::table::{Cell, Side, Table};
+
+/// Draws which claims feed which others, and which answer tokens
+///
+/// A vertex is a claim with the node set it is true of, or an answer token. An edge stands where
+/// information can flow from node to node and the arithmetic says that the one follows from the
+/// other. With --measure every edge is tested by path patching: only what the source adds to the
+/// target's input carries the value of another question, all else is held, layer norms included.
+/// Beside that stands what comes through nodes of which nothing is claimed.
+///
+/// Verdicts are taken from --evidence or from reports/<model>/evidence.json; where there is neither,
+/// the claims are verified first, which takes minutes. A claim that holds and rests on refuted ones
+/// alone is shown as undermined.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  circuitcheck graph models/add --measure
+  circuitcheck graph models/add --measure --out reports/add
+  circuitcheck graph --stored reports/add/graph.json --format html > graph.html
+  circuitcheck graph --upstream A3 --format dot | dot -Tpdf > a3.pdf
+  circuitcheck graph --downstream P9L0H1
+  circuitcheck graph --between A0.ST A3 --json
+
+Verdicts of an edge: feeds; relayed (only by way of nodes that nothing is claimed of); unspecific
+(placebo pairs move the answer as often); silent; open; untestable (no pair of questions tells);
+unmeasured.
+
+svg and html draw token positions as columns and layers as rows. The page of html needs nothing
+beside it: drag, zoom, and click a claim to light what it rests on and what it feeds.
+
+Keys of --json: schema, model, weights_sha256, shape, protocol, vertices[] (id, kind, and of claims
+task, digit, nodes, claims, verdict, undermined, reaches_an_answer), edges[] (from, to, claimed,
+direct, verdict, measured), order, undermined, unconnected, left_out.
+
+Ends with exit code 1 if a claimed edge is unspecific or a claim is undermined.")]
+pub struct GraphCommand {
+    /// The model's folder or file of weights; without it, the bundled mixed model
+    dir: Option<PathBuf>,
+    /// Form of the graph
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    format: Form,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    #[command(flatten)]
+    known: Known,
+    /// Take the claims as the folder's features.json makes them, without verdicts
+    #[arg(long, conflicts_with = "evidence")]
+    unverified: bool,
+    /// Show this graph.json, made before, instead of making a graph
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dir", "evidence", "unverified", "measure", "direct_only", "unclaimed"])]
+    stored: Option<PathBuf>,
+    /// Also write graph.json, graph.svg and graph.html to this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "part")]
+    out: Option<PathBuf>,
+    /// Measure every edge
+    #[arg(long)]
+    measure: bool,
+    /// Only what a node reads from another with none between; without it, also what passes through
+    /// nodes that nothing is claimed of
+    #[arg(long)]
+    direct_only: bool,
+    /// Also show, and measure, flows that the arithmetic knows nothing of
+    #[arg(long)]
+    unclaimed: bool,
+    /// Only what feeds this: an answer token (A3), a node (P9L0H1) or a variable (A1.ST)
+    #[arg(long, value_name = "VERTEX", group = "part")]
+    upstream: Option<Selector>,
+    /// Only what this feeds
+    #[arg(long, value_name = "VERTEX", group = "part")]
+    downstream: Option<Selector>,
+    /// Only what lies on paths from the first to the second
+    #[arg(long, num_args = 2, value_names = ["FROM", "TO"], group = "part")]
+    between: Option<Vec<Selector>>,
+    /// Telling trials for each edge, and as many placebo trials
+    #[arg(long, value_name = "N", default_value_t = TRIALS, requires = "measure")]
+    trials: usize,
+    /// Chance of any wrong verdict on an edge
+    #[arg(long, value_name = "SHARE", default_value_t = Options::default().alpha, requires = "measure")]
+    alpha: f64,
+    /// Seed of every draw
+    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
+    seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    Text,
+    Json,
+    Dot,
+    Mermaid,
+    Svg,
+    Html,
+}
+
+impl GraphCommand {
+    pub fn run(&self) -> Result<ExitCode, CliError> {
+        let out = self.out.as_deref();
+        let _held = out.map(|out| hold(out, "graph")).transpose()?;
+        let whole = match &self.stored {
+            Some(path) => {
+                let read = GraphEvidence::from_json(&RawFile::read(path)?.bytes);
+                read.map_err(|error| CliError::input(path.display(), error))?
+            }
+            None => self.make()?,
+        };
+        let model = whole.model.clone();
+        let found = GraphEvidence {
+            graph: self.part(&model, whole.graph)?,
+            ..whole
+        };
+        let title = format!("Dependency graph of {model}");
+        let graph = &found.graph;
+        if let Some(out) = &self.out {
+            let files = [
+                ("graph.json", found.to_json()),
+                ("graph.svg", svg(graph)),
+                ("graph.html", html(graph, &title)),
+            ];
+            write_files(out, &files)?;
+        }
+        match if self.json { Form::Json } else { self.format } {
+            Form::Text => print_text(graph)?,
+            Form::Dot => write(dot(graph))?,
+            Form::Mermaid => write(mermaid(graph))?,
+            Form::Svg => write(svg(graph))?,
+            Form::Html => write(html(graph, &title))?,
+            Form::Json => write(found.to_json())?,
+        }
+        if let Some(out) = &self.out {
+            // Where the files are is news for the user, not data.
+            let _ = writeln!(
+                anstream::stderr(),
+                "wrote graph.json, graph.svg and graph.html to {}",
+                out.display()
+            );
+        }
+        Ok(exit_code(graph))
+    }
+
+    /// A graph of the model's claims, measured if that was asked for.
+    fn make(&self) -> Result<GraphEvidence, CliError> {
+        let model = Model::open(self.dir.as_deref())?;
+        let shape = model.engine.shape();
+        let known = if self.unverified {
+            untested(&model)?
+        } else {
+            self.known.claims(&model)?
+        };
+        let flows = Flows {
+            unclaimed: self.unclaimed,
+            relayed: !self.direct_only,
+        };
+        let mut graph = Graph::new(known, shape, flows);
+        if self.measure {
+            let bar = progress_bar("measuring edges");
+            let budget = Budget {
+                trials: self.trials,
+                alpha: self.alpha,
+                seed: self.seed,
+                relayed: !self.direct_only,
+            };
+            graph.measure(&model.engine, budget, &mut |done, of| {
+                bar.set_length(of as u64);
+                bar.set_position(done as u64);
+            })?;
+            bar.finish_and_clear();
+        }
+        for claim in &graph.left_out {
+            warn(format_args!(
+                "no vertex for {claim}: the model has no such node, task or digit"
+            ));
+        }
+        let identity = model.identity();
+        Ok(GraphEvidence {
+            model: identity.model,
+            weights_sha256: identity.weights_sha256,
+            graph,
+        })
+    }
+
+    /// The part asked for.
+    fn part(&self, model: &str, graph: Graph) -> Result<Graph, CliError> {
+        let select = |selector: Selector| -> Result<Vec<NodeIndex>, CliError> {
+            let found = graph.select(selector);
+            found.map_err(|error| CliError::input(model, error))
+        };
+        let keep = if let Some(selector) = self.upstream {
+            graph.reachable(&select(selector)?, Direction::Incoming)
+        } else if let Some(selector) = self.downstream {
+            graph.reachable(&select(selector)?, Direction::Outgoing)
+        } else if let Some([from, to]) = self.between.as_deref() {
+            graph.between(&select(*from)?, &select(*to)?)
+        } else {
+            return Ok(graph);
+        };
+        Ok(graph.part(&keep))
+    }
+}
+
+/// An edge that was claimed and measured to be nothing, or a claim that lost its supports, refutes.
+fn exit_code(graph: &Graph) -> ExitCode {
+    let refuted = graph
+        .edges
+        .edge_weights()
+        .any(|edge| edge.claimed && matches!(edge.verdict(), EdgeVerdict::Unspecific));
+    if refuted || graph.undermined().next().is_some() {
+        ExitCode::Refuted
+    } else {
+        ExitCode::Success
+    }
+}
+
+fn route_text(route: &Route) -> String {
+    format!(
+        "{}/{} [{:.3}, {:.3}] against {}/{}",
+        route.effect.hits,
+        route.effect.trials,
+        route.effect.lower,
+        route.effect.upper,
+        route.null.hits,
+        route.null.trials
+    )
+}
+
+fn print_text(graph: &Graph) -> Result<(), CliError> {
+    let measured = graph.protocol.is_some();
+    let mut table = Table::new([Side::Left; 5]);
+    if measured {
+        table.heading(["from", "to", "verdict", "direct", "relayed"]);
+    } else {
+        table.heading(["from", "to", "verdict", "flow"]);
+    }
+    // In the order of computation, so that a row only speaks of what stands above it.
+    let order = graph.order();
+    for &from in &order {
+        let mut fed: Vec<(&Subject, &Edge)> = graph
+            .edges
+            .neighbors(from)
+            .map(|to| {
+                let edge = graph
+                    .edges
+                    .find_edge(from, to)
+                    .expect("neighbours share an edge");
+                (&graph.edges[to].subject, &graph.edges[edge])
+            })
+            .collect();
+        fed.sort_by_key(|(to, _)| *to);
+        for (to, edge) in fed {
+            let mut row: Vec<Cell> = vec![
+                graph.edges[from].subject.to_string().into(),
+                to.to_string().into(),
+                Cell::styled(edge.verdict(), edge_style(edge)),
+            ];
+            match &edge.measured {
+                Some(found) => {
+                    row.push(found.direct.as_ref().map_or("-".into(), route_text).into());
+                    row.push(found.relayed.as_ref().map_or("-".into(), route_text).into());
+                }
+                None => row.push(if edge.direct { "direct" } else { "relayed" }.into()),
+            }
+            table.row(row);
+        }
+    }
+    let names = |vertices: Vec<&Vertex>| {
+        let names: Vec<String> = vertices.iter().map(|v| v.subject.to_string()).collect();
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        }
+    };
+    let claims = graph
+        .edges
+        .node_weights()
+        .filter(|vertex| vertex.stands.is_some())
+        .count();
+    write(format_args!(
+        "{table}\n{claims} claims, {} edges\nundermined: {}\nno path to an answer: {}\n",
+        graph.edges.edge_count(),
+        names(graph.undermined().collect()),
+        names(graph.unconnected().collect()),
+    ))
+}
+
+fn edge_style(edge: &Edge) -> anstyle::Style {
+    match edge.verdict() {
+        EdgeVerdict::Feeds | EdgeVerdict::Relayed => style::RIGHT,
+        EdgeVerdict::Unspecific => style::WRONG,
+        EdgeVerdict::Open => style::WARNING,
+        _ => style::PLAIN,
+    }
+}

@@ -1,0 +1,205 @@
+//! Models by their address on the hub: fetched with a progress bar, and listed.
+
+use std::fmt;
+use std::io::IsTerminal;
+use std::path::Path;
+
+use circuitcheck::inputs::hub::{Address, FetchProgress, Hub, HubError, Published, Settings};
+use circuitcheck::inputs::model::ModelFolder;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::cli::term::error::{CliError, warn};
+use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::output::Format;
+use crate::cli::term::table::{Side, Table};
+
+/// Opens the model in a folder or file or, where the path is an address of the hub, there.
+pub fn open_folder(path: &Path) -> Result<ModelFolder, CliError> {
+    let address = match path.to_str() {
+        Some(text) if Address::is_meant(text) => read_address(text)?,
+        _ => return Ok(ModelFolder::open(path)?),
+    };
+    let hub = Hub::new(Settings::from_env()?);
+    let mut bar = FetchBar::new();
+    let fetched = hub.fetch(&address, &mut |progress| bar.show(progress));
+    bar.finish();
+    let fetched = fetched?;
+    tell_unasked(&address, fetched.unasked.as_deref());
+    Ok(ModelFolder::open_named(&fetched.path, &fetched.name)?)
+}
+
+pub fn read_address(text: &str) -> Result<Address, CliError> {
+    text.parse().map_err(|error| CliError::Input {
+        message: format!("{error}"),
+        hint: Some("an address reads hf://owner/repository or hf://owner/repository/folder, @revision may follow the repository".into()),
+    })
+}
+
+/// That the cache alone was asked is no news where the user forbade to ask the hub.
+pub fn tell_unasked(address: &Address, unasked: Option<&str>) {
+    if let Some(reason) = unasked.filter(|_| !Settings::from_env().is_ok_and(|s| s.offline)) {
+        warn(format_args!(
+            "{address}: taken from the cache as it is, for the hub was not reached: {reason}"
+        ));
+    }
+}
+
+/// Shows what models a repository on the hub holds.
+///
+/// Every command takes such an address where it takes a model's folder, and fetches the model's files
+/// into the cache that Python's huggingface_hub uses. HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE,
+/// HF_HUB_OFFLINE and HF_HUB_DOWNLOAD_TIMEOUT mean what they mean there.
+///
+/// With --json: repository, revision, commit, and models[], each with address, weights, training,
+/// features and behaviors (the files' paths, or null).
+#[derive(Debug, Args)]
+pub struct List {
+    /// The repository, as hf://owner/repository, with @revision where not the main one is meant
+    #[arg(value_name = "ADDRESS")]
+    address: String,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    repository: String,
+    revision: String,
+    commit: String,
+    models: Vec<ListedModel>,
+}
+
+#[derive(Serialize)]
+struct ListedModel {
+    address: String,
+    weights: String,
+    training: Option<String>,
+    features: Option<String>,
+    behaviors: Option<String>,
+}
+
+impl ListedModel {
+    fn new(address: &Address, published: Published) -> Self {
+        Self {
+            address: address.to_string(),
+            weights: published.weights,
+            training: published.training,
+            features: published.features,
+            behaviors: published.behaviors,
+        }
+    }
+}
+
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new([Side::Left; 4]);
+        table.heading(["model", "training record", "claims", "behaviours"]);
+        let has = |file: &Option<String>| if file.is_some() { "yes" } else { "no" };
+        for model in &self.models {
+            table.row([
+                (&model.address).into(),
+                has(&model.training).into(),
+                has(&model.features).into(),
+                has(&model.behaviors).into(),
+            ]);
+        }
+        let count = match self.models.len() {
+            0 => "no model".to_owned(),
+            1 => "1 model".to_owned(),
+            count => format!("{count} models"),
+        };
+        if !self.models.is_empty() {
+            writeln!(f, "{table}")?;
+        }
+        writeln!(
+            f,
+            "{count} in {} at {}, commit {}",
+            self.repository, self.revision, self.commit
+        )
+    }
+}
+
+impl List {
+    /// Lists.
+    pub fn run(self) -> Result<ExitCode, CliError> {
+        let address = read_address(&self.address)?;
+        let repository = Hub::new(Settings::from_env()?).list(&address)?;
+        tell_unasked(&address, repository.unasked.as_deref());
+        let wanted = |found: &Address| {
+            address
+                .folder()
+                .is_none_or(|folder| found.folder() == Some(folder))
+        };
+        let models = (repository.models.into_iter())
+            .filter(|(found, _)| wanted(found))
+            .map(|(found, published)| ListedModel::new(&found, published));
+        self.format.print(&Listed {
+            repository: address.repository(),
+            revision: address.revision().to_owned(),
+            commit: repository.commit,
+            models: models.collect(),
+        })?;
+        Ok(ExitCode::Success)
+    }
+}
+
+/// The progress bar of a file that is being fetched, on a terminal.
+struct FetchBar {
+    bar: ProgressBar,
+    file: String,
+}
+
+impl FetchBar {
+    fn new() -> Self {
+        let target = if std::io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(None, target);
+        bar.set_style(
+            ProgressStyle::with_template(
+                "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}",
+            )
+            .expect("the template is well-formed"),
+        );
+        Self {
+            bar,
+            file: String::new(),
+        }
+    }
+
+    fn show(&mut self, progress: FetchProgress<'_>) {
+        if self.file != progress.file {
+            progress.file.clone_into(&mut self.file);
+            self.bar.reset();
+            self.bar.set_message(self.file.clone());
+        }
+        self.bar.set_length(progress.of);
+        self.bar.set_position(progress.done);
+    }
+
+    fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl From<HubError> for CliError {
+    fn from(error: HubError) -> Self {
+        let hint = match &error {
+            HubError::NoModel { .. } | HubError::NotFound { .. } => {
+                Some("circuitcheck list hf://owner/repository shows what models a repository holds")
+            }
+            HubError::NotCached { .. } => {
+                Some("fetch it once where the hub can be reached, with the same HF_HOME")
+            }
+            _ => None,
+        };
+        Self::Input {
+            message: error.to_string(),
+            hint: hint.map(str::to_owned),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! `patch`: one question's activations put into another question's run.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use circuitcheck::domain::arithmetic::Prompt;
+use circuitcheck::domain::node::{Node, NodeName};
+use circuitcheck::network::engine::{Intervention, Site, Source};
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::args::model::{Identity, Model, Reading};
+use crate::cli::term::answer::{Answers, Effect, answer_keys, effect_keys};
+use crate::cli::term::error::CliError;
+use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::output::Format;
+use crate::cli::term::style;
+use crate::cli::term::table::{Cell, Side, Table};
+
+/// Run a question with nodes as they are in another question
+///
+/// Runs the store question, then the clean question with the nodes' activations overwritten by
+/// those of the store run, all together. The store run always reads the store's answer: the true
+/// one, or another that is given with it, as in 12345-67890=+055545. With --free the clean runs,
+/// patched or not, read the tokens they predict.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  circuitcheck patch --store 22222+66966 --clean 33333+55555 --node P15L0H2 --node P15L0H3")]
+#[command(after_long_help = concat!("\
+Example:
+  circuitcheck patch --store 22222+66966 --clean 33333+55555 --node P15L0H2 --node P15L0H3
+
+Keys of --json:
+  store         the store question, followed by =ANSWER if another than the true one is forced
+  nodes         the nodes patched, sorted
+", answer_keys!(), effect_keys!(), "
+The question of the answer is the clean one."))]
+pub struct Patch {
+    /// A model's folder
+    dir: Option<PathBuf>,
+    /// The question the activations come from, e.g. 22222+66966
+    #[arg(long, value_name = "QUESTION")]
+    store: String,
+    /// The question they are put into
+    #[arg(long, value_name = "QUESTION")]
+    clean: String,
+    /// A node to patch, e.g. P15L0H2 (a head) or P15L0M0 (an MLP); may be given several times
+    #[arg(long = "node", value_name = "NODE", required = true)]
+    nodes: Vec<NodeName>,
+    #[command(flatten)]
+    reading: Reading,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Patch {
+    pub fn run(&self) -> Result<ExitCode, CliError> {
+        let model = Model::open(self.dir.as_deref())?;
+        let nodes = model.nodes(&self.nodes)?;
+        let store = model.prompt(&self.store)?;
+        let clean = Prompt::truth(model.question(&self.clean, None)?);
+        let sites = nodes.iter().map(|&node| Site::from(node));
+        let stored = model.engine.activations(&[store], sites)?;
+        let patch = Intervention::new(
+            nodes
+                .iter()
+                .map(|&node| stored.overwrite(0, node, Source::Stored)),
+        );
+        let (before, after) =
+            model.intervene(&[clean], self.reading.decode(), |_| patch.clone())?;
+        self.format.print(&Patched {
+            identity: model.identity(),
+            store,
+            nodes,
+            decode: self.reading.name(),
+            answers: vec![Effect::new(clean, &before[0], &after[0])].into(),
+        })?;
+        Ok(ExitCode::Success)
+    }
+}
+
+/// What the patch did.
+#[derive(Debug, Serialize)]
+struct Patched {
+    #[serde(flatten)]
+    identity: Identity,
+    store: Prompt,
+    nodes: Vec<Node>,
+    decode: &'static str,
+    #[serde(flatten)]
+    answers: Answers<Effect>,
+}
+
+impl fmt::Display for Patched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let title = |text: &str| Cell::styled(text, style::TITLE);
+        let nodes: Vec<String> = self.nodes.iter().map(Node::to_string).collect();
+        for effect in &self.answers.answers {
+            let given = &effect.given;
+            let margin = |margin: f32| format!("margin {margin:.2}").into();
+            let mut table = Table::new([Side::Left; 4]);
+            table.row([title("store"), self.store.to_string().into()]);
+            table.row([title("clean"), given.question.to_string().into()]);
+            table.row([title("nodes"), nodes.join(" ").into()]);
+            table.row([
+                title("clean answer"),
+                effect.clean_answer.into(),
+                margin(effect.clean_logit_margin),
+            ]);
+            table.row([
+                title("patched answer"),
+                given.answer.into(),
+                margin(given.logit_margin),
+                given.judgement(),
+            ]);
+            table.row([title("changed"), effect.change().into()]);
+            table.fmt(f)?;
+        }
+        Ok(())
+    }
+}

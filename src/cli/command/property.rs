@@ -1,0 +1,458 @@
+//! `property`: properties of a model's answers over random questions.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use circuitcheck::analysis::property::evidence::{PropertyEvidence, Standing};
+use circuitcheck::analysis::property::{
+    KEPT_FILE, Kept, KeptError, NODES, Options, OwnError, Property, PropertyError, Separates,
+    check, properties, read,
+};
+use circuitcheck::inputs::model::{ModelFolder, RawFile};
+use circuitcheck::network::engine::Decode;
+use circuitcheck::report::{property_markdown, property_summary, rare_rate_text, rate_text};
+use circuitcheck::storage::write_files;
+use clap::error::ErrorKind;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::hub::open_folder;
+use super::verify::Bar;
+use crate::cli::term::error::{CliError, warn};
+use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::output::{Format, hold};
+use crate::cli::term::style;
+use crate::cli::term::table::{Cell, Side, Table};
+use crate::cli::usage_error;
+
+/// Where a user's own properties are looked for without --properties.
+const OWN_FOLDER: &str = "hypotheses/properties";
+
+/// Test properties of the model's answers over random questions
+///
+/// Half of the cases of each property are drawn uniformly, half from the groups on which models
+/// break: complexity classes, carry and borrow chains of every length at every place, equal operands,
+/// leading zeros, operands apart by one, nines and one. Failing cases are shrunk to the simplest.
+///
+/// Writes property.json and property.md, and keeps failing cases in property-kept.txt beside them;
+/// kept cases are asked first the next time. The same model, seed and kept cases give the same files
+/// whatever the number of threads.
+///
+/// The property "nodes" is measured for each claim of features.json: whether the node's output tells
+/// the values of its variable apart.
+#[derive(Debug, Args)]
+#[command(name = "property")]
+#[command(after_help = "\
+Examples:
+  circuitcheck property
+  circuitcheck property models/add --property answers --property local --cases 20000
+  circuitcheck property --property \"P15L0H2 A1.SC\"
+  circuitcheck property --properties my-properties.toml --decode free
+  circuitcheck property --list")]
+pub struct PropertyTest {
+    /// The model's folder or file of weights; without it, the bundled mixed model
+    dir: Option<PathBuf>,
+    /// Only this property, "nodes", or a claim such as "P9L0H1 A1.ST"; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    property: Vec<String>,
+    /// A TOML file of one property of your own, or a folder of them; without it,
+    /// hypotheses/properties where that is there
+    #[arg(long, value_name = "PATH")]
+    properties: Option<PathBuf>,
+    /// Distinct cases drawn of each property
+    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(Options::default().cases).expect("not zero"))]
+    cases: NonZeroUsize,
+    /// Seed of every draw
+    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
+    seed: u64,
+    /// How answers are read: teacher-forced or free-running
+    #[arg(long, value_enum, default_value_t = DecodeArg::Forced)]
+    decode: DecodeArg,
+    /// Logits by which the property "confident" has the right token lead
+    #[arg(long, value_name = "LOGITS", default_value_t = Options::default().margin, value_parser = positive)]
+    margin: f32,
+    /// Share of the distance between outputs of different values up to which a node's output counts
+    /// as the same
+    #[arg(long, value_name = "SHARE", default_value_t = Options::default().distance, value_parser = share)]
+    distance: f64,
+    /// Folder for the report; without it, reports/<model>/, and none where --property is given
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// List the properties there are, and test nothing
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DecodeArg {
+    Forced,
+    Free,
+}
+
+fn positive(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        Ok(value) => Err(format!("{value} is not above zero")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value < 1.0 => Ok(value),
+        Ok(value) => Err(format!("{value} is not between 0 and 1")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl PropertyTest {
+    /// Tests and reports.
+    pub fn run(self) -> Result<ExitCode, CliError> {
+        let folder = match &self.dir {
+            Some(dir) => open_folder(dir)?,
+            None => ModelFolder::bundled(),
+        };
+        let own = self.own(folder.weights.shape().n_digits)?;
+        if self.list {
+            self.format.print(&self.listed(&folder, own)?)?;
+            return Ok(ExitCode::Success);
+        }
+        let beside = match &self.out {
+            Some(out) => out.clone(),
+            None => Path::new("reports").join(&folder.name),
+        };
+        let writes = self.out.is_some() || self.property.is_empty();
+        let _held = writes.then(|| hold(&beside, "property")).transpose()?;
+        let mut kept = read_kept(&beside.join(KEPT_FILE))?;
+        let mut bar = Bar::new();
+        let evidence = check(&folder, own, &mut kept, &self.options(), &mut |progress| {
+            bar.show(progress);
+        });
+        bar.finish();
+        let evidence = evidence?;
+        if writes {
+            let mut files = vec![
+                ("property.json", evidence.to_json()),
+                (
+                    "property.md",
+                    property_markdown(&evidence, &self.shown_model()),
+                ),
+            ];
+            if !kept.is_empty() || beside.join(KEPT_FILE).exists() {
+                files.push((KEPT_FILE, kept.to_string()));
+            }
+            write_files(&beside, &files)?;
+        }
+        self.format.print(&Tested {
+            evidence: &evidence,
+            model: self.shown_model(),
+        })?;
+        warn_of_what_was_not_asked(&evidence);
+        if writes {
+            // Where the files are is news for the user, not data.
+            let _ = writeln!(
+                anstream::stderr(),
+                "wrote property.json and property.md to {}",
+                beside.display()
+            );
+        }
+        Ok(exit_code(&evidence))
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            cases: self.cases.get(),
+            seed: self.seed,
+            decode: match self.decode {
+                DecodeArg::Forced => Decode::Forced,
+                DecodeArg::Free => Decode::Free,
+            },
+            margin: self.margin,
+            distance: self.distance,
+            names: self.property.clone(),
+            ..Options::default()
+        }
+    }
+
+    /// The model as the command line names it.
+    fn shown_model(&self) -> String {
+        let dir = self.dir.as_deref();
+        dir.map_or_else(String::new, |dir| dir.display().to_string())
+    }
+
+    /// The user's own properties, by file name.
+    fn own(&self, n_digits: usize) -> Result<Vec<Property>, CliError> {
+        let path = match &self.properties {
+            Some(path) => path.as_path(),
+            None if Path::new(OWN_FOLDER).is_dir() => Path::new(OWN_FOLDER),
+            None => return Ok(Vec::new()),
+        };
+        let mut files = vec![path.to_owned()];
+        if path.is_dir() {
+            let shown = path.display();
+            files = std::fs::read_dir(path)
+                .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+                .map_err(|error| CliError::input(shown, error))?;
+            files.retain(|file| {
+                file.extension()
+                    .is_some_and(|extension| extension == "toml")
+            });
+            files.sort();
+        }
+        let mut properties = Vec::new();
+        for file in files {
+            properties.push(read(&RawFile::read(&file)?, n_digits)?);
+        }
+        Ok(properties)
+    }
+
+    fn listed(&self, folder: &ModelFolder, own: Vec<Property>) -> Result<Listed, CliError> {
+        let n_digits = folder.weights.shape().n_digits;
+        let mut listed: Vec<ListedProperty> = properties(n_digits, self.margin, own)?
+            .into_iter()
+            .map(|property| {
+                let (trained, not_asked) = property.trained(folder.operations());
+                ListedProperty {
+                    property: trained.name,
+                    says: trained.says,
+                    asked: !trained.clauses.is_empty(),
+                    not_asked,
+                }
+            })
+            .collect();
+        listed.push(ListedProperty {
+            property: NODES.to_owned(),
+            says: "Each claimed node's output tells the values of its variable apart.".into(),
+            asked: folder.features.is_some(),
+            not_asked: match folder.features {
+                Some(_) => Vec::new(),
+                None => vec!["nothing is claimed: there is no features.json".into()],
+            },
+        });
+        Ok(Listed {
+            model: folder.name.clone(),
+            properties: listed,
+        })
+    }
+}
+
+fn read_kept(path: &Path) -> Result<Kept, CliError> {
+    if !path.exists() {
+        return Ok(Kept::default());
+    }
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| CliError::input(&shown, error))?;
+    Ok(Kept::parse(&shown, &text)?)
+}
+
+/// One warning for each reason, with the properties it is about.
+fn warn_of_what_was_not_asked(evidence: &PropertyEvidence) {
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for result in &evidence.properties {
+        for reason in &result.not_asked {
+            reasons.entry(reason).or_default().push(&result.property);
+        }
+    }
+    for (reason, names) in reasons {
+        warn(format_args!("not asked: {reason} ({})", names.join(", ")));
+    }
+}
+
+fn exit_code(evidence: &PropertyEvidence) -> ExitCode {
+    let properties = || evidence.properties.iter().map(|result| result.standing);
+    let nodes = || evidence.nodes.iter().map(|node| node.separates);
+    let fails = properties().any(|standing| standing == Standing::Fails)
+        || nodes().any(|separates| separates == Separates::No);
+    let decided = properties().any(|standing| standing == Standing::Holds)
+        || nodes().any(|separates| separates == Separates::Yes);
+    let undecided = nodes().any(|separates| separates == Separates::Undecided);
+    if fails {
+        ExitCode::Refuted
+    } else if undecided || !decided {
+        ExitCode::Inconclusive
+    } else {
+        ExitCode::Success
+    }
+}
+
+/// The properties there are.
+#[derive(Debug, Serialize)]
+struct Listed {
+    model: String,
+    properties: Vec<ListedProperty>,
+}
+
+#[derive(Debug, Serialize)]
+struct ListedProperty {
+    property: String,
+    says: String,
+    asked: bool,
+    not_asked: Vec<String>,
+}
+
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new([Side::Left; 2]);
+        for listed in &self.properties {
+            let mut says = listed.says.clone();
+            for reason in &listed.not_asked {
+                says += &format!(" Not asked: {reason}.");
+            }
+            table.row([Cell::styled(&listed.property, style::TITLE), says.into()]);
+        }
+        write!(f, "{table}")
+    }
+}
+
+/// What was found, as text or JSON.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Tested<'a> {
+    evidence: &'a PropertyEvidence,
+    #[serde(skip)]
+    model: String,
+}
+
+impl fmt::Display for Tested<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let evidence = self.evidence;
+        if !evidence.properties.is_empty() {
+            self.write_properties(f)?;
+        }
+        if !evidence.nodes.is_empty() {
+            if !evidence.properties.is_empty() {
+                writeln!(f)?;
+            }
+            self.write_nodes(f)?;
+        }
+        writeln!(f, "\n{}", property_summary(evidence))
+    }
+}
+
+impl Tested<'_> {
+    fn write_properties(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new([Side::Left, Side::Left, Side::Right, Side::Right, Side::Left]);
+        table.heading(["property", "stands", "cases", "failures", "drawn uniformly"]);
+        for result in &self.evidence.properties {
+            let style = match result.standing {
+                Standing::Holds => style::RIGHT,
+                Standing::Fails => style::WRONG,
+                Standing::NotAsked => style::PLAIN,
+            };
+            let standing = Cell::styled(result.standing.name(), style);
+            if result.standing == Standing::NotAsked {
+                table.row([Cell::from(&result.property), standing]);
+                continue;
+            }
+            let rates = result.uniform.iter().map(|uniform| {
+                let class = uniform.group.to_string().replace(", uniform", "");
+                format!("{class} {}", rare_rate_text(&uniform.rate))
+            });
+            let rates: Vec<String> = rates.collect();
+            table.row([
+                Cell::from(&result.property),
+                standing,
+                result.failures.trials.into(),
+                result.failures.hits.into(),
+                rates.join(", ").into(),
+            ]);
+        }
+        write!(f, "{table}")?;
+        for result in &self.evidence.properties {
+            let Some(example) = result.counterexamples.first() else {
+                continue;
+            };
+            let asked = example.question();
+            let classes: Vec<String> = result
+                .classes
+                .iter()
+                .filter(|class| class.failures.hits > 0)
+                .map(|class| {
+                    format!(
+                        "{} {}/{}",
+                        class.class, class.failures.hits, class.failures.trials
+                    )
+                })
+                .collect();
+            writeln!(
+                f,
+                "\n{}: {}={}, truly {}; {} leads by {:.2}\n  fails in {}",
+                result.property,
+                asked.question,
+                asked.answer,
+                asked.truth,
+                example.token,
+                example.lead,
+                classes.join(", "),
+            )?;
+            for command in example.commands(&self.model) {
+                writeln!(f, "  {command}")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_nodes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new([Side::Left; 5]);
+        table.heading(["claim", "", "separation", "same", "different"]);
+        for node in &self.evidence.nodes {
+            let style = match node.separates {
+                Separates::Yes => style::RIGHT,
+                Separates::No => style::WRONG,
+                Separates::Undecided => style::WARNING,
+                Separates::NotAsked => style::PLAIN,
+            };
+            let name = Cell::styled(node.separates.name(), style);
+            match &node.measured {
+                Some(measured) => table.row([
+                    Cell::from(&node.claim),
+                    name,
+                    rate_text(&measured.separation).into(),
+                    rate_text(&measured.same_within).into(),
+                    rate_text(&measured.different_beyond).into(),
+                ]),
+                None => table.row([
+                    Cell::from(&node.claim),
+                    name,
+                    node.not_asked.as_deref().unwrap_or_default().into(),
+                ]),
+            }
+        }
+        write!(f, "{table}")
+    }
+}
+
+impl From<PropertyError> for CliError {
+    fn from(error: PropertyError) -> Self {
+        if let PropertyError::Unknown { .. } = error {
+            return usage_error("property", ErrorKind::ValueValidation, error);
+        }
+        CliError::Input {
+            message: error.to_string(),
+            hint: None,
+        }
+    }
+}
+
+impl From<OwnError> for CliError {
+    fn from(error: OwnError) -> Self {
+        CliError::Input {
+            message: error.to_string(),
+            hint: None,
+        }
+    }
+}
+
+impl From<KeptError> for CliError {
+    fn from(error: KeptError) -> Self {
+        CliError::Input {
+            message: error.to_string(),
+            hint: None,
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! `report`: the forms of a report, made from stored evidence.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use circuitcheck::inputs::model::{BUNDLED_NAME, ModelFolder};
+use circuitcheck::report::{
+    ATTENTION_FILE, Attention, EVIDENCE_FILE, Format, Report, ReportError, claim_rows,
+    claims_table, measures_table, summary_line, summary_schema, trials_table,
+};
+use circuitcheck::storage::{check_writable, write_files};
+use circuitcheck::verify::evidence::{evidence_schema, laid_out, schema_text};
+use circuitcheck::verify::{Options, replay};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::verify::{measure, store};
+use crate::cli::args::known_claims::progress_bar;
+use crate::cli::args::model::Model;
+use crate::cli::term::error::{CliError, warn};
+use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::table::{Cell, Side, Table};
+use crate::cli::term::{output, style};
+
+mod missing;
+
+use missing::run_missing;
+
+/// The folder that holds the reports of all models, each in a folder of its own.
+pub const REPORTS: &str = "reports";
+
+/// The folder in which the models of reports are looked for.
+const MODELS: &str = "models";
+
+/// Makes the report of a model from stored evidence, in the forms asked for.
+///
+/// Evidence is taken from --out or from reports/<model>/; where there is none, the claims are verified
+/// first. What else a report shows is read beside it, and measured and stored there where it is missing or
+/// of other verdicts: the attention of claimed heads, properties, the graph, how well the claimed nodes do
+/// alone, and the behaviours of a model that publishes none. This takes minutes; --stored does without. A
+/// report says so where the model is no longer the one the evidence is of, and nothing is measured then.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  circuitcheck report models/add
+  circuitcheck report models/add --format html --out page
+  circuitcheck report models/add --stored
+  circuitcheck report --all
+  circuitcheck report --check
+
+Files: report.html, report.md, report.json (docs/report.schema.json; the evidence it sums up is that
+of docs/evidence.schema.json), junit.xml (claims as tests), and claims.parquet, measures.parquet and
+trials.parquet (docs/PARQUET.md; the trials of nodes alone are run again for them and held against
+the evidence).
+
+Keys of --json: evidence, evidence_sha256, files[], changes[]; with --check or --all: reports[],
+each with folder, changes[] and files[] (file, state: same, differs or missing; with --all: written).")]
+pub struct ReportCommand {
+    /// The model's folder or file of weights; without it, the bundled mixed model
+    dir: Option<PathBuf>,
+    /// Forms of the report
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["html", "md", "json"])]
+    format: Vec<Form>,
+    /// Folder for the report, and of the evidence where it has any; without it, reports/<model>/
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Take what is stored, and measure nothing but missing evidence
+    #[arg(long)]
+    stored: bool,
+    /// Make every report in reports/ again and compare it with the one there, byte for byte; write
+    /// nothing
+    #[arg(long, conflicts_with_all = ["dir", "out", "format", "stored", "all"])]
+    check: bool,
+    /// Make every report in reports/ again
+    #[arg(long, conflicts_with_all = ["dir", "out", "format", "stored"])]
+    all: bool,
+    /// Print the JSON schema of a file instead of making a report
+    #[arg(long, value_enum, value_name = "FILE", exclusive = true)]
+    schema: Option<Schema>,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Schema {
+    #[value(name = "evidence.json")]
+    Evidence,
+    #[value(name = "report.json")]
+    Report,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    Html,
+    #[value(alias = "markdown")]
+    Md,
+    Json,
+    Junit,
+    Parquet,
+}
+
+impl Form {
+    /// The form of text; tables have none.
+    const fn text(self) -> Option<Format> {
+        match self {
+            Form::Html => Some(Format::Html),
+            Form::Md => Some(Format::Markdown),
+            Form::Json => Some(Format::Json),
+            Form::Junit => Some(Format::Junit),
+            Form::Parquet => None,
+        }
+    }
+}
+
+impl ReportCommand {
+    pub fn run(self) -> Result<ExitCode, CliError> {
+        if let Some(schema) = self.schema {
+            let schema = match schema {
+                Schema::Evidence => evidence_schema(),
+                Schema::Report => summary_schema(),
+            };
+            output::write(schema_text(&schema))?;
+            return Ok(ExitCode::Success);
+        }
+        if self.check || self.all {
+            return every_report(self.all, self.json);
+        }
+        let model = Model::open(self.dir.as_deref())?;
+        let usual = Path::new(REPORTS).join(&model.folder.name);
+        let out = self.out.clone().unwrap_or_else(|| usual.clone());
+        let _held = output::hold(&out, "report")?;
+        let stored = match out.join(EVIDENCE_FILE).exists() {
+            true => out.clone(),
+            false => usual,
+        };
+        let stored = if stored.join(EVIDENCE_FILE).exists() {
+            stored
+        } else {
+            warn(format_args!(
+                "{} is not there, so the claims are verified first",
+                stored.join(EVIDENCE_FILE).display()
+            ));
+            let _held = output::hold(&out, "verify")?;
+            let made = measure(&model.folder, None, &Options::default())?;
+            store(&out, &model, &made)?;
+            out.clone()
+        };
+        let shown = shown(self.dir.as_deref());
+        // Tables and test results are of the evidence alone.
+        let shows_more = |form: &Form| matches!(form, Form::Html | Form::Md | Form::Json);
+        if !self.stored && self.format.iter().any(shows_more) {
+            complete(&stored, &model)?;
+            run_missing(&stored, &model, self.dir.as_deref())?;
+        }
+        let report = read(&stored, Some(&model.folder), &shown)?;
+        let formats: Vec<Format> = self.format.iter().filter_map(|form| form.text()).collect();
+        let mut files = write(&report, &out, &formats)?;
+        if self.format.contains(&Form::Parquet) {
+            files.extend(write_tables(&report, &model, &out)?);
+        }
+        for change in &report.changes {
+            warn(change);
+        }
+        output::Format { json: self.json }.print(&Made {
+            evidence: stored.join(EVIDENCE_FILE),
+            evidence_sha256: report.evidence_sha256.clone(),
+            summary: summary_line(&report.evidence),
+            changes: report.changes.iter().map(ToString::to_string).collect(),
+            files,
+        })?;
+        Ok(ExitCode::Success)
+    }
+}
+
+/// The model as the command line names it.
+pub fn shown(dir: Option<&Path>) -> String {
+    dir.map_or_else(String::new, |dir| dir.display().to_string())
+}
+
+/// The report of what is stored.
+pub fn read(stored: &Path, folder: Option<&ModelFolder>, shown: &str) -> Result<Report, CliError> {
+    Report::read(stored, folder, shown)?.ok_or_else(|| {
+        CliError::input(
+            stored.join(EVIDENCE_FILE).display(),
+            "no such file; circuitcheck verify writes it",
+        )
+    })
+}
+
+/// Measures the attention of claimed heads and stores it beside the evidence, where it is not there.
+pub fn complete(stored: &Path, model: &Model) -> Result<(), CliError> {
+    let report = read(stored, Some(&model.folder), "")?;
+    let evidence = &report.evidence;
+    let current = report.attention.as_ref();
+    // Of a model that changed nothing can be measured that belongs to the evidence.
+    if report.is_stale() || current.is_some_and(|attention| attention.is_of(evidence)) {
+        return Ok(());
+    }
+    check_writable(stored)?;
+    let attention = Attention::measure(&model.engine, model.folder.operations(), evidence)?;
+    let json = laid_out(&attention);
+    Ok(write_files(stored, &[(ATTENTION_FILE, json)])?)
+}
+
+/// Writes a report in some forms; returns the files.
+pub fn write(report: &Report, out: &Path, formats: &[Format]) -> Result<Vec<PathBuf>, CliError> {
+    let files: Vec<(&str, String)> = formats
+        .iter()
+        .map(|format| (format.file(), format.write(report)))
+        .collect();
+    write_files(out, &files)?;
+    Ok(files.iter().map(|(name, _)| out.join(name)).collect())
+}
+
+/// Writes the evidence as Parquet tables; the trials are run again for it.
+fn write_tables(report: &Report, model: &Model, out: &Path) -> Result<Vec<PathBuf>, CliError> {
+    if report.is_stale() {
+        return Err(CliError::input(
+            &model.folder.name,
+            "the model is not the one the evidence is of, so its trials cannot be run again",
+        ));
+    }
+    let bar = progress_bar("running trials");
+    let replayed = replay(&model.engine, &report.evidence, &mut |done, of| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    let replayed = replayed.map_err(|error| CliError::input(&model.folder.name, error))?;
+    let tables = [
+        claims_table(&claim_rows(&report.evidence)),
+        measures_table(report),
+        trials_table(&replayed),
+    ];
+    let mut files = Vec::new();
+    for table in &tables {
+        let bytes = table.to_parquet();
+        let bytes = bytes.map_err(|error| CliError::input(table.file, error))?;
+        files.push((table.file, bytes));
+    }
+    write_files(out, &files)?;
+    Ok(files.iter().map(|(name, _)| out.join(name)).collect())
+}
+
+#[derive(Debug, Serialize)]
+struct Made {
+    evidence: PathBuf,
+    evidence_sha256: String,
+    #[serde(skip)]
+    summary: String,
+    changes: Vec<String>,
+    files: Vec<PathBuf>,
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.summary)?;
+        writeln!(f, "from {}", self.evidence.display())?;
+        for file in &self.files {
+            writeln!(f, "wrote {}", file.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// What became of one file of one report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Same,
+    Differs,
+    Missing,
+    Written,
+}
+
+impl State {
+    const fn name(self) -> &'static str {
+        match self {
+            State::Same => "same",
+            State::Differs => "differs",
+            State::Missing => "missing",
+            State::Written => "written",
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct CheckedFile {
+    file: &'static str,
+    state: State,
+}
+
+#[derive(Debug, Serialize)]
+struct CheckedReport {
+    folder: PathBuf,
+    changes: Vec<String>,
+    stale: bool,
+    files: Vec<CheckedFile>,
+}
+
+#[derive(Debug, Serialize)]
+struct Checked {
+    reports: Vec<CheckedReport>,
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new([Side::Left; 3]);
+        table.heading(["report", "file", "state"]);
+        for report in &self.reports {
+            let folder = report.folder.display().to_string();
+            for CheckedFile { file, state } in &report.files {
+                let style = match state {
+                    State::Same | State::Written => style::RIGHT,
+                    State::Differs | State::Missing => style::WRONG,
+                };
+                table.row([
+                    folder.clone().into(),
+                    (*file).into(),
+                    Cell::styled(state.name(), style),
+                ]);
+            }
+        }
+        table.fmt(f)?;
+        for report in &self.reports {
+            for change in &report.changes {
+                writeln!(f, "{}: {change}", report.folder.display())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every report in [`REPORTS`], made again: written, or compared with what is there.
+fn every_report(write_them: bool, json: bool) -> Result<ExitCode, CliError> {
+    let unreadable = |reason: std::io::Error| CliError::input(REPORTS, reason);
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(REPORTS)
+        .map_err(unreadable)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(unreadable)?;
+    folders.retain(|folder| folder.join(EVIDENCE_FILE).exists());
+    folders.sort();
+    if folders.is_empty() {
+        return Err(CliError::input(REPORTS, "no folder in it holds evidence"));
+    }
+    let mut reports = Vec::new();
+    for folder in folders {
+        let dir = model_of(&folder);
+        let model = dir
+            .as_ref()
+            .map(|dir| Model::open(dir.as_deref()))
+            .transpose()?;
+        let shown = shown(dir.flatten().as_deref());
+        let _held = write_them
+            .then(|| output::hold(&folder, "report"))
+            .transpose()?;
+        if let (true, Some(model)) = (write_them, &model) {
+            complete(&folder, model)?;
+        }
+        let report = read(&folder, model.as_ref().map(|model| &model.folder), &shown)?;
+        let mut files = Vec::new();
+        for format in Format::ALL {
+            let state = if write_them {
+                write(&report, &folder, &[format])?;
+                State::Written
+            } else {
+                match std::fs::read(folder.join(format.file())) {
+                    Ok(there) if there == format.write(&report).as_bytes() => State::Same,
+                    Ok(_) => State::Differs,
+                    Err(_) => State::Missing,
+                }
+            };
+            let file = format.file();
+            files.push(CheckedFile { file, state });
+        }
+        reports.push(CheckedReport {
+            changes: report.changes.iter().map(ToString::to_string).collect(),
+            stale: report.is_stale(),
+            folder,
+            files,
+        });
+    }
+    let good = |report: &CheckedReport| {
+        let fresh = |file: &CheckedFile| matches!(file.state, State::Same | State::Written);
+        !report.stale && report.files.iter().all(fresh)
+    };
+    let code = match reports.iter().all(good) {
+        true => ExitCode::Success,
+        false => ExitCode::Refuted,
+    };
+    output::Format { json }.print(&Checked { reports })?;
+    Ok(code)
+}
+
+/// The model a report is of, as the command line names it: `Some(None)` for the bundled one, `None`
+/// where it is not here.
+fn model_of(report: &Path) -> Option<Option<PathBuf>> {
+    let name = report.file_name()?;
+    if name == BUNDLED_NAME {
+        return Some(None);
+    }
+    let dir = Path::new(MODELS).join(name);
+    dir.exists().then_some(Some(dir))
+}
+
+impl From<ReportError> for CliError {
+    fn from(error: ReportError) -> Self {
+        CliError::Input {
+            message: error.to_string(),
+            hint: None,
+        }
+    }
+}

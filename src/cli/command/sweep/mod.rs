@@ -1,0 +1,212 @@
+//! `circuitcheck sweep`: everything there is to find out, of many models.
+
+mod step;
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use circuitcheck::analysis::hypothesis::Hypothesis;
+use circuitcheck::batch::sweep::{ModelSummary, StepRecord, StepState, Summary};
+use circuitcheck::inputs::model::{ModelFolder, RawFile};
+use circuitcheck::storage::write_files;
+use circuitcheck::verify::Options;
+use clap::Args;
+
+use super::hub::open_folder;
+use crate::cli::args::models::Zoo;
+use crate::cli::term::error::{CliError, warn};
+use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::output::{hold, write};
+use step::{Settings, Step, forget};
+
+/// Find out all there is about many models
+///
+/// For each model: verify, accuracy, property, discover, graph --measure, circuit, report, and test for
+/// every hypothesis that is about it. Each runs as a process of its own, so that no failure stops the rest. What
+/// is done is not done again: the same command goes on where it was stopped, and does anew what failed, and
+/// what hangs on a file that changed.
+///
+/// Writes a folder for each model, and over all of them summary.json, summary.md and summary.html, and the
+/// same as tables: models, claims, hypotheses, sufficiency and steps, each with .parquet at its end.
+/// Ends with exit code 4 if a step failed or a model cannot be opened, and otherwise with 0, whatever was
+/// found.
+///
+/// With --json the summary is printed: models[], each with location, model, weights_sha256, operations,
+/// shape, error (why it could not be opened, or null), steps[] (step, state, exit, messages), accuracy, verdicts
+/// (how many claims have each), tasks (for each task, the claims that hold and how many there are),
+/// hypotheses (name, holds, met, of) and sufficiency.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  circuitcheck sweep 'models/*' --out sweep
+  circuitcheck sweep hf://PhilipQuirke/VerifiedArithmetic --out zoo
+  circuitcheck sweep models.txt --out zoo --hypotheses mine")]
+pub struct Sweep {
+    #[command(flatten)]
+    zoo: Zoo,
+    /// Folder for all results
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Folder of hypotheses; without it, hypotheses where that is there
+    #[arg(long, value_name = "DIR")]
+    hypotheses: Option<PathBuf>,
+    /// Questions to count right answers over
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    questions: u64,
+    /// Cases of each property
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    cases: usize,
+    /// Seed of every draw
+    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
+    seed: u64,
+    /// Print the summary as one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where hypotheses lie, if no folder is named.
+const USUAL_HYPOTHESES: &str = "hypotheses";
+
+impl Sweep {
+    pub fn run(&self) -> Result<ExitCode, CliError> {
+        let locations = self.zoo.locations()?;
+        let hypotheses = self.hypotheses()?;
+        let held = hold(&self.out, "sweep")?;
+        let mut summary = Summary::default();
+        for location in &locations {
+            let model = self.model(location, &hypotheses, &summary, held.file())?;
+            summary.models.push(model);
+            // Whoever looks sees what there is so far.
+            self.write(&summary)?;
+        }
+        if self.json {
+            write(summary.to_json())?;
+        } else {
+            write(summary.to_markdown())?;
+        }
+        Ok(if summary.is_complete() {
+            ExitCode::Success
+        } else {
+            ExitCode::Input
+        })
+    }
+
+    fn write(&self, summary: &Summary) -> Result<(), CliError> {
+        let mut files = vec![
+            ("summary.json", summary.to_json().into_bytes()),
+            ("summary.md", summary.to_markdown().into_bytes()),
+            ("summary.html", summary.to_html().into_bytes()),
+        ];
+        for table in summary.tables() {
+            let bytes = table.to_parquet();
+            files.push((
+                table.file,
+                bytes.map_err(|error| CliError::input(table.file, error))?,
+            ));
+        }
+        Ok(write_files(&self.out, &files)?)
+    }
+
+    fn model(
+        &self,
+        location: &str,
+        hypotheses: &[(PathBuf, Hypothesis)],
+        before: &Summary,
+        held: &File,
+    ) -> Result<ModelSummary, CliError> {
+        let model = match open_folder(Path::new(location)) {
+            Ok(model) => model,
+            Err(error) => {
+                let reason = error.message();
+                warn(format_args!("{location} is passed over: {reason}"));
+                return Ok(ModelSummary::unopened(location, &reason));
+            }
+        };
+        if before.models.iter().any(|other| other.model == model.name) {
+            let reason = format!(
+                "another model is called {:?} too, whose results lie there",
+                model.name
+            );
+            warn(format_args!("{location} is passed over: {reason}"));
+            return Ok(ModelSummary::unopened(location, &reason));
+        }
+        let folder = self.out.join(&model.name);
+        let settings = Settings {
+            questions: self.questions,
+            cases: self.cases,
+            seed: self.seed,
+        };
+        let about = about(hypotheses, &model);
+        let mut steps: Vec<StepRecord> = Vec::new();
+        for step in Step::all(&settings, &model, &folder, &about) {
+            let (record, ran) = step.run(location, &model, &folder, &steps, held)?;
+            // How far it is, is news for the user, not data.
+            let told = match (record.state, ran) {
+                (StepState::Done, true) => "done",
+                (StepState::Done, false) => "was done before",
+                (StepState::Failed, _) => "failed",
+                (StepState::Skipped, _) => "skipped",
+            };
+            let _ = writeln!(anstream::stderr(), "{} {}: {told}", model.name, step.name);
+            if record.state == StepState::Failed {
+                for line in &record.messages {
+                    let _ = writeln!(anstream::stderr(), "  {line}");
+                }
+            }
+            steps.push(record);
+        }
+        let done: Vec<bool> = steps.iter().map(|s| s.state == StepState::Done).collect();
+        let summary = ModelSummary::read(location, &model, &folder, steps);
+        for (step, done) in summary.steps.iter().zip(done) {
+            // What it left cannot be read.
+            if done && step.state == StepState::Failed {
+                warn(format_args!(
+                    "{} {}: {}",
+                    model.name,
+                    step.step,
+                    step.messages.join(" / ")
+                ));
+                forget(&folder, &step.step)?;
+            }
+        }
+        Ok(summary)
+    }
+
+    /// The hypotheses, each read and found to be in order before anything is begun.
+    fn hypotheses(&self) -> Result<Vec<(PathBuf, Hypothesis)>, CliError> {
+        let folder = match &self.hypotheses {
+            Some(folder) => folder.clone(),
+            None if Path::new(USUAL_HYPOTHESES).is_dir() => USUAL_HYPOTHESES.into(),
+            None => return Ok(Vec::new()),
+        };
+        let entries =
+            fs::read_dir(&folder).map_err(|error| CliError::input(folder.display(), error))?;
+        let mut files: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|kind| kind == "toml"))
+            .collect();
+        files.sort();
+        let read = |path: PathBuf| {
+            let shown = path.display().to_string();
+            let text = String::from_utf8(RawFile::read(&path)?.bytes)
+                .map_err(|error| CliError::input(&shown, error))?;
+            let hypothesis = Hypothesis::read(&shown, &text)?;
+            Ok((path, hypothesis))
+        };
+        files.into_iter().map(read).collect()
+    }
+}
+
+/// The files of the hypotheses that are about a model.
+fn about(hypotheses: &[(PathBuf, Hypothesis)], model: &ModelFolder) -> Vec<PathBuf> {
+    let shape = model.weights.shape();
+    let is_about = |hypothesis: &Hypothesis| {
+        let checked = hypothesis.check_model(&model.name, model.operations(), &shape);
+        checked.is_ok()
+    };
+    (hypotheses.iter())
+        .filter(|(_, hypothesis)| is_about(hypothesis))
+        .map(|(path, _)| path.clone())
+        .collect()
+}

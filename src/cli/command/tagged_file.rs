@@ -1,0 +1,196 @@
+//! What a features.json or behaviors.json holds, in numbers and node by node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use circuitcheck::domain::node::NodeName;
+use circuitcheck::domain::shape::Shape;
+use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes};
+use circuitcheck::inputs::model::RawFile;
+use serde::Serialize;
+
+use crate::cli::term::error::CliError;
+use crate::cli::term::style;
+use crate::cli::term::table::{Cell, Side, Table};
+
+/// Where a file was found, and the digest of its content.
+#[derive(Debug, Clone, Serialize)]
+pub struct FoundFile {
+    path: PathBuf,
+    sha256: String,
+}
+
+impl From<&RawFile> for FoundFile {
+    fn from(file: &RawFile) -> Self {
+        Self {
+            path: file.path.clone(),
+            sha256: file.sha256.clone(),
+        }
+    }
+}
+
+impl fmt::Display for FoundFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  sha256 {}", self.path.display(), self.sha256)
+    }
+}
+
+/// The nodes of one or more files, and how often what is said of them.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct TagSummary {
+    /// Tags of each node, as the files have them.
+    pub nodes: NodeTags,
+    /// Nodes that have a tag with this part before the colon.
+    tags: BTreeMap<String, usize>,
+    /// Claims by task.
+    claims: BTreeMap<String, usize>,
+    /// Claims that can't be tested, and why.
+    untestable: Vec<Untestable>,
+}
+
+/// Tags of each node; a list of objects in JSON.
+#[derive(Debug, Clone, Default)]
+pub struct NodeTags(BTreeMap<NodeName, Vec<String>>);
+
+impl NodeTags {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Untestable {
+    claim: String,
+    reason: String,
+}
+
+impl Serialize for NodeTags {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Entry<'a> {
+            node: &'a NodeName,
+            tags: &'a [String],
+        }
+        serializer.collect_seq(self.0.iter().map(|(node, tags)| Entry { node, tags }))
+    }
+}
+
+impl TagSummary {
+    /// Adds what a file says. With a shape, every node must be inside that model.
+    ///
+    /// # Errors
+    /// If the file can't be understood or speaks of nodes that the model doesn't have.
+    pub fn add(&mut self, file: &RawFile, shape: Option<&Shape>) -> Result<(), CliError> {
+        let shown = file.path.display();
+        let nodes = read_tagged_nodes(&shown.to_string(), &file.bytes)?;
+        if let Some(shape) = shape {
+            for tagged in &nodes {
+                let resolved = tagged.node.resolve(shape);
+                resolved.map_err(|error| CliError::input(&shown, error))?;
+            }
+        }
+        for claim in claims_of(&nodes) {
+            match &claim.variable {
+                Ok(variable) => {
+                    *self.claims.entry(variable.task.to_string()).or_default() += 1;
+                }
+                Err(reason) => self.untestable.push(Untestable {
+                    claim: claim.to_string(),
+                    reason: reason.to_string(),
+                }),
+            }
+        }
+        for tagged in nodes {
+            let majors: BTreeSet<&String> = tagged.tags.iter().map(|tag| &tag.major).collect();
+            for major in majors {
+                *self.tags.entry(major.clone()).or_default() += 1;
+            }
+            let tags = self.nodes.0.entry(tagged.node).or_default();
+            tags.extend(tagged.tags.iter().map(ToString::to_string));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for TagSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted = |counts: &BTreeMap<String, usize>| {
+            let parts: Vec<String> = counts
+                .iter()
+                .map(|(what, count)| format!("{what} {count}"))
+                .collect();
+            if parts.is_empty() {
+                "none".to_owned()
+            } else {
+                parts.join(", ")
+            }
+        };
+        let (heads, mlps): (Vec<&NodeName>, Vec<_>) = self.nodes.0.keys().partition(|node| {
+            matches!(
+                node.component,
+                circuitcheck::domain::node::Component::Head(_)
+            )
+        });
+        let mut table = Table::new([Side::Left; 3]);
+        for (what, said) in [
+            (
+                "nodes",
+                format!("{} heads, {} MLPs", heads.len(), mlps.len()),
+            ),
+            ("with tags", counted(&self.tags)),
+            ("claims", counted(&self.claims)),
+        ] {
+            table.row([Cell::styled(what, style::TITLE), said.into()]);
+        }
+        for untestable in &self.untestable {
+            table.row([
+                Cell::styled("untestable", style::WRONG),
+                format!("{}: {}", untestable.claim, untestable.reason).into(),
+            ]);
+        }
+        table.fmt(f)
+    }
+}
+
+/// A line for each node.
+pub fn node_table(nodes: &NodeTags) -> Table {
+    let mut table = Table::new([Side::Left; 3]);
+    table.heading(["node", "tags"]);
+    for (node, tags) in &nodes.0 {
+        table.row([Cell::from(node), tags.join(" ").into()]);
+    }
+    table
+}
+
+/// A file of tags on its own.
+#[derive(Debug, Serialize)]
+pub struct TaggedFile {
+    #[serde(flatten)]
+    found: FoundFile,
+    #[serde(flatten)]
+    summary: TagSummary,
+}
+
+impl TaggedFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// If it can't be read or understood.
+    pub fn read(path: &Path) -> Result<Self, CliError> {
+        let file = RawFile::read(path)?;
+        let mut summary = TagSummary::default();
+        summary.add(&file, None)?;
+        Ok(Self {
+            found: FoundFile::from(&file),
+            summary,
+        })
+    }
+}
+
+impl fmt::Display for TaggedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n{}", self.found, self.summary)?;
+        node_table(&self.summary.nodes).fmt(f)
+    }
+}

@@ -1,0 +1,415 @@
+//! `circuitcheck verify`: the main job.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use circuitcheck::domain::node::{Component, NodeName};
+use circuitcheck::domain::task::Task;
+use circuitcheck::inputs::claims::Claim;
+use circuitcheck::inputs::model::{ModelFolder, RawFile, sha256};
+use circuitcheck::report::{
+    EVIDENCE_FILE, Format, Margin, RUN_FILE, Run, agreement_text, explanation, margins, rate_text,
+    summary_line,
+};
+use circuitcheck::storage::{OutputError, write_files};
+use circuitcheck::verify::evidence::{ClaimEvidence, Evidence, laid_out};
+use circuitcheck::verify::{
+    Decoding, MOVE_FOR_OTHERS, Options, Progress, Verdict, VerifyError, verify,
+};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::behaviors::{Behaviors, Shared, report};
+use super::report::{REPORTS, complete, read, shown};
+use crate::cli::args::model::Model;
+use crate::cli::term::error::{CliError, warn};
+use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::output::{hold, write};
+use crate::cli::term::style;
+use crate::cli::term::table::{Cell, Side, Table};
+use crate::cli::usage_error;
+
+/// A run shorter than this shows no progress bar.
+const QUIET_FOR: Duration = Duration::from_secs(1);
+
+/// Longest note in the table; reports hold it whole.
+const NOTE_WIDTH: usize = 90;
+
+/// Checks every claim of a model's features.json by intervening on its network.
+///
+/// Prints a table of claims with their verdicts, and writes evidence.json, run.json and the report
+/// (`report` makes it again from what is written).
+/// The same model, claims and seed give the same evidence.json, byte for byte, whatever the number
+/// of threads; times, margins and the machine stand in run.json.
+///
+/// Verdicts: supported, unspecific (counts as refuted), joint (a set holds, which needs the node),
+/// redundant (holds once other carriers are neutralised), partial (holds on part of its domain),
+/// refuted, correlational (attention alone), inconclusive, not testable.
+///
+/// With --json the evidence is printed: schema, inputs, protocol, baseline, summary, and claims[],
+/// each with claim, node, nodes, task, digit, published, verdict, because (what the verdict rests
+/// on) and trials.
+///
+/// With --behaviors the tags of behaviors.json are measured again instead, on fresh question sets
+/// drawn as the published one was. Enriched and plain sets are taken in turn, since percents hang on
+/// that. A percent comes out again if it lies in the prediction interval for one more set of some kind
+/// (and is undecided where that is wider than 20 points), a text if half of the sets or more give it. Verdicts: reproduced (also without quirks), only with the quirks named, not
+/// reproduced, undecided, not measured. The files are behaviors-evidence.json and behaviors.md, and
+/// --alpha is the error of each interval. With --json: schema, inputs, sets, clusterings, alpha, seed,
+/// summary, and tags[], each with node, tag, published (the reading under the published protocol),
+/// strict (that without quirks) and verdict.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The model's folder or file of weights; without it, the bundled mixed model
+    dir: Option<PathBuf>,
+    /// Claims to check instead of the folder's features.json
+    #[arg(long, value_name = "FILE")]
+    features: Option<PathBuf>,
+    /// Only claims of this task, such as ST; may be given more than once
+    #[arg(long, value_name = "TASK")]
+    task: Vec<Task>,
+    /// Only claims of this node, such as P12L0H1; may be given more than once
+    #[arg(long, value_name = "NODE")]
+    node: Vec<NodeName>,
+    /// Agreement that a claim must reach, at the lower bound of its interval
+    #[arg(long, value_name = "SHARE", default_value_t = Options::default().threshold, value_parser = share)]
+    threshold: f64,
+    /// Chance of any wrong verdict in the file, shared by its testable claims
+    #[arg(long, value_name = "SHARE", default_value_t = Options::default().alpha, value_parser = share)]
+    alpha: f64,
+    /// Telling trials after which a claim's sampling ends
+    #[arg(long, value_name = "N", default_value_t = Options::default().max_trials, value_parser = trials)]
+    max_trials: usize,
+    /// Seed of every draw
+    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
+    seed: u64,
+    /// How answers are read: teacher-forced, free-running, or one beside the other
+    #[arg(long, value_enum, default_value_t = DecodeArg::Forced)]
+    decode: DecodeArg,
+    /// Folder for the report; without it, reports/<model>/, and none where a filter is on
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print the whole trail of one claim, such as "P9L0H1 A1.ST", instead of the table
+    #[arg(long, value_name = "CLAIM", conflicts_with = "json")]
+    explain: Option<String>,
+    #[command(flatten)]
+    behaviors: Behaviors,
+    /// Print the evidence as one JSON object instead of the table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DecodeArg {
+    Forced,
+    Free,
+    Both,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if value > 0.0 && value < 1.0 {
+        Ok(value)
+    } else {
+        Err(format!("{value} is not between 0 and 1"))
+    }
+}
+
+fn trials(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("no trial can be judged without one".into()),
+        Ok(trials) => Ok(trials),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+impl Verify {
+    /// Verifies and reports.
+    pub fn run(self) -> Result<ExitCode, CliError> {
+        let model = Model::open(self.dir.as_deref())?;
+        if self.behaviors.are_asked() {
+            let shared = Shared {
+                nodes: &self.node,
+                alpha: self.alpha,
+                seed: self.seed,
+                out: self.out.as_deref(),
+            };
+            let mut bar = Bar::new();
+            let found =
+                (self.behaviors).measure(&model, &shared, &mut |progress| bar.show(progress));
+            bar.finish();
+            let (evidence, out) = found?;
+            return report(&evidence, out.as_deref(), self.json);
+        }
+        let features = self.features.as_deref().map(RawFile::read).transpose()?;
+        let out = self.out_folder(&model.folder);
+        let _held = out.as_deref().map(|out| hold(out, "verify")).transpose()?;
+        let made = measure(&model.folder, features.as_ref(), &self.options())?;
+        if let Some(out) = &out {
+            store(out, &model, &made)?;
+            complete(out, &model)?;
+            // The claims that were tested are the report's, whichever file they stand in.
+            let mut folder = model.folder.clone();
+            folder.features = features.or(folder.features);
+            let report = read(out, Some(&folder), &shown(self.dir.as_deref()))?;
+            crate::cli::command::report::write(&report, out, &Format::ALL)?;
+        }
+        let evidence = made.evidence;
+        if self.json {
+            write(evidence.to_json())?;
+        } else if let Some(claim) = &self.explain {
+            let margins = margins(&model.engine, &evidence)?;
+            self.print_explanation(&evidence, &margins, claim)?;
+        } else {
+            print_table(&evidence)?;
+        }
+        if let Some(out) = &out {
+            // Where the files are is news for the user, not data.
+            let _ = writeln!(
+                anstream::stderr(),
+                "wrote evidence.json and report.html to {}",
+                out.display()
+            );
+        }
+        Ok(exit_code(&evidence))
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            threshold: self.threshold,
+            alpha: self.alpha,
+            max_trials: self.max_trials,
+            seed: self.seed,
+            decoding: match self.decode {
+                DecodeArg::Forced => Decoding::Forced,
+                DecodeArg::Free => Decoding::Free,
+                DecodeArg::Both => Decoding::Both,
+            },
+            tasks: self.tasks(),
+            nodes: self.node.clone(),
+            claims: Vec::new(),
+            block: None,
+        }
+    }
+
+    /// The tasks filtered for. For the trail of one claim these are its own and those whose claims may
+    /// move the tokens it does not: its trials do not depend on any others.
+    fn tasks(&self) -> Vec<Task> {
+        let explained = self.explain.as_deref().and_then(|claim| {
+            let (_, tag) = claim.rsplit_once(' ').unwrap_or(("", claim));
+            let node = NodeName {
+                position: 0,
+                layer: 0,
+                component: Component::Head(0),
+            };
+            Some(Claim::parse(node, tag).variable.ok()?.task)
+        });
+        match explained {
+            Some(task) if self.task.is_empty() => {
+                [task].into_iter().chain(MOVE_FOR_OTHERS).collect()
+            }
+            _ => self.task.clone(),
+        }
+    }
+
+    fn out_folder(&self, folder: &ModelFolder) -> Option<PathBuf> {
+        let filtered = !self.task.is_empty() || !self.node.is_empty();
+        match &self.out {
+            Some(out) => Some(out.clone()),
+            None if filtered || self.explain.is_some() => None,
+            None => Some(Path::new(REPORTS).join(&folder.name)),
+        }
+    }
+
+    fn print_explanation(
+        &self,
+        evidence: &Evidence,
+        margins: &[Margin],
+        wanted: &str,
+    ) -> Result<(), CliError> {
+        let found: Vec<&ClaimEvidence> = evidence
+            .claims
+            .iter()
+            .filter(|claim| claim.claim == wanted || claim.claim.ends_with(&format!(" {wanted}")))
+            .collect();
+        if found.is_empty() {
+            return Err(CliError::input(
+                &evidence.inputs.model,
+                format_args!(
+                    "no claim reads {wanted:?}; claims read like \"{}\"",
+                    evidence.claims[0].claim
+                ),
+            ));
+        }
+        for claim in found {
+            let margin = margins.iter().find(|margin| margin.claim == claim.claim);
+            let margin = margin.map(|margin| margin.logit_margin);
+            let model = shown(self.dir.as_deref());
+            write(explanation(claim, evidence, &model, margin))?;
+        }
+        Ok(())
+    }
+}
+
+/// A verification and how long it took.
+pub struct Made {
+    pub evidence: Evidence,
+    pub elapsed: Duration,
+}
+
+/// Verifies with a progress bar.
+pub fn measure(
+    folder: &ModelFolder,
+    features: Option<&RawFile>,
+    options: &Options,
+) -> Result<Made, CliError> {
+    let started = Instant::now();
+    let mut bar = Bar::new();
+    let evidence = verify(folder, features, options, &mut |progress| {
+        bar.show(progress)
+    });
+    bar.finish();
+    Ok(Made {
+        evidence: evidence?,
+        elapsed: started.elapsed(),
+    })
+}
+
+/// Writes evidence.json, and run.json beside it.
+pub fn store(out: &Path, model: &Model, made: &Made) -> Result<(), CliError> {
+    let margins = margins(&model.engine, &made.evidence)?;
+    let json = made.evidence.to_json();
+    let run = Run::new(sha256(json.as_bytes()), made.elapsed, margins);
+    let run = laid_out(&run);
+    Ok(write_files(out, &[(EVIDENCE_FILE, json), (RUN_FILE, run)])?)
+}
+
+/// The claims with their verdicts, and the line that sums them up.
+fn print_table(evidence: &Evidence) -> Result<(), CliError> {
+    let mut table = Table::new([Side::Left; 5]);
+    table.heading(["claim", "published", "verdict", "agreement", "note"]);
+    for claim in &evidence.claims {
+        let name = match &claim.free_running {
+            Some(free) => format!("{} / free: {}", claim.verdict.name(), free.verdict.name()),
+            None => claim.verdict.name().to_owned(),
+        };
+        table.row([
+            (&claim.claim).into(),
+            claim.published.name().into(),
+            Cell::styled(name, verdict_style(&claim.verdict)),
+            agreement_text(claim).into(),
+            shortened(&claim.note()).into(),
+        ]);
+    }
+    write(format_args!("{table}\n{}\n", summary_line(evidence)))?;
+    for class in evidence
+        .baseline
+        .classes
+        .iter()
+        .filter(|class| !class.passes)
+    {
+        warn(format_args!(
+            "of {} questions the unpatched model answers {} rightly; claims about them are not testable",
+            class.class,
+            rate_text(&class.accuracy)
+        ));
+    }
+    Ok(())
+}
+
+/// How a verification ends the program.
+fn exit_code(evidence: &Evidence) -> ExitCode {
+    let verdicts = || evidence.claims.iter().map(|claim| &claim.verdict);
+    if evidence.baseline.classes.iter().all(|class| !class.passes) {
+        ExitCode::Baseline
+    } else if verdicts().any(Verdict::refutes) {
+        ExitCode::Refuted
+    } else if verdicts().any(|verdict| matches!(verdict, Verdict::Inconclusive { .. }))
+        || verdicts().all(|verdict| matches!(verdict, Verdict::NotTestable { .. }))
+    {
+        ExitCode::Inconclusive
+    } else {
+        ExitCode::Success
+    }
+}
+
+fn verdict_style(verdict: &Verdict) -> anstyle::Style {
+    match verdict {
+        Verdict::Supported | Verdict::Joint { .. } | Verdict::Redundant { .. } => style::RIGHT,
+        Verdict::Refuted { .. } | Verdict::Unspecific { .. } => style::WRONG,
+        Verdict::Partial { .. } | Verdict::Correlational { .. } | Verdict::Inconclusive { .. } => {
+            style::WARNING
+        }
+        Verdict::NotTestable { .. } => style::PLAIN,
+    }
+}
+
+fn shortened(note: &str) -> String {
+    if note.chars().count() <= NOTE_WIDTH {
+        return note.to_owned();
+    }
+    let cut: String = note.chars().take(NOTE_WIDTH - 1).collect();
+    format!("{}…", cut.trim_end())
+}
+
+/// The progress bar, on a terminal and for runs that last.
+pub struct Bar {
+    bar: ProgressBar,
+    started: Instant,
+}
+
+impl Bar {
+    pub fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        bar.set_style(
+            ProgressStyle::with_template("{msg:10} {wide_bar} {pos}/{len} ETA {eta}")
+                .expect("the template is well-formed"),
+        );
+        Bar {
+            bar,
+            started: Instant::now(),
+        }
+    }
+
+    pub fn show(&mut self, progress: Progress) {
+        if self.bar.is_hidden()
+            && self.started.elapsed() > QUIET_FOR
+            && std::io::stderr().is_terminal()
+        {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        if self.bar.message() != progress.phase {
+            self.bar.reset();
+        }
+        self.bar.set_message(progress.phase);
+        self.bar.set_length(progress.of as u64);
+        self.bar.set_position(progress.done as u64);
+    }
+
+    pub fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl From<VerifyError> for CliError {
+    fn from(error: VerifyError) -> Self {
+        if let VerifyError::NothingSelected { .. } = error {
+            let kind = clap::error::ErrorKind::ValueValidation;
+            return usage_error("verify", kind, error);
+        }
+        CliError::Input {
+            message: error.to_string(),
+            hint: None,
+        }
+    }
+}
+
+impl From<OutputError> for CliError {
+    fn from(error: OutputError) -> Self {
+        CliError::Input {
+            message: error.to_string(),
+            hint: None,
+        }
+    }
+}

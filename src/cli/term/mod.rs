@@ -1,0 +1,9 @@
+//! What the terminal is shown: tables, colour, errors, exit codes.
+
+pub mod answer;
+pub mod error;
+pub mod exit_code;
+pub mod output;
+pub mod style;
+pub mod table;
+pub mod tally;
