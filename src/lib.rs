@@ -34,34 +34,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # The way of the data
+//! # The rooms
 //!
-//! | module | owns |
+//! A room imports only rooms above it. `ARCHITECTURE.md` shows the way of the data through them.
+//!
+//! | room | owns |
 //! |---|---|
-//! | [`model`] | a model's files, read and checked: weights, name, training record |
-//! | [`hub`] | models published on the hub, and copies of them on this machine |
-//! | [`claims`] | features.json and behaviors.json: nodes, tags, and the claims they make |
-//! | [`node`], [`task`], [`shape`] | what claims speak of |
-//! | [`arithmetic`] | questions, answers, classes: the oracle, on integers |
-//! | [`causal`] | each task's variable, what follows when it is replaced, and pairs of questions that tell |
-//! | [`network`] | the plain forward pass, with candle: slow, and meant to be read |
-//! | [`engine`] | the same network, recomputing only what an intervention can change |
-//! | [`shards`] | the same questions asked by parts, on many machines, and put together |
-//! | [`sweep`] | what was found of many models, put together |
-//! | [`stats`] | rates with exact intervals |
-//! | [`verify`] | trials, controls, verdicts |
-//! | [`difference`] | what differs between two claims or behaviours files |
-//! | [`discover`] | a model described anew from its weights, by the published protocol |
-//! | [`accuracy`] | how often a model answers rightly, over a sample or a whole space of questions |
-//! | [`carries`] | which variables nodes carry: a catalogue put to them by interchange |
-//! | [`coverage`] | load-bearing nodes that no claim explains |
-//! | [`graph`] | which claims feed which others and which answer tokens |
-//! | [`hypothesis`], [`circuit`] | whole algorithms: what must be there, and how well it does alone |
-//! | [`lock`] | one process at a time in one place |
-//! | [`evidence`] | the result that every report is made from |
-//! | [`property`] | relations between answers, tested on random questions, and how failing ones are made simple |
-//! | [`tables`] | columns of values with what they hold, as Parquet files |
-//! | [`report`] | reports, and how they get onto disk |
+//! | [`domain`] | questions, arithmetic, causal models, nodes, tasks, shapes: integers and names |
+//! | [`storage`] | files written whole, locks, Parquet columns |
+//! | [`inputs`] | model folders, claims files, the hub: read and validated |
+//! | [`network`] | the plain forward pass, the engine, ablations, networks written by hand |
+//! | [`experiment`] | pairs and their runs, counts, exact bounds, sequential sampling |
+//! | [`verify`] | from claims to verdicts and evidence |
+//! | [`analysis`] | accuracy, properties, the graph, circuits, hypotheses, the published protocol |
+//! | [`report`] | each form of report, from evidence |
+//! | [`batch`] | many models, many machines |
 
 pub mod analysis;
 pub mod batch;

@@ -7,6 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use statrs::distribution::{Beta, ContinuousCDF};
+use std::fmt;
 
 /// A number of successes among a number of distinct trials.
 #[derive(
@@ -213,6 +214,26 @@ impl Rate {
             trials: self.trials,
         }
         .share()
+    }
+
+    /// The rate of a rare event as text: `6/25807 [0.00007, 0.00058]`.
+    pub fn rare_text(&self) -> String {
+        format!(
+            "{}/{} [{:.5}, {:.5}]",
+            self.hits, self.trials, self.lower, self.upper
+        )
+    }
+}
+
+impl fmt::Display for Rate {
+    /// Writes `256/256 [0.957, 1.000]`, or `12/16 exactly` where every trial was run.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rate { hits, trials, .. } = self;
+        if self.exhaustive {
+            write!(f, "{hits}/{trials} exactly")
+        } else {
+            write!(f, "{hits}/{trials} [{:.3}, {:.3}]", self.lower, self.upper)
+        }
     }
 }
 

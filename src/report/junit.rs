@@ -2,7 +2,7 @@
 
 use quick_junit::{NonSuccessKind, Report as Document, TestCase, TestCaseStatus, TestSuite};
 
-use super::{Report, agreement_text, summary_line};
+use super::{Report, summary_line};
 use crate::verify::Verdict;
 use crate::verify::evidence::ClaimEvidence;
 
@@ -44,7 +44,7 @@ fn case(report: &Report, claim: &ClaimEvidence) -> TestCase {
         status.set_type(verdict);
         status.set_message(format!("{verdict}: {note}"));
     }
-    let mut told = format!("{verdict}; agreement {}\n", agreement_text(claim));
+    let mut told = format!("{verdict}; agreement {}\n", claim.agreement_text());
     if !note.is_empty() {
         told += &format!("{note}\n");
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{Report, agreement_text, rate_text, summary_line};
+use super::{Report, summary_line};
 use crate::analysis::graph::{Stands, mermaid};
 use crate::domain::node::NodeName;
 use crate::experiment::stats::Rate;
@@ -60,7 +60,7 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
             text,
             "| {} | {} | {} |",
             class.class,
-            rate_text(&class.accuracy),
+            class.accuracy,
             if class.passes { "yes" } else { "no" }
         )?;
     }
@@ -77,7 +77,7 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
             "| {node} | {tag} | {} | {} | {} | {} |",
             claim.published.name(),
             claim.verdict.name(),
-            agreement_text(claim),
+            claim.agreement_text(),
             claim.note().replace('|', "\\|"),
         )?;
     }
@@ -235,10 +235,7 @@ fn write_explanation(
         writeln!(
             text,
             "- {stratum}: agreement {}; effect {}; spill {}; placebo {}",
-            rate_text(&rates.agreement),
-            rate_text(&rates.effect),
-            rate_text(&rates.spill),
-            rate_text(&rates.placebo)
+            rates.agreement, rates.effect, rates.spill, rates.placebo
         )?;
     }
     if !trials.strata.is_empty() {
@@ -300,7 +297,7 @@ fn write_tried(text: &mut String, trials: &Trials) -> std::fmt::Result {
     for tried in &trials.escalation {
         let measures = &tried.measures;
         let all = |rates: &BTreeMap<Aspect, Rate>| {
-            let rates: Vec<String> = rates.values().map(rate_text).collect();
+            let rates: Vec<String> = rates.values().map(Rate::to_string).collect();
             rates.join(", ")
         };
         writeln!(
@@ -311,7 +308,7 @@ fn write_tried(text: &mut String, trials: &Trials) -> std::fmt::Result {
             all(&measures.agreement),
             all(&measures.effect),
             all(&measures.spill),
-            rate_text(&measures.placebo),
+            measures.placebo,
             measures.ties,
             measures.looks
         )?;
@@ -377,17 +374,17 @@ fn write_claim(
     writeln!(text, "### {}: {}\n", claim.claim, claim.verdict.name())?;
     for (aspect, rate) in &trials.alone.agreement {
         let aspect = format!("{aspect:?}").to_lowercase();
-        writeln!(text, "- {aspect}: agreement {}", rate_text(rate))?;
+        writeln!(text, "- {aspect}: agreement {}", rate)?;
     }
     for (name, rates) in [
         ("effect", &trials.alone.effect),
         ("spill", &trials.alone.spill),
     ] {
         for rate in rates.values() {
-            writeln!(text, "- {name} {}", rate_text(rate))?;
+            writeln!(text, "- {name} {}", rate)?;
         }
     }
-    writeln!(text, "- placebo {}", rate_text(&trials.alone.placebo))?;
+    writeln!(text, "- placebo {}", trials.alone.placebo)?;
     if let Some(free) = &claim.free_running {
         writeln!(text, "- reading its own tokens: {}", free.verdict.name())?;
     }
@@ -405,7 +402,12 @@ fn write_claim(
         writeln!(text, "- does not reach {}{by}", unreached.token)?;
     }
     for tried in &trials.escalation {
-        let agreement: Vec<String> = tried.measures.agreement.values().map(rate_text).collect();
+        let agreement: Vec<String> = tried
+            .measures
+            .agreement
+            .values()
+            .map(Rate::to_string)
+            .collect();
         let need = tried.need.map_or_else(String::new, |need| {
             format!(", which need the node by at least {need:.2}")
         });

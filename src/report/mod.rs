@@ -31,62 +31,10 @@ pub use parquet::{ClaimRow, claim_rows, claims_table, measures_table, trials_tab
 pub use property::{property_markdown, property_summary};
 pub use protocol::{changes_text, effects_markdown, strict_markdown};
 pub use run::{Margin, Run, margins};
-pub use summary::{SUMMARY_SCHEMA, deciding_measures, summary, summary_schema};
+pub use summary::{SUMMARY_SCHEMA, summary, summary_schema};
 
-use crate::experiment::Aspect;
-use crate::experiment::stats::Rate;
 use crate::verify::Verdict;
-use crate::verify::evidence::{ClaimEvidence, Evidence};
-
-/// A rate as text: `256/256 [0.957, 1.000]`, or `12/16 exactly` where every trial was run.
-pub fn rate_text(rate: &Rate) -> String {
-    let Rate {
-        hits,
-        trials,
-        lower,
-        upper,
-        ..
-    } = rate;
-    if rate.exhaustive {
-        format!("{hits}/{trials} exactly")
-    } else {
-        format!("{hits}/{trials} [{lower:.3}, {upper:.3}]")
-    }
-}
-
-/// A rate of rare events as text: `6/25807 [0.00007, 0.00058]`.
-pub fn rare_rate_text(rate: &Rate) -> String {
-    let Rate {
-        hits,
-        trials,
-        lower,
-        upper,
-        ..
-    } = rate;
-    format!("{hits}/{trials} [{lower:.5}, {upper:.5}]")
-}
-
-/// The agreement that a claim's verdict rests on, as text: the node's own, that of the set it is
-/// joint with, or that with others neutralised. Empty where the claim was not tested.
-pub fn agreement_text(claim: &ClaimEvidence) -> String {
-    let Some(measures) = deciding_measures(claim) else {
-        return String::new();
-    };
-    let several = measures.agreement.len() > 1;
-    let parts: Vec<String> = measures
-        .agreement
-        .iter()
-        .map(|(aspect, rate)| {
-            let name = match aspect {
-                Aspect::Digits => "digits ",
-                Aspect::Sign => "sign ",
-                Aspect::Operation => "operation ",
-            };
-            format!("{}{}", if several { name } else { "" }, rate_text(rate))
-        })
-        .collect();
-    parts.join(", ")
-}
+use crate::verify::evidence::Evidence;
 
 /// The forms in which a report can be written as text; tables have functions of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

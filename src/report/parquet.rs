@@ -1,6 +1,6 @@
 //! The evidence as Parquet tables in long form: claims, measures, and single trials.
 
-use super::{Report, deciding_measures};
+use super::Report;
 use crate::domain::arithmetic::Answer;
 use crate::domain::causal::Kind;
 use crate::domain::node::{Component, NodeName};
@@ -47,7 +47,7 @@ pub fn claim_rows(evidence: &Evidence) -> Vec<ClaimRow> {
         refutes: claim.verdict.refutes(),
         nodes: names(&claim.nodes),
         // The rate that is lowest among the parts a verdict rests on.
-        agreement: deciding_measures(claim).and_then(|measures| {
+        agreement: claim.deciding_measures().and_then(|measures| {
             let rates = measures.agreement.values();
             rates
                 .min_by(|a, b| a.share().total_cmp(&b.share()))

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use super::{rare_rate_text, rate_text};
 use crate::analysis::property::evidence::{
     Counterexample, PropertyEvidence, PropertyResult, Standing,
 };
@@ -88,7 +87,7 @@ fn write(text: &mut String, evidence: &PropertyEvidence, model: &str) -> std::fm
             let uniform: Vec<String> = result
                 .uniform
                 .iter()
-                .map(|rate| format!("{}: {}", rate.group, rare_rate_text(&rate.rate)))
+                .map(|rate| format!("{}: {}", rate.group, rate.rate.rare_text()))
                 .collect();
             let simplest = result.counterexamples.first().map(shown);
             writeln!(
@@ -282,9 +281,9 @@ fn write_nodes(text: &mut String, nodes: &[Separation]) -> std::fmt::Result {
             text,
             "| {} | {name} | {} | {} | {} | {} |",
             node.claim,
-            rate_text(&measured.separation),
-            rate_text(&measured.same_within),
-            rate_text(&measured.different_beyond),
+            measured.separation,
+            measured.same_within,
+            measured.different_beyond,
             mixed.concat()
         )?;
     }

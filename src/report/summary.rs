@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::Report;
 use crate::domain::node::NodeName;
 use crate::experiment::stats::Rate;
-use crate::experiment::{Aspect, ClassAccuracy, Counterexample, Measures};
-use crate::verify::evidence::{ClaimEvidence, Inputs, Protocol, laid_out, schema_of};
-use crate::verify::{PublishedResult, Verdict};
+use crate::experiment::{Aspect, ClassAccuracy, Counterexample};
+use crate::verify::PublishedResult;
+use crate::verify::evidence::{Inputs, Protocol, laid_out, schema_of};
 
 /// The name and version of the form of `report.json`.
 pub const SUMMARY_SCHEMA: &str = "circuitcheck/report/1";
@@ -102,16 +102,6 @@ pub fn summary_schema() -> Schema {
     schema_of::<Summary>()
 }
 
-/// The measures a verdict rests on: the node's own, or those of the set or of the node with others
-/// neutralised.
-pub fn deciding_measures(claim: &ClaimEvidence) -> Option<&Measures> {
-    let trials = claim.trials.as_ref()?;
-    Some(match &claim.verdict {
-        Verdict::Joint { measures, .. } | Verdict::Redundant { measures, .. } => measures,
-        _ => &trials.alone,
-    })
-}
-
 /// The report as JSON.
 pub fn summary(report: &Report) -> String {
     let evidence = &report.evidence;
@@ -128,7 +118,7 @@ pub fn summary(report: &Report) -> String {
             verdict: claim.verdict.name(),
             refutes: claim.verdict.refutes(),
             note: claim.note(),
-            measures: deciding_measures(claim).map(|measures| MeasuresSummary {
+            measures: claim.deciding_measures().map(|measures| MeasuresSummary {
                 agreement: &measures.agreement,
                 effect: &measures.effect,
                 spill: &measures.spill,

@@ -7,7 +7,7 @@ use super::{Carrier, Carriers, Score};
 use crate::domain::arithmetic::Class;
 use crate::domain::causal::Quantity;
 use crate::domain::node::NodeName;
-use crate::report::rate_text;
+use crate::experiment::stats::Rate;
 
 /// Quantities as text, parts of a column once for all their classes: `D0 (ADD, SUB)`.
 fn names(quantities: impl Iterator<Item = Quantity>) -> String {
@@ -73,8 +73,8 @@ impl Score {
     pub fn text(&self) -> (String, String) {
         let direction_only = self.quantity.predicts_only_direction();
         let rates = self.measures.deciding(direction_only).values();
-        let rates: Vec<String> = rates.map(rate_text).collect();
-        (rates.join("; "), rate_text(&self.measures.placebo))
+        let rates: Vec<String> = rates.map(Rate::to_string).collect();
+        (rates.join("; "), self.measures.placebo.to_string())
     }
 }
 

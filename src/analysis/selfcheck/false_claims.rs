@@ -9,7 +9,6 @@ use crate::domain::node::NodeName;
 use crate::domain::task::Variable;
 use crate::inputs::claims::write_claims;
 use crate::inputs::model::{ModelFolder, RawFile};
-use crate::report::agreement_text;
 use crate::verify::evidence::ClaimEvidence;
 use crate::verify::{Options, Verdict, VerifyError, verify};
 
@@ -113,7 +112,7 @@ fn told(evidence: &ClaimEvidence) -> String {
     } else if !evidence.verdict.note().is_empty() {
         parts.push(evidence.verdict.note());
     }
-    parts.push(agreement_text(evidence));
+    parts.push(evidence.agreement_text());
     parts.join(", ")
 }
 

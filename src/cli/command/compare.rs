@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use circuitcheck::domain::node::NodeName;
 use circuitcheck::inputs::model::RawFile;
-use circuitcheck::report::{Comparison, EVIDENCE_FILE, Player, rate_text};
+use circuitcheck::report::{Comparison, EVIDENCE_FILE, Player};
 use circuitcheck::verify::evidence::Evidence;
 use clap::Args;
 use serde::Serialize;
@@ -168,8 +168,8 @@ impl fmt::Display for Compared {
                 table.row([
                     apart.claim.as_str().into(),
                     apart.measure.as_str().into(),
-                    rate_text(&apart.first).into(),
-                    rate_text(&apart.second).into(),
+                    apart.first.to_string().into(),
+                    apart.second.to_string().into(),
                 ]);
             }
             write!(f, "\n{table}")?;

@@ -13,7 +13,7 @@ use circuitcheck::analysis::property::{
 };
 use circuitcheck::inputs::model::{ModelFolder, RawFile};
 use circuitcheck::network::engine::Decode;
-use circuitcheck::report::{property_markdown, property_summary, rare_rate_text, rate_text};
+use circuitcheck::report::{property_markdown, property_summary};
 use circuitcheck::storage::write_files;
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
@@ -351,7 +351,7 @@ impl Tested<'_> {
             }
             let rates = result.uniform.iter().map(|uniform| {
                 let class = uniform.group.to_string().replace(", uniform", "");
-                format!("{class} {}", rare_rate_text(&uniform.rate))
+                format!("{class} {}", uniform.rate.rare_text())
             });
             let rates: Vec<String> = rates.collect();
             table.row([
@@ -412,9 +412,9 @@ impl Tested<'_> {
                 Some(measured) => table.row([
                     Cell::from(&node.claim),
                     name,
-                    rate_text(&measured.separation).into(),
-                    rate_text(&measured.same_within).into(),
-                    rate_text(&measured.different_beyond).into(),
+                    measured.separation.to_string().into(),
+                    measured.same_within.to_string().into(),
+                    measured.different_beyond.to_string().into(),
                 ]),
                 None => table.row([
                     Cell::from(&node.claim),

@@ -9,8 +9,7 @@ use circuitcheck::domain::task::Task;
 use circuitcheck::inputs::claims::Claim;
 use circuitcheck::inputs::model::{ModelFolder, RawFile, sha256};
 use circuitcheck::report::{
-    EVIDENCE_FILE, Format, Margin, RUN_FILE, Run, agreement_text, explanation, margins, rate_text,
-    summary_line,
+    EVIDENCE_FILE, Format, Margin, RUN_FILE, Run, explanation, margins, summary_line,
 };
 use circuitcheck::storage::{OutputError, write_files};
 use circuitcheck::verify::evidence::{ClaimEvidence, Evidence, laid_out};
@@ -298,7 +297,7 @@ fn print_table(evidence: &Evidence) -> Result<(), CliError> {
             (&claim.claim).into(),
             claim.published.name().into(),
             Cell::styled(name, verdict_style(&claim.verdict)),
-            agreement_text(claim).into(),
+            claim.agreement_text().into(),
             shortened(&claim.note()).into(),
         ]);
     }
@@ -311,8 +310,7 @@ fn print_table(evidence: &Evidence) -> Result<(), CliError> {
     {
         warn(format_args!(
             "of {} questions the unpatched model answers {} rightly; claims about them are not testable",
-            class.class,
-            rate_text(&class.accuracy)
+            class.class, class.accuracy
         ));
     }
     Ok(())

@@ -3,7 +3,6 @@
 use maud::{Markup, html};
 
 use crate::experiment::stats::{Count, Rate};
-use crate::report::rate_text;
 
 /// What a rate is held against.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,7 +57,7 @@ pub fn row(name: &str, rate: &Rate, limit: Limit) -> Markup {
         tr {
             th scope="row" { (name) }
             td { (bar(rate, limit)) }
-            td.figure { (rate_text(rate)) }
+            td.figure { (rate) }
             td.asked { (asked) }
         }
     }

@@ -7,8 +7,9 @@ use maud::{Markup, html};
 use super::bars::{Limit, bar, count, row};
 use super::{ORDER, Section, anchor, badge, command, names, sign, tone};
 use crate::domain::arithmetic::{Answer, AnswerToken, Prompt};
+use crate::experiment::stats::Rate;
 use crate::experiment::{Aspect, Counterexample, Measures};
-use crate::report::{Report, deciding_measures, rate_text};
+use crate::report::Report;
 use crate::verify::evidence::{ClaimEvidence, Escalated, Trials};
 use crate::verify::{Controls, PublishedResult, Verdict};
 
@@ -78,7 +79,9 @@ fn published_rank(result: PublishedResult) -> usize {
 
 /// The smallest agreement that the verdict rests on, in thousandths; −1 where nothing was measured.
 fn agreement_rank(claim: &ClaimEvidence) -> i64 {
-    let rates = deciding_measures(claim).map(|measures| measures.agreement.values());
+    let rates = claim
+        .deciding_measures()
+        .map(|measures| measures.agreement.values());
     rates
         .into_iter()
         .flatten()
@@ -133,13 +136,13 @@ fn tag(claim: &ClaimEvidence) -> &str {
 fn agreement(claim: &ClaimEvidence, threshold: f64) -> Markup {
     let direction_only = direction_only(claim);
     html! {
-        @if let Some(measures) = deciding_measures(claim) {
+        @if let Some(measures) = claim.deciding_measures() {
             @for (aspect, rate) in &measures.agreement {
                 @let limit = if direction_only { Limit::None } else { Limit::AtLeast(threshold) };
                 (bar(rate, limit))
                 span.figure {
                     @if measures.agreement.len() > 1 { (aspect_name(*aspect)) " " }
-                    (rate_text(rate))
+                    (rate)
                 }
             }
         }
@@ -324,7 +327,12 @@ fn others(trials: &Trials) -> Markup {
 
 fn attempts(trials: &Trials) -> Markup {
     let described = |tried: &Escalated| {
-        let rates: Vec<String> = tried.measures.agreement.values().map(rate_text).collect();
+        let rates: Vec<String> = tried
+            .measures
+            .agreement
+            .values()
+            .map(Rate::to_string)
+            .collect();
         rates.join(", ")
     };
     html! {

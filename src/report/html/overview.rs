@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::bars::{Limit, bar};
 use super::{ORDER, sign, tone};
-use crate::report::{Report, rate_text};
+use crate::report::Report;
 use crate::verify::PublishedResult;
 use crate::verify::evidence::Evidence;
 
@@ -153,7 +153,7 @@ fn baseline(evidence: &Evidence) -> Markup {
                     tr {
                         th scope="row" { (class.class) }
                         td { (bar(&class.accuracy, gate)) }
-                        td.figure { (rate_text(&class.accuracy)) }
+                        td.figure { (class.accuracy) }
                         td.asked { (if class.passes { "testable" } else { "not testable" }) }
                     }
                 }

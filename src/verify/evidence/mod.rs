@@ -25,7 +25,7 @@ use crate::domain::causal::Stratum;
 use crate::domain::node::NodeName;
 use crate::domain::shape::Shape;
 use crate::experiment::stats::{Count, Rate, rounded_option};
-use crate::experiment::{Baseline, HALF, Measures};
+use crate::experiment::{Aspect, Baseline, HALF, Measures};
 use crate::network::engine::Decode;
 
 /// The name and version of the form of `evidence.json`.
@@ -170,6 +170,37 @@ pub struct ClaimEvidence {
 }
 
 impl ClaimEvidence {
+    /// What the verdict rests on: the node's own measures, those of the set it is joint with, or those
+    /// with other carriers neutralised. `None` where the claim was not tested.
+    pub fn deciding_measures(&self) -> Option<&Measures> {
+        let trials = self.trials.as_ref()?;
+        Some(match &self.verdict {
+            Verdict::Joint { measures, .. } | Verdict::Redundant { measures, .. } => measures,
+            _ => &trials.alone,
+        })
+    }
+
+    /// The deciding agreement as text; empty where the claim was not tested.
+    pub fn agreement_text(&self) -> String {
+        let Some(measures) = self.deciding_measures() else {
+            return String::new();
+        };
+        let several = measures.agreement.len() > 1;
+        let parts: Vec<String> = measures
+            .agreement
+            .iter()
+            .map(|(aspect, rate)| {
+                let name = match aspect {
+                    Aspect::Digits => "digits ",
+                    Aspect::Sign => "sign ",
+                    Aspect::Operation => "operation ",
+                };
+                format!("{}{rate}", if several { name } else { "" })
+            })
+            .collect();
+        parts.join(", ")
+    }
+
     /// One line on why, for tables. A claim that fails, of a node that does better in a set which falls
     /// short too, tells that as well.
     pub fn note(&self) -> String {

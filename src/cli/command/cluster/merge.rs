@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use circuitcheck::analysis::accuracy::Source;
 use circuitcheck::batch::shards::{ClaimCount, Claims, Merged, Miss, PlannedModel, Store};
 use circuitcheck::experiment::stats::{Count, Rate};
-use circuitcheck::report::rare_rate_text;
 use circuitcheck::storage::write_files;
 use clap::Args;
 use serde::Serialize;
@@ -122,12 +121,12 @@ impl WholeModel {
             Source::Uniform { seed } => format!(
                 "{} questions were drawn uniformly, with seed {seed}; answered wrongly: {}.",
                 self.questions,
-                rare_rate_text(&Rate::sampled(count, ALPHA / 2.0))
+                Rate::sampled(count, ALPHA / 2.0).rare_text()
             ),
             Source::Enriched { seed, .. } => format!(
                 "{} questions were drawn as in training, with seed {seed}; answered wrongly: {}.",
                 self.questions,
-                rare_rate_text(&Rate::sampled(count, ALPHA / 2.0))
+                Rate::sampled(count, ALPHA / 2.0).rare_text()
             ),
         };
         let listed = match (self.wrong, self.not_listed) {
@@ -171,8 +170,8 @@ impl Whole {
                     text,
                     "| {} | {} | {} | {miss} |",
                     claim.claim,
-                    rare_rate_text(&claim.agreement),
-                    rare_rate_text(&claim.placebo)
+                    claim.agreement.rare_text(),
+                    claim.placebo.rare_text()
                 );
             }
         }
@@ -205,8 +204,8 @@ impl fmt::Display for Whole {
             for claim in &model.claims {
                 table.row([
                     (&claim.claim).into(),
-                    rare_rate_text(&claim.agreement).into(),
-                    rare_rate_text(&claim.placebo).into(),
+                    claim.agreement.rare_text().into(),
+                    claim.placebo.rare_text().into(),
                 ]);
             }
             table.fmt(f)?;
