@@ -7,11 +7,11 @@ use circuitcheck::domain::causal::Space;
 use circuitcheck::domain::node::{Component, NodeName};
 use circuitcheck::domain::task::{Task, Variable};
 use circuitcheck::network::engine::Engine;
-use circuitcheck::network::handmade::{self, Handmade, MARGIN};
+use circuitcheck::network::handmade::{self, Carries, Handmade, MARGIN};
 use circuitcheck::network::logits::AnswerLogits;
 use circuitcheck::network::reference::Network;
 use circuitcheck::verify::evidence::ClaimEvidence;
-use circuitcheck::verify::{Options, verify};
+use circuitcheck::verify::{Options, VerdictKind, verify};
 
 /// Questions in one pass of the plain network, which bounds its memory.
 const BATCH: usize = 500;
@@ -87,7 +87,12 @@ fn assert_true_claims_are_found(n_digits: usize) {
     let expected: BTreeMap<String, &str> = model
         .true_claims
         .iter()
-        .map(|((node, variable), carries)| (format!("{node} {variable}"), carries.verdict()))
+        .map(|((node, variable), carries)| {
+            (
+                format!("{node} {variable}"),
+                VerdictKind::from(*carries).name(),
+            )
+        })
         .collect();
     let found = verdicts(
         &model,
@@ -118,7 +123,12 @@ fn assert_false_claims_are_caught(n_digits: usize, among_true: bool) {
         .collect();
     let beside = model.true_claims.keys().filter(|_| among_true);
     let truths: BTreeMap<String, &str> = (model.true_claims.iter())
-        .map(|((node, variable), carries)| (format!("{node} {variable}"), carries.verdict()))
+        .map(|((node, variable), carries)| {
+            (
+                format!("{node} {variable}"),
+                VerdictKind::from(*carries).name(),
+            )
+        })
         .collect();
     let found = verdicts(&model, false_claims.iter().chain(beside), FEW_TRIALS);
     let mut counts = BTreeMap::new();
@@ -173,7 +183,7 @@ fn what_else_is_tested_changes_nothing_of_a_claims_trials() {
         digit: Some(0),
     };
     let redundant: Vec<Claimed> = (model.true_claims.iter())
-        .filter(|((_, variable), carries)| *variable == carry && carries.verdict() == "redundant")
+        .filter(|((_, variable), carries)| *variable == carry && **carries == Carries::Redundantly)
         .map(|(&claim, _)| claim)
         .collect();
     assert!(!redundant.is_empty());

@@ -195,7 +195,7 @@ fn terms(first: &Evidence, second: &Evidence) -> Vec<Term> {
                 "behaviours",
                 inputs.behaviors_sha256.clone().unwrap_or_else(none),
             ),
-            ("decoding", protocol.decode.clone()),
+            ("decoding", protocol.decode.to_string()),
             ("threshold", protocol.threshold.to_string()),
             ("error", protocol.alpha.to_string()),
             ("trials at most", protocol.max_trials.to_string()),

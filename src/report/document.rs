@@ -314,7 +314,7 @@ impl Report {
         if protocol.seed != defaults.seed {
             command += &format!(" --seed {}", protocol.seed);
         }
-        if protocol.decode != defaults.decoding.name() {
+        if protocol.decode != defaults.decoding {
             command += &format!(" --decode {}", protocol.decode);
         }
         for filter in &protocol.filters {

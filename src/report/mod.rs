@@ -25,7 +25,7 @@ pub use comparison::{Apart, Comparison, Flip, Player, Role, Term};
 pub use document::{
     ATTENTION_FILE, Change, DISCOVERED, EVIDENCE_FILE, Part, RUN_FILE, Report, ReportError,
 };
-pub(crate) use html::{ORDER as VERDICT_ORDER, STYLE as PAGE_STYLE, named_badge as verdict_badge};
+pub(crate) use html::{ORDER as VERDICT_ORDER, STYLE as PAGE_STYLE, badge as verdict_badge};
 pub use markdown::{explanation, markdown};
 pub use parquet::{ClaimRow, claim_rows, claims_table, measures_table, trials_table};
 pub use property::{property_markdown, property_summary};
@@ -33,7 +33,6 @@ pub use protocol::{changes_text, effects_markdown, strict_markdown};
 pub use run::{Margin, Run, margins};
 pub use summary::{SUMMARY_SCHEMA, summary, summary_schema};
 
-use crate::verify::Verdict;
 use crate::verify::evidence::Evidence;
 
 /// The forms in which a report can be written as text; tables have functions of their own.
@@ -76,9 +75,8 @@ impl Format {
 
 /// One line that sums up a verification.
 pub fn summary_line(evidence: &Evidence) -> String {
-    let counts: Vec<String> = Verdict::NAMES
-        .iter()
-        .filter_map(|name| Some(format!("{} {name}", evidence.summary.get(*name)?)))
+    let counts: Vec<String> = (evidence.summary.iter())
+        .map(|(kind, number)| format!("{number} {kind}"))
         .collect();
     let claims = evidence.claims.len();
     let noun = if claims == 1 { "claim" } else { "claims" };

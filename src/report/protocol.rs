@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::analysis::published::{Changes, Effect};
 use crate::analysis::strict::Strict;
+use crate::verify::evidence::by_name;
 
 /// Changes in a line: `keeps 9 claims, loses 2, gains 1, moves 0`.
 pub fn changes_text(changes: &Changes) -> String {
@@ -41,7 +42,7 @@ fn write_strict(text: &mut String, model: &str, strict: &Strict) -> std::fmt::Re
         strict.candidates
     )?;
     if let Some(evidence) = &strict.evidence {
-        let verdicts: Vec<String> = (evidence.summary.iter())
+        let verdicts: Vec<String> = (by_name(&evidence.summary).iter())
             .map(|(verdict, count)| format!("{count} {verdict}"))
             .collect();
         write!(text, ": {}", verdicts.join(", "))?;

@@ -10,7 +10,7 @@ use crate::domain::node::NodeName;
 use crate::experiment::stats::Rate;
 use crate::experiment::{Aspect, ClassAccuracy, Counterexample};
 use crate::verify::PublishedResult;
-use crate::verify::evidence::{Inputs, Protocol, laid_out, schema_of};
+use crate::verify::evidence::{Inputs, Protocol, by_name, laid_out, schema_of};
 
 /// The name and version of the form of `report.json`.
 pub const SUMMARY_SCHEMA: &str = "circuitcheck/report/1";
@@ -33,7 +33,7 @@ struct Summary<'a> {
     /// Accuracy of the unpatched model, by class.
     baseline: &'a [ClassAccuracy],
     /// How many claims have each verdict.
-    summary: &'a BTreeMap<String, usize>,
+    summary: BTreeMap<&'static str, usize>,
     /// Every claim, in the file's order.
     claims: Vec<ClaimSummary<'a>>,
     /// Results of other commands, and whether they are there.
@@ -148,7 +148,7 @@ pub fn summary(report: &Report) -> String {
         inputs: &evidence.inputs,
         protocol: &evidence.protocol,
         baseline: &evidence.baseline.classes,
-        summary: &evidence.summary,
+        summary: by_name(&evidence.summary),
         claims: claims.collect(),
         parts: parts.collect(),
     })

@@ -35,7 +35,7 @@ pub use published_test::{
 };
 pub use reach::MOVE_FOR_OTHERS;
 pub use replay::{ReplayError, Replayed, replay};
-pub use verdict::{Untestable, Verdict};
+pub use verdict::{UnknownVerdict, Untestable, Verdict, VerdictKind};
 pub use weakness::Weakness;
 
 use std::collections::BTreeMap;
@@ -154,7 +154,7 @@ pub fn verify(
 
     let mut summary = BTreeMap::new();
     for claim in &claims {
-        *summary.entry(claim.verdict.name().to_owned()).or_default() += 1;
+        *summary.entry(claim.verdict.kind()).or_default() += 1;
     }
     Ok(Evidence {
         schema: SCHEMA.into(),
@@ -167,7 +167,7 @@ pub fn verify(
             shape: engine.shape(),
         },
         protocol: Protocol {
-            decode: options.decoding.name().into(),
+            decode: options.decoding,
             threshold: options.threshold,
             alpha: options.alpha,
             testable_claims: plan.testable_in_file,

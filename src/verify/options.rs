@@ -1,15 +1,19 @@
 //! What to verify, and how strictly.
 
+use std::fmt;
 use std::num::NonZeroUsize;
+
+use serde::{Deserialize, Serialize};
 
 use crate::domain::node::NodeName;
 use crate::domain::task::{Task, Variable};
 use crate::experiment::default_block;
 use crate::inputs::claims::Claim;
-use crate::network::engine::Engine;
+use crate::network::engine::{Decode, Engine};
 
 /// Which decoding verdicts are about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Decoding {
     /// Teacher-forced, as everything published.
     Forced,
@@ -27,6 +31,20 @@ impl Decoding {
             Decoding::Free => "free",
             Decoding::Both => "both",
         }
+    }
+
+    /// How answers are read for the verdicts and their counterexamples; of two ways, the first.
+    pub fn of_verdicts(self) -> Decode {
+        match self {
+            Decoding::Free => Decode::Free,
+            Decoding::Forced | Decoding::Both => Decode::Forced,
+        }
+    }
+}
+
+impl fmt::Display for Decoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

@@ -114,16 +114,11 @@ impl<'a> Verification<'a> {
         &self,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Vec<ClaimEvidence>, VerifyError> {
-        let decode = match self.options.decoding {
-            Decoding::Free => Decode::Free,
-            Decoding::Forced | Decoding::Both => Decode::Forced,
-        };
-        let main = self.verdicts(decode, progress)?;
+        let mut main = self.verdicts(self.options.decoding.of_verdicts(), progress)?;
         let mut free = match self.options.decoding {
             Decoding::Both => self.verdicts(Decode::Free, progress)?,
             _ => BTreeMap::new(),
         };
-        let mut main = main;
         let mut evidence = Vec::new();
         for (index, claim) in self.plan.selected.iter().enumerate() {
             let variable = claim.variable.as_ref().ok();

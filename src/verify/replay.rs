@@ -10,7 +10,7 @@ use crate::domain::task::Variable;
 use crate::experiment::{
     Bench, Goal, Judgment, Reference, Rules, Subject, default_block, discover, judge,
 };
-use crate::network::engine::{Decode, Engine, EngineError};
+use crate::network::engine::{Engine, EngineError};
 
 /// The stream that the trials of nodes alone are drawn from, as `verify` names it.
 const STREAM: &str = "alone";
@@ -68,10 +68,7 @@ pub fn replay<'a>(
     let bench = Bench {
         engine,
         means: &means,
-        decode: match protocol.decode.as_str() {
-            "free" => Decode::Free,
-            _ => Decode::Forced,
-        },
+        decode: protocol.decode.of_verdicts(),
         reference: Reference::Truth,
         block: default_block(engine),
     };

@@ -1,9 +1,11 @@
 //! Verdicts, each with what it rests on.
 
 use std::fmt;
+use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::weakness::Weakness;
 use crate::domain::arithmetic::Class;
@@ -12,6 +14,7 @@ use crate::domain::task::Variable;
 use crate::experiment::stats::{Rate, rounded};
 use crate::experiment::{Counterexample, Measures};
 use crate::inputs::claims::UntestableTag;
+use crate::network::handmade::Carries;
 
 /// What was found of a claim (docs/METHOD.md, "Verdicts").
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
@@ -77,38 +80,136 @@ pub enum Verdict {
     },
 }
 
-impl Verdict {
-    /// The verdict's name.
-    pub fn name(&self) -> &'static str {
+/// A [`Verdict`] without what it rests on, in the order of docs/METHOD.md's table.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema, Serialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum VerdictKind {
+    /// [`Verdict::Supported`].
+    Supported,
+    /// [`Verdict::Unspecific`].
+    Unspecific,
+    /// [`Verdict::Joint`].
+    Joint,
+    /// [`Verdict::Redundant`].
+    Redundant,
+    /// [`Verdict::Partial`].
+    Partial,
+    /// [`Verdict::Refuted`].
+    Refuted,
+    /// [`Verdict::Correlational`].
+    Correlational,
+    /// [`Verdict::Inconclusive`].
+    Inconclusive,
+    /// [`Verdict::NotTestable`].
+    #[serde(rename = "not testable")]
+    NotTestable,
+}
+
+impl VerdictKind {
+    /// Every kind, in order.
+    pub const ALL: [VerdictKind; 9] = [
+        VerdictKind::Supported,
+        VerdictKind::Unspecific,
+        VerdictKind::Joint,
+        VerdictKind::Redundant,
+        VerdictKind::Partial,
+        VerdictKind::Refuted,
+        VerdictKind::Correlational,
+        VerdictKind::Inconclusive,
+        VerdictKind::NotTestable,
+    ];
+
+    /// The name, as it is written everywhere.
+    pub const fn name(self) -> &'static str {
         match self {
-            Verdict::Supported => "supported",
-            Verdict::Unspecific { .. } => "unspecific",
-            Verdict::Joint { .. } => "joint",
-            Verdict::Redundant { .. } => "redundant",
-            Verdict::Partial { .. } => "partial",
-            Verdict::Refuted { .. } => "refuted",
-            Verdict::Correlational { .. } => "correlational",
-            Verdict::Inconclusive { .. } => "inconclusive",
-            Verdict::NotTestable { .. } => "not testable",
+            VerdictKind::Supported => "supported",
+            VerdictKind::Unspecific => "unspecific",
+            VerdictKind::Joint => "joint",
+            VerdictKind::Redundant => "redundant",
+            VerdictKind::Partial => "partial",
+            VerdictKind::Refuted => "refuted",
+            VerdictKind::Correlational => "correlational",
+            VerdictKind::Inconclusive => "inconclusive",
+            VerdictKind::NotTestable => "not testable",
         }
     }
 
-    /// Every verdict's name, in the order of docs/METHOD.md's table.
-    pub const NAMES: [&'static str; 9] = [
-        "supported",
-        "unspecific",
-        "joint",
-        "redundant",
-        "partial",
-        "refuted",
-        "correlational",
-        "inconclusive",
-        "not testable",
-    ];
+    /// Whether the node does what is claimed: alone, in a set, or with other carriers neutralised.
+    pub fn holds(self) -> bool {
+        matches!(
+            self,
+            VerdictKind::Supported | VerdictKind::Joint | VerdictKind::Redundant
+        )
+    }
+
+    /// Whether the claim counts as refuted.
+    pub fn refutes(self) -> bool {
+        matches!(self, VerdictKind::Refuted | VerdictKind::Unspecific)
+    }
+}
+
+impl fmt::Display for VerdictKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Text that names no verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0:?} is no verdict, such as supported or not testable")]
+pub struct UnknownVerdict(String);
+
+impl FromStr for VerdictKind {
+    type Err = UnknownVerdict;
+
+    fn from_str(text: &str) -> Result<Self, UnknownVerdict> {
+        let named = |kind: &VerdictKind| kind.name() == text;
+        (VerdictKind::ALL.into_iter().find(named)).ok_or_else(|| UnknownVerdict(text.into()))
+    }
+}
+
+/// The verdict that is right of a node that carries its variable so.
+impl From<Carries> for VerdictKind {
+    fn from(carries: Carries) -> Self {
+        match carries {
+            Carries::Alone => VerdictKind::Supported,
+            Carries::Jointly => VerdictKind::Joint,
+            Carries::Redundantly => VerdictKind::Redundant,
+        }
+    }
+}
+
+impl Verdict {
+    /// Which verdict it is.
+    pub fn kind(&self) -> VerdictKind {
+        match self {
+            Verdict::Supported => VerdictKind::Supported,
+            Verdict::Unspecific { .. } => VerdictKind::Unspecific,
+            Verdict::Joint { .. } => VerdictKind::Joint,
+            Verdict::Redundant { .. } => VerdictKind::Redundant,
+            Verdict::Partial { .. } => VerdictKind::Partial,
+            Verdict::Refuted { .. } => VerdictKind::Refuted,
+            Verdict::Correlational { .. } => VerdictKind::Correlational,
+            Verdict::Inconclusive { .. } => VerdictKind::Inconclusive,
+            Verdict::NotTestable { .. } => VerdictKind::NotTestable,
+        }
+    }
+
+    /// The verdict's name.
+    pub fn name(&self) -> &'static str {
+        self.kind().name()
+    }
+
+    /// Whether the node does what is claimed: [`VerdictKind::holds`].
+    pub fn holds(&self) -> bool {
+        self.kind().holds()
+    }
 
     /// Whether the claim counts as refuted.
     pub fn refutes(&self) -> bool {
-        matches!(self, Verdict::Refuted { .. } | Verdict::Unspecific { .. })
+        self.kind().refutes()
     }
 
     /// The counterexample the verdict carries, if any.
@@ -256,5 +357,23 @@ impl fmt::Display for Untestable {
                 accuracy.hits, accuracy.trials, accuracy.lower
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_read_back_from_its_name_and_stored_by_it() {
+        for kind in VerdictKind::ALL {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+        assert!(VerdictKind::ALL.is_sorted());
+        assert_eq!(
+            "untrue".parse::<VerdictKind>(),
+            Err(UnknownVerdict("untrue".into()))
+        );
     }
 }

@@ -10,17 +10,19 @@ use crate::domain::task::Variable;
 use crate::inputs::claims::write_claims;
 use crate::inputs::model::{ModelFolder, RawFile};
 use crate::verify::evidence::ClaimEvidence;
-use crate::verify::{Options, Verdict, VerifyError, verify};
+use crate::verify::{Options, Verdict, VerdictKind, VerifyError, verify};
+
+/// Verdicts that say that a claim is true, in part at least.
+const PASSING: [VerdictKind; 4] = [
+    VerdictKind::Supported,
+    VerdictKind::Joint,
+    VerdictKind::Redundant,
+    VerdictKind::Partial,
+];
 
 /// Whether a verdict says that a claim is true, in part at least.
 pub fn passes(verdict: &Verdict) -> bool {
-    matches!(
-        verdict,
-        Verdict::Supported
-            | Verdict::Joint { .. }
-            | Verdict::Redundant { .. }
-            | Verdict::Partial { .. }
-    )
+    PASSING.contains(&verdict.kind())
 }
 
 /// Corrupted claims in one file: few enough to leave nodes that nothing is claimed of, for decoys.
@@ -60,9 +62,9 @@ pub fn false_claims(
 
     let mut figures = Vec::new();
     figures.push(Figure::count("corrupted claims", corrupted.len()));
-    for verdict in ["supported", "joint", "redundant", "partial"] {
-        let verdicts = passing.iter().map(|made| found[&made.claim].verdict.name());
-        let count = verdicts.filter(|&name| name == verdict).count();
+    for verdict in PASSING {
+        let verdicts = passing.iter().map(|made| found[&made.claim].verdict.kind());
+        let count = verdicts.filter(|&kind| kind == verdict).count();
         figures.push(Figure::count(format!("of these {verdict}"), count));
     }
     let impossible = || corrupted.iter().filter(|made| made.impossible);

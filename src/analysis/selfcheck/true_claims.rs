@@ -10,27 +10,24 @@ use crate::domain::task::Variable;
 use crate::experiment::stream;
 use crate::inputs::model::ModelFolder;
 use crate::network::handmade::Handmade;
-use crate::verify::{Options, VerifyError, verify};
+use crate::verify::{Options, VerdictKind, VerifyError, verify};
 
 /// For each claim of a file the verdicts that are right.
-pub type Expected = BTreeMap<(NodeName, Variable), &'static [&'static str]>;
+pub type Expected = BTreeMap<(NodeName, Variable), Vec<VerdictKind>>;
 
 /// The verdicts that are right of a false claim.
-const FALSE: &[&str] = &["refuted", "unspecific", "not testable"];
+const FALSE: [VerdictKind; 3] = [
+    VerdictKind::Refuted,
+    VerdictKind::Unspecific,
+    VerdictKind::NotTestable,
+];
 
 /// A network written by hand claiming what is true of it, with the verdicts that are right.
 pub fn truths(handmade: &Handmade) -> (ModelFolder, Expected) {
-    let right = |verdict| -> &'static [&'static str] {
-        match verdict {
-            "supported" => &["supported"],
-            "joint" => &["joint"],
-            _ => &["redundant"],
-        }
-    };
     let claims = &handmade.true_claims;
     let expected = claims
         .iter()
-        .map(|(&claim, carries)| (claim, right(carries.verdict())))
+        .map(|(&claim, &carries)| (claim, vec![VerdictKind::from(carries)]))
         .collect();
     (handmade.claiming(claims.keys()), expected)
 }
@@ -44,7 +41,10 @@ pub fn falsehoods(handmade: &Handmade, most: usize, seed: u64) -> (ModelFolder, 
     let folder = handmade.claiming(&claims);
     (
         folder,
-        claims.into_iter().map(|claim| (claim, FALSE)).collect(),
+        claims
+            .into_iter()
+            .map(|claim| (claim, FALSE.to_vec()))
+            .collect(),
     )
 }
 
@@ -68,9 +68,10 @@ pub fn known_claims(
             missing += 1;
             continue;
         };
-        let verdict = found.verdict.name();
-        *counts.entry(verdict).or_default() += 1;
+        let verdict = found.verdict.kind();
+        *counts.entry(verdict.name()).or_default() += 1;
         if !right.contains(&verdict) {
+            let right: Vec<&str> = right.iter().map(|kind| kind.name()).collect();
             let told = format!(
                 "{verdict}, not {}; {}",
                 right.join(" or "),

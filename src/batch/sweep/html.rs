@@ -230,7 +230,7 @@ impl ModelSummary {
                 td {
                     ul {
                         @for verdict in VERDICT_ORDER {
-                            @if let Some(count) = self.verdicts.get(verdict) {
+                            @if let Some(count) = self.verdicts.get(verdict.name()) {
                                 li.nowrap { (count) " " (verdict_badge(verdict)) }
                             }
                         }

@@ -44,7 +44,7 @@ pub struct ModelSummary {
     #[serde(skip)]
     pub claims: Vec<ClaimRow>,
     /// How many claims have each verdict.
-    pub verdicts: BTreeMap<String, usize>,
+    pub verdicts: BTreeMap<&'static str, usize>,
     /// What is known of each task.
     pub tasks: BTreeMap<String, TaskSummary>,
     /// The hypotheses that are about it.

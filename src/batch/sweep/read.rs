@@ -12,8 +12,7 @@ use super::{
 use crate::analysis::circuit::{Circuit, CircuitEvidence};
 use crate::inputs::model::ModelFolder;
 use crate::report::claim_rows;
-use crate::verify::Verdict;
-use crate::verify::evidence::Evidence;
+use crate::verify::evidence::{Evidence, by_name};
 
 /// How the names of steps begin that test hypotheses.
 const HYPOTHESIS_STEP: &str = "hypothesis ";
@@ -87,7 +86,7 @@ impl ModelSummary {
     }
 
     fn take_evidence(&mut self, evidence: &Evidence) {
-        self.verdicts = evidence.summary.clone();
+        self.verdicts = by_name(&evidence.summary);
         self.claims = claim_rows(evidence);
         for claim in &evidence.claims {
             let (_, text) = claim.claim.split_once(' ').unwrap_or_default();
@@ -95,10 +94,7 @@ impl ModelSummary {
             let task = text.split('.').nth(1).unwrap_or(text);
             let task = self.tasks.entry(task.to_owned()).or_default();
             task.claims += 1;
-            if matches!(
-                claim.verdict,
-                Verdict::Supported | Verdict::Joint { .. } | Verdict::Redundant { .. }
-            ) {
+            if claim.verdict.holds() {
                 task.hold.push(claim.claim.clone());
             }
         }

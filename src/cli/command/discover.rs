@@ -17,6 +17,7 @@ use circuitcheck::report::{changes_text, strict_markdown};
 use circuitcheck::storage::lock::Lock;
 use circuitcheck::storage::write_files;
 use circuitcheck::verify::Options;
+use circuitcheck::verify::evidence::by_name;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
@@ -233,7 +234,7 @@ impl Discover {
         }
         let verdicts = strict
             .evidence
-            .map_or(BTreeMap::new(), |found| found.summary);
+            .map_or(BTreeMap::new(), |found| by_name(&found.summary));
         Ok(Made {
             found: strict.found,
             behaviors: strict.behaviors,
@@ -293,7 +294,7 @@ struct Found {
 #[derive(Debug, Serialize)]
 struct StrictSummary {
     candidates: usize,
-    verdicts: BTreeMap<String, usize>,
+    verdicts: BTreeMap<&'static str, usize>,
     by_quirks: Changes,
     by_method: Changes,
 }

@@ -14,7 +14,7 @@ use circuitcheck::report::{
 use circuitcheck::storage::{OutputError, write_files};
 use circuitcheck::verify::evidence::{ClaimEvidence, Evidence, laid_out};
 use circuitcheck::verify::{
-    Decoding, MOVE_FOR_OTHERS, Options, Progress, Verdict, VerifyError, verify,
+    Decoding, MOVE_FOR_OTHERS, Options, Progress, VerdictKind, VerifyError, verify,
 };
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -296,7 +296,7 @@ fn print_table(evidence: &Evidence) -> Result<(), CliError> {
         table.row([
             (&claim.claim).into(),
             claim.published.name().into(),
-            Cell::styled(name, verdict_style(&claim.verdict)),
+            Cell::styled(name, verdict_style(claim.verdict.kind())),
             claim.agreement_text().into(),
             shortened(&claim.note()).into(),
         ]);
@@ -318,13 +318,13 @@ fn print_table(evidence: &Evidence) -> Result<(), CliError> {
 
 /// How a verification ends the program.
 fn exit_code(evidence: &Evidence) -> ExitCode {
-    let verdicts = || evidence.claims.iter().map(|claim| &claim.verdict);
+    let verdicts = || evidence.claims.iter().map(|claim| claim.verdict.kind());
     if evidence.baseline.classes.iter().all(|class| !class.passes) {
         ExitCode::Baseline
-    } else if verdicts().any(Verdict::refutes) {
+    } else if verdicts().any(VerdictKind::refutes) {
         ExitCode::Refuted
-    } else if verdicts().any(|verdict| matches!(verdict, Verdict::Inconclusive { .. }))
-        || verdicts().all(|verdict| matches!(verdict, Verdict::NotTestable { .. }))
+    } else if verdicts().any(|verdict| verdict == VerdictKind::Inconclusive)
+        || verdicts().all(|verdict| verdict == VerdictKind::NotTestable)
     {
         ExitCode::Inconclusive
     } else {
@@ -332,14 +332,12 @@ fn exit_code(evidence: &Evidence) -> ExitCode {
     }
 }
 
-fn verdict_style(verdict: &Verdict) -> anstyle::Style {
+fn verdict_style(verdict: VerdictKind) -> anstyle::Style {
     match verdict {
-        Verdict::Supported | Verdict::Joint { .. } | Verdict::Redundant { .. } => style::RIGHT,
-        Verdict::Refuted { .. } | Verdict::Unspecific { .. } => style::WRONG,
-        Verdict::Partial { .. } | Verdict::Correlational { .. } | Verdict::Inconclusive { .. } => {
-            style::WARNING
-        }
-        Verdict::NotTestable { .. } => style::PLAIN,
+        VerdictKind::NotTestable => style::PLAIN,
+        holds if holds.holds() => style::RIGHT,
+        refuted if refuted.refutes() => style::WRONG,
+        _ => style::WARNING,
     }
 }
 

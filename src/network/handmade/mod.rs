@@ -72,17 +72,6 @@ pub enum Carries {
     Redundantly,
 }
 
-impl Carries {
-    /// The name of the verdict that is right.
-    pub const fn verdict(self) -> &'static str {
-        match self {
-            Carries::Alone => "supported",
-            Carries::Jointly => "joint",
-            Carries::Redundantly => "redundant",
-        }
-    }
-}
-
 /// A network with the truth about it.
 #[derive(Debug, Clone)]
 pub struct Handmade {

@@ -48,10 +48,10 @@ fn controls(report: &Report) -> Markup {
             }
             fieldset {
                 legend.visually-hidden { "Verdicts shown" }
-                @for name in ORDER {
-                    @if let Some(number) = evidence.summary.get(name) {
-                        button.chip.(tone(name)) type="button" aria-pressed="false" data-verdict=(name) {
-                            span aria-hidden="true" { (sign(name)) } " " (name) " " b { (number) }
+                @for kind in ORDER {
+                    @if let Some(number) = evidence.summary.get(&kind) {
+                        button.chip.(tone(kind)) type="button" aria-pressed="false" data-verdict=(kind) {
+                            span aria-hidden="true" { (sign(kind)) } " " (kind) " " b { (number) }
                         }
                     }
                 }
@@ -106,8 +106,8 @@ fn table(report: &Report) -> Markup {
                 th scope="col" { "why" }
             } }
             @for (index, claim) in claims.iter().enumerate() {
-                @let verdict = claim.verdict.name();
-                @let rank = ORDER.iter().position(|name| *name == verdict).unwrap_or(0);
+                @let verdict = claim.verdict.kind();
+                @let rank = ORDER.iter().position(|kind| *kind == verdict).unwrap_or(0);
                 @let tag_rank = tags.binary_search(&tag(claim)).unwrap_or(0);
                 tbody id=(anchor(claim)) data-verdict=(verdict) data-task=(claim.task)
                     data-keys={ (index) "," (tag_rank) "," (published_rank(claim.published)) "," (rank) "," (agreement_rank(claim)) } {
@@ -117,7 +117,7 @@ fn table(report: &Report) -> Markup {
                         }
                         td.tag { (tag(claim)) }
                         td { (claim.published.name()) }
-                        td { (badge(&claim.verdict)) }
+                        td { (badge(verdict)) }
                         td.agreement { (agreement(claim, threshold)) }
                         td.note { (claim.note()) }
                     }
@@ -190,7 +190,7 @@ fn more(report: &Report, claim: &ClaimEvidence) -> Markup {
                 p { "Not tested: " (claim.note()) "." }
             }
             @if let Some(free) = &claim.free_running {
-                p.small { "Reading its own tokens: " (badge(&free.verdict)) " " (free.verdict.note()) }
+                p.small { "Reading its own tokens: " (badge(free.verdict.kind())) " " (free.verdict.note()) }
             }
             (published(claim))
             @if let Some(example) = claim.verdict.counterexample() { (counterexample(report, example)) }

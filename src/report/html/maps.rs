@@ -219,7 +219,7 @@ fn claimed(report: &Report, line: impl Fn(&ClaimEvidence) -> String) -> BTreeMap
                 .map(|claim| format!("{} {}", tag(claim), claim.verdict))
                 .collect();
             let cell = Cell {
-                tones: claims.iter().map(|c| tone(c.verdict.name())).collect(),
+                tones: claims.iter().map(|c| tone(c.verdict.kind())).collect(),
                 lines: claims.iter().map(|claim| line(claim)).collect(),
                 words: words.join(", "),
             };
@@ -229,7 +229,7 @@ fn claimed(report: &Report, line: impl Fn(&ClaimEvidence) -> String) -> BTreeMap
 }
 
 fn verdicts(report: &Report) -> Map {
-    let mut cells = claimed(report, |claim| sign(claim.verdict.name()).to_owned());
+    let mut cells = claimed(report, |claim| sign(claim.verdict.kind()).to_owned());
     for cell in cells.values_mut() {
         // Signs are short: one line of them says all.
         cell.lines = vec![cell.lines.join(" ")];

@@ -17,7 +17,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::Report;
 use crate::analysis::graph::SCRIPT as GRAPH_SCRIPT;
 use crate::domain::node::NodeName;
-use crate::verify::Verdict;
+use crate::verify::VerdictKind;
 use crate::verify::evidence::ClaimEvidence;
 
 /// How pages look.
@@ -87,16 +87,16 @@ pub fn page(report: &Report) -> String {
 }
 
 /// Verdicts in the order in which readers see them: from what holds to what does not.
-pub const ORDER: [&str; 9] = [
-    "supported",
-    "joint",
-    "redundant",
-    "partial",
-    "correlational",
-    "inconclusive",
-    "unspecific",
-    "refuted",
-    "not testable",
+pub const ORDER: [VerdictKind; 9] = [
+    VerdictKind::Supported,
+    VerdictKind::Joint,
+    VerdictKind::Redundant,
+    VerdictKind::Partial,
+    VerdictKind::Correlational,
+    VerdictKind::Inconclusive,
+    VerdictKind::Unspecific,
+    VerdictKind::Refuted,
+    VerdictKind::NotTestable,
 ];
 
 /// The anchor of a claim.
@@ -105,34 +105,29 @@ fn anchor(claim: &ClaimEvidence) -> String {
 }
 
 /// The class that colours what has a verdict.
-fn tone(verdict: &str) -> String {
-    format!("v-{}", verdict.replace(' ', "-"))
+fn tone(verdict: VerdictKind) -> String {
+    format!("v-{}", verdict.name().replace(' ', "-"))
 }
 
 /// A sign that tells a verdict without colour.
-fn sign(verdict: &str) -> &'static str {
+fn sign(verdict: VerdictKind) -> &'static str {
     match verdict {
-        "supported" => "✓",
-        "joint" => "∪",
-        "redundant" => "⇄",
-        "partial" => "◐",
-        "correlational" => "∼",
-        "inconclusive" => "?",
-        "unspecific" => "≉",
-        "refuted" => "✕",
-        _ => "–",
+        VerdictKind::Supported => "✓",
+        VerdictKind::Joint => "∪",
+        VerdictKind::Redundant => "⇄",
+        VerdictKind::Partial => "◐",
+        VerdictKind::Correlational => "∼",
+        VerdictKind::Inconclusive => "?",
+        VerdictKind::Unspecific => "≉",
+        VerdictKind::Refuted => "✕",
+        VerdictKind::NotTestable => "–",
     }
 }
 
 /// A verdict as readers see it.
-fn badge(verdict: &Verdict) -> Markup {
-    named_badge(verdict.name())
-}
-
-/// A verdict as readers see it, by its name.
-pub fn named_badge(name: &str) -> Markup {
+pub fn badge(verdict: VerdictKind) -> Markup {
     html! {
-        span.badge.(tone(name)) { span aria-hidden="true" { (sign(name)) } " " (name) }
+        span.badge.(tone(verdict)) { span aria-hidden="true" { (sign(verdict)) } " " (verdict) }
     }
 }
 
@@ -157,10 +152,8 @@ mod tests {
     fn every_verdict_has_a_place_and_a_sign_of_its_own() {
         let mut order = ORDER.to_vec();
         order.sort();
-        let mut names = Verdict::NAMES.to_vec();
-        names.sort();
-        assert_eq!(order, names);
-        let mut signs: Vec<&str> = ORDER.iter().map(|name| sign(name)).collect();
+        assert_eq!(order, VerdictKind::ALL);
+        let mut signs: Vec<&str> = ORDER.into_iter().map(sign).collect();
         signs.sort();
         signs.dedup();
         assert_eq!(signs.len(), ORDER.len());

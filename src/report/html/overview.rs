@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 
 use super::bars::{Limit, bar};
-use super::{ORDER, sign, tone};
+use super::{ORDER, badge, tone};
 use crate::report::Report;
-use crate::verify::PublishedResult;
 use crate::verify::evidence::Evidence;
+use crate::verify::{PublishedResult, VerdictKind};
 
 /// Published results in the order of how much they say.
 const PUBLISHED: [PublishedResult; 5] = [
@@ -37,10 +37,10 @@ pub fn header(report: &Report) -> Markup {
     }
 }
 
-fn count(evidence: &Evidence, verdicts: &[&str]) -> usize {
+fn count(evidence: &Evidence, verdicts: &[VerdictKind]) -> usize {
     let counts = verdicts
         .iter()
-        .filter_map(|name| evidence.summary.get(*name));
+        .filter_map(|kind| evidence.summary.get(kind));
     counts.sum()
 }
 
@@ -48,12 +48,15 @@ fn count(evidence: &Evidence, verdicts: &[&str]) -> usize {
 pub fn summary(report: &Report) -> Markup {
     let evidence = &report.evidence;
     let total = evidence.claims.len();
-    let supported = count(evidence, &["supported"]);
-    let together = count(evidence, &["joint", "redundant"]);
-    let partly = count(evidence, &["partial"]);
-    let refuted = count(evidence, &["refuted", "unspecific"]);
-    let looks = count(evidence, &["correlational"]);
-    let open = count(evidence, &["inconclusive", "not testable"]);
+    let supported = count(evidence, &[VerdictKind::Supported]);
+    let together = count(evidence, &[VerdictKind::Joint, VerdictKind::Redundant]);
+    let partly = count(evidence, &[VerdictKind::Partial]);
+    let refuted = count(evidence, &[VerdictKind::Refuted, VerdictKind::Unspecific]);
+    let looks = count(evidence, &[VerdictKind::Correlational]);
+    let open = count(
+        evidence,
+        &[VerdictKind::Inconclusive, VerdictKind::NotTestable],
+    );
     let strong = evidence.claims.iter();
     let misled = strong
         .filter(|claim| claim.published == PublishedResult::Strong && claim.verdict.refutes())
@@ -77,16 +80,16 @@ pub fn summary(report: &Report) -> Markup {
                 }
             }
             div.stack role="img" aria-label={ "Verdicts: " (crate::report::summary_line(evidence)) } {
-                @for name in ORDER {
-                    @if let Some(number) = evidence.summary.get(name) {
-                        span.(tone(name)) style={ "flex-grow:" (number) } title={ (number) " " (name) } { (number) }
+                @for kind in ORDER {
+                    @if let Some(number) = evidence.summary.get(&kind) {
+                        span.(tone(kind)) style={ "flex-grow:" (number) } title={ (number) " " (kind) } { (number) }
                     }
                 }
             }
             ul.legend {
-                @for name in ORDER {
-                    @if let Some(number) = evidence.summary.get(name) {
-                        li { span.badge.(tone(name)) { span aria-hidden="true" { (sign(name)) } " " (name) } " " (number) }
+                @for kind in ORDER {
+                    @if let Some(number) = evidence.summary.get(&kind) {
+                        li { (badge(kind)) " " (number) }
                     }
                 }
             }
@@ -106,14 +109,14 @@ pub fn summary(report: &Report) -> Markup {
 
 /// How often each published result came to each verdict.
 fn cross(evidence: &Evidence) -> Markup {
-    let present: Vec<&str> = ORDER
+    let present: Vec<VerdictKind> = ORDER
         .into_iter()
-        .filter(|name| evidence.summary.contains_key(*name))
+        .filter(|kind| evidence.summary.contains_key(kind))
         .collect();
-    let number = |published: PublishedResult, verdict: &str| {
+    let number = |published: PublishedResult, verdict: VerdictKind| {
         let claims = evidence.claims.iter();
         claims
-            .filter(|claim| claim.published == published && claim.verdict.name() == verdict)
+            .filter(|claim| claim.published == published && claim.verdict.kind() == verdict)
             .count()
     };
     html! {
@@ -121,18 +124,18 @@ fn cross(evidence: &Evidence) -> Markup {
             table.cross {
                 thead { tr {
                     th scope="col" { "published" }
-                    @for name in &present {
-                        th scope="col" { span.badge.(tone(name)) { (name) } }
+                    @for &kind in &present {
+                        th scope="col" { span.badge.(tone(kind)) { (kind) } }
                     }
                 } }
                 tbody {
                     @for published in PUBLISHED {
-                        @if present.iter().any(|name| number(published, name) > 0) {
+                        @if present.iter().any(|&kind| number(published, kind) > 0) {
                             tr {
                                 th scope="row" { (published.name()) }
-                                @for name in &present {
-                                    @let claims = number(published, name);
-                                    td.(tone(name)).some[claims > 0] { (claims) }
+                                @for &kind in &present {
+                                    @let claims = number(published, kind);
+                                    td.(tone(kind)).some[claims > 0] { (claims) }
                                 }
                             }
                         }

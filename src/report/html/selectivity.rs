@@ -60,7 +60,7 @@ fn matrix(task: &str, rows: &[Row]) -> Markup {
                         tr {
                             th scope="row" { a href={ "#" (anchor(claim)) } { (names(&claim.nodes)) } }
                             @for digit in (0..=last).rev() { (cell(claim, trials, digit)) }
-                            td.sign title=(claim.verdict.name()) { (sign(claim.verdict.name())) }
+                            td.sign title=(claim.verdict.name()) { (sign(claim.verdict.kind())) }
                         }
                     }
                 }

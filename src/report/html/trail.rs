@@ -55,7 +55,7 @@ fn rules(report: &Report) -> Markup {
     let protocol = &report.evidence.protocol;
     let limits = &protocol.limits;
     let mut rows = vec![
-        ("decoding", protocol.decode.clone()),
+        ("decoding", protocol.decode.to_string()),
         ("seed", protocol.seed.to_string()),
         ("error of the file, α", protocol.alpha.to_string()),
         ("claims that share it", protocol.testable_claims.to_string()),

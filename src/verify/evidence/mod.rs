@@ -10,7 +10,7 @@ pub use schema::{evidence_schema, schema_text};
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 use super::controls::Controls;
@@ -19,7 +19,7 @@ use super::necessity::Necessity;
 use super::options::Decoding;
 use super::parity::EngineParity;
 use super::published_test::{Published, PublishedResult};
-use super::verdict::Verdict;
+use super::verdict::{Verdict, VerdictKind};
 use crate::domain::arithmetic::{AnswerToken, TokenSet};
 use crate::domain::causal::Stratum;
 use crate::domain::node::NodeName;
@@ -46,9 +46,24 @@ pub struct Evidence {
     /// The unpatched model.
     pub baseline: Baseline,
     /// How many claims have each verdict.
-    pub summary: BTreeMap<String, usize>,
+    #[serde(serialize_with = "stored_by_name")]
+    #[schemars(with = "BTreeMap<String, usize>")]
+    pub summary: BTreeMap<VerdictKind, usize>,
     /// Every claim, in the file's order.
     pub claims: Vec<ClaimEvidence>,
+}
+
+/// Counts of verdicts in the order of the verdicts' names, as they are stored.
+pub fn by_name(counts: &BTreeMap<VerdictKind, usize>) -> BTreeMap<&'static str, usize> {
+    let named = |(kind, &count): (&VerdictKind, &usize)| (kind.name(), count);
+    counts.iter().map(named).collect()
+}
+
+fn stored_by_name<S: Serializer>(
+    counts: &BTreeMap<VerdictKind, usize>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    by_name(counts).serialize(serializer)
 }
 
 /// Why stored evidence cannot be read.
@@ -109,7 +124,8 @@ pub struct Inputs {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Protocol {
     /// How answers are read.
-    pub decode: String,
+    #[schemars(with = "String")]
+    pub decode: Decoding,
     /// Agreement to reach.
     pub threshold: f64,
     /// Error of the whole file, both directions of all claims together.
@@ -132,11 +148,7 @@ pub struct Protocol {
 impl Protocol {
     /// How answers were read for the verdicts and their counterexamples; of two ways, the first.
     pub fn decode_of_verdicts(&self) -> Decode {
-        if self.decode == Decoding::Free.name() {
-            Decode::Free
-        } else {
-            Decode::Forced
-        }
+        self.decode.of_verdicts()
     }
 }
 
