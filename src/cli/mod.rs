@@ -17,9 +17,6 @@ use command::{
 use term::error::CliError;
 use term::exit_code::ExitCode;
 
-/// Seed of the random questions where none is given.
-const DEFAULT_SEED: u64 = 372_001;
-
 const EXAMPLES: &str = "\
 Examples:
   circuitcheck verify

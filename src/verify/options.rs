@@ -24,6 +24,9 @@ pub enum Decoding {
 }
 
 impl Decoding {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Forced, Self::Free, Self::Both];
+
     /// The option's value.
     pub fn name(self) -> &'static str {
         match self {

@@ -37,10 +37,7 @@ impl Work {
             operations: folder.operations().to_string(),
             source: questions.source(),
             block: BLOCK,
-            decode: match decode {
-                Decode::Forced => "forced".into(),
-                Decode::Free => "free".into(),
-            },
+            decode: decode.name().into(),
             keep,
         }
     }

@@ -8,7 +8,6 @@ use super::separation::Separation;
 use crate::domain::arithmetic::{Answer, AnswerToken, Complexity, Question, TokenSet};
 use crate::domain::shape::Shape;
 use crate::experiment::stats::{Count, Rate};
-use crate::network::engine::Decode;
 
 /// The name and version of the form of `property.json`.
 pub const SCHEMA: &str = "circuitcheck/property/1";
@@ -241,14 +240,6 @@ pub struct Asked {
     pub truth: Answer,
     /// The wrong tokens, highest first.
     pub wrong: TokenSet,
-}
-
-/// The name of a way of reading answers.
-pub fn decode_name(decode: Decode) -> &'static str {
-    match decode {
-        Decode::Forced => "forced",
-        Decode::Free => "free",
-    }
 }
 
 /// Logits are written to hundredths: their last bits differ between processors, and evidence must not.

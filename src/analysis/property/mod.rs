@@ -47,7 +47,7 @@ use case::Case;
 use clause::Clause;
 use evidence::{
     Asked, ClassCount, Counterexample, GroupCount, GroupRate, PropertyEvidence, PropertyFile,
-    PropertyResult, SCHEMA, Standing, decode_name,
+    PropertyResult, SCHEMA, Standing,
 };
 use group::Group;
 use trial::{DEFAULT_BATCH, Examiner, Outcome, Tried};
@@ -297,7 +297,7 @@ pub fn check(
         weights_sha256: folder.weights_sha256.clone(),
         operations: folder.operations().to_string(),
         shape: engine.shape(),
-        decode: decode_name(options.decode).to_owned(),
+        decode: options.decode.name().to_owned(),
         cases: options.cases,
         seed: options.seed,
         alpha: ALPHA,
@@ -499,7 +499,7 @@ fn counterexample(clause: &Clause, case: &Case, tried: &Tried) -> Option<Counter
             let (answer, truth) = (given.logits.answer(), Answer::of(&given.question));
             Asked {
                 question: given.question,
-                decode: decode_name(given.decode).to_owned(),
+                decode: given.decode.name().to_owned(),
                 answer,
                 truth,
                 wrong: answer.changed_from(&truth),

@@ -40,6 +40,16 @@ impl Part {
         Self::Corrupted,
         Self::Determinism,
     ];
+
+    /// The name it is asked for by.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Intervals => "intervals",
+            Self::Handmade => "handmade",
+            Self::Corrupted => "corrupted",
+            Self::Determinism => "determinism",
+        }
+    }
 }
 
 /// How much is tried.

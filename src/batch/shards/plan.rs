@@ -266,7 +266,7 @@ impl Plan {
             schema: SCHEMA.into(),
             program: env!("CARGO_PKG_VERSION").into(),
             block: BLOCK,
-            decode: decode_name(decode).into(),
+            decode: decode.name().into(),
             keep,
             shards: cut(&models, costs, shards),
             models,
@@ -302,7 +302,7 @@ impl Plan {
                 plan.block
             )));
         }
-        if parse_decode(&plan.decode).is_none() {
+        if Decode::named(&plan.decode).is_none() {
             return Err(malformed(&format_args!("decode {:?}", plan.decode)));
         }
         let pieces: Vec<Piece> = plan.shards.iter().flatten().copied().collect();
@@ -335,7 +335,7 @@ impl Plan {
 
     /// How answers are read.
     pub fn decode(&self) -> Decode {
-        parse_decode(&self.decode).expect("plans are checked when they are read")
+        Decode::named(&self.decode).expect("plans are checked when they are read")
     }
 
     /// Most wrong answers that are kept of each model.
@@ -364,21 +364,6 @@ impl Plan {
             index,
             shards: self.shards.len(),
         })
-    }
-}
-
-fn decode_name(decode: Decode) -> &'static str {
-    match decode {
-        Decode::Forced => "forced",
-        Decode::Free => "free",
-    }
-}
-
-fn parse_decode(name: &str) -> Option<Decode> {
-    match name {
-        "forced" => Some(Decode::Forced),
-        "free" => Some(Decode::Free),
-        _ => None,
     }
 }
 

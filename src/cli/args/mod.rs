@@ -1,6 +1,33 @@
 //! Options that several commands share, and the values they stand for.
 
+pub mod decode;
 pub mod known_claims;
 pub mod model;
 pub mod models;
 pub mod questions;
+pub mod seed;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+/// Reads one of `all` by its name.
+pub fn named<T, const N: usize>(
+    all: [T; N],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(all.map(name)).map(move |given| {
+        let found = all.into_iter().find(|&value| name(value) == given);
+        found.expect("the parser admits these names only")
+    })
+}
+
+/// Reads a share that is neither none nor all.
+pub fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value < 1.0 => Ok(value),
+        Ok(value) => Err(format!("{value} is not between 0 and 1")),
+        Err(error) => Err(error.to_string()),
+    }
+}

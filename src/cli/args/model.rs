@@ -17,28 +17,31 @@ use crate::cli::term::error::CliError;
 /// Memory that the base runs of one batch may take.
 const BATCH_BYTES: usize = 64 << 20;
 
-/// How answers are read.
-#[derive(Debug, Clone, Copy, Args)]
-pub struct Reading {
-    /// Let the model read the answer tokens it predicts, as a user of it would see them, not the
-    /// true answer's
-    #[arg(long)]
-    free: bool,
+/// The model a command is about.
+#[derive(Debug, Clone, Args)]
+pub struct ModelArg {
+    /// The model's folder or file of weights; without it, the bundled mixed model
+    pub dir: Option<PathBuf>,
 }
 
-impl Reading {
-    pub fn decode(self) -> Decode {
-        if self.free {
-            Decode::Free
-        } else {
-            Decode::Forced
-        }
+impl ModelArg {
+    /// The model as the command line names it.
+    pub fn shown(&self) -> String {
+        (self.dir.as_deref()).map_or_else(String::new, |dir| dir.display().to_string())
     }
 
-    /// The mode's name in results.
-    pub fn name(self) -> &'static str {
-        if self.free { "free" } else { "forced" }
+    pub fn open(&self) -> Result<Model, CliError> {
+        Model::open(self.dir.as_deref())
     }
+
+    /// The model's files alone.
+    pub fn open_folder(&self) -> Result<ModelFolder, CliError> {
+        open_or_bundled(self.dir.as_deref())
+    }
+}
+
+fn open_or_bundled(path: Option<&Path>) -> Result<ModelFolder, CliError> {
+    path.map_or_else(|| Ok(ModelFolder::bundled()), open_folder)
 }
 
 /// Which model a result is about.
@@ -59,10 +62,7 @@ pub struct Model {
 impl Model {
     /// Opens the model in `path`, or the bundled one.
     pub fn open(path: Option<&Path>) -> Result<Self, CliError> {
-        let folder = match path {
-            Some(path) => open_folder(path)?,
-            None => ModelFolder::bundled(),
-        };
+        let folder = open_or_bundled(path)?;
         Ok(Self {
             engine: Engine::new(&folder.weights),
             shown: path.map_or_else(|| folder.name.clone(), |path| path.display().to_string()),

@@ -1,15 +1,76 @@
 //! Sets of questions: read from a file, or drawn at random.
 
-use std::path::Path;
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
 
+use circuitcheck::analysis::accuracy::{Operands, Questions};
 use circuitcheck::domain::arithmetic::{Class, Prompt};
 use circuitcheck::domain::causal::Space;
-use circuitcheck::inputs::model::RawFile;
+use circuitcheck::inputs::model::{ModelFolder, RawFile};
+use clap::Args;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::model::Model;
 use crate::cli::term::error::CliError;
+
+/// A set of questions, taken from a file.
+#[derive(Debug, Clone, Args)]
+pub struct SetArg {
+    /// The set of questions: a JSON list of them, or one a line
+    #[arg(long, value_name = "FILE")]
+    questions: Option<PathBuf>,
+}
+
+impl SetArg {
+    pub fn file(&self) -> Option<&Path> {
+        self.questions.as_deref()
+    }
+
+    /// The questions of the file, if one is named.
+    pub fn read(&self, model: &Model) -> Result<Option<Vec<Prompt>>, CliError> {
+        self.file().map(|file| read(model, file)).transpose()
+    }
+}
+
+/// Which questions are asked to count right answers; their seed is [`super::seed::AskedSeedArg`].
+#[derive(Debug, Clone, Args)]
+pub struct AskedArgs {
+    /// Random questions to ask
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "100000",
+        conflicts_with = "exhaustive"
+    )]
+    questions: NonZeroU64,
+    /// Draw them as in training
+    #[arg(long, conflicts_with = "exhaustive")]
+    enriched: bool,
+    /// Ask every question of the operations trained
+    #[arg(long)]
+    pub exhaustive: bool,
+    /// First operands of these questions, both ends included
+    #[arg(long, value_name = "LOW..HIGH", requires = "exhaustive")]
+    a: Option<Operands>,
+    /// Second operands of these questions
+    #[arg(long, value_name = "LOW..HIGH", requires = "exhaustive")]
+    b: Option<Operands>,
+}
+
+impl AskedArgs {
+    pub fn questions(&self, folder: &ModelFolder, seed: u64) -> Result<Questions, CliError> {
+        let count = self.questions.get();
+        Ok(if self.exhaustive {
+            let all = Operands::all(folder.weights.shape().n_digits);
+            Questions::every(folder, self.a.unwrap_or(all), self.b.unwrap_or(all))
+        } else if self.enriched {
+            Questions::enriched(folder, count, seed)
+        } else {
+            Questions::uniform(folder, count, seed)
+        }?)
+    }
+}
 
 /// Questions of a set that is drawn: as many as the published behaviours rest on, mostly.
 pub const DRAWN: usize = 512;

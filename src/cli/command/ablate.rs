@@ -2,20 +2,20 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
 
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::network::ablation::{Ablation, AblationError, Replacement};
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use crate::cli::DEFAULT_SEED;
-use crate::cli::args::model::{Identity, Model, Reading, split_arguments};
-use crate::cli::args::questions;
+use crate::cli::args::decode::FreeArg;
+use crate::cli::args::model::{Identity, Model, split_arguments};
+use crate::cli::args::named;
+use crate::cli::args::questions::{DRAWN, SetArg, draw_trained};
+use crate::cli::args::seed::SetSeedArg;
 use crate::cli::term::answer::{Answers, Effect, answer_keys, effect_keys};
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
@@ -71,23 +71,16 @@ pub struct Ablate {
     #[arg(long = "node", value_name = "NODE", required = true)]
     nodes: Vec<NodeName>,
     /// What to put in place of the nodes' activations: mean, zero or resample
-    #[arg(long, value_name = "VALUE", value_parser = ablations())]
+    #[arg(long, value_name = "VALUE", value_parser = named(Ablation::ALL, Ablation::name))]
     by: Ablation,
-    /// The set of questions: a JSON list of them, or one a line
-    #[arg(long, value_name = "FILE")]
-    questions: Option<PathBuf>,
-    /// Seed of what is drawn
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
-    seed: u64,
     #[command(flatten)]
-    reading: Reading,
+    set: SetArg,
+    #[command(flatten)]
+    draws: SetSeedArg,
+    #[command(flatten)]
+    reading: FreeArg,
     #[command(flatten)]
     format: Format,
-}
-
-fn ablations() -> impl TypedValueParser<Value = Ablation> {
-    PossibleValuesParser::new(Ablation::ALL.map(Ablation::name))
-        .try_map(|name| name.parse::<Ablation>())
 }
 
 impl Ablate {
@@ -99,15 +92,15 @@ impl Ablate {
             .iter()
             .map(|text| model.question(text, None).map(Prompt::truth))
             .collect::<Result<Vec<_>, _>>()?;
-        let set = match &self.questions {
-            Some(file) => questions::read(&model, file)?,
-            None => questions::draw_trained(&model, questions::DRAWN, self.seed)?,
+        let set = match self.set.read(&model)? {
+            Some(set) => set,
+            None => draw_trained(&model, DRAWN, self.draws.seed)?,
         };
         let asked = if given.is_empty() { &set } else { &given };
         let replacement = Replacement::new(self.by, &model.engine, &nodes, &set)
             .map_err(|error| self.explain(error))?;
         // Not the set's own generator: a drawn set and a read one resample alike.
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut rng = ChaCha8Rng::seed_from_u64(self.draws.seed);
         let (clean, ablated) = model.intervene(asked, self.reading.decode(), |prompt| {
             replacement.intervention(prompt, &mut rng)
         })?;
@@ -124,8 +117,8 @@ impl Ablate {
             identity: model.identity(),
             nodes,
             by: self.by,
-            decode: self.reading.name(),
-            seed: self.seed,
+            decode: self.reading.decode().name(),
+            seed: self.draws.seed,
             set_size: set.len(),
             tally,
             answers: effects.into(),
@@ -134,7 +127,7 @@ impl Ablate {
     }
 
     fn explain(&self, error: AblationError) -> CliError {
-        match (error, &self.questions) {
+        match (error, self.set.file()) {
             (AblationError::Engine(error), _) => error.into(),
             (error, Some(file)) => CliError::input(file.display(), error),
             (error, None) => CliError::input("the questions drawn", error),

@@ -9,7 +9,8 @@ use clap::Args;
 use clap::error::ErrorKind;
 use serde::Serialize;
 
-use crate::cli::args::model::{Identity, Model, Reading, split_arguments};
+use crate::cli::args::decode::FreeArg;
+use crate::cli::args::model::{Identity, Model, split_arguments};
 use crate::cli::term::answer::{Answers, GivenAnswer, answer_keys};
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
@@ -45,7 +46,7 @@ pub struct Ask {
     #[arg(value_name = "DIR|QUESTION", required = true)]
     arguments: Vec<OsString>,
     #[command(flatten)]
-    reading: Reading,
+    reading: FreeArg,
     #[command(flatten)]
     format: Format,
 }
@@ -74,7 +75,7 @@ impl Ask {
             .collect();
         self.format.print(&Asked {
             identity: model.identity(),
-            decode: self.reading.name(),
+            decode: self.reading.decode().name(),
             answers: answers.into(),
         })?;
         Ok(ExitCode::Success)

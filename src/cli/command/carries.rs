@@ -11,7 +11,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::verify::Bar;
-use crate::cli::args::model::{Identity, Model};
+use crate::cli::args::model::{Identity, ModelArg};
+use crate::cli::args::seed::SeedArg;
+use crate::cli::args::share;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{Format, hold};
@@ -53,8 +55,8 @@ Keys of --json:
               told from it, contains: what also holds and is right less often); scores
               (quantity, reach, holds, measures), the best first; screened_out (quantity, moved)")]
 pub struct Carries {
-    /// The model's folder or file of weights; without it, the bundled mixed model
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArg,
     /// A node, e.g. P17L0H1; several are patched together
     #[arg(long = "node", value_name = "NODE")]
     nodes: Vec<NodeName>,
@@ -67,9 +69,8 @@ pub struct Carries {
     /// Trials after which the sampling of one variable at one node set ends
     #[arg(long, value_name = "N", default_value_t = Options::default().max_trials)]
     max_trials: usize,
-    /// Seed of every draw
-    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
-    seed: u64,
+    #[command(flatten)]
+    draws: SeedArg,
     /// Folder for the table; without it, reports/<model>/, and none where --node is given
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -77,17 +78,9 @@ pub struct Carries {
     format: Format,
 }
 
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value > 0.0 && value < 1.0 => Ok(value),
-        Ok(value) => Err(format!("{value} is not between 0 and 1")),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 impl Carries {
     pub fn run(&self) -> Result<ExitCode, CliError> {
-        let model = Model::open(self.dir.as_deref())?;
+        let model = self.model.open()?;
         let nodes = model.nodes(&self.nodes)?;
         let beside = match &self.out {
             Some(out) => out.clone(),
@@ -99,7 +92,7 @@ impl Carries {
             threshold: self.threshold,
             alpha: self.alpha,
             max_trials: self.max_trials,
-            seed: self.seed,
+            seed: self.draws.seed,
         };
         let search = Search::new(&model.folder, &model.engine, options)?;
         if search.classes().is_empty() {
@@ -109,7 +102,7 @@ impl Carries {
         let mut bar = Bar::new();
         let mut show = |progress| bar.show(progress);
         let found = if nodes.is_empty() {
-            let useful = useful_nodes(&model.folder, &model.engine, self.seed)?;
+            let useful = useful_nodes(&model.folder, &model.engine, self.draws.seed)?;
             search.of_all(&useful, &mut show)
         } else {
             search.of_set(&nodes, &mut show)

@@ -23,7 +23,8 @@ use serde::Serialize;
 
 use super::test::test_file;
 use crate::cli::args::known_claims::{Known, progress_bar};
-use crate::cli::args::model::Model;
+use crate::cli::args::model::{Model, ModelArg};
+use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{Format, hold};
@@ -54,8 +55,8 @@ available, useful, and circuits[], each with from, nodes, scores[] (class, ablat
 token, random, best_random), covered, explained, minimality[], grown[], pruned, tested (the
 hypothesis, clause by clause).")]
 pub struct CircuitCommand {
-    /// The model's folder or file of weights; without it, the bundled mixed model
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArg,
     /// Keep the nodes that this hypothesis comes to; may be given more than once
     #[arg(long, value_name = "FILE")]
     hypothesis: Vec<PathBuf>,
@@ -94,9 +95,8 @@ pub struct CircuitCommand {
     /// Chance of any wrong interval
     #[arg(long, value_name = "SHARE", default_value_t = Options::default().alpha)]
     alpha: f64,
-    /// Seed of every draw
-    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
-    seed: u64,
+    #[command(flatten)]
+    draws: SeedArg,
     /// Also write circuit.json and circuit.md to this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -115,10 +115,10 @@ impl CircuitCommand {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let out = self.out.as_deref();
         let _held = out.map(|out| hold(out, "circuit")).transpose()?;
-        let model = Model::open(self.dir.as_deref())?;
+        let model = self.model.open()?;
         let named = self.named(&model)?;
         let operations = model.folder.operations();
-        let baseline = Baseline::measure(&model.engine, operations, self.alpha, self.seed)?;
+        let baseline = Baseline::measure(&model.engine, operations, self.alpha, self.draws.seed)?;
         if baseline.classes.iter().all(|class| !class.passes) {
             warn("the unpatched model fails the baseline in every class, so no circuit is scored");
             return Ok(ExitCode::Baseline);
@@ -138,7 +138,7 @@ impl CircuitCommand {
             random_sets: self.random_sets,
             alpha: self.alpha,
             until: self.until,
-            seed: self.seed,
+            seed: self.draws.seed,
             available: bench.nodes().len(),
             useful,
             circuits,
@@ -173,7 +173,7 @@ impl CircuitCommand {
         let scoring = Scoring {
             random_sets: self.random_sets,
             alpha: self.alpha,
-            seed: self.seed,
+            seed: self.draws.seed,
         };
         let bar = progress_bar("scoring");
         let mut show = |done: usize, of: usize| {
@@ -190,10 +190,17 @@ impl CircuitCommand {
         let grown = match self.grow {
             true => {
                 let mut added = 0;
-                grow(bench, &keep, self.until, self.most, self.seed, &mut |_| {
-                    added += 1;
-                    show(added, self.most);
-                })?
+                grow(
+                    bench,
+                    &keep,
+                    self.until,
+                    self.most,
+                    self.draws.seed,
+                    &mut |_| {
+                        added += 1;
+                        show(added, self.most);
+                    },
+                )?
             }
             false => Vec::new(),
         };
@@ -249,7 +256,7 @@ impl CircuitCommand {
             });
         }
         for path in &self.hypothesis {
-            let tested = test_file(model, path, &self.known, self.alpha, self.seed)?;
+            let tested = test_file(model, path, &self.known, self.alpha, self.draws.seed)?;
             all.push(Named {
                 from: path.display().to_string(),
                 nodes: tested.circuit.clone(),

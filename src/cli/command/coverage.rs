@@ -13,7 +13,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::verify::Bar;
-use crate::cli::args::model::{Identity, Model};
+use crate::cli::args::model::{Identity, Model, ModelArg};
+use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::Format;
@@ -31,7 +32,7 @@ const QUESTIONS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 /// answer token, is held against the claims of features.json: a claim explains the tokens that its
 /// variable can change on the questions of its classes.
 #[derive(Debug, Args)]
-#[command(name = "coverage")]
+#[command(name = "coverage", mut_arg("seed", |seed| seed.help("Seed of the questions")))]
 #[command(after_help = "\
 Examples:
   circuitcheck coverage
@@ -53,8 +54,8 @@ Keys of --json:
   sets        the same for sets of unclaimed nodes that hurt tokens which none of their members
               hurts alone")]
 pub struct CoverageCommand {
-    /// The model's folder or file of weights; without it, the bundled mixed model
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArg,
     /// Take the claims from this file, not from the folder's features.json
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,
@@ -64,24 +65,23 @@ pub struct CoverageCommand {
     /// Chance of any wrong interval
     #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
     alpha: f64,
-    /// Seed of the questions
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    draws: SeedArg,
     #[command(flatten)]
     format: Format,
 }
 
 impl CoverageCommand {
     pub fn run(&self) -> Result<ExitCode, CliError> {
-        let model = Model::open(self.dir.as_deref())?;
+        let model = self.model.open()?;
         let claims = self.claims(&model)?;
         let options = Options {
             questions: self.questions.get(),
             alpha: self.alpha,
-            seed: self.seed,
+            seed: self.draws.seed,
         };
         let operations = model.folder.operations();
-        let baseline = Baseline::measure(&model.engine, operations, self.alpha, self.seed)?;
+        let baseline = Baseline::measure(&model.engine, operations, self.alpha, self.draws.seed)?;
         if baseline.classes.iter().all(|class| !class.passes) {
             warn("the unpatched model fails the baseline in every class, so nothing is ablated");
             return Ok(ExitCode::Baseline);

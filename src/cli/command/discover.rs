@@ -25,9 +25,9 @@ use serde::Serialize;
 
 use super::tagged_file::TagSummary;
 use super::verify::Bar;
-use crate::cli::DEFAULT_SEED;
-use crate::cli::args::model::{Identity, Model};
-use crate::cli::args::questions;
+use crate::cli::args::model::{Identity, Model, ModelArg};
+use crate::cli::args::questions::SetArg;
+use crate::cli::args::seed::SetSeedArg;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{Format, hold};
@@ -73,26 +73,24 @@ Keys of --json:
   strict     with --protocol strict: candidates (claims put to the method), verdicts (how many of
              them have each), by_quirks and by_method: kept, gained, lost, moved")]
 pub struct Discover {
-    /// The model's folder or file of weights; without it, the bundled mixed model
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArg,
     /// By which rules
     #[arg(long, value_enum, default_value_t = Protocol::Published)]
     protocol: Protocol,
     /// Folder for the two files
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The set of questions: a JSON list of them, or one a line
-    #[arg(long, value_name = "FILE")]
-    questions: Option<PathBuf>,
+    #[command(flatten)]
+    set: SetArg,
     /// Search for claims among the behaviours of this file, not among those found
     #[arg(long, value_name = "FILE")]
     behaviors: Option<PathBuf>,
     /// Remove one quirk of the published protocol; may be given several times
     #[arg(long, value_name = "QUIRK", value_parser = quirks())]
     without: Vec<Quirk>,
-    /// Seed of what is drawn
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
-    seed: u64,
+    #[command(flatten)]
+    draws: SetSeedArg,
     #[command(flatten)]
     format: Format,
 }
@@ -145,12 +143,10 @@ impl Discover {
                 ));
             }
         }
-        let model = Model::open(self.dir.as_deref())?;
+        let model = self.model.open()?;
         let _held = self.hold_out()?;
-        let set = match &self.questions {
-            Some(file) => questions::read(&model, file)?,
-            None => draw_set(&model.folder, &mut stream(self.seed, "question set")),
-        };
+        let draw = || draw_set(&model.folder, &mut stream(self.draws.seed, "question set"));
+        let set = self.set.read(&model)?.unwrap_or_else(draw);
         let given = self.behaviors.as_deref().map(RawFile::read).transpose()?;
         let given = given.map(|file| self.read(&model, &file)).transpose()?;
         let made = match self.protocol {
@@ -172,7 +168,7 @@ impl Discover {
             identity: model.identity(),
             protocol: self.protocol.name(),
             without: self.without.clone(),
-            seed: self.seed,
+            seed: self.draws.seed,
             questions: made.found.questions,
             right: made.found.right,
             positions: made.found.positions,
@@ -199,7 +195,7 @@ impl Discover {
         let quirks =
             (self.without.iter()).fold(Quirks::published(), |quirks, &quirk| quirks.without(quirk));
         let operations = model.folder.operations();
-        let found = discover(&model.folder, &model.engine, set, &quirks, self.seed)?;
+        let found = discover(&model.folder, &model.engine, set, &quirks, self.draws.seed)?;
         let behaviors = found.behaviors(model.engine.shape().n_digits, operations, &quirks);
         let searched = given.unwrap_or(&behaviors);
         Ok(Made {
@@ -213,7 +209,7 @@ impl Discover {
 
     fn strict(&self, model: &Model, set: &[Prompt]) -> Result<Made, CliError> {
         let options = Options {
-            seed: self.seed,
+            seed: self.draws.seed,
             ..Options::default()
         };
         let mut bar = Bar::new();
@@ -251,7 +247,7 @@ impl Discover {
 
     /// Holds the output folder, which must not be the model's own.
     fn hold_out(&self) -> Result<Lock, CliError> {
-        let own = self.dir.as_deref().unwrap_or(Path::new(""));
+        let own = self.model.dir.as_deref().unwrap_or(Path::new(""));
         let folder = |path: &Path| path.canonicalize().ok();
         if folder(own).is_some_and(|own| folder(&self.out) == Some(own)) {
             return Err(CliError::input(

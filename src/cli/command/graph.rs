@@ -15,7 +15,8 @@ use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 
 use crate::cli::args::known_claims::{Known, progress_bar, untested};
-use crate::cli::args::model::Model;
+use crate::cli::args::model::ModelArg;
+use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{hold, write};
@@ -56,8 +57,8 @@ direct, verdict, measured), order, undermined, unconnected, left_out.
 
 Ends with exit code 1 if a claimed edge is unspecific or a claim is undermined.")]
 pub struct GraphCommand {
-    /// The model's folder or file of weights; without it, the bundled mixed model
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArg,
     /// Form of the graph
     #[arg(long, value_enum, default_value_t = Form::Text)]
     format: Form,
@@ -100,9 +101,8 @@ pub struct GraphCommand {
     /// Chance of any wrong verdict on an edge
     #[arg(long, value_name = "SHARE", default_value_t = Options::default().alpha, requires = "measure")]
     alpha: f64,
-    /// Seed of every draw
-    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
-    seed: u64,
+    #[command(flatten)]
+    draws: SeedArg,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -162,7 +162,7 @@ impl GraphCommand {
 
     /// A graph of the model's claims, measured if that was asked for.
     fn make(&self) -> Result<GraphEvidence, CliError> {
-        let model = Model::open(self.dir.as_deref())?;
+        let model = self.model.open()?;
         let shape = model.engine.shape();
         let known = if self.unverified {
             untested(&model)?
@@ -179,7 +179,7 @@ impl GraphCommand {
             let budget = Budget {
                 trials: self.trials,
                 alpha: self.alpha,
-                seed: self.seed,
+                seed: self.draws.seed,
                 relayed: !self.direct_only,
             };
             graph.measure(&model.engine, budget, &mut |done, of| {

@@ -1,7 +1,6 @@
 //! `patch`: one question's activations put into another question's run.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::node::{Node, NodeName};
@@ -9,7 +8,8 @@ use circuitcheck::network::engine::{Intervention, Site, Source};
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::args::model::{Identity, Model, Reading};
+use crate::cli::args::decode::FreeArg;
+use crate::cli::args::model::{Identity, ModelArg};
 use crate::cli::term::answer::{Answers, Effect, answer_keys, effect_keys};
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
@@ -36,9 +36,10 @@ Keys of --json:
   nodes         the nodes patched, sorted
 ", answer_keys!(), effect_keys!(), "
 The question of the answer is the clean one."))]
+#[command(mut_arg("dir", |dir| dir.help("A model's folder")))]
 pub struct Patch {
-    /// A model's folder
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArg,
     /// The question the activations come from, e.g. 22222+66966
     #[arg(long, value_name = "QUESTION")]
     store: String,
@@ -49,14 +50,14 @@ pub struct Patch {
     #[arg(long = "node", value_name = "NODE", required = true)]
     nodes: Vec<NodeName>,
     #[command(flatten)]
-    reading: Reading,
+    reading: FreeArg,
     #[command(flatten)]
     format: Format,
 }
 
 impl Patch {
     pub fn run(&self) -> Result<ExitCode, CliError> {
-        let model = Model::open(self.dir.as_deref())?;
+        let model = self.model.open()?;
         let nodes = model.nodes(&self.nodes)?;
         let store = model.prompt(&self.store)?;
         let clean = Prompt::truth(model.question(&self.clean, None)?);
@@ -73,7 +74,7 @@ impl Patch {
             identity: model.identity(),
             store,
             nodes,
-            decode: self.reading.name(),
+            decode: self.reading.decode().name(),
             answers: vec![Effect::new(clean, &before[0], &after[0])].into(),
         })?;
         Ok(ExitCode::Success)

@@ -12,15 +12,17 @@ use circuitcheck::analysis::property::{
     check, properties, read,
 };
 use circuitcheck::inputs::model::{ModelFolder, RawFile};
-use circuitcheck::network::engine::Decode;
 use circuitcheck::report::{property_markdown, property_summary};
 use circuitcheck::storage::write_files;
+use clap::Args;
 use clap::error::ErrorKind;
-use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::hub::open_folder;
 use super::verify::Bar;
+use crate::cli::args::decode::DecodeArg;
+use crate::cli::args::model::ModelArg;
+use crate::cli::args::seed::SeedArg;
+use crate::cli::args::share;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{Format, hold};
@@ -53,8 +55,8 @@ Examples:
   circuitcheck property --properties my-properties.toml --decode free
   circuitcheck property --list")]
 pub struct PropertyTest {
-    /// The model's folder or file of weights; without it, the bundled mixed model
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArg,
     /// Only this property, "nodes", or a claim such as "P9L0H1 A1.ST"; may be given more than once
     #[arg(long, value_name = "NAME")]
     property: Vec<String>,
@@ -65,12 +67,10 @@ pub struct PropertyTest {
     /// Distinct cases drawn of each property
     #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(Options::default().cases).expect("not zero"))]
     cases: NonZeroUsize,
-    /// Seed of every draw
-    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
-    seed: u64,
-    /// How answers are read: teacher-forced or free-running
-    #[arg(long, value_enum, default_value_t = DecodeArg::Forced)]
-    decode: DecodeArg,
+    #[command(flatten)]
+    draws: SeedArg,
+    #[command(flatten)]
+    reading: DecodeArg,
     /// Logits by which the property "confident" has the right token lead
     #[arg(long, value_name = "LOGITS", default_value_t = Options::default().margin, value_parser = positive)]
     margin: f32,
@@ -88,12 +88,6 @@ pub struct PropertyTest {
     format: Format,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum DecodeArg {
-    Forced,
-    Free,
-}
-
 fn positive(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
@@ -102,21 +96,10 @@ fn positive(text: &str) -> Result<f32, String> {
     }
 }
 
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value > 0.0 && value < 1.0 => Ok(value),
-        Ok(value) => Err(format!("{value} is not between 0 and 1")),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 impl PropertyTest {
     /// Tests and reports.
     pub fn run(self) -> Result<ExitCode, CliError> {
-        let folder = match &self.dir {
-            Some(dir) => open_folder(dir)?,
-            None => ModelFolder::bundled(),
-        };
+        let folder = self.model.open_folder()?;
         let own = self.own(folder.weights.shape().n_digits)?;
         if self.list {
             self.format.print(&self.listed(&folder, own)?)?;
@@ -140,7 +123,7 @@ impl PropertyTest {
                 ("property.json", evidence.to_json()),
                 (
                     "property.md",
-                    property_markdown(&evidence, &self.shown_model()),
+                    property_markdown(&evidence, &self.model.shown()),
                 ),
             ];
             if !kept.is_empty() || beside.join(KEPT_FILE).exists() {
@@ -150,7 +133,7 @@ impl PropertyTest {
         }
         self.format.print(&Tested {
             evidence: &evidence,
-            model: self.shown_model(),
+            model: self.model.shown(),
         })?;
         warn_of_what_was_not_asked(&evidence);
         if writes {
@@ -167,22 +150,13 @@ impl PropertyTest {
     fn options(&self) -> Options {
         Options {
             cases: self.cases.get(),
-            seed: self.seed,
-            decode: match self.decode {
-                DecodeArg::Forced => Decode::Forced,
-                DecodeArg::Free => Decode::Free,
-            },
+            seed: self.draws.seed,
+            decode: self.reading.decode,
             margin: self.margin,
             distance: self.distance,
             names: self.property.clone(),
             ..Options::default()
         }
-    }
-
-    /// The model as the command line names it.
-    fn shown_model(&self) -> String {
-        let dir = self.dir.as_deref();
-        dir.map_or_else(String::new, |dir| dir.display().to_string())
     }
 
     /// The user's own properties, by file name.

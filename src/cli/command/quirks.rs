@@ -1,7 +1,6 @@
 //! `quirks`: how far the published protocol's figures move when a quirk is removed.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use circuitcheck::analysis::published::{Effect, draw_set, effects};
 use circuitcheck::experiment::stream;
@@ -9,9 +8,9 @@ use circuitcheck::report::effects_markdown;
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::DEFAULT_SEED;
-use crate::cli::args::model::{Identity, Model};
-use crate::cli::args::questions;
+use crate::cli::args::model::{Identity, ModelArg};
+use crate::cli::args::questions::SetArg;
+use crate::cli::args::seed::SetSeedArg;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::Format;
@@ -37,30 +36,26 @@ Keys of --json:
                          and without it fail_moved, fail_most (points), impact_moved, math_moved,
                          clusters_gained, clusters_lost; claims: kept, gained, lost, moved")]
 pub struct QuirkEffects {
-    /// The model's folder or file of weights; without it, the bundled mixed model
-    dir: Option<PathBuf>,
-    /// The set of questions: a JSON list of them, or one a line
-    #[arg(long, value_name = "FILE")]
-    questions: Option<PathBuf>,
-    /// Seed of what is drawn
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
-    seed: u64,
+    #[command(flatten)]
+    model: ModelArg,
+    #[command(flatten)]
+    set: SetArg,
+    #[command(flatten)]
+    draws: SetSeedArg,
     #[command(flatten)]
     format: Format,
 }
 
 impl QuirkEffects {
     pub fn run(&self) -> Result<ExitCode, CliError> {
-        let model = Model::open(self.dir.as_deref())?;
-        let set = match &self.questions {
-            Some(file) => questions::read(&model, file)?,
-            None => draw_set(&model.folder, &mut stream(self.seed, "question set")),
-        };
+        let model = self.model.open()?;
+        let draw = || draw_set(&model.folder, &mut stream(self.draws.seed, "question set"));
+        let set = self.set.read(&model)?.unwrap_or_else(draw);
         self.format.print(&Found {
             identity: model.identity(),
-            seed: self.seed,
+            seed: self.draws.seed,
             questions: set.len(),
-            effects: effects(&model.folder, &model.engine, &set, self.seed)?,
+            effects: effects(&model.folder, &model.engine, &set, self.draws.seed)?,
         })?;
         Ok(ExitCode::Success)
     }

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use circuitcheck::analysis::selfcheck::{Check, Effort, Figure, Part, Value, run};
 use circuitcheck::inputs::model::ModelFolder;
-use circuitcheck::verify::Options;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 
 use super::hub::open_folder;
+use crate::cli::args::named;
+use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{Format, write};
@@ -50,32 +51,12 @@ pub struct Selfcheck {
     #[arg(long, value_name = "N")]
     corruptions: Option<usize>,
     /// Only these checks; may be given more than once
-    #[arg(long, value_name = "CHECK", value_enum)]
-    only: Vec<PartArg>,
-    /// Seed of every draw
-    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
-    seed: u64,
+    #[arg(long, value_name = "CHECK", value_parser = named(Part::ALL, Part::name))]
+    only: Vec<Part>,
+    #[command(flatten)]
+    draws: SeedArg,
     #[command(flatten)]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum PartArg {
-    Intervals,
-    Handmade,
-    Corrupted,
-    Determinism,
-}
-
-impl From<PartArg> for Part {
-    fn from(part: PartArg) -> Self {
-        match part {
-            PartArg::Intervals => Part::Intervals,
-            PartArg::Handmade => Part::Handmade,
-            PartArg::Corrupted => Part::Corrupted,
-            PartArg::Determinism => Part::Determinism,
-        }
-    }
 }
 
 impl Selfcheck {
@@ -84,7 +65,7 @@ impl Selfcheck {
         if self.only.is_empty() {
             Part::ALL.to_vec()
         } else {
-            self.only.iter().copied().map(Part::from).collect()
+            self.only.clone()
         }
     }
 
@@ -103,15 +84,21 @@ impl Selfcheck {
         effort.corruptions = self.corruptions.unwrap_or(effort.corruptions);
         // Some checks take minutes: each is shown as it ends.
         let mut shown = Ok(());
-        let checks = run(&models, &self.parts(), &effort, self.seed, &mut |check| {
-            if !self.format.json && shown.is_ok() {
-                shown = write(Shown(check));
-            }
-        })?;
+        let checks = run(
+            &models,
+            &self.parts(),
+            &effort,
+            self.draws.seed,
+            &mut |check| {
+                if !self.format.json && shown.is_ok() {
+                    shown = write(Shown(check));
+                }
+            },
+        )?;
         shown?;
         let passed = checks.iter().all(|check| check.passed);
         self.format.print(&Checked {
-            seed: self.seed,
+            seed: self.draws.seed,
             quick: self.quick,
             passed,
             checks,

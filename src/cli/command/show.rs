@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use super::accuracy::Share;
 use super::tagged_file::{FoundFile, TagSummary, TaggedFile, node_table};
-use crate::cli::DEFAULT_SEED;
-use crate::cli::args::model::{Identity, Model};
+use crate::cli::args::model::{Identity, Model, ModelArg};
 use crate::cli::args::questions;
+use crate::cli::args::seed::SetSeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::Format;
@@ -52,15 +52,16 @@ Keys of --json:
                 the other counts that `accuracy` has
 
 Keys of --json with --features-only: path, sha256, nodes, tags, claims, untestable")]
+#[command(mut_arg("dir", |dir| dir.help("A model's folder")))]
+#[command(mut_arg("seed", |seed| seed.help("Seed of those questions")))]
 pub struct Show {
-    /// A model's folder
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArg,
     /// Also ask 1,000 random questions of each class the model was trained for
     #[arg(long)]
     accuracy: bool,
-    /// Seed of those questions
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
-    seed: u64,
+    #[command(flatten)]
+    draws: SetSeedArg,
     /// Take the claims from this file, not from the folder's features.json
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,
@@ -81,7 +82,7 @@ impl Show {
     }
 
     fn model(&self) -> Result<Shown, CliError> {
-        let model = Model::open(self.dir.as_deref())?;
+        let model = self.model.open()?;
         let folder = &model.folder;
         let features = match &self.features {
             Some(file) => Some(RawFile::read(file)?),
@@ -103,7 +104,7 @@ impl Show {
             summary,
             accuracy: self
                 .accuracy
-                .then(|| QuickAccuracy::measure(&model, self.seed))
+                .then(|| QuickAccuracy::measure(&model, self.draws.seed))
                 .transpose()?,
         })
     }

@@ -18,7 +18,8 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::args::known_claims::Known;
-use crate::cli::args::model::{Identity, Model};
+use crate::cli::args::model::{Identity, Model, ModelArg};
+use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::Format;
@@ -48,8 +49,8 @@ those it keeps).
 
 Ends with exit code 1 if a clause that is required is not met.")]
 pub struct Test {
-    /// The model's folder or file of weights; without it, the bundled mixed model
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArg,
     /// The hypothesis
     #[arg(long, value_name = "FILE")]
     hypothesis: PathBuf,
@@ -58,17 +59,22 @@ pub struct Test {
     /// Chance of any wrong verdict, shared by the claims that are tried and, once more, by the edges
     #[arg(long, value_name = "SHARE", default_value_t = Options::default().alpha)]
     alpha: f64,
-    /// Seed of every draw
-    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
-    seed: u64,
+    #[command(flatten)]
+    draws: SeedArg,
     #[command(flatten)]
     format: Format,
 }
 
 impl Test {
     pub fn run(&self) -> Result<ExitCode, CliError> {
-        let model = Model::open(self.dir.as_deref())?;
-        let tested = test_file(&model, &self.hypothesis, &self.known, self.alpha, self.seed)?;
+        let model = self.model.open()?;
+        let tested = test_file(
+            &model,
+            &self.hypothesis,
+            &self.known,
+            self.alpha,
+            self.draws.seed,
+        )?;
         let holds = tested.holds;
         self.format.print(&Shown {
             identity: model.identity(),

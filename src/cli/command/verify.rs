@@ -16,12 +16,14 @@ use circuitcheck::verify::evidence::{ClaimEvidence, Evidence, laid_out};
 use circuitcheck::verify::{
     Decoding, MOVE_FOR_OTHERS, Options, Progress, VerdictKind, VerifyError, verify,
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::behaviors::{Behaviors, Shared, report};
-use super::report::{REPORTS, complete, read, shown};
-use crate::cli::args::model::Model;
+use super::report::{REPORTS, complete, read};
+use crate::cli::args::model::{Model, ModelArg};
+use crate::cli::args::seed::SeedArg;
+use crate::cli::args::{named, share};
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{hold, write};
@@ -60,8 +62,8 @@ const NOTE_WIDTH: usize = 90;
 /// strict (that without quirks) and verdict.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// The model's folder or file of weights; without it, the bundled mixed model
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArg,
     /// Claims to check instead of the folder's features.json
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,
@@ -80,12 +82,11 @@ pub struct Verify {
     /// Telling trials after which a claim's sampling ends
     #[arg(long, value_name = "N", default_value_t = Options::default().max_trials, value_parser = trials)]
     max_trials: usize,
-    /// Seed of every draw
-    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
-    seed: u64,
+    #[command(flatten)]
+    draws: SeedArg,
     /// How answers are read: teacher-forced, free-running, or one beside the other
-    #[arg(long, value_enum, default_value_t = DecodeArg::Forced)]
-    decode: DecodeArg,
+    #[arg(long, default_value = Decoding::Forced.name(), value_parser = named(Decoding::ALL, Decoding::name))]
+    decode: Decoding,
     /// Folder for the report; without it, reports/<model>/, and none where a filter is on
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -99,22 +100,6 @@ pub struct Verify {
     json: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum DecodeArg {
-    Forced,
-    Free,
-    Both,
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let value: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    if value > 0.0 && value < 1.0 {
-        Ok(value)
-    } else {
-        Err(format!("{value} is not between 0 and 1"))
-    }
-}
-
 fn trials(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("no trial can be judged without one".into()),
@@ -126,12 +111,12 @@ fn trials(text: &str) -> Result<usize, String> {
 impl Verify {
     /// Verifies and reports.
     pub fn run(self) -> Result<ExitCode, CliError> {
-        let model = Model::open(self.dir.as_deref())?;
+        let model = self.model.open()?;
         if self.behaviors.are_asked() {
             let shared = Shared {
                 nodes: &self.node,
                 alpha: self.alpha,
-                seed: self.seed,
+                seed: self.draws.seed,
                 out: self.out.as_deref(),
             };
             let mut bar = Bar::new();
@@ -151,7 +136,7 @@ impl Verify {
             // The claims that were tested are the report's, whichever file they stand in.
             let mut folder = model.folder.clone();
             folder.features = features.or(folder.features);
-            let report = read(out, Some(&folder), &shown(self.dir.as_deref()))?;
+            let report = read(out, Some(&folder), &self.model.shown())?;
             crate::cli::command::report::write(&report, out, &Format::ALL)?;
         }
         let evidence = made.evidence;
@@ -179,12 +164,8 @@ impl Verify {
             threshold: self.threshold,
             alpha: self.alpha,
             max_trials: self.max_trials,
-            seed: self.seed,
-            decoding: match self.decode {
-                DecodeArg::Forced => Decoding::Forced,
-                DecodeArg::Free => Decoding::Free,
-                DecodeArg::Both => Decoding::Both,
-            },
+            seed: self.draws.seed,
+            decoding: self.decode,
             tasks: self.tasks(),
             nodes: self.node.clone(),
             claims: Vec::new(),
@@ -244,7 +225,7 @@ impl Verify {
         for claim in found {
             let margin = margins.iter().find(|margin| margin.claim == claim.claim);
             let margin = margin.map(|margin| margin.logit_margin);
-            let model = shown(self.dir.as_deref());
+            let model = self.model.shown();
             write(explanation(claim, evidence, &model, margin))?;
         }
         Ok(())

@@ -51,6 +51,24 @@ pub enum Decode {
     Free,
 }
 
+impl Decode {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Forced, Self::Free];
+
+    /// The name it is written by.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forced => "forced",
+            Self::Free => "free",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        (Self::ALL.into_iter()).find(|decode| decode.name() == name)
+    }
+}
+
 /// What can go wrong in a run.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum EngineError {

@@ -149,10 +149,7 @@ impl<'a> Measured<'a> {
         let total = tally.total();
         Measured {
             identity,
-            decode: match decode {
-                Decode::Forced => "forced",
-                Decode::Free => "free",
-            },
+            decode: decode.name(),
             source: questions.source(),
             all: Share::of(total, whole),
             ties: tally.ties,

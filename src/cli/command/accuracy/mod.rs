@@ -6,20 +6,18 @@ mod save;
 pub use measured::{Measured, Share};
 
 use std::io::Write as _;
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use circuitcheck::analysis::accuracy::{
-    Measurement, Operands, Questions, QuestionsError, Saved, SavedError, Work,
-};
-use circuitcheck::network::engine::Decode;
+use circuitcheck::analysis::accuracy::{Measurement, QuestionsError, Saved, SavedError, Work};
 use circuitcheck::verify::Progress;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::verify::Bar;
-use crate::cli::DEFAULT_SEED;
-use crate::cli::args::model::Model;
+use crate::cli::args::decode::DecodeArg;
+use crate::cli::args::model::ModelArg;
+use crate::cli::args::questions::AskedArgs;
+use crate::cli::args::seed::AskedSeedArg;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::Format;
@@ -71,34 +69,14 @@ Keys of --json:
   wrong_answers  place, question, answer, true_answer of the first wrong ones; not_kept: how many
                 more there are")]
 pub struct Accuracy {
-    /// The model's folder or file of weights; without it, the bundled mixed model
-    dir: Option<PathBuf>,
-    /// Random questions to ask
-    #[arg(
-        long,
-        value_name = "N",
-        default_value = "100000",
-        conflicts_with = "exhaustive"
-    )]
-    questions: NonZeroU64,
-    /// Draw them as in training
-    #[arg(long, conflicts_with = "exhaustive")]
-    enriched: bool,
-    /// Ask every question of the operations trained
-    #[arg(long)]
-    exhaustive: bool,
-    /// First operands of these questions, both ends included
-    #[arg(long, value_name = "LOW..HIGH", requires = "exhaustive")]
-    a: Option<Operands>,
-    /// Second operands of these questions
-    #[arg(long, value_name = "LOW..HIGH", requires = "exhaustive")]
-    b: Option<Operands>,
-    /// How answers are read: teacher-forced or free-running
-    #[arg(long, value_enum, default_value_t = DecodeArg::Forced)]
-    decode: DecodeArg,
-    /// Seed of random questions
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED, conflicts_with = "exhaustive")]
-    seed: u64,
+    #[command(flatten)]
+    model: ModelArg,
+    #[command(flatten)]
+    asked: AskedArgs,
+    #[command(flatten)]
+    reading: DecodeArg,
+    #[command(flatten)]
+    draws: AskedSeedArg,
     /// Keep this many wrong answers, the first; the others are counted
     #[arg(long, value_name = "N", default_value_t = 1000)]
     keep: usize,
@@ -109,20 +87,11 @@ pub struct Accuracy {
     format: Format,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum DecodeArg {
-    Forced,
-    Free,
-}
-
 impl Accuracy {
     pub fn run(&self) -> Result<ExitCode, CliError> {
-        let model = Model::open(self.dir.as_deref())?;
-        let questions = self.asked(&model)?;
-        let decode = match self.decode {
-            DecodeArg::Forced => Decode::Forced,
-            DecodeArg::Free => Decode::Free,
-        };
+        let model = self.model.open()?;
+        let questions = self.asked.questions(&model.folder, self.draws.seed)?;
+        let decode = self.reading.decode;
         let work = Work::new(&model.folder, &questions, decode, self.keep);
         let file = SaveFile::new(self.resume.as_deref(), &model.folder.name, &work)?;
         let measurement = Measurement {
@@ -139,20 +108,6 @@ impl Accuracy {
             saved.tally(),
         ))?;
         Ok(ExitCode::Success)
-    }
-
-    fn asked(&self, model: &Model) -> Result<Questions, CliError> {
-        let folder = &model.folder;
-        let count = self.questions.get();
-        if self.exhaustive {
-            let all = Operands::all(folder.weights.shape().n_digits);
-            let (first, second) = (self.a.unwrap_or(all), self.b.unwrap_or(all));
-            Ok(Questions::every(folder, first, second)?)
-        } else if self.enriched {
-            Ok(Questions::enriched(folder, count, self.seed)?)
-        } else {
-            Ok(Questions::uniform(folder, count, self.seed)?)
-        }
     }
 }
 

@@ -4,14 +4,15 @@ use std::io::Write as _;
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-use circuitcheck::analysis::accuracy::{Operands, Questions};
 use circuitcheck::batch::shards::{Claims, Job, Plan, PlannedModel, cost_of_block};
-use circuitcheck::network::engine::{Decode, Engine};
+use circuitcheck::network::engine::Engine;
 use clap::Args;
 
 use super::open;
-use crate::cli::DEFAULT_SEED;
+use crate::cli::args::decode::FreeArg;
 use crate::cli::args::models::Zoo;
+use crate::cli::args::questions::AskedArgs;
+use crate::cli::args::seed::AskedSeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::write;
@@ -40,41 +41,28 @@ Examples:
   circuitcheck plan hf://PhilipQuirke/VerifiedArithmetic > plan.json
   circuitcheck plan models/add --exhaustive > plan.json
   sbatch --array=0-399 deploy/slurm/shards.sbatch plan.json")]
+#[command(mut_arg("free", |free| free.help("Let the model read its own answer tokens")))]
+#[command(mut_arg("questions", |questions| {
+    questions.help("Random questions for each model").default_value("1000000")
+}))]
+#[command(mut_arg("enriched", |enriched| {
+    enriched.help("Draw them as in training, with more carries and borrows")
+}))]
 pub struct PlanCommand {
     #[command(flatten)]
     zoo: Zoo,
-    /// Random questions for each model
-    #[arg(
-        long,
-        value_name = "N",
-        default_value = "1000000",
-        conflicts_with = "exhaustive"
-    )]
-    questions: NonZeroU64,
-    /// Draw them as in training, with more carries and borrows
-    #[arg(long, conflicts_with = "exhaustive")]
-    enriched: bool,
-    /// Ask every question of the operations trained
-    #[arg(long)]
-    exhaustive: bool,
-    /// First operands of these questions, both ends included
-    #[arg(long, value_name = "LOW..HIGH", requires = "exhaustive")]
-    a: Option<Operands>,
-    /// Second operands of these questions
-    #[arg(long, value_name = "LOW..HIGH", requires = "exhaustive")]
-    b: Option<Operands>,
+    #[command(flatten)]
+    asked: AskedArgs,
     /// Count answers alone, and put no claims to the questions
     #[arg(long)]
     no_claims: bool,
-    /// Let the model read its own answer tokens
-    #[arg(long)]
-    free: bool,
+    #[command(flatten)]
+    reading: FreeArg,
     /// Shards to cut the work into; without it, as many as take 20 minutes each on a machine like this
     #[arg(long, value_name = "N")]
     shards: Option<NonZeroU64>,
-    /// Seed of random questions
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED, conflicts_with = "exhaustive")]
-    seed: u64,
+    #[command(flatten)]
+    draws: AskedSeedArg,
     /// Keep this many wrong answers of each model, the first; the others are counted
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     keep: usize,
@@ -82,18 +70,14 @@ pub struct PlanCommand {
 
 impl PlanCommand {
     pub fn run(&self) -> Result<ExitCode, CliError> {
-        let decode = if self.free {
-            Decode::Free
-        } else {
-            Decode::Forced
-        };
+        let decode = self.reading.decode();
         let mut models = Vec::new();
         let mut costs = Vec::new();
         let mut seconds = 0.0;
         for location in self.zoo.locations()? {
             let folder = open(&location)?;
-            let questions = self.asked(&folder)?;
-            let claims = if self.exhaustive || self.no_claims {
+            let questions = self.asked.questions(&folder, self.draws.seed)?;
+            let claims = if self.asked.exhaustive || self.no_claims {
                 Claims::default()
             } else {
                 let (claims, untestable) = Claims::of(&folder)?;
@@ -142,22 +126,6 @@ impl PlanCommand {
         let plan = Plan::new(models, &costs, decode, self.keep, shards)?;
         write(plan.to_json())?;
         Ok(ExitCode::Success)
-    }
-
-    fn asked(
-        &self,
-        folder: &circuitcheck::inputs::model::ModelFolder,
-    ) -> Result<Questions, CliError> {
-        let count = self.questions.get();
-        if self.exhaustive {
-            let all = Operands::all(folder.weights.shape().n_digits);
-            let (first, second) = (self.a.unwrap_or(all), self.b.unwrap_or(all));
-            Ok(Questions::every(folder, first, second)?)
-        } else if self.enriched {
-            Ok(Questions::enriched(folder, count, self.seed)?)
-        } else {
-            Ok(Questions::uniform(folder, count, self.seed)?)
-        }
     }
 }
 

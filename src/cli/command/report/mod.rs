@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::verify::{measure, store};
 use crate::cli::args::known_claims::progress_bar;
-use crate::cli::args::model::Model;
+use crate::cli::args::model::{Model, ModelArg};
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::table::{Cell, Side, Table};
@@ -56,8 +56,8 @@ the evidence).
 Keys of --json: evidence, evidence_sha256, files[], changes[]; with --check or --all: reports[],
 each with folder, changes[] and files[] (file, state: same, differs or missing; with --all: written).")]
 pub struct ReportCommand {
-    /// The model's folder or file of weights; without it, the bundled mixed model
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArg,
     /// Forms of the report
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["html", "md", "json"])]
     format: Vec<Form>,
@@ -126,7 +126,7 @@ impl ReportCommand {
         if self.check || self.all {
             return every_report(self.all, self.json);
         }
-        let model = Model::open(self.dir.as_deref())?;
+        let model = self.model.open()?;
         let usual = Path::new(REPORTS).join(&model.folder.name);
         let out = self.out.clone().unwrap_or_else(|| usual.clone());
         let _held = output::hold(&out, "report")?;
@@ -146,12 +146,12 @@ impl ReportCommand {
             store(&out, &model, &made)?;
             out.clone()
         };
-        let shown = shown(self.dir.as_deref());
+        let shown = self.model.shown();
         // Tables and test results are of the evidence alone.
         let shows_more = |form: &Form| matches!(form, Form::Html | Form::Md | Form::Json);
         if !self.stored && self.format.iter().any(shows_more) {
             complete(&stored, &model)?;
-            run_missing(&stored, &model, self.dir.as_deref())?;
+            run_missing(&stored, &model, self.model.dir.as_deref())?;
         }
         let report = read(&stored, Some(&model.folder), &shown)?;
         let formats: Vec<Format> = self.format.iter().filter_map(|form| form.text()).collect();
@@ -171,11 +171,6 @@ impl ReportCommand {
         })?;
         Ok(ExitCode::Success)
     }
-}
-
-/// The model as the command line names it.
-pub fn shown(dir: Option<&Path>) -> String {
-    dir.map_or_else(String::new, |dir| dir.display().to_string())
 }
 
 /// The report of what is stored.
@@ -347,12 +342,9 @@ fn every_report(write_them: bool, json: bool) -> Result<ExitCode, CliError> {
     }
     let mut reports = Vec::new();
     for folder in folders {
-        let dir = model_of(&folder);
-        let model = dir
-            .as_ref()
-            .map(|dir| Model::open(dir.as_deref()))
-            .transpose()?;
-        let shown = shown(dir.flatten().as_deref());
+        let named = model_of(&folder);
+        let model = named.as_ref().map(ModelArg::open).transpose()?;
+        let shown = named.map_or_else(String::new, |model| model.shown());
         let _held = write_them
             .then(|| output::hold(&folder, "report"))
             .transpose()?;
@@ -394,15 +386,15 @@ fn every_report(write_them: bool, json: bool) -> Result<ExitCode, CliError> {
     Ok(code)
 }
 
-/// The model a report is of, as the command line names it: `Some(None)` for the bundled one, `None`
+/// The model a report is of, as the command line names it; `None`
 /// where it is not here.
-fn model_of(report: &Path) -> Option<Option<PathBuf>> {
+fn model_of(report: &Path) -> Option<ModelArg> {
     let name = report.file_name()?;
     if name == BUNDLED_NAME {
-        return Some(None);
+        return Some(ModelArg { dir: None });
     }
     let dir = Path::new(MODELS).join(name);
-    dir.exists().then_some(Some(dir))
+    dir.exists().then_some(ModelArg { dir: Some(dir) })
 }
 
 impl From<ReportError> for CliError {

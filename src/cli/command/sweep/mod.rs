@@ -10,11 +10,11 @@ use circuitcheck::analysis::hypothesis::Hypothesis;
 use circuitcheck::batch::sweep::{ModelSummary, StepRecord, StepState, Summary};
 use circuitcheck::inputs::model::{ModelFolder, RawFile};
 use circuitcheck::storage::write_files;
-use circuitcheck::verify::Options;
 use clap::Args;
 
 use super::hub::open_folder;
 use crate::cli::args::models::Zoo;
+use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{hold, write};
@@ -57,9 +57,8 @@ pub struct Sweep {
     /// Cases of each property
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     cases: usize,
-    /// Seed of every draw
-    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
-    seed: u64,
+    #[command(flatten)]
+    draws: SeedArg,
     /// Print the summary as one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -135,7 +134,7 @@ impl Sweep {
         let settings = Settings {
             questions: self.questions,
             cases: self.cases,
-            seed: self.seed,
+            seed: self.draws.seed,
         };
         let about = about(hypotheses, &model);
         let mut steps: Vec<StepRecord> = Vec::new();
