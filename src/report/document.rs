@@ -137,6 +137,12 @@ impl fmt::Display for Change {
 /// Why a report cannot be made.
 #[derive(Debug, Error)]
 pub enum ReportError {
+    /// There is no evidence to report.
+    #[error("{}: no such file; circuitcheck verify writes it", .path.display())]
+    NoEvidence {
+        /// Where it would be.
+        path: PathBuf,
+    },
     /// A file cannot be read.
     #[error("{}: {reason}", .path.display())]
     Unreadable {

@@ -13,6 +13,7 @@ mod parquet;
 mod property;
 mod protocol;
 mod run;
+mod store;
 mod summary;
 
 pub use attention::{Attention, HeadAttention};
@@ -31,6 +32,10 @@ pub use parquet::{ClaimRow, claim_rows, claims_table, measures_table, trials_tab
 pub use property::{property_markdown, property_summary};
 pub use protocol::{changes_text, effects_markdown, strict_markdown};
 pub use run::{Margin, Run, margins};
+pub use store::{
+    StoreError, store_attention, store_circuits, store_evidence, store_graph, store_properties,
+    store_report, stored_report,
+};
 pub use summary::{SUMMARY_SCHEMA, summary, summary_schema};
 
 use crate::verify::evidence::Evidence;

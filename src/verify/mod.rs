@@ -4,6 +4,7 @@
 //! sets and neutralised carriers for those that do not hold alone; controls and necessity for the
 //! node set each claim comes down to; then the verdicts.
 
+mod conclusion;
 mod controls;
 mod decide;
 mod escalation;
@@ -21,6 +22,7 @@ mod replay;
 mod verdict;
 mod weakness;
 
+pub use conclusion::Conclusion;
 pub use controls::{
     Controlled, Controls, DecoyResult, ElsewhereResult, SELECTIVITY_MARGIN, Selectivity, Setting,
 };

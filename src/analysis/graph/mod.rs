@@ -27,6 +27,7 @@ use crate::domain::causal::{feeds, reach};
 use crate::domain::node::Node;
 use crate::domain::shape::Shape;
 use crate::domain::task::Variable;
+use crate::verify::Conclusion;
 
 /// What a vertex stands for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -318,6 +319,19 @@ impl Graph {
             .collect();
         beside.sort();
         beside
+    }
+
+    /// What the edges and claims come to: an edge that was claimed and measured to be nothing, or a claim
+    /// that lost its supports, refutes.
+    pub fn conclusion(&self) -> Conclusion {
+        let mut edges = self.edges.edge_weights();
+        let refuted =
+            edges.any(|edge| edge.claimed && matches!(edge.verdict(), EdgeVerdict::Unspecific));
+        if refuted || self.undermined().next().is_some() {
+            Conclusion::Refuted
+        } else {
+            Conclusion::Sound
+        }
     }
 
     /// Claims that hold and rest only on refuted or undermined ones.

@@ -12,6 +12,7 @@ use crate::domain::arithmetic::AnswerToken;
 use crate::domain::node::{Node, NodeError, NodeName};
 use crate::domain::shape::Shape;
 use crate::domain::task::{Task, Variable};
+use crate::inputs::model::ModelFolder;
 
 /// The name and version of the form in which a graph is written.
 pub const SCHEMA: &str = "circuitcheck/graph/2";
@@ -43,6 +44,20 @@ pub enum GraphError {
 }
 
 impl GraphEvidence {
+    /// A graph of the claims of a model.
+    pub fn of(folder: &ModelFolder, graph: Graph) -> Self {
+        Self {
+            model: folder.name.clone(),
+            weights_sha256: folder.weights_sha256.clone(),
+            graph,
+        }
+    }
+
+    /// What drawings of it are headed with.
+    pub fn title(&self) -> String {
+        format!("Dependency graph of {}", self.model)
+    }
+
     /// The graph as it is stored: JSON with two spaces of indent and a line feed at the end.
     pub fn to_json(&self) -> String {
         let json = serde_json::to_string_pretty(self).expect("graphs have string keys");

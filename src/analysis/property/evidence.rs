@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 use super::group::Group;
-use super::separation::Separation;
+use super::separation::{Separates, Separation};
 use crate::domain::arithmetic::{Answer, AnswerToken, Complexity, Question, TokenSet};
 use crate::domain::shape::Shape;
 use crate::experiment::stats::{Count, Rate};
+use crate::verify::Conclusion;
 
 /// The name and version of the form of `property.json`.
 pub const SCHEMA: &str = "circuitcheck/property/1";
@@ -55,6 +56,24 @@ pub enum PropertyEvidenceError {
 }
 
 impl PropertyEvidence {
+    /// What the properties come to.
+    pub fn conclusion(&self) -> Conclusion {
+        let properties = || self.properties.iter().map(|result| result.standing);
+        let nodes = || self.nodes.iter().map(|node| node.separates);
+        let fails = properties().any(|standing| standing == Standing::Fails)
+            || nodes().any(|separates| separates == Separates::No);
+        let decided = properties().any(|standing| standing == Standing::Holds)
+            || nodes().any(|separates| separates == Separates::Yes);
+        let undecided = nodes().any(|separates| separates == Separates::Undecided);
+        if fails {
+            Conclusion::Refuted
+        } else if undecided || !decided {
+            Conclusion::Inconclusive
+        } else {
+            Conclusion::Sound
+        }
+    }
+
     /// The evidence as it is stored: JSON with two spaces of indent and a line feed at the end.
     pub fn to_json(&self) -> String {
         let json = serde_json::to_string_pretty(self).expect("evidence has string keys");

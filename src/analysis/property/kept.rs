@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use thiserror::Error;
 
-use super::Property;
 use super::case::Case;
+use super::{Property, PropertyError};
 
 /// The file's name, beside the report.
 pub const KEPT_FILE: &str = "property-kept.txt";
@@ -47,6 +48,21 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Reads the file in a folder; there are no kept cases where it is not there.
+    ///
+    /// # Errors
+    /// [`PropertyError`] where it cannot be read or is wrong.
+    pub fn read(folder: &Path) -> Result<Self, PropertyError> {
+        let path = folder.join(KEPT_FILE);
+        if !path.exists() {
+            return Ok(Kept::default());
+        }
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Kept::parse(&path.display().to_string(), &text)?),
+            Err(reason) => Err(PropertyError::Unreadable { path, reason }),
+        }
+    }
+
     /// Reads a file's text.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ mod tree;
 
 pub use builtin::builtin;
 pub use kept::{KEPT_FILE, Kept, KeptError};
-pub use own::{OwnError, read};
+pub use own::{OwnError, read, read_own};
 pub use separation::{Measured, Separates, Separation, THRESHOLD, Terms, Triplet, separations};
 pub use shrink::shrink;
 pub use strategy::{CaseStrategy, Groups};
@@ -29,6 +29,7 @@ pub use tree::CaseTree;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use proptest::strategy::{Strategy, ValueTree};
@@ -40,7 +41,7 @@ use crate::domain::arithmetic::{Answer, Complexity, Operation, complexity};
 use crate::experiment::stats::{Count, Rate};
 use crate::experiment::stream;
 use crate::inputs::claims::{ClaimsError, claims_of, read_tagged_nodes};
-use crate::inputs::model::{ModelFolder, Operations};
+use crate::inputs::model::{LoadError, ModelFolder, Operations};
 use crate::network::engine::{Decode, Engine, EngineError};
 use crate::verify::Progress;
 use case::Case;
@@ -184,7 +185,21 @@ pub enum PropertyError {
     /// The claims file cannot be read.
     #[error(transparent)]
     Claims(#[from] ClaimsError),
-    /// The file of kept cases cannot be read.
+    /// A user's own property is wrong.
+    #[error(transparent)]
+    Own(#[from] OwnError),
+    /// A user's own property cannot be read.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A folder of properties, or the file of kept cases, cannot be read.
+    #[error("{}: {reason}", .path.display())]
+    Unreadable {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the operating system says.
+        reason: std::io::Error,
+    },
+    /// The file of kept cases is wrong.
     #[error(transparent)]
     Kept(#[from] KeptError),
     /// A run went wrong.

@@ -14,6 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -23,7 +24,7 @@ use super::case::Variable;
 use super::clause::{Clause, Relation, Side};
 use super::evidence::PropertyFile;
 use super::template::Template;
-use super::{Drawing, Property};
+use super::{Drawing, Property, PropertyError};
 use crate::domain::shape::MAX_DIGITS;
 use crate::inputs::model::RawFile;
 
@@ -147,6 +148,35 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Where a user's own properties are looked for without a path.
+const USUAL_FOLDER: &str = "hypotheses/properties";
+
+/// Reads the properties of a file, or of all `.toml` files of a folder by name; without a path, those of
+/// hypotheses/properties where that is there.
+///
+/// # Errors
+/// [`PropertyError`] where the folder or a file cannot be read, or a property is wrong.
+pub fn read_own(path: Option<&Path>, n_digits: usize) -> Result<Vec<Property>, PropertyError> {
+    let path = match path {
+        Some(path) => path,
+        None if Path::new(USUAL_FOLDER).is_dir() => Path::new(USUAL_FOLDER),
+        None => return Ok(Vec::new()),
+    };
+    let mut files = vec![path.to_owned()];
+    if path.is_dir() {
+        files = std::fs::read_dir(path)
+            .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+            .map_err(|reason| PropertyError::Unreadable {
+                path: path.to_owned(),
+                reason,
+            })?;
+        files.retain(|file| file.extension().is_some_and(|kind| kind == "toml"));
+        files.sort();
+    }
+    let read = |file: &PathBuf| Ok(read(&RawFile::read(file)?, n_digits)?);
+    files.iter().map(read).collect()
 }
 
 /// Reads a property for a model of `n_digits`.

@@ -8,7 +8,7 @@ use circuitcheck::analysis::graph::{
     Vertex, dot, html, mermaid, svg,
 };
 use circuitcheck::inputs::model::RawFile;
-use circuitcheck::storage::write_files;
+use circuitcheck::report::store_graph;
 use circuitcheck::verify::Options;
 use clap::{Args, ValueEnum};
 use petgraph::Direction;
@@ -131,22 +131,16 @@ impl GraphCommand {
             graph: self.part(&model, whole.graph)?,
             ..whole
         };
-        let title = format!("Dependency graph of {model}");
         let graph = &found.graph;
         if let Some(out) = &self.out {
-            let files = [
-                ("graph.json", found.to_json()),
-                ("graph.svg", svg(graph)),
-                ("graph.html", html(graph, &title)),
-            ];
-            write_files(out, &files)?;
+            store_graph(out, &found)?;
         }
         match if self.json { Form::Json } else { self.format } {
             Form::Text => print_text(graph)?,
             Form::Dot => write(dot(graph))?,
             Form::Mermaid => write(mermaid(graph))?,
             Form::Svg => write(svg(graph))?,
-            Form::Html => write(html(graph, &title))?,
+            Form::Html => write(html(graph, &found.title()))?,
             Form::Json => write(found.to_json())?,
         }
         if let Some(out) = &self.out {
@@ -157,7 +151,7 @@ impl GraphCommand {
                 out.display()
             );
         }
-        Ok(exit_code(graph))
+        Ok(graph.conclusion().into())
     }
 
     /// A graph of the model's claims, measured if that was asked for.
@@ -193,12 +187,7 @@ impl GraphCommand {
                 "no vertex for {claim}: the model has no such node, task or digit"
             ));
         }
-        let identity = model.identity();
-        Ok(GraphEvidence {
-            model: identity.model,
-            weights_sha256: identity.weights_sha256,
-            graph,
-        })
+        Ok(GraphEvidence::of(&model.folder, graph))
     }
 
     /// The part asked for.
@@ -217,19 +206,6 @@ impl GraphCommand {
             return Ok(graph);
         };
         Ok(graph.part(&keep))
-    }
-}
-
-/// An edge that was claimed and measured to be nothing, or a claim that lost its supports, refutes.
-fn exit_code(graph: &Graph) -> ExitCode {
-    let refuted = graph
-        .edges
-        .edge_weights()
-        .any(|edge| edge.claimed && matches!(edge.verdict(), EdgeVerdict::Unspecific));
-    if refuted || graph.undermined().next().is_some() {
-        ExitCode::Refuted
-    } else {
-        ExitCode::Success
     }
 }
 

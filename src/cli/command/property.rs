@@ -8,12 +8,10 @@ use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::property::evidence::{PropertyEvidence, Standing};
 use circuitcheck::analysis::property::{
-    KEPT_FILE, Kept, KeptError, NODES, Options, OwnError, Property, PropertyError, Separates,
-    check, properties, read,
+    Kept, NODES, Options, Property, PropertyError, Separates, check, properties, read_own,
 };
-use circuitcheck::inputs::model::{ModelFolder, RawFile};
-use circuitcheck::report::{property_markdown, property_summary};
-use circuitcheck::storage::write_files;
+use circuitcheck::inputs::model::ModelFolder;
+use circuitcheck::report::{property_summary, store_properties};
 use clap::Args;
 use clap::error::ErrorKind;
 use serde::Serialize;
@@ -29,9 +27,6 @@ use crate::cli::term::output::{Format, hold};
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 use crate::cli::usage_error;
-
-/// Where a user's own properties are looked for without --properties.
-const OWN_FOLDER: &str = "hypotheses/properties";
 
 /// Test properties of the model's answers over random questions
 ///
@@ -100,7 +95,7 @@ impl PropertyTest {
     /// Tests and reports.
     pub fn run(self) -> Result<ExitCode, CliError> {
         let folder = self.model.open_folder()?;
-        let own = self.own(folder.weights.shape().n_digits)?;
+        let own = read_own(self.properties.as_deref(), folder.weights.shape().n_digits)?;
         if self.list {
             self.format.print(&self.listed(&folder, own)?)?;
             return Ok(ExitCode::Success);
@@ -111,7 +106,7 @@ impl PropertyTest {
         };
         let writes = self.out.is_some() || self.property.is_empty();
         let _held = writes.then(|| hold(&beside, "property")).transpose()?;
-        let mut kept = read_kept(&beside.join(KEPT_FILE))?;
+        let mut kept = Kept::read(&beside)?;
         let mut bar = Bar::new();
         let evidence = check(&folder, own, &mut kept, &self.options(), &mut |progress| {
             bar.show(progress);
@@ -119,17 +114,7 @@ impl PropertyTest {
         bar.finish();
         let evidence = evidence?;
         if writes {
-            let mut files = vec![
-                ("property.json", evidence.to_json()),
-                (
-                    "property.md",
-                    property_markdown(&evidence, &self.model.shown()),
-                ),
-            ];
-            if !kept.is_empty() || beside.join(KEPT_FILE).exists() {
-                files.push((KEPT_FILE, kept.to_string()));
-            }
-            write_files(&beside, &files)?;
+            store_properties(&beside, &evidence, &kept, &self.model.shown())?;
         }
         self.format.print(&Tested {
             evidence: &evidence,
@@ -144,7 +129,7 @@ impl PropertyTest {
                 beside.display()
             );
         }
-        Ok(exit_code(&evidence))
+        Ok(evidence.conclusion().into())
     }
 
     fn options(&self) -> Options {
@@ -157,32 +142,6 @@ impl PropertyTest {
             names: self.property.clone(),
             ..Options::default()
         }
-    }
-
-    /// The user's own properties, by file name.
-    fn own(&self, n_digits: usize) -> Result<Vec<Property>, CliError> {
-        let path = match &self.properties {
-            Some(path) => path.as_path(),
-            None if Path::new(OWN_FOLDER).is_dir() => Path::new(OWN_FOLDER),
-            None => return Ok(Vec::new()),
-        };
-        let mut files = vec![path.to_owned()];
-        if path.is_dir() {
-            let shown = path.display();
-            files = std::fs::read_dir(path)
-                .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
-                .map_err(|error| CliError::input(shown, error))?;
-            files.retain(|file| {
-                file.extension()
-                    .is_some_and(|extension| extension == "toml")
-            });
-            files.sort();
-        }
-        let mut properties = Vec::new();
-        for file in files {
-            properties.push(read(&RawFile::read(&file)?, n_digits)?);
-        }
-        Ok(properties)
     }
 
     fn listed(&self, folder: &ModelFolder, own: Vec<Property>) -> Result<Listed, CliError> {
@@ -215,15 +174,6 @@ impl PropertyTest {
     }
 }
 
-fn read_kept(path: &Path) -> Result<Kept, CliError> {
-    if !path.exists() {
-        return Ok(Kept::default());
-    }
-    let shown = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| CliError::input(&shown, error))?;
-    Ok(Kept::parse(&shown, &text)?)
-}
-
 /// One warning for each reason, with the properties it is about.
 fn warn_of_what_was_not_asked(evidence: &PropertyEvidence) {
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -234,23 +184,6 @@ fn warn_of_what_was_not_asked(evidence: &PropertyEvidence) {
     }
     for (reason, names) in reasons {
         warn(format_args!("not asked: {reason} ({})", names.join(", ")));
-    }
-}
-
-fn exit_code(evidence: &PropertyEvidence) -> ExitCode {
-    let properties = || evidence.properties.iter().map(|result| result.standing);
-    let nodes = || evidence.nodes.iter().map(|node| node.separates);
-    let fails = properties().any(|standing| standing == Standing::Fails)
-        || nodes().any(|separates| separates == Separates::No);
-    let decided = properties().any(|standing| standing == Standing::Holds)
-        || nodes().any(|separates| separates == Separates::Yes);
-    let undecided = nodes().any(|separates| separates == Separates::Undecided);
-    if fails {
-        ExitCode::Refuted
-    } else if undecided || !decided {
-        ExitCode::Inconclusive
-    } else {
-        ExitCode::Success
     }
 }
 
@@ -406,24 +339,6 @@ impl From<PropertyError> for CliError {
         if let PropertyError::Unknown { .. } = error {
             return usage_error("property", ErrorKind::ValueValidation, error);
         }
-        CliError::Input {
-            message: error.to_string(),
-            hint: None,
-        }
-    }
-}
-
-impl From<OwnError> for CliError {
-    fn from(error: OwnError) -> Self {
-        CliError::Input {
-            message: error.to_string(),
-            hint: None,
-        }
-    }
-}
-
-impl From<KeptError> for CliError {
-    fn from(error: KeptError) -> Self {
         CliError::Input {
             message: error.to_string(),
             hint: None,

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use circuitcheck::domain::node::{Component, NodeName};
 use circuitcheck::domain::task::Task;
 use circuitcheck::inputs::claims::Claim;
-use circuitcheck::inputs::model::{ModelFolder, RawFile, sha256};
+use circuitcheck::inputs::model::{ModelFolder, RawFile};
 use circuitcheck::report::{
-    EVIDENCE_FILE, Format, Margin, RUN_FILE, Run, explanation, margins, summary_line,
+    Format, Margin, StoreError, explanation, margins, store_attention, store_evidence,
+    store_report, stored_report, summary_line,
 };
-use circuitcheck::storage::{OutputError, write_files};
-use circuitcheck::verify::evidence::{ClaimEvidence, Evidence, laid_out};
+use circuitcheck::storage::OutputError;
+use circuitcheck::verify::evidence::{ClaimEvidence, Evidence};
 use circuitcheck::verify::{
     Decoding, MOVE_FOR_OTHERS, Options, Progress, VerdictKind, VerifyError, verify,
 };
@@ -20,8 +21,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::behaviors::{Behaviors, Shared, report};
-use super::report::{REPORTS, complete, read};
-use crate::cli::args::model::{Model, ModelArg};
+use super::report::REPORTS;
+use crate::cli::args::model::ModelArg;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::args::{named, share};
 use crate::cli::term::error::{CliError, warn};
@@ -129,17 +130,16 @@ impl Verify {
         let features = self.features.as_deref().map(RawFile::read).transpose()?;
         let out = self.out_folder(&model.folder);
         let _held = out.as_deref().map(|out| hold(out, "verify")).transpose()?;
-        let made = measure(&model.folder, features.as_ref(), &self.options())?;
+        let (evidence, elapsed) = measure(&model.folder, features.as_ref(), &self.options())?;
         if let Some(out) = &out {
-            store(out, &model, &made)?;
-            complete(out, &model)?;
+            store_evidence(out, &model.engine, &evidence, elapsed)?;
+            store_attention(out, &model.folder, &model.engine)?;
             // The claims that were tested are the report's, whichever file they stand in.
             let mut folder = model.folder.clone();
             folder.features = features.or(folder.features);
-            let report = read(out, Some(&folder), &self.model.shown())?;
-            crate::cli::command::report::write(&report, out, &Format::ALL)?;
+            let report = stored_report(out, Some(&folder), &self.model.shown())?;
+            store_report(&report, out, &Format::ALL)?;
         }
-        let evidence = made.evidence;
         if self.json {
             write(evidence.to_json())?;
         } else if let Some(claim) = &self.explain {
@@ -156,7 +156,7 @@ impl Verify {
                 out.display()
             );
         }
-        Ok(exit_code(&evidence))
+        Ok(evidence.conclusion().into())
     }
 
     fn options(&self) -> Options {
@@ -232,37 +232,19 @@ impl Verify {
     }
 }
 
-/// A verification and how long it took.
-pub struct Made {
-    pub evidence: Evidence,
-    pub elapsed: Duration,
-}
-
-/// Verifies with a progress bar.
+/// Verifies with a progress bar; also returns how long it took.
 pub fn measure(
     folder: &ModelFolder,
     features: Option<&RawFile>,
     options: &Options,
-) -> Result<Made, CliError> {
+) -> Result<(Evidence, Duration), CliError> {
     let started = Instant::now();
     let mut bar = Bar::new();
     let evidence = verify(folder, features, options, &mut |progress| {
         bar.show(progress)
     });
     bar.finish();
-    Ok(Made {
-        evidence: evidence?,
-        elapsed: started.elapsed(),
-    })
-}
-
-/// Writes evidence.json, and run.json beside it.
-pub fn store(out: &Path, model: &Model, made: &Made) -> Result<(), CliError> {
-    let margins = margins(&model.engine, &made.evidence)?;
-    let json = made.evidence.to_json();
-    let run = Run::new(sha256(json.as_bytes()), made.elapsed, margins);
-    let run = laid_out(&run);
-    Ok(write_files(out, &[(EVIDENCE_FILE, json), (RUN_FILE, run)])?)
+    Ok((evidence?, started.elapsed()))
 }
 
 /// The claims with their verdicts, and the line that sums them up.
@@ -295,22 +277,6 @@ fn print_table(evidence: &Evidence) -> Result<(), CliError> {
         ));
     }
     Ok(())
-}
-
-/// How a verification ends the program.
-fn exit_code(evidence: &Evidence) -> ExitCode {
-    let verdicts = || evidence.claims.iter().map(|claim| claim.verdict.kind());
-    if evidence.baseline.classes.iter().all(|class| !class.passes) {
-        ExitCode::Baseline
-    } else if verdicts().any(VerdictKind::refutes) {
-        ExitCode::Refuted
-    } else if verdicts().any(|verdict| verdict == VerdictKind::Inconclusive)
-        || verdicts().all(|verdict| verdict == VerdictKind::NotTestable)
-    {
-        ExitCode::Inconclusive
-    } else {
-        ExitCode::Success
-    }
 }
 
 fn verdict_style(verdict: VerdictKind) -> anstyle::Style {
@@ -375,6 +341,15 @@ impl From<VerifyError> for CliError {
             let kind = clap::error::ErrorKind::ValueValidation;
             return usage_error("verify", kind, error);
         }
+        CliError::Input {
+            message: error.to_string(),
+            hint: None,
+        }
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
         CliError::Input {
             message: error.to_string(),
             hint: None,

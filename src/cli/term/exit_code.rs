@@ -2,22 +2,24 @@
 
 use std::fmt::Write;
 
+use circuitcheck::verify::Conclusion;
+
 /// What the program found, or why it found nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
     /// Nothing was refuted. Commands that check no claim end so whatever the answers are.
-    Success = 0,
+    Success = Conclusion::Sound.code(),
     /// A claim was refuted, or what was compared differs.
-    Refuted = 1,
+    Refuted = Conclusion::Refuted.code(),
     /// The command line can't be understood. The number is clap's.
     Usage = 2,
     /// No claim was refuted, but what was seen doesn't decide all of them.
-    Inconclusive = 3,
+    Inconclusive = Conclusion::Inconclusive.code(),
     /// What was named on the command line can't be read, or contradicts itself or the model.
     Input = 4,
     /// The model can't do the arithmetic itself, so nothing can be said of its parts.
-    Baseline = 5,
+    Baseline = Conclusion::Baseline.code(),
 }
 
 impl ExitCode {
@@ -64,6 +66,17 @@ impl ExitCode {
                     .expect("a String takes any text");
                 text
             })
+    }
+}
+
+impl From<Conclusion> for ExitCode {
+    fn from(conclusion: Conclusion) -> Self {
+        match conclusion {
+            Conclusion::Sound => Self::Success,
+            Conclusion::Refuted => Self::Refuted,
+            Conclusion::Inconclusive => Self::Inconclusive,
+            Conclusion::Baseline => Self::Baseline,
+        }
     }
 }
 

@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use circuitcheck::report::{DISCOVERED, EVIDENCE_FILE};
+use circuitcheck::report::{DISCOVERED, EVIDENCE_FILE, stored_report};
 use circuitcheck::storage::check_writable;
 
-use super::read;
 use crate::cli::args::model::Model;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
@@ -15,7 +14,7 @@ use crate::cli::term::exit_code::ExitCode;
 /// a process of its own, with the usual options. One that fails is told of, and the
 /// report is made without it.
 pub fn run_missing(stored: &Path, model: &Model, dir: Option<&Path>) -> Result<(), CliError> {
-    let report = read(stored, Some(&model.folder), "")?;
+    let report = stored_report(stored, Some(&model.folder), "")?;
     if report.is_stale() {
         return Ok(());
     }

@@ -3,18 +3,19 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::inputs::model::{BUNDLED_NAME, ModelFolder};
+use circuitcheck::inputs::model::BUNDLED_NAME;
 use circuitcheck::report::{
-    ATTENTION_FILE, Attention, EVIDENCE_FILE, Format, Report, ReportError, claim_rows,
-    claims_table, measures_table, summary_line, summary_schema, trials_table,
+    EVIDENCE_FILE, Format, Report, ReportError, claim_rows, claims_table, measures_table,
+    store_attention, store_evidence, store_report, stored_report, summary_line, summary_schema,
+    trials_table,
 };
-use circuitcheck::storage::{check_writable, write_files};
-use circuitcheck::verify::evidence::{evidence_schema, laid_out, schema_text};
+use circuitcheck::storage::write_files;
+use circuitcheck::verify::evidence::{evidence_schema, schema_text};
 use circuitcheck::verify::{Options, replay};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::verify::{measure, store};
+use super::verify::measure;
 use crate::cli::args::known_claims::progress_bar;
 use crate::cli::args::model::{Model, ModelArg};
 use crate::cli::term::error::{CliError, warn};
@@ -142,20 +143,20 @@ impl ReportCommand {
                 stored.join(EVIDENCE_FILE).display()
             ));
             let _held = output::hold(&out, "verify")?;
-            let made = measure(&model.folder, None, &Options::default())?;
-            store(&out, &model, &made)?;
+            let (evidence, elapsed) = measure(&model.folder, None, &Options::default())?;
+            store_evidence(&out, &model.engine, &evidence, elapsed)?;
             out.clone()
         };
         let shown = self.model.shown();
         // Tables and test results are of the evidence alone.
         let shows_more = |form: &Form| matches!(form, Form::Html | Form::Md | Form::Json);
         if !self.stored && self.format.iter().any(shows_more) {
-            complete(&stored, &model)?;
+            store_attention(&stored, &model.folder, &model.engine)?;
             run_missing(&stored, &model, self.model.dir.as_deref())?;
         }
-        let report = read(&stored, Some(&model.folder), &shown)?;
+        let report = stored_report(&stored, Some(&model.folder), &shown)?;
         let formats: Vec<Format> = self.format.iter().filter_map(|form| form.text()).collect();
-        let mut files = write(&report, &out, &formats)?;
+        let mut files = store_report(&report, &out, &formats)?;
         if self.format.contains(&Form::Parquet) {
             files.extend(write_tables(&report, &model, &out)?);
         }
@@ -171,41 +172,6 @@ impl ReportCommand {
         })?;
         Ok(ExitCode::Success)
     }
-}
-
-/// The report of what is stored.
-pub fn read(stored: &Path, folder: Option<&ModelFolder>, shown: &str) -> Result<Report, CliError> {
-    Report::read(stored, folder, shown)?.ok_or_else(|| {
-        CliError::input(
-            stored.join(EVIDENCE_FILE).display(),
-            "no such file; circuitcheck verify writes it",
-        )
-    })
-}
-
-/// Measures the attention of claimed heads and stores it beside the evidence, where it is not there.
-pub fn complete(stored: &Path, model: &Model) -> Result<(), CliError> {
-    let report = read(stored, Some(&model.folder), "")?;
-    let evidence = &report.evidence;
-    let current = report.attention.as_ref();
-    // Of a model that changed nothing can be measured that belongs to the evidence.
-    if report.is_stale() || current.is_some_and(|attention| attention.is_of(evidence)) {
-        return Ok(());
-    }
-    check_writable(stored)?;
-    let attention = Attention::measure(&model.engine, model.folder.operations(), evidence)?;
-    let json = laid_out(&attention);
-    Ok(write_files(stored, &[(ATTENTION_FILE, json)])?)
-}
-
-/// Writes a report in some forms; returns the files.
-pub fn write(report: &Report, out: &Path, formats: &[Format]) -> Result<Vec<PathBuf>, CliError> {
-    let files: Vec<(&str, String)> = formats
-        .iter()
-        .map(|format| (format.file(), format.write(report)))
-        .collect();
-    write_files(out, &files)?;
-    Ok(files.iter().map(|(name, _)| out.join(name)).collect())
 }
 
 /// Writes the evidence as Parquet tables; the trials are run again for it.
@@ -349,13 +315,13 @@ fn every_report(write_them: bool, json: bool) -> Result<ExitCode, CliError> {
             .then(|| output::hold(&folder, "report"))
             .transpose()?;
         if let (true, Some(model)) = (write_them, &model) {
-            complete(&folder, model)?;
+            store_attention(&folder, &model.folder, &model.engine)?;
         }
-        let report = read(&folder, model.as_ref().map(|model| &model.folder), &shown)?;
+        let report = stored_report(&folder, model.as_ref().map(|model| &model.folder), &shown)?;
         let mut files = Vec::new();
         for format in Format::ALL {
             let state = if write_them {
-                write(&report, &folder, &[format])?;
+                store_report(&report, &folder, &[format])?;
                 State::Written
             } else {
                 match std::fs::read(folder.join(format.file())) {

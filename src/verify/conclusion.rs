@@ -1,0 +1,43 @@
+//! What an examination of a model comes to as a whole, which commands turn into their exit codes.
+
+use super::VerdictKind;
+use super::evidence::Evidence;
+
+/// The result of an examination, good or bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Conclusion {
+    /// Nothing was refuted.
+    Sound = 0,
+    /// Something was refuted.
+    Refuted = 1,
+    /// Nothing was refuted, but not everything was decided.
+    Inconclusive = 3,
+    /// The unpatched model fails the baseline in every class, so nothing could be tested.
+    Baseline = 5,
+}
+
+impl Conclusion {
+    /// The exit code that stands for it.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl Evidence {
+    /// What the verdicts come to.
+    pub fn conclusion(&self) -> Conclusion {
+        let verdicts = || self.claims.iter().map(|claim| claim.verdict.kind());
+        if self.baseline.classes.iter().all(|class| !class.passes) {
+            Conclusion::Baseline
+        } else if verdicts().any(VerdictKind::refutes) {
+            Conclusion::Refuted
+        } else if verdicts().any(|verdict| verdict == VerdictKind::Inconclusive)
+            || verdicts().all(|verdict| verdict == VerdictKind::NotTestable)
+        {
+            Conclusion::Inconclusive
+        } else {
+            Conclusion::Sound
+        }
+    }
+}
