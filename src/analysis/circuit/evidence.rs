@@ -10,6 +10,7 @@ use crate::analysis::hypothesis::Tested;
 use crate::domain::node::NodeName;
 use crate::domain::shape::Shape;
 use crate::experiment::stats::Count;
+use crate::storage::pretty_json;
 
 /// The name and version of the form of `circuit.json`.
 pub const SCHEMA: &str = "circuitcheck/circuit/1";
@@ -91,8 +92,7 @@ pub enum CircuitError {
 impl CircuitEvidence {
     /// The evidence as it is stored: JSON with two spaces of indent and a line feed at the end.
     pub fn to_json(&self) -> String {
-        let json = serde_json::to_string_pretty(self).expect("evidence has string keys");
-        json + "\n"
+        pretty_json(self)
     }
 
     /// Reads stored evidence. Written again it gives the same bytes.

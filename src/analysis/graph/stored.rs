@@ -13,6 +13,7 @@ use crate::domain::node::{Node, NodeError, NodeName};
 use crate::domain::shape::Shape;
 use crate::domain::task::{Task, Variable};
 use crate::inputs::model::ModelFolder;
+use crate::storage::pretty_json;
 
 /// The name and version of the form in which a graph is written.
 pub const SCHEMA: &str = "circuitcheck/graph/2";
@@ -60,8 +61,7 @@ impl GraphEvidence {
 
     /// The graph as it is stored: JSON with two spaces of indent and a line feed at the end.
     pub fn to_json(&self) -> String {
-        let json = serde_json::to_string_pretty(self).expect("graphs have string keys");
-        json + "\n"
+        pretty_json(self)
     }
 
     /// Reads a stored graph. Written again it gives the same bytes.

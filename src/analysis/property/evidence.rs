@@ -8,6 +8,7 @@ use super::separation::{Separates, Separation};
 use crate::domain::arithmetic::{Answer, AnswerToken, Complexity, Question, TokenSet};
 use crate::domain::shape::Shape;
 use crate::experiment::stats::{Count, Rate};
+use crate::storage::pretty_json;
 use crate::verify::Conclusion;
 
 /// The name and version of the form of `property.json`.
@@ -76,8 +77,7 @@ impl PropertyEvidence {
 
     /// The evidence as it is stored: JSON with two spaces of indent and a line feed at the end.
     pub fn to_json(&self) -> String {
-        let json = serde_json::to_string_pretty(self).expect("evidence has string keys");
-        json + "\n"
+        pretty_json(self)
     }
 
     /// Reads stored evidence. Written again it gives the same bytes.

@@ -15,7 +15,7 @@ pub use claims::{ClaimCount, Claims, Miss};
 pub use cost::cost_of_block;
 pub use plan::{Location, Piece, Plan, PlanError, PlannedModel};
 pub use result::{Done, MergeError, Merged, ShardResult};
-pub use store::{Store, StoreError, indices};
+pub use store::{ShardStoreError, Store, indices};
 
 use std::ops::Range;
 

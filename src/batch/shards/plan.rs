@@ -9,6 +9,7 @@ use super::claims::Claims;
 use crate::analysis::accuracy::{BLOCK, Questions, QuestionsError, Source};
 use crate::inputs::model::{ModelFolder, sha256};
 use crate::network::engine::Decode;
+use crate::storage::pretty_json;
 
 /// The form of plans. The number grows when it changes.
 const SCHEMA: &str = "circuitcheck/plan/1";
@@ -325,7 +326,7 @@ impl Plan {
 
     /// The plan as it is written.
     pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("a plan has string keys") + "\n"
+        pretty_json(self)
     }
 
     /// What tells this plan from every other: its digest.

@@ -20,7 +20,7 @@ pub struct Store<'a> {
 
 /// What is wrong with results in a folder.
 #[derive(Debug, Error)]
-pub enum StoreError {
+pub enum ShardStoreError {
     /// A file cannot be read.
     #[error("{}: {reason}", .file.display())]
     Unreadable {
@@ -82,13 +82,13 @@ impl<'a> Store<'a> {
     /// however it ends.
     ///
     /// # Errors
-    /// [`StoreError::Held`] where another does it, [`StoreError::Output`].
-    pub fn hold(&self, shard: u64) -> Result<Lock, StoreError> {
+    /// [`ShardStoreError::Held`] where another does it, [`ShardStoreError::Output`].
+    pub fn hold(&self, shard: u64) -> Result<Lock, ShardStoreError> {
         let lock = self.folder.join(format!("shard-{shard}.lock"));
         // Where a file system knows no locks, whole files written at once have to do: two workers at one
         // shard do the same twice.
         Lock::take(&lock).map_err(|error| match error {
-            LockError::Held { holder, path } => StoreError::Held {
+            LockError::Held { holder, path } => ShardStoreError::Held {
                 shard,
                 holder,
                 lock: path,
@@ -97,30 +97,30 @@ impl<'a> Store<'a> {
         })
     }
 
-    fn read(&self, shard: u64, name: &str) -> Result<Option<ShardResult>, StoreError> {
+    fn read(&self, shard: u64, name: &str) -> Result<Option<ShardResult>, ShardStoreError> {
         let file = self.folder.join(name);
         let bytes = match fs::read(&file) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(reason) => return Err(StoreError::Unreadable { file, reason }),
+            Err(reason) => return Err(ShardStoreError::Unreadable { file, reason }),
         };
         match ShardResult::read(self.plan, &self.digest, shard, &bytes) {
             Ok(result) => Ok(Some(result)),
-            Err(reason) => Err(StoreError::Wrong { file, reason }),
+            Err(reason) => Err(ShardStoreError::Wrong { file, reason }),
         }
     }
 
     /// The result of a shard, if all of it is done.
     ///
     /// # Errors
-    /// [`StoreError`], where there is something else in its place.
-    pub fn result(&self, shard: u64) -> Result<Option<ShardResult>, StoreError> {
+    /// [`ShardStoreError`], where there is something else in its place.
+    pub fn result(&self, shard: u64) -> Result<Option<ShardResult>, ShardStoreError> {
         let Some(result) = self.read(shard, &Self::name(shard))? else {
             return Ok(None);
         };
         let pieces = self.plan.shard(shard).unwrap_or_default();
         if let Some(piece) = result.remaining(pieces).first() {
-            return Err(StoreError::Wrong {
+            return Err(ShardStoreError::Wrong {
                 file: self.folder.join(Self::name(shard)),
                 reason: MergeError::OtherBlocks {
                     shard,
@@ -134,8 +134,8 @@ impl<'a> Store<'a> {
     /// What an earlier process did of a shard, or nothing.
     ///
     /// # Errors
-    /// [`StoreError`], where there is something else in its place.
-    pub fn part(&self, shard: u64) -> Result<ShardResult, StoreError> {
+    /// [`ShardStoreError`], where there is something else in its place.
+    pub fn part(&self, shard: u64) -> Result<ShardResult, ShardStoreError> {
         let part = self.read(shard, &Self::part_name(shard))?;
         Ok(part.unwrap_or_else(|| ShardResult::nothing(self.plan, shard)))
     }
@@ -143,8 +143,8 @@ impl<'a> Store<'a> {
     /// Keeps what is done of a shard, for a process that goes on with it.
     ///
     /// # Errors
-    /// [`StoreError::Output`].
-    pub fn keep_part(&self, shard: u64, part: &ShardResult) -> Result<(), StoreError> {
+    /// [`ShardStoreError::Output`].
+    pub fn keep_part(&self, shard: u64, part: &ShardResult) -> Result<(), ShardStoreError> {
         Ok(write_files(
             &self.folder,
             &[(&Self::part_name(shard), part.to_json())],
@@ -154,8 +154,8 @@ impl<'a> Store<'a> {
     /// Keeps the result of a whole shard.
     ///
     /// # Errors
-    /// [`StoreError::Output`].
-    pub fn keep(&self, shard: u64, result: &ShardResult) -> Result<(), StoreError> {
+    /// [`ShardStoreError::Output`].
+    pub fn keep(&self, shard: u64, result: &ShardResult) -> Result<(), ShardStoreError> {
         write_files(&self.folder, &[(&Self::name(shard), result.to_json())])?;
         // Where it stays it is never looked at again.
         let _ = fs::remove_file(self.folder.join(Self::part_name(shard)));
@@ -165,8 +165,8 @@ impl<'a> Store<'a> {
     /// The shards of which there is no result.
     ///
     /// # Errors
-    /// [`StoreError`], where there is something else in the place of one.
-    pub fn missing(&self) -> Result<Vec<u64>, StoreError> {
+    /// [`ShardStoreError`], where there is something else in the place of one.
+    pub fn missing(&self) -> Result<Vec<u64>, ShardStoreError> {
         let mut missing = Vec::new();
         for shard in 0..self.plan.shards() as u64 {
             if self.result(shard)?.is_none() {
@@ -179,8 +179,8 @@ impl<'a> Store<'a> {
     /// The results of all shards, put together: one for each model of the plan.
     ///
     /// # Errors
-    /// [`StoreError`], where one is missing or not of this plan.
-    pub fn merge(&self) -> Result<Vec<Merged>, StoreError> {
+    /// [`ShardStoreError`], where one is missing or not of this plan.
+    pub fn merge(&self) -> Result<Vec<Merged>, ShardStoreError> {
         let mut merged = vec![Merged::default(); self.plan.models().len()];
         let mut missing = Vec::new();
         for shard in 0..self.plan.shards() as u64 {
@@ -193,7 +193,7 @@ impl<'a> Store<'a> {
             Ok(merged)
         } else {
             let shards = self.plan.shards();
-            Err(StoreError::Missing { missing, shards })
+            Err(ShardStoreError::Missing { missing, shards })
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::domain::shape::Shape;
 use crate::experiment::stats::Count;
 use crate::inputs::model::ModelFolder;
 use crate::report::{ClaimRow, percent};
+use crate::storage::pretty_json;
 
 /// Everything a sweep found so far.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -267,7 +268,7 @@ impl Summary {
 
     /// The content of `summary.json`.
     pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("a summary has string keys") + "\n"
+        pretty_json(self)
     }
 
     /// The scores that circuits have, and the circuits of all models.

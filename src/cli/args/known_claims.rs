@@ -1,6 +1,5 @@
 //! Where the verdicts of a model's claims are taken from.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::graph::KnownClaims;
@@ -8,10 +7,10 @@ use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
 use circuitcheck::verify::{Options, verify};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::model::Model;
 use crate::cli::term::error::{CliError, warn};
+use crate::cli::term::progress::with_progress;
 
 /// Which evidence is used.
 #[derive(Debug, Args)]
@@ -49,12 +48,8 @@ impl Known {
             "{} is not there, so the claims are verified first",
             usual.display()
         ));
-        let bar = progress_bar("verifying");
-        let evidence = verify(folder, None, &Options::default(), &mut |progress| {
-            bar.set_length(progress.of as u64);
-            bar.set_position(progress.done as u64);
-        })?;
-        bar.finish_and_clear();
+        let evidence =
+            with_progress(|progress| verify(folder, None, &Options::default(), progress))?;
         Ok(KnownClaims::of(&evidence, &shape))
     }
 }
@@ -74,16 +69,4 @@ pub fn untested(model: &Model) -> Result<KnownClaims, CliError> {
     let file = features.path.display().to_string();
     let claims = claims_of(&read_tagged_nodes(&file, &features.bytes)?);
     Ok(KnownClaims::untested(&claims, &model.engine.shape()))
-}
-
-/// A progress bar on stderr, hidden where that is no terminal.
-pub fn progress_bar(what: &'static str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(0).with_message(what);
-    bar.with_style(
-        ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} ETA {eta}")
-            .expect("the template is well-formed"),
-    )
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use circuitcheck::inputs::hub::{Address, Hub, Settings};
 use clap::Args;
 
-use crate::cli::command::hub::{read_address, tell_unasked};
+use crate::cli::command::hub::tell_unasked;
 use crate::cli::term::error::CliError;
 
 /// Longest list of models read.
@@ -89,7 +89,7 @@ fn matched(pattern: &str) -> Result<Vec<String>, CliError> {
 }
 
 fn on_the_hub(text: &str) -> Result<Vec<String>, CliError> {
-    let address = read_address(text)?;
+    let address: Address = text.parse()?;
     let repository = Hub::new(Settings::from_env()?).list(&address)?;
     tell_unasked(&address, repository.unasked.as_deref());
     let pinned = address.at(&repository.commit);

@@ -1,6 +1,5 @@
 //! `verify --behaviors`: whether the published behaviours are true.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::published::{Remeasuring, Reproduction, TagEvidence, remeasure};
@@ -11,7 +10,7 @@ use circuitcheck::report::{
     BEHAVIORS_SCHEMA, BehaviorEvidence, behaviors_markdown, count_tags, reading_text, said,
     verdict_names, verdict_text,
 };
-use circuitcheck::storage::write_files;
+use circuitcheck::storage::{pretty_json, write_files};
 use circuitcheck::verify::Progress;
 use clap::Args;
 
@@ -19,7 +18,7 @@ use crate::cli::args::model::Model;
 use crate::cli::args::questions;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{hold, write};
+use crate::cli::term::output::{hold, write, wrote};
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
@@ -149,7 +148,7 @@ pub fn report(
     out: Option<&Path>,
     json: bool,
 ) -> Result<ExitCode, CliError> {
-    let text = serde_json::to_string_pretty(evidence).expect("evidence has string keys") + "\n";
+    let text = pretty_json(evidence);
     if let Some(out) = out {
         let files = [
             ("behaviors-evidence.json", text.clone()),
@@ -163,12 +162,7 @@ pub fn report(
         write(table(evidence))?;
     }
     if let Some(out) = out {
-        // Where the files are is news for the user, not data.
-        let _ = writeln!(
-            anstream::stderr(),
-            "wrote behaviors-evidence.json and behaviors.md to {}",
-            out.display()
-        );
+        wrote("behaviors-evidence.json and behaviors.md", out);
     }
     let any = |verdict| {
         let mut tags = evidence.tags.iter();

@@ -1,22 +1,21 @@
 //! `carries`: which variables nodes carry.
 
 use std::fmt;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::carries::{Carriers, Options, Score, Search, nodes_text, useful_nodes};
 use circuitcheck::domain::node::NodeName;
-use circuitcheck::storage::write_files;
+use circuitcheck::storage::{pretty_json, write_files};
 use clap::Args;
 use serde::Serialize;
 
-use super::verify::Bar;
 use crate::cli::args::model::{Identity, ModelArg};
 use crate::cli::args::seed::SeedArg;
 use crate::cli::args::share;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{Format, hold};
+use crate::cli::term::output::{Format, hold, wrote};
+use crate::cli::term::progress::with_progress;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
@@ -99,36 +98,30 @@ impl Carries {
             warn("the unpatched model fails the baseline in every class, so no node is asked");
             return Ok(ExitCode::Baseline);
         }
-        let mut bar = Bar::new();
-        let mut show = |progress| bar.show(progress);
         let found = if nodes.is_empty() {
             let useful = useful_nodes(&model.folder, &model.engine, self.draws.seed)?;
-            search.of_all(&useful, &mut show)
+            with_progress(|progress| search.of_all(&useful, progress))
         } else {
-            search.of_set(&nodes, &mut show)
+            with_progress(|progress| search.of_set(&nodes, progress))
         };
-        bar.finish();
         let shown = Shown {
             identity: model.identity(),
             named: !nodes.is_empty(),
             found: found?,
         };
         if writes {
-            let json = serde_json::to_string_pretty(&shown).expect("results have string keys");
             let markdown = shown.found.markdown(&model.folder.name);
             write_files(
                 &beside,
-                &[("carries.json", json + "\n"), ("carries.md", markdown)],
+                &[
+                    ("carries.json", pretty_json(&shown)),
+                    ("carries.md", markdown),
+                ],
             )?;
         }
         self.format.print(&shown)?;
         if writes {
-            // Where the files are is news for the user, not data.
-            let _ = writeln!(
-                anstream::stderr(),
-                "wrote carries.json and carries.md to {}",
-                beside.display()
-            );
+            wrote("carries.json and carries.md", &beside);
         }
         Ok(ExitCode::Success)
     }

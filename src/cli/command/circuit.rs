@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::circuit::{
@@ -22,12 +21,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::test::test_file;
-use crate::cli::args::known_claims::{Known, progress_bar};
+use crate::cli::args::known_claims::Known;
 use crate::cli::args::model::{Model, ModelArg};
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{Format, hold};
+use crate::cli::term::output::{Format, hold, wrote};
+use crate::cli::term::progress::{Bar, phase};
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
@@ -152,12 +152,7 @@ impl CircuitCommand {
         }
         self.format.print(&Shown(&evidence))?;
         if let Some(out) = &self.out {
-            // Where the files are is news for the user, not data.
-            let _ = writeln!(
-                anstream::stderr(),
-                "wrote circuit.json and circuit.md to {}",
-                out.display()
-            );
+            wrote("circuit.json and circuit.md", out);
         }
         Ok(ExitCode::Success)
     }
@@ -175,21 +170,17 @@ impl CircuitCommand {
             alpha: self.alpha,
             seed: self.draws.seed,
         };
-        let bar = progress_bar("scoring");
-        let mut show = |done: usize, of: usize| {
-            bar.set_length(of as u64);
-            bar.set_position(done as u64);
-        };
-        let scores = bench.score(&keep, scoring, &mut show)?;
-        bar.set_message("leaving out");
+        let mut bar = Bar::new();
+        let mut progress = |progress| bar.show(progress);
+        let scores = bench.score(&keep, scoring, &mut phase("scoring", &mut progress))?;
         let without = match self.minimality {
-            true => minimality(bench, &keep, &mut show)?,
+            true => minimality(bench, &keep, &mut phase("leaving out", &mut progress))?,
             false => Vec::new(),
         };
-        bar.set_message("growing");
         let grown = match self.grow {
             true => {
                 let mut added = 0;
+                let mut show = phase("growing", &mut progress);
                 grow(
                     bench,
                     &keep,
@@ -204,13 +195,16 @@ impl CircuitCommand {
             }
             false => Vec::new(),
         };
-        bar.set_message("pruning");
         let whole: NodeSet = &keep | &bench.named(grown.iter().map(|added| &added.node));
         let pruned = match self.prune {
-            true => prune(bench, &whole, self.until, &mut show)?,
+            true => prune(
+                bench,
+                &whole,
+                self.until,
+                &mut phase("pruning", &mut progress),
+            )?,
             false => None,
         };
-        bar.finish_and_clear();
         let nodes: BTreeSet<NodeName> = keep.iter().map(Node::name).collect();
         let explained = named
             .tested

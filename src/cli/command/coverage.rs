@@ -12,12 +12,12 @@ use circuitcheck::inputs::model::RawFile;
 use clap::Args;
 use serde::Serialize;
 
-use super::verify::Bar;
 use crate::cli::args::model::{Identity, Model, ModelArg};
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::Format;
+use crate::cli::term::progress::with_progress;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
@@ -86,17 +86,9 @@ impl CoverageCommand {
             warn("the unpatched model fails the baseline in every class, so nothing is ablated");
             return Ok(ExitCode::Baseline);
         }
-        let mut bar = Bar::new();
-        let found = coverage(
-            &model.engine,
-            &baseline,
-            &claims,
-            &options,
-            &mut |progress| {
-                bar.show(progress);
-            },
-        );
-        bar.finish();
+        let found = with_progress(|progress| {
+            coverage(&model.engine, &baseline, &claims, &options, progress)
+        });
         self.format.print(&Shown {
             identity: model.identity(),
             options,

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::published::{
     Changes, Discovered, Quirk, Quirks, discover, draw_set, search,
 };
-use circuitcheck::analysis::strict::{StrictError, strict};
+use circuitcheck::analysis::strict::strict;
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::experiment::stream;
 use circuitcheck::inputs::claims::{TaggedNode, read_tagged_nodes, write_tagged_nodes};
@@ -24,13 +23,13 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::tagged_file::TagSummary;
-use super::verify::Bar;
 use crate::cli::args::model::{Identity, Model, ModelArg};
 use crate::cli::args::questions::SetArg;
 use crate::cli::args::seed::SetSeedArg;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{Format, hold};
+use crate::cli::term::output::{Format, hold, wrote};
+use crate::cli::term::progress::with_progress;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 use crate::cli::usage_error;
@@ -176,13 +175,7 @@ impl Discover {
             strict: made.strict,
         })?;
         let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
-        // Where the files are is news for the user, not data.
-        let _ = writeln!(
-            anstream::stderr(),
-            "wrote {} to {}",
-            names.join(", "),
-            self.out.display()
-        );
+        wrote(&names.join(", "), &self.out);
         Ok(ExitCode::Success)
     }
 
@@ -212,18 +205,9 @@ impl Discover {
             seed: self.draws.seed,
             ..Options::default()
         };
-        let mut bar = Bar::new();
-        let strict = strict(
-            &model.folder,
-            &model.engine,
-            set,
-            &options,
-            &mut |progress| {
-                bar.show(progress);
-            },
-        );
-        bar.finish();
-        let strict = strict?;
+        let strict = with_progress(|progress| {
+            strict(&model.folder, &model.engine, set, &options, progress)
+        })?;
         let mut more = vec![("report.md", strict_markdown(&model.folder.name, &strict))];
         if let Some(evidence) = &strict.evidence {
             more.push(("evidence.json", evidence.to_json()));
@@ -334,14 +318,5 @@ impl fmt::Display for Found {
         )?;
         writeln!(f, "removing the quirks {}", changes_text(&strict.by_quirks))?;
         writeln!(f, "asking the method {}", changes_text(&strict.by_method))
-    }
-}
-
-impl From<StrictError> for CliError {
-    fn from(error: StrictError) -> Self {
-        match error {
-            StrictError::Engine(error) => error.into(),
-            StrictError::Verify(error) => error.into(),
-        }
     }
 }

@@ -1,6 +1,5 @@
 //! `graph`: which claims feed which, and which answer tokens.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use circuitcheck::analysis::graph::{
@@ -14,12 +13,13 @@ use clap::{Args, ValueEnum};
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 
-use crate::cli::args::known_claims::{Known, progress_bar, untested};
+use crate::cli::args::known_claims::{Known, untested};
 use crate::cli::args::model::ModelArg;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{hold, write};
+use crate::cli::term::output::{hold, write, wrote};
+use crate::cli::term::progress::{phase, with_progress};
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
@@ -144,12 +144,7 @@ impl GraphCommand {
             Form::Json => write(found.to_json())?,
         }
         if let Some(out) = &self.out {
-            // Where the files are is news for the user, not data.
-            let _ = writeln!(
-                anstream::stderr(),
-                "wrote graph.json, graph.svg and graph.html to {}",
-                out.display()
-            );
+            wrote("graph.json, graph.svg and graph.html", out);
         }
         Ok(graph.conclusion().into())
     }
@@ -169,18 +164,16 @@ impl GraphCommand {
         };
         let mut graph = Graph::new(known, shape, flows);
         if self.measure {
-            let bar = progress_bar("measuring edges");
             let budget = Budget {
                 trials: self.trials,
                 alpha: self.alpha,
                 seed: self.draws.seed,
                 relayed: !self.direct_only,
             };
-            graph.measure(&model.engine, budget, &mut |done, of| {
-                bar.set_length(of as u64);
-                bar.set_position(done as u64);
+            with_progress(|progress| {
+                let mut edges = phase("measuring edges", progress);
+                graph.measure(&model.engine, budget, &mut edges)
             })?;
-            bar.finish_and_clear();
         }
         for claim in &graph.left_out {
             warn(format_args!(

@@ -1,40 +1,31 @@
 //! Models by their address on the hub: fetched with a progress bar, and listed.
 
 use std::fmt;
-use std::io::IsTerminal;
 use std::path::Path;
 
-use circuitcheck::inputs::hub::{Address, FetchProgress, Hub, HubError, Published, Settings};
+use circuitcheck::inputs::hub::{Address, Hub, Published, Settings};
 use circuitcheck::inputs::model::ModelFolder;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::Format;
+use crate::cli::term::progress::Bar;
 use crate::cli::term::table::{Side, Table};
 
 /// Opens the model in a folder or file or, where the path is an address of the hub, there.
 pub fn open_folder(path: &Path) -> Result<ModelFolder, CliError> {
-    let address = match path.to_str() {
-        Some(text) if Address::is_meant(text) => read_address(text)?,
+    let address: Address = match path.to_str() {
+        Some(text) if Address::is_meant(text) => text.parse()?,
         _ => return Ok(ModelFolder::open(path)?),
     };
     let hub = Hub::new(Settings::from_env()?);
-    let mut bar = FetchBar::new();
-    let fetched = hub.fetch(&address, &mut |progress| bar.show(progress));
-    bar.finish();
-    let fetched = fetched?;
+    let mut bar = Bar::of_bytes();
+    let fetched = hub.fetch(&address, &mut |progress| bar.show_file(progress))?;
+    drop(bar);
     tell_unasked(&address, fetched.unasked.as_deref());
     Ok(ModelFolder::open_named(&fetched.path, &fetched.name)?)
-}
-
-pub fn read_address(text: &str) -> Result<Address, CliError> {
-    text.parse().map_err(|error| CliError::Input {
-        message: format!("{error}"),
-        hint: Some("an address reads hf://owner/repository or hf://owner/repository/folder, @revision may follow the repository".into()),
-    })
 }
 
 /// That the cache alone was asked is no news where the user forbade to ask the hub.
@@ -124,7 +115,7 @@ impl fmt::Display for Listed {
 impl List {
     /// Lists.
     pub fn run(self) -> Result<ExitCode, CliError> {
-        let address = read_address(&self.address)?;
+        let address: Address = self.address.parse()?;
         let repository = Hub::new(Settings::from_env()?).list(&address)?;
         tell_unasked(&address, repository.unasked.as_deref());
         let wanted = |found: &Address| {
@@ -142,64 +133,5 @@ impl List {
             models: models.collect(),
         })?;
         Ok(ExitCode::Success)
-    }
-}
-
-/// The progress bar of a file that is being fetched, on a terminal.
-struct FetchBar {
-    bar: ProgressBar,
-    file: String,
-}
-
-impl FetchBar {
-    fn new() -> Self {
-        let target = if std::io::stderr().is_terminal() {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(None, target);
-        bar.set_style(
-            ProgressStyle::with_template(
-                "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}",
-            )
-            .expect("the template is well-formed"),
-        );
-        Self {
-            bar,
-            file: String::new(),
-        }
-    }
-
-    fn show(&mut self, progress: FetchProgress<'_>) {
-        if self.file != progress.file {
-            progress.file.clone_into(&mut self.file);
-            self.bar.reset();
-            self.bar.set_message(self.file.clone());
-        }
-        self.bar.set_length(progress.of);
-        self.bar.set_position(progress.done);
-    }
-
-    fn finish(self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-impl From<HubError> for CliError {
-    fn from(error: HubError) -> Self {
-        let hint = match &error {
-            HubError::NoModel { .. } | HubError::NotFound { .. } => {
-                Some("circuitcheck list hf://owner/repository shows what models a repository holds")
-            }
-            HubError::NotCached { .. } => {
-                Some("fetch it once where the hub can be reached, with the same HF_HOME")
-            }
-            _ => None,
-        };
-        Self::Input {
-            message: error.to_string(),
-            hint: hint.map(str::to_owned),
-        }
     }
 }

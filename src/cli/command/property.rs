@@ -2,31 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::property::evidence::{PropertyEvidence, Standing};
 use circuitcheck::analysis::property::{
-    Kept, NODES, Options, Property, PropertyError, Separates, check, properties, read_own,
+    Kept, NODES, Options, Property, Separates, check, properties, read_own,
 };
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::report::{property_summary, store_properties};
 use clap::Args;
-use clap::error::ErrorKind;
 use serde::Serialize;
 
-use super::verify::Bar;
 use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::ModelArg;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::args::share;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{Format, hold};
+use crate::cli::term::output::{Format, hold, wrote};
+use crate::cli::term::progress::with_progress;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
-use crate::cli::usage_error;
 
 /// Test properties of the model's answers over random questions
 ///
@@ -107,12 +104,8 @@ impl PropertyTest {
         let writes = self.out.is_some() || self.property.is_empty();
         let _held = writes.then(|| hold(&beside, "property")).transpose()?;
         let mut kept = Kept::read(&beside)?;
-        let mut bar = Bar::new();
-        let evidence = check(&folder, own, &mut kept, &self.options(), &mut |progress| {
-            bar.show(progress);
-        });
-        bar.finish();
-        let evidence = evidence?;
+        let evidence =
+            with_progress(|progress| check(&folder, own, &mut kept, &self.options(), progress))?;
         if writes {
             store_properties(&beside, &evidence, &kept, &self.model.shown())?;
         }
@@ -122,12 +115,7 @@ impl PropertyTest {
         })?;
         warn_of_what_was_not_asked(&evidence);
         if writes {
-            // Where the files are is news for the user, not data.
-            let _ = writeln!(
-                anstream::stderr(),
-                "wrote property.json and property.md to {}",
-                beside.display()
-            );
+            wrote("property.json and property.md", &beside);
         }
         Ok(evidence.conclusion().into())
     }
@@ -331,17 +319,5 @@ impl Tested<'_> {
             }
         }
         write!(f, "{table}")
-    }
-}
-
-impl From<PropertyError> for CliError {
-    fn from(error: PropertyError) -> Self {
-        if let PropertyError::Unknown { .. } = error {
-            return usage_error("property", ErrorKind::ValueValidation, error);
-        }
-        CliError::Input {
-            message: error.to_string(),
-            hint: None,
-        }
     }
 }

@@ -4,9 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::graph::Budget;
-use circuitcheck::analysis::hypothesis::{
-    ClauseResult, Hypothesis, HypothesisError, TestError, Tested, Tester,
-};
+use circuitcheck::analysis::hypothesis::{ClauseResult, Hypothesis, Tested, Tester};
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::node::Node;
 use circuitcheck::experiment::{Baseline, Rules};
@@ -202,28 +200,5 @@ impl fmt::Display for Shown {
             },
             tested.circuit.len()
         )
-    }
-}
-
-impl From<HypothesisError> for CliError {
-    fn from(error: HypothesisError) -> Self {
-        CliError::Input {
-            message: error.to_string().trim_end().to_owned(),
-            hint: match error {
-                HypothesisError::Grammar { .. } => {
-                    Some("the grammar is in hypotheses/README.md".into())
-                }
-                _ => None,
-            },
-        }
-    }
-}
-
-impl From<TestError> for CliError {
-    fn from(error: TestError) -> Self {
-        match error {
-            TestError::Hypothesis(error) => error.into(),
-            TestError::Engine(error) => error.into(),
-        }
     }
 }

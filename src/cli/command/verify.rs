@@ -1,6 +1,5 @@
 //! `circuitcheck verify`: the main job.
 
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,16 +8,12 @@ use circuitcheck::domain::task::Task;
 use circuitcheck::inputs::claims::Claim;
 use circuitcheck::inputs::model::{ModelFolder, RawFile};
 use circuitcheck::report::{
-    Format, Margin, StoreError, explanation, margins, store_attention, store_evidence,
-    store_report, stored_report, summary_line,
+    Format, Margin, explanation, margins, store_attention, store_evidence, store_report,
+    stored_report, summary_line,
 };
-use circuitcheck::storage::OutputError;
 use circuitcheck::verify::evidence::{ClaimEvidence, Evidence};
-use circuitcheck::verify::{
-    Decoding, MOVE_FOR_OTHERS, Options, Progress, VerdictKind, VerifyError, verify,
-};
+use circuitcheck::verify::{Decoding, MOVE_FOR_OTHERS, Options, VerdictKind, verify};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::behaviors::{Behaviors, Shared, report};
 use super::report::REPORTS;
@@ -27,13 +22,10 @@ use crate::cli::args::seed::SeedArg;
 use crate::cli::args::{named, share};
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{hold, write};
+use crate::cli::term::output::{hold, write, wrote};
+use crate::cli::term::progress::with_progress;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
-use crate::cli::usage_error;
-
-/// A run shorter than this shows no progress bar.
-const QUIET_FOR: Duration = Duration::from_secs(1);
 
 /// Longest note in the table; reports hold it whole.
 const NOTE_WIDTH: usize = 90;
@@ -120,11 +112,8 @@ impl Verify {
                 seed: self.draws.seed,
                 out: self.out.as_deref(),
             };
-            let mut bar = Bar::new();
-            let found =
-                (self.behaviors).measure(&model, &shared, &mut |progress| bar.show(progress));
-            bar.finish();
-            let (evidence, out) = found?;
+            let (evidence, out) =
+                with_progress(|progress| self.behaviors.measure(&model, &shared, progress))?;
             return report(&evidence, out.as_deref(), self.json);
         }
         let features = self.features.as_deref().map(RawFile::read).transpose()?;
@@ -149,12 +138,7 @@ impl Verify {
             print_table(&evidence)?;
         }
         if let Some(out) = &out {
-            // Where the files are is news for the user, not data.
-            let _ = writeln!(
-                anstream::stderr(),
-                "wrote evidence.json and report.html to {}",
-                out.display()
-            );
+            wrote("evidence.json and report.html", out);
         }
         Ok(evidence.conclusion().into())
     }
@@ -239,12 +223,8 @@ pub fn measure(
     options: &Options,
 ) -> Result<(Evidence, Duration), CliError> {
     let started = Instant::now();
-    let mut bar = Bar::new();
-    let evidence = verify(folder, features, options, &mut |progress| {
-        bar.show(progress)
-    });
-    bar.finish();
-    Ok((evidence?, started.elapsed()))
+    let evidence = with_progress(|progress| verify(folder, features, options, progress))?;
+    Ok((evidence, started.elapsed()))
 }
 
 /// The claims with their verdicts, and the line that sums them up.
@@ -294,74 +274,4 @@ fn shortened(note: &str) -> String {
     }
     let cut: String = note.chars().take(NOTE_WIDTH - 1).collect();
     format!("{}…", cut.trim_end())
-}
-
-/// The progress bar, on a terminal and for runs that last.
-pub struct Bar {
-    bar: ProgressBar,
-    started: Instant,
-}
-
-impl Bar {
-    pub fn new() -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        bar.set_style(
-            ProgressStyle::with_template("{msg:10} {wide_bar} {pos}/{len} ETA {eta}")
-                .expect("the template is well-formed"),
-        );
-        Bar {
-            bar,
-            started: Instant::now(),
-        }
-    }
-
-    pub fn show(&mut self, progress: Progress) {
-        if self.bar.is_hidden()
-            && self.started.elapsed() > QUIET_FOR
-            && std::io::stderr().is_terminal()
-        {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
-        if self.bar.message() != progress.phase {
-            self.bar.reset();
-        }
-        self.bar.set_message(progress.phase);
-        self.bar.set_length(progress.of as u64);
-        self.bar.set_position(progress.done as u64);
-    }
-
-    pub fn finish(self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-impl From<VerifyError> for CliError {
-    fn from(error: VerifyError) -> Self {
-        if let VerifyError::NothingSelected { .. } = error {
-            let kind = clap::error::ErrorKind::ValueValidation;
-            return usage_error("verify", kind, error);
-        }
-        CliError::Input {
-            message: error.to_string(),
-            hint: None,
-        }
-    }
-}
-
-impl From<StoreError> for CliError {
-    fn from(error: StoreError) -> Self {
-        CliError::Input {
-            message: error.to_string(),
-            hint: None,
-        }
-    }
-}
-
-impl From<OutputError> for CliError {
-    fn from(error: OutputError) -> Self {
-        CliError::Input {
-            message: error.to_string(),
-            hint: None,
-        }
-    }
 }

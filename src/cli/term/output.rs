@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 
-use circuitcheck::storage::check_writable;
 use circuitcheck::storage::lock::{Lock, LockError};
+use circuitcheck::storage::{check_writable, pretty_json};
 use clap::Args;
 use serde::Serialize;
 
@@ -26,8 +26,7 @@ impl Format {
     /// If stdout can't be written to, other than for want of a reader.
     pub fn print<R: Serialize + Display>(self, result: &R) -> Result<(), CliError> {
         if self.json {
-            let json = serde_json::to_string_pretty(result).expect("results have string keys");
-            write(format_args!("{json}\n"))
+            write(pretty_json(result))
         } else {
             write(result)
         }
@@ -46,6 +45,17 @@ pub fn write(text: impl Display) -> Result<(), CliError> {
     }
 }
 
+/// Tells on stderr what is news for who runs the command, and not its result.
+pub fn tell(news: impl Display) {
+    // News that nobody can read must not stop the command.
+    let _ = writeln!(anstream::stderr(), "{news}");
+}
+
+/// Tells which files a command wrote, and where.
+pub fn wrote(files: &str, folder: &Path) {
+    tell(format_args!("wrote {files} to {}", folder.display()));
+}
+
 /// Makes sure that a command can write to a folder, and keeps other processes from doing the same there
 /// until what is returned is dropped.
 ///
@@ -60,9 +70,7 @@ pub fn hold(folder: &Path, command: &str) -> Result<Lock, CliError> {
                 "{}: another circuitcheck {command} writes to this folder: {error}",
                 folder.display()
             ),
-            hint: Some(
-                "wait for it and for what it began, or name another folder with --out".into(),
-            ),
+            hint: Some("wait for it and for what it began, or name another folder with --out"),
         },
         LockError::Output(error) => error.into(),
     })

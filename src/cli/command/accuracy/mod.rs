@@ -5,22 +5,21 @@ mod save;
 
 pub use measured::{Measured, Share};
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use circuitcheck::analysis::accuracy::{Measurement, QuestionsError, Saved, SavedError, Work};
+use circuitcheck::analysis::accuracy::{Measurement, Saved, Work};
 use circuitcheck::verify::Progress;
 use clap::Args;
 
-use super::verify::Bar;
 use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::ModelArg;
 use crate::cli::args::questions::AskedArgs;
 use crate::cli::args::seed::AskedSeedArg;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::Format;
+use crate::cli::term::output::{Format, tell};
+use crate::cli::term::progress::Bar;
 use save::SaveFile;
 
 /// How often an unfinished measurement is saved: what an interruption costs at most.
@@ -116,14 +115,12 @@ fn measure(measurement: &Measurement, work: &Work, file: SaveFile) -> Result<Sav
     let questions = measurement.questions;
     let before = file.read(work, questions)?;
     if let Some(before) = &before {
-        // What was done before is news for the user, not data.
-        let _ = writeln!(
-            anstream::stderr(),
+        tell(format_args!(
             "going on from {}: {} of {} questions were asked before",
             file.path.display(),
             before.done(),
             questions.len()
-        );
+        ));
     }
     let mut saved = before.unwrap_or_else(|| Saved::nothing(work.clone()));
     let mut bar = Bar::new();
@@ -143,29 +140,7 @@ fn measure(measurement: &Measurement, work: &Work, file: SaveFile) -> Result<Sav
             last_save = Instant::now();
         }
     }
-    bar.finish();
+    drop(bar);
     file.finish(&saved)?;
     Ok(saved)
-}
-
-impl From<QuestionsError> for CliError {
-    fn from(error: QuestionsError) -> Self {
-        let hint = match error {
-            QuestionsError::TooMany { .. } => Some("for example --a 0..999 --b 0..999"),
-            _ => None,
-        };
-        CliError::Input {
-            message: error.to_string(),
-            hint: hint.map(str::to_owned),
-        }
-    }
-}
-
-impl From<SavedError> for CliError {
-    fn from(error: SavedError) -> Self {
-        CliError::Input {
-            message: error.to_string(),
-            hint: None,
-        }
-    }
 }

@@ -41,7 +41,7 @@ impl SaveFile {
                         "{}: another circuitcheck accuracy saves there: {held}",
                         path.display()
                     ),
-                    hint: Some("wait for it, or name another file with --resume".into()),
+                    hint: Some("wait for it, or name another file with --resume"),
                 });
             }
             Err(error) => {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use circuitcheck::analysis::accuracy::Source;
 use circuitcheck::batch::shards::{ClaimCount, Claims, Merged, Miss, PlannedModel, Store};
 use circuitcheck::experiment::stats::{Count, Rate};
-use circuitcheck::storage::write_files;
+use circuitcheck::storage::{pretty_json, write_files};
 use clap::Args;
 use serde::Serialize;
 
@@ -231,20 +231,11 @@ impl Merge {
                 &questions,
                 &merged.tally,
             );
-            let json = |text: Result<String, serde_json::Error>| {
-                text.expect("results have string keys") + "\n"
-            };
             write_files(
                 &self.out.join(&planned.name),
                 &[
-                    (
-                        "answers.json",
-                        json(serde_json::to_string_pretty(&measured)),
-                    ),
-                    (
-                        "claims.json",
-                        json(serde_json::to_string_pretty(&model.claims)),
-                    ),
+                    ("answers.json", pretty_json(&measured)),
+                    ("claims.json", pretty_json(&model.claims)),
                 ],
             )?;
             models.push(model);

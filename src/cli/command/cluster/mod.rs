@@ -12,7 +12,7 @@ pub use work::WorkCommand;
 
 use std::path::{Path, PathBuf};
 
-use circuitcheck::batch::shards::{Plan, PlanError, StoreError};
+use circuitcheck::batch::shards::Plan;
 use circuitcheck::inputs::model::{MAX_JSON_FILE_BYTES, ModelFolder};
 use clap::Args;
 
@@ -57,37 +57,4 @@ impl Planned {
 /// Opens a planned model. Its name in the plan is the one it is found under.
 fn open(location: &str) -> Result<ModelFolder, CliError> {
     crate::cli::command::hub::open_folder(Path::new(location))
-}
-
-impl From<PlanError> for CliError {
-    fn from(error: PlanError) -> Self {
-        let hint = match &error {
-            PlanError::ModelChanged { .. } => Some(
-                "put the planned model back, or plan again and begin with an empty folder of results",
-            ),
-            _ => None,
-        };
-        CliError::Input {
-            message: error.to_string(),
-            hint: hint.map(str::to_owned),
-        }
-    }
-}
-
-impl From<StoreError> for CliError {
-    fn from(error: StoreError) -> Self {
-        let hint = match &error {
-            StoreError::Missing { .. } => Some(
-                "circuitcheck work does them; status --missing prints their numbers as schedulers take them",
-            ),
-            StoreError::Wrong { .. } => {
-                Some("what is in the folder of results was not made by this plan, or damaged")
-            }
-            _ => None,
-        };
-        CliError::Input {
-            message: error.to_string(),
-            hint: hint.map(str::to_owned),
-        }
-    }
 }

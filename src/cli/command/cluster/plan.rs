@@ -1,6 +1,5 @@
 //! `circuitcheck plan`: what is to be asked of which models, cut into shards.
 
-use std::io::Write as _;
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use crate::cli::args::questions::AskedArgs;
 use crate::cli::args::seed::AskedSeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::write;
+use crate::cli::term::output::{tell, write};
 
 /// How long a shard is to take where its number is not given: long beside what a scheduler takes to
 /// start it, short beside what it would cost to lose.
@@ -108,18 +107,16 @@ impl PlanCommand {
                 let blocks: u64 = models.iter().map(PlannedModel::blocks).sum();
                 let wanted = (seconds / (60 * MINUTES) as f64).ceil() as u64;
                 let shards = wanted.clamp(1, blocks.max(1));
-                // A guess about machines is news for the user, not data.
                 let minutes = (seconds / 60.0 / shards as f64).ceil() as u64;
                 let counted = |count: u64, what: &str| match count {
                     1 => format!("1 {what}"),
                     count => format!("{count} {what}s"),
                 };
-                let _ = writeln!(
-                    anstream::stderr(),
+                tell(format_args!(
                     "{} of about {} on a machine like this",
                     counted(shards, "shard"),
                     counted(minutes, "minute")
-                );
+                ));
                 shards
             }
         };

@@ -1,6 +1,5 @@
 //! `circuitcheck work`: one shard of a plan.
 
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use circuitcheck::batch::shards::{Claims, Job, Piece, Plan, ShardResult, Store};
@@ -10,9 +9,10 @@ use clap::Args;
 use clap::error::ErrorKind;
 
 use super::{Planned, open};
-use crate::cli::command::verify::Bar;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::output::tell;
+use crate::cli::term::progress::Bar;
 use crate::cli::usage_error;
 
 /// Where schedulers say which part of an array a process is: Slurm, HyperQueue, Kubernetes.
@@ -69,7 +69,7 @@ impl WorkCommand {
         for piece in rest {
             do_piece(&plan, piece, &mut result, &mut watch)?;
         }
-        watch.bar.finish();
+        drop(watch);
         store.keep(index, &result)?;
         Ok(ExitCode::Success)
     }
@@ -143,9 +143,4 @@ fn do_piece(
         }
     }
     Ok(())
-}
-
-/// News for who looks at the machine, not data.
-fn tell(message: impl std::fmt::Display) {
-    let _ = writeln!(anstream::stderr(), "{message}");
 }

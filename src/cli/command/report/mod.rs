@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use circuitcheck::inputs::model::BUNDLED_NAME;
 use circuitcheck::report::{
-    EVIDENCE_FILE, Format, Report, ReportError, claim_rows, claims_table, measures_table,
-    store_attention, store_evidence, store_report, stored_report, summary_line, summary_schema,
-    trials_table,
+    EVIDENCE_FILE, Format, Report, claim_rows, claims_table, measures_table, store_attention,
+    store_evidence, store_report, stored_report, summary_line, summary_schema, trials_table,
 };
 use circuitcheck::storage::write_files;
 use circuitcheck::verify::evidence::{evidence_schema, schema_text};
@@ -16,10 +15,10 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::verify::measure;
-use crate::cli::args::known_claims::progress_bar;
 use crate::cli::args::model::{Model, ModelArg};
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::progress::{phase, with_progress};
 use crate::cli::term::table::{Cell, Side, Table};
 use crate::cli::term::{output, style};
 
@@ -182,12 +181,10 @@ fn write_tables(report: &Report, model: &Model, out: &Path) -> Result<Vec<PathBu
             "the model is not the one the evidence is of, so its trials cannot be run again",
         ));
     }
-    let bar = progress_bar("running trials");
-    let replayed = replay(&model.engine, &report.evidence, &mut |done, of| {
-        bar.set_length(of as u64);
-        bar.set_position(done as u64);
+    let replayed = with_progress(|progress| {
+        let mut trials = phase("running trials", progress);
+        replay(&model.engine, &report.evidence, &mut trials)
     });
-    bar.finish_and_clear();
     let replayed = replayed.map_err(|error| CliError::input(&model.folder.name, error))?;
     let tables = [
         claims_table(&claim_rows(&report.evidence)),
@@ -361,13 +358,4 @@ fn model_of(report: &Path) -> Option<ModelArg> {
     }
     let dir = Path::new(MODELS).join(name);
     dir.exists().then_some(ModelArg { dir: Some(dir) })
-}
-
-impl From<ReportError> for CliError {
-    fn from(error: ReportError) -> Self {
-        CliError::Input {
-            message: error.to_string(),
-            hint: None,
-        }
-    }
 }

@@ -3,7 +3,6 @@
 mod step;
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::hypothesis::Hypothesis;
@@ -17,7 +16,7 @@ use crate::cli::args::models::Zoo;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{hold, write};
+use crate::cli::term::output::{hold, tell, write};
 use step::{Settings, Step, forget};
 
 /// Find out all there is about many models
@@ -147,10 +146,10 @@ impl Sweep {
                 (StepState::Failed, _) => "failed",
                 (StepState::Skipped, _) => "skipped",
             };
-            let _ = writeln!(anstream::stderr(), "{} {}: {told}", model.name, step.name);
+            tell(format_args!("{} {}: {told}", model.name, step.name));
             if record.state == StepState::Failed {
                 for line in &record.messages {
-                    let _ = writeln!(anstream::stderr(), "  {line}");
+                    tell(format_args!("  {line}"));
                 }
             }
             steps.push(record);

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use circuitcheck::batch::sweep::{StepRecord, StepState};
 use circuitcheck::inputs::model::{ModelFolder, sha256};
-use circuitcheck::storage::{OutputError, write_files};
+use circuitcheck::storage::{OutputError, pretty_json, write_files};
 
 use crate::cli::term::exit_code::ExitCode;
 
@@ -280,7 +280,7 @@ impl Step {
                 record(state, exit, messages)
             }
         };
-        let text = serde_json::to_string_pretty(&record).expect("a record has string keys") + "\n";
+        let text = pretty_json(&record);
         let seconds = format!("{:.1}\n", started.elapsed().as_secs_f64());
         let name = self.record_name();
         let timed = name.replace(".json", ".seconds");
