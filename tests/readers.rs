@@ -7,7 +7,8 @@ mod laws;
 #[allow(dead_code)]
 mod torch_file;
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use circuitcheck::analysis::hypothesis::{Hypothesis, MAX_HYPOTHESIS_BYTES};
@@ -15,6 +16,7 @@ use circuitcheck::inputs::claims::{MAX_CLAIMS_BYTES, read_tagged_nodes};
 use counting::peak_memory;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use zip::ZipArchive;
 
 /// Changed copies that each reader is handed: a second's worth. Fuzzing hands it millions.
 const CHANGED: usize = 4000;
@@ -27,15 +29,19 @@ type Law = fn(&[u8]);
 
 /// The inputs kept for a reader.
 fn corpus(reader: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/corpus")
-        .join(reader);
-    let files = fs::read_dir(&folder).expect("the corpus is part of the sources");
-    let mut inputs: Vec<Vec<u8>> = files
-        .map(|file| fs::read(file.unwrap().path()).unwrap())
-        .collect();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus.zip");
+    let mut archive = ZipArchive::new(File::open(path).unwrap()).unwrap();
+    let mut inputs = Vec::new();
+    for index in 0..archive.len() {
+        let mut file = archive.by_index(index).unwrap();
+        if Path::new(file.name()).starts_with(reader) {
+            let mut input = Vec::new();
+            file.read_to_end(&mut input).unwrap();
+            inputs.push(input);
+        }
+    }
     inputs.sort();
-    assert!(inputs.len() > 2, "{}: {}", folder.display(), inputs.len());
+    assert!(inputs.len() > 2, "{reader}: {}", inputs.len());
     inputs
 }
 
