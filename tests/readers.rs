@@ -34,7 +34,7 @@ fn corpus(reader: &str) -> Vec<Vec<u8>> {
     let mut inputs = Vec::new();
     for index in 0..archive.len() {
         let mut file = archive.by_index(index).unwrap();
-        if Path::new(file.name()).starts_with(reader) {
+        if Path::new(&*file.name().unwrap()).starts_with(reader) {
             let mut input = Vec::new();
             file.read_to_end(&mut input).unwrap();
             inputs.push(input);

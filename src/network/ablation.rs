@@ -7,7 +7,8 @@ use rand::{Rng, RngExt};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use super::engine::{Activations, Engine, EngineError, Intervention, Overwrite, Site, Source};
+use super::engine::{Activations, Decode, Engine, EngineError, Intervention, Run, Site, Source};
+use super::logits::AnswerLogits;
 use crate::domain::arithmetic::Prompt;
 use crate::domain::node::Node;
 use crate::domain::text::deserialize_from_text;
@@ -35,6 +36,25 @@ impl Ablation {
             Self::Zero => "zero",
             Self::Resample => "resample",
         }
+    }
+
+    /// Puts a row of values in the place of nodes.
+    fn intervention<'v>(
+        self,
+        nodes: &[Node],
+        values: &'v Activations,
+        row: usize,
+    ) -> Intervention<'v> {
+        let source = match self {
+            Self::Mean => Source::Mean,
+            Self::Zero => Source::Zero,
+            Self::Resample => Source::Stored,
+        };
+        Intervention::new(
+            nodes
+                .iter()
+                .map(|&node| values.overwrite(row, node, source)),
+        )
     }
 }
 
@@ -83,17 +103,10 @@ pub enum AblationError {
 /// The values that stand in for some nodes.
 #[derive(Debug, Clone)]
 pub struct Replacement<'a> {
+    ablation: Ablation,
     nodes: Vec<Node>,
     set: &'a [Prompt],
-    values: Values,
-}
-
-#[derive(Debug, Clone)]
-enum Values {
-    Mean(Activations),
-    /// Zeros for each node.
-    Zero(Vec<Vec<f32>>),
-    Resample(Activations),
+    values: Activations,
 }
 
 impl<'a> Replacement<'a> {
@@ -115,15 +128,12 @@ impl<'a> Replacement<'a> {
         }
         let sites = nodes.iter().map(|&node| Site::from(node));
         let values = match ablation {
-            Ablation::Mean => Values::Mean(engine.mean_activations(set, sites)?),
-            Ablation::Zero => Values::Zero(
-                sites
-                    .map(|site| vec![0.0; site.width(&engine.shape())])
-                    .collect(),
-            ),
-            Ablation::Resample => Values::Resample(engine.activations(set, sites)?),
+            Ablation::Mean => engine.mean_activations(set, sites)?,
+            Ablation::Zero => Activations::zeros(engine, sites, 1),
+            Ablation::Resample => engine.activations(set, sites)?,
         };
         Ok(Self {
+            ablation,
             nodes: nodes.to_vec(),
             set,
             values,
@@ -132,34 +142,130 @@ impl<'a> Replacement<'a> {
 
     /// The intervention that ablates all nodes in a run of `prompt`. Only resampling draws.
     pub fn intervention(&self, prompt: &Prompt, rng: &mut impl Rng) -> Intervention<'_> {
-        match &self.values {
-            Values::Mean(means) => Intervention::new(
-                self.nodes
-                    .iter()
-                    .map(|&node| means.overwrite(0, node, Source::Mean)),
-            ),
-            Values::Zero(zeros) => Intervention::new(self.nodes.iter().zip(zeros).map(
-                |(&node, value)| Overwrite {
-                    site: node.into(),
-                    source: Source::Zero,
-                    value,
-                },
-            )),
-            Values::Resample(activations) => {
-                // Ends, because the set has two different questions.
-                let other = loop {
-                    let drawn = rng.random_range(0..self.set.len());
-                    if &self.set[drawn] != prompt {
-                        break drawn;
-                    }
-                };
-                Intervention::new(
-                    self.nodes
-                        .iter()
-                        .map(|&node| activations.overwrite(other, node, Source::Stored)),
-                )
+        let row = match self.ablation {
+            Ablation::Mean | Ablation::Zero => 0,
+            // Ends, because the set has two different questions.
+            Ablation::Resample => loop {
+                let drawn = rng.random_range(0..self.set.len());
+                if &self.set[drawn] != prompt {
+                    break drawn;
+                }
+            },
+        };
+        self.ablation.intervention(&self.nodes, &self.values, row)
+    }
+}
+
+/// Questions in whose runs sets of nodes are ablated. A node's mean is the one over all of the
+/// questions, a resampled value the one in the next question, the first after the last.
+#[derive(Debug)]
+pub struct AblationBench<'a> {
+    engine: &'a Engine,
+    prompts: Vec<Prompt>,
+    nodes: Vec<Node>,
+    means: Activations,
+}
+
+impl<'a> AblationBench<'a> {
+    /// Reads the means of all `nodes` that may be ablated.
+    ///
+    /// # Errors
+    /// [`EngineError::Digits`] where a question has another size than the model's.
+    pub fn new(
+        engine: &'a Engine,
+        prompts: Vec<Prompt>,
+        nodes: Vec<Node>,
+    ) -> Result<Self, EngineError> {
+        let sites = nodes.iter().map(|&node| Site::from(node));
+        Ok(Self {
+            means: engine.mean_activations(&prompts, sites)?,
+            engine,
+            prompts,
+            nodes,
+        })
+    }
+
+    /// The questions.
+    pub fn prompts(&self) -> &[Prompt] {
+        &self.prompts
+    }
+
+    /// Runs up to `limit` of the questions, `length` at a time: the activations of so many at every
+    /// node are held at once.
+    pub fn blocks(
+        &self,
+        limit: usize,
+        length: usize,
+    ) -> impl Iterator<Item = Result<AblationBlock<'_>, EngineError>> {
+        let starts = (0..limit.min(self.prompts.len())).step_by(length);
+        starts.map(move |start| {
+            let end = (start + length).min(limit).min(self.prompts.len());
+            Ok(AblationBlock {
+                run: self.engine.run(&self.prompts[start..end])?,
+                bench: self,
+                start,
+                next: None,
+            })
+        })
+    }
+}
+
+/// The runs of some questions in a row, with nothing ablated.
+#[derive(Debug)]
+pub struct AblationBlock<'a> {
+    bench: &'a AblationBench<'a>,
+    start: usize,
+    run: Run,
+    /// What the nodes hold in each question's next one, read when first needed.
+    next: Option<Activations>,
+}
+
+impl AblationBlock<'_> {
+    /// The questions.
+    pub fn prompts(&self) -> &[Prompt] {
+        self.run.prompts()
+    }
+
+    /// The logits of each question with `nodes` ablated.
+    ///
+    /// # Errors
+    /// [`EngineError`] where an ablation was not applied.
+    pub fn ablate(
+        &mut self,
+        ablation: Ablation,
+        nodes: &[Node],
+    ) -> Result<Vec<AnswerLogits>, EngineError> {
+        let AblationBench { engine, means, .. } = self.bench;
+        let zeros;
+        let values = match ablation {
+            Ablation::Mean => means,
+            Ablation::Zero => {
+                zeros = Activations::zeros(engine, nodes.iter().map(|&node| node.into()), 1);
+                &zeros
             }
-        }
+            Ablation::Resample => {
+                if self.next.is_none() {
+                    self.next = Some(self.activations_of_next()?);
+                }
+                self.next.as_ref().expect("just read")
+            }
+        };
+        let jobs: Vec<(usize, Intervention)> = (0..self.prompts().len())
+            .map(|i| {
+                let row = if ablation == Ablation::Resample { i } else { 0 };
+                (i, ablation.intervention(nodes, values, row))
+            })
+            .collect();
+        engine.intervene(&self.run, &jobs, Decode::Forced)
+    }
+
+    fn activations_of_next(&self) -> Result<Activations, EngineError> {
+        let all = &self.bench.prompts;
+        let next: Vec<Prompt> = (1..=self.prompts().len())
+            .map(|i| all[(self.start + i) % all.len()])
+            .collect();
+        let sites = self.bench.nodes.iter().map(|&node| Site::from(node));
+        self.bench.engine.activations(&next, sites)
     }
 }
 
@@ -172,7 +278,6 @@ mod tests {
 
     use super::*;
     use crate::inputs::model::ModelFolder;
-    use crate::network::engine::Decode;
 
     static ENGINE: LazyLock<Engine> =
         LazyLock::new(|| Engine::new(&ModelFolder::bundled().weights));

@@ -19,10 +19,8 @@ use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
 use crate::experiment::stats::{Count, Rate};
 use crate::experiment::{Baseline, stream};
-use crate::network::ablation::Ablation;
-use crate::network::engine::{
-    Activations, Decode, Engine, EngineError, Intervention, Site, Source,
-};
+use crate::network::ablation::{Ablation, AblationBench};
+use crate::network::engine::{Engine, EngineError, Site};
 use crate::network::logits::AnswerLogits;
 
 /// Questions run together: their activations at every node are held at once.
@@ -46,17 +44,42 @@ pub const ABLATIONS: [Ablation; 2] = [Ablation::Mean, Ablation::Resample];
 /// A set of nodes.
 pub type NodeSet = BTreeSet<Node>;
 
-/// Rightly answered questions of one class, and the means over them.
-struct Questions {
-    class: Class,
-    prompts: Vec<Prompt>,
-    means: Activations,
+/// Rightly answered questions of one class.
+pub(super) struct ClassQuestions<'a> {
+    pub(super) class: Class,
+    pub(super) bench: AblationBench<'a>,
 }
 
-impl Questions {
+impl<'a> ClassQuestions<'a> {
+    /// Takes up to `count` rightly answered questions of each class that `asked` wants, to ablate
+    /// `nodes` in.
+    pub(super) fn of_each(
+        engine: &'a Engine,
+        baseline: &Baseline,
+        nodes: &[Node],
+        count: usize,
+        asked: impl Fn(Class) -> bool,
+    ) -> Result<Vec<Self>, EngineError> {
+        let mut classes = Vec::new();
+        for (&class, right) in baseline.right.iter().filter(|&(&class, _)| asked(class)) {
+            let right = right.iter().take(count);
+            let prompts: Vec<Prompt> = right.map(|&question| Prompt::truth(question)).collect();
+            // A mean over one question, or another question's value where there is none, says nothing.
+            if prompts.len() >= 2 {
+                let bench = AblationBench::new(engine, prompts, nodes.to_vec())?;
+                classes.push(Self { class, bench });
+            }
+        }
+        Ok(classes)
+    }
+
+    pub(super) fn prompts(&self) -> &[Prompt] {
+        self.bench.prompts()
+    }
+
     /// Adds to a count how many of the first questions are answered rightly.
     fn count_right(&self, logits: &[AnswerLogits], count: &mut Count) {
-        for (logits, prompt) in logits.iter().zip(&self.prompts) {
+        for (logits, prompt) in logits.iter().zip(self.prompts()) {
             count.add(logits.answer() == prompt.forced);
         }
     }
@@ -64,8 +87,7 @@ impl Questions {
 
 /// A network with questions to score circuits on.
 pub struct Workbench<'a> {
-    engine: &'a Engine,
-    classes: Vec<Questions>,
+    classes: Vec<ClassQuestions<'a>>,
     /// Nodes that can reach an answer.
     nodes: NodeSet,
 }
@@ -104,29 +126,10 @@ impl<'a> Workbench<'a> {
     /// # Errors
     /// [`EngineError`], which questions drawn for this model do not cause.
     pub fn new(engine: &'a Engine, baseline: &Baseline, count: usize) -> Result<Self, EngineError> {
-        let shape = engine.shape();
-        let nodes = live_nodes(&shape);
-        let mut classes = Vec::new();
-        for (&class, right) in &baseline.right {
-            let prompts: Vec<Prompt> = right
-                .iter()
-                .take(count)
-                .map(|&question| Prompt::truth(question))
-                .collect();
-            // A mean over one question, or another question's value where there is none, says nothing.
-            if prompts.len() < 2 {
-                continue;
-            }
-            let sites = nodes.iter().map(|&node| Site::from(node));
-            classes.push(Questions {
-                class,
-                means: engine.mean_activations(&prompts, sites)?,
-                prompts,
-            });
-        }
+        let nodes = live_nodes(&engine.shape());
+        let live: Vec<Node> = nodes.iter().copied().collect();
         Ok(Workbench {
-            engine,
-            classes,
+            classes: ClassQuestions::of_each(engine, baseline, &live, count, |_| true)?,
             nodes,
         })
     }
@@ -152,45 +155,17 @@ impl<'a> Workbench<'a> {
     /// those of the set ablated. What the sets have in common is computed once.
     fn logits(
         &self,
-        questions: &Questions,
+        questions: &ClassQuestions,
         keeps: &[&NodeSet],
         ablation: Ablation,
         limit: usize,
     ) -> Result<Vec<Vec<AnswerLogits>>, EngineError> {
-        let all = &questions.prompts;
-        let prompts = &all[..limit.min(all.len())];
-        let shape = self.engine.shape();
-        let zeros = vec![0.0; shape.d_mlp.max(shape.d_head)];
-        let mut logits = vec![Vec::with_capacity(prompts.len()); keeps.len()];
-        for (block, asked) in prompts.chunks(BLOCK).enumerate() {
-            let run = self.engine.run(asked)?;
-            let others = match ablation {
-                // The next question of the list, the first after the last.
-                Ablation::Resample => {
-                    let next = |i: usize| all[(block * BLOCK + i + 1) % all.len()];
-                    let others: Vec<Prompt> = (0..asked.len()).map(next).collect();
-                    let sites = self.nodes.iter().map(|&node| Site::from(node));
-                    Some(self.engine.activations(&others, sites)?)
-                }
-                Ablation::Mean | Ablation::Zero => None,
-            };
+        let mut logits = vec![Vec::new(); keeps.len()];
+        for block in questions.bench.blocks(limit, BLOCK) {
+            let mut block = block?;
             for (keep, logits) in keeps.iter().zip(&mut logits) {
                 let ablated: Vec<Node> = self.nodes.difference(keep).copied().collect();
-                let jobs: Vec<(usize, Intervention)> = (0..asked.len())
-                    .map(|i| {
-                        let overwrites = ablated.iter().map(|&node| match (&others, ablation) {
-                            (Some(others), _) => others.overwrite(i, node, Source::Stored),
-                            (None, Ablation::Zero) => crate::network::engine::Overwrite {
-                                site: node.into(),
-                                source: Source::Zero,
-                                value: &zeros[..Site::from(node).width(&shape)],
-                            },
-                            (None, _) => questions.means.overwrite(0, node, Source::Mean),
-                        });
-                        (i, Intervention::new(overwrites))
-                    })
-                    .collect();
-                logits.extend(self.engine.intervene(&run, &jobs, Decode::Forced)?);
+                logits.extend(block.ablate(ablation, &ablated)?);
             }
         }
         Ok(logits)
@@ -227,10 +202,10 @@ impl<'a> Workbench<'a> {
         for questions in &self.classes {
             let logits = self.logits(questions, keeps, Ablation::Mean, limit)?;
             for (total, logits) in totals.iter_mut().zip(&logits) {
-                let each = logits.iter().zip(&questions.prompts);
+                let each = logits.iter().zip(questions.prompts());
                 *total += each.map(|(l, p)| l.loss(&p.forced)).sum::<f64>();
             }
-            asked += limit.min(questions.prompts.len());
+            asked += limit.min(questions.prompts().len());
         }
         let mean = |total: f64| total / asked.max(1) as f64;
         Ok(totals.into_iter().map(mean).collect())
@@ -264,7 +239,7 @@ impl<'a> Workbench<'a> {
                 let (logits, others) = logits.split_first().expect("the circuit itself");
                 let mut right = Count::default();
                 let mut wrong: BTreeMap<AnswerToken, u64> = BTreeMap::new();
-                for (logits, prompt) in logits.iter().zip(&questions.prompts) {
+                for (logits, prompt) in logits.iter().zip(questions.prompts()) {
                     let changed = logits.answer().changed_from(&prompt.forced);
                     right.add(changed.is_empty());
                     for token in changed.iter() {
@@ -315,21 +290,15 @@ impl<'a> Workbench<'a> {
     pub fn useful(&self) -> Result<NodeSet, EngineError> {
         let mut useful = NodeSet::new();
         for questions in &self.classes {
-            for asked in questions.prompts.chunks(BLOCK) {
-                let run = self.engine.run(asked)?;
+            for block in questions.bench.blocks(usize::MAX, BLOCK) {
+                let mut block = block?;
                 for &node in &self.nodes {
                     if useful.contains(&node) {
                         continue;
                     }
-                    let mean = || questions.means.overwrite(0, node, Source::Mean);
-                    let jobs: Vec<(usize, Intervention)> = (0..asked.len())
-                        .map(|i| (i, Intervention::new([mean()])))
-                        .collect();
-                    let logits = self.engine.intervene(&run, &jobs, Decode::Forced)?;
-                    let fails = |(logits, prompt): (&AnswerLogits, &Prompt)| {
-                        logits.answer() != prompt.forced
-                    };
-                    if logits.iter().zip(asked).any(fails) {
+                    let logits = block.ablate(Ablation::Mean, &[node])?;
+                    let mut answers = logits.iter().zip(block.prompts());
+                    if answers.any(|(logits, prompt)| logits.answer() != prompt.forced) {
                         useful.insert(node);
                     }
                 }

@@ -5,18 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::circuit::live_nodes;
-use crate::domain::arithmetic::{AnswerToken, Class, Prompt, TokenSet};
+use super::circuit::{ClassQuestions, live_nodes};
+use crate::domain::arithmetic::{AnswerToken, Class, TokenSet};
 use crate::domain::causal::{classes, reach};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::Variable;
 use crate::experiment::Baseline;
 use crate::experiment::stats::{Count, Rate};
 use crate::inputs::claims::Claim;
-use crate::network::ablation::Ablation;
-use crate::network::engine::{
-    Activations, Decode, Engine, EngineError, Intervention, Site, Source,
-};
+use crate::network::ablation::{Ablation, AblationBench};
+use crate::network::engine::{Engine, EngineError};
 use crate::verify::Progress;
 
 /// The ablations a node has to stand: one that takes away what differs between questions, and one
@@ -86,13 +84,6 @@ pub struct Coverage {
     pub sets: Vec<Hurt>,
 }
 
-/// Rightly answered questions of a class.
-struct Questions {
-    class: Class,
-    prompts: Vec<Prompt>,
-    means: Activations,
-}
-
 /// Counts for one set, class and ablation.
 #[derive(Debug, Clone, Default)]
 struct Wrong {
@@ -122,12 +113,13 @@ pub fn coverage(
         .collect();
     let sets = unclaimed_sets(&unclaimed);
     let subjects: Vec<Vec<Node>> = (live.iter().map(|&node| vec![node])).chain(sets).collect();
-    let questions = questions(engine, baseline, &live, options.questions)?;
+    let passes = |class| baseline.of(class).is_some_and(|class| class.passes);
+    let questions = ClassQuestions::of_each(engine, baseline, &live, options.questions, passes)?;
     let tests = subjects.len() * questions.len() * ABLATIONS.len() * shape.n_answer();
     let alpha = options.alpha / tests.max(1) as f64;
     let mut hurts: Vec<Hurt> = Vec::new();
     for (done, asked) in questions.iter().enumerate() {
-        let wrong = ablate(engine, asked, &live, &subjects, &mut |part, of| {
+        let wrong = ablate(&asked.bench, &subjects, &mut |part, of| {
             progress(Progress {
                 phase: "ablating",
                 done: done * of + part,
@@ -157,7 +149,7 @@ pub fn coverage(
 
 fn summed_up(
     nodes: usize,
-    questions: &[Questions],
+    questions: &[ClassQuestions],
     mut hurts: Vec<Hurt>,
     mut sets: Vec<Hurt>,
 ) -> Coverage {
@@ -188,7 +180,7 @@ fn summed_up(
         unclaimed: of(&|hurt| hurt.claims.is_empty()),
         claimed_for_other: of(&|hurt| !hurt.claims.is_empty() && !hurt.unexplained.is_empty()),
         asked: (questions.iter())
-            .map(|asked| (asked.class.to_string(), asked.prompts.len()))
+            .map(|asked| (asked.class.to_string(), asked.prompts().len()))
             .collect(),
         hurts,
         sets,
@@ -221,64 +213,21 @@ fn unclaimed_sets(unclaimed: &[Node]) -> Vec<Vec<Node>> {
     distinct.into_iter().collect()
 }
 
-fn questions(
-    engine: &Engine,
-    baseline: &Baseline,
-    live: &[Node],
-    count: usize,
-) -> Result<Vec<Questions>, EngineError> {
-    let mut found = Vec::new();
-    for (&class, right) in &baseline.right {
-        let passes = baseline.of(class).is_some_and(|class| class.passes);
-        let asked = right.iter().take(count);
-        let prompts: Vec<Prompt> = asked.map(|&question| Prompt::truth(question)).collect();
-        // A mean over one question, or another question's value where there is none, says nothing.
-        if !passes || prompts.len() < 2 {
-            continue;
-        }
-        let sites = live.iter().map(|&node| Site::from(node));
-        found.push(Questions {
-            class,
-            means: engine.mean_activations(&prompts, sites)?,
-            prompts,
-        });
-    }
-    Ok(found)
-}
-
 /// What goes wrong in each subject's absence, `[subject][ablation]`.
 fn ablate(
-    engine: &Engine,
-    asked: &Questions,
-    live: &[Node],
+    bench: &AblationBench,
     subjects: &[Vec<Node>],
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<[Wrong; ABLATIONS.len()]>, EngineError> {
     let mut found = vec![<[Wrong; ABLATIONS.len()]>::default(); subjects.len()];
-    let all = &asked.prompts;
-    let blocks = all.len().div_ceil(BLOCK);
-    for (block, prompts) in all.chunks(BLOCK).enumerate() {
-        progress(block, blocks);
-        let run = engine.run(prompts)?;
-        // The next question of the list, the first after the last.
-        let others: Vec<Prompt> = (0..prompts.len())
-            .map(|i| all[(block * BLOCK + i + 1) % all.len()])
-            .collect();
-        let sites = live.iter().map(|&node| Site::from(node));
-        let others = engine.activations(&others, sites)?;
+    let blocks = bench.prompts().len().div_ceil(BLOCK);
+    for (done, block) in bench.blocks(usize::MAX, BLOCK).enumerate() {
+        progress(done, blocks);
+        let mut block = block?;
         for (nodes, found) in subjects.iter().zip(&mut found) {
-            for (ablation, wrong) in ABLATIONS.iter().zip(found) {
-                let jobs: Vec<(usize, Intervention)> = (0..prompts.len())
-                    .map(|i| {
-                        let overwrites = nodes.iter().map(|&node| match ablation {
-                            Ablation::Resample => others.overwrite(i, node, Source::Stored),
-                            _ => asked.means.overwrite(0, node, Source::Mean),
-                        });
-                        (i, Intervention::new(overwrites))
-                    })
-                    .collect();
-                let logits = engine.intervene(&run, &jobs, Decode::Forced)?;
-                for (prompt, logits) in prompts.iter().zip(logits) {
+            for (&ablation, wrong) in ABLATIONS.iter().zip(found) {
+                let logits = block.ablate(ablation, nodes)?;
+                for (prompt, logits) in block.prompts().iter().zip(logits) {
                     let changed = logits.answer().changed_from(&prompt.forced);
                     wrong.questions.add(!changed.is_empty());
                     for token in changed.iter() {

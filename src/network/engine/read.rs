@@ -52,7 +52,11 @@ type SiteRows = Vec<Vec<f32>>;
 
 impl Activations {
     /// Zeros at `sites`, for so many prompts.
-    fn at(engine: &Engine, sites: impl IntoIterator<Item = Site>, prompts: usize) -> Self {
+    pub(in crate::network) fn zeros(
+        engine: &Engine,
+        sites: impl IntoIterator<Item = Site>,
+        prompts: usize,
+    ) -> Self {
         let mut sites: Vec<Site> = sites.into_iter().collect();
         sites.sort();
         sites.dedup();
@@ -87,7 +91,7 @@ impl Engine {
         sites: impl IntoIterator<Item = Site>,
     ) -> Result<Activations, EngineError> {
         self.check_digits(prompts)?;
-        let mut all = Activations::at(self, sites, prompts.len());
+        let mut all = Activations::zeros(self, sites, prompts.len());
         let sorted = Sorted::new(prompts, self.shape().n_ctx());
         let slices: Vec<SiteRows> = sorted
             .slices()
@@ -125,7 +129,7 @@ impl Engine {
                 });
             }
         }
-        let mut all = Activations::at(self, sites, prompts.len());
+        let mut all = Activations::zeros(self, sites, prompts.len());
         let length = slice_length(prompts.len());
         let slices: Vec<SiteRows> = prompts
             .par_chunks(length)
@@ -157,7 +161,7 @@ impl Engine {
         sites: impl IntoIterator<Item = Site>,
     ) -> Result<Activations, EngineError> {
         self.check_digits(prompts)?;
-        let mut means = Activations::at(self, sites, 1);
+        let mut means = Activations::zeros(self, sites, 1);
         let n_ctx = self.shape().n_ctx();
         let tokens: Vec<Token> = prompts.iter().flat_map(Prompt::tokens).collect();
         // Sums in double precision.
