@@ -6,7 +6,7 @@ use std::sync::Arc;
 use circuitcheck::analysis::property::case::Case;
 use circuitcheck::analysis::property::trial::Examiner;
 use circuitcheck::analysis::property::{
-    CaseStrategy, CaseTree, Groups, Kept, Options, Property, builtin, check, runner, shrink,
+    CaseStrategy, CaseTree, Groups, Kept, Property, PropertyOptions, builtin, check, runner, shrink,
 };
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::engine::{Decode, Engine};
@@ -46,7 +46,7 @@ fn examiner(engine: &Engine) -> Examiner<'_> {
     Examiner {
         engine,
         decode: Decode::Forced,
-        batch: Options::default().batch,
+        batch: PropertyOptions::default().batch,
     }
 }
 
@@ -85,10 +85,10 @@ fn failing(examiner: &Examiner, property: &Arc<Property>) -> Vec<CaseTree> {
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn cases_in_batches(bencher: Bencher) {
     let folder = ModelFolder::bundled();
-    let options = Options {
+    let options = PropertyOptions {
         cases: IN_BATCHES,
         names: vec!["answers".into()],
-        ..Options::default()
+        ..PropertyOptions::default()
     };
     bencher.counter(ItemsCount::new(IN_BATCHES)).bench(|| {
         check(

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use assert_cmd::cargo::cargo_bin;
-use circuitcheck::analysis::carries::{Carriers, Options, Search, nodes_text};
+use circuitcheck::analysis::carries::{CarrierSearch, Carriers, CarriesOptions, nodes_text};
 use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::engine::Engine;
@@ -44,7 +44,8 @@ impl Model {
     }
 
     fn of_set(&self, names: &[&str]) -> Carriers {
-        let search = Search::new(&self.folder, &self.engine, Options::default()).unwrap();
+        let search =
+            CarrierSearch::new(&self.folder, &self.engine, CarriesOptions::default()).unwrap();
         search.of_set(&self.nodes(names), &mut |_| {}).unwrap()
     }
 
@@ -104,8 +105,9 @@ fn heads_of_two_digits_carry_two_things() {
     assert_eq!(carrier.carried_text(), "base 0 and base 1 (ADD)");
     assert!(carrier.is_several());
     // Neither base value alone: what the other head moves is no part of it.
-    let alone =
-        |score: &&circuitcheck::analysis::carries::Score| score.quantity.to_string() == "A0.SA";
+    let alone = |score: &&circuitcheck::analysis::carries::QuantityScore| {
+        score.quantity.to_string() == "A0.SA"
+    };
     assert!(!carrier.scores.iter().find(alone).unwrap().holds);
 }
 
@@ -124,7 +126,12 @@ fn a_node_that_does_nothing_carries_none_of_these() {
 #[test]
 fn every_useful_node_is_asked_and_sets_say_more_than_their_parts() {
     let addition = Model::new(ModelFolder::open(Path::new(ADD)).unwrap());
-    let search = Search::new(&addition.folder, &addition.engine, Options::default()).unwrap();
+    let search = CarrierSearch::new(
+        &addition.folder,
+        &addition.engine,
+        CarriesOptions::default(),
+    )
+    .unwrap();
     let nodes = addition.nodes(&[
         "P8L0H2", "P9L0H1", "P9L0H2", "P11L0H1", "P11L0H2", "P17L0H1", "P17L1M0",
     ]);

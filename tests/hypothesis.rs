@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use circuitcheck::analysis::circuit::{
-    Circuit, CircuitError, CircuitEvidence, NodeSet, Score, Scoring, Workbench, grow, minimality,
-    prune,
+    Circuit, CircuitError, CircuitEvidence, CircuitScore, NodeSet, Scoring, Workbench, grow,
+    minimality, prune,
 };
 use circuitcheck::analysis::graph::{Budget, KnownClaim, KnownClaims, Stands};
 use circuitcheck::analysis::hypothesis::{
-    ClauseResult, Hypothesis, HypothesisError, Tested, Tester,
+    ClauseResult, Hypothesis, HypothesisError, TestedHypothesis, Tester,
 };
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::node::{Node, NodeName};
@@ -218,7 +218,7 @@ fn true_claims(handmade: &Handmade) -> KnownClaims {
     }
 }
 
-fn tested(known: &KnownClaims, text: &str) -> Tested {
+fn tested(known: &KnownClaims, text: &str) -> TestedHypothesis {
     let bench = &*BENCH;
     let questions: Vec<Prompt> = bench
         .baseline
@@ -251,7 +251,7 @@ fn tested(known: &KnownClaims, text: &str) -> Tested {
     tester.test("h.toml", &hypothesis).unwrap()
 }
 
-fn only(tested: &Tested) -> &ClauseResult {
+fn only(tested: &TestedHypothesis) -> &ClauseResult {
     assert_eq!(tested.clauses.len(), 1);
     &tested.clauses[0]
 }
@@ -382,7 +382,7 @@ const SCORING: Scoring = Scoring {
     seed: 1,
 };
 
-fn score(bench: &Workbench, keep: &NodeSet) -> Vec<Score> {
+fn score(bench: &Workbench, keep: &NodeSet) -> Vec<CircuitScore> {
     bench.score(keep, SCORING, &mut |_, _| {}).unwrap()
 }
 

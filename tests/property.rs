@@ -9,13 +9,13 @@ use std::sync::Arc;
 use assert_cmd::cargo::cargo_bin;
 use circuitcheck::analysis::property::case::{Case, digit};
 use circuitcheck::analysis::property::evidence::{
-    PropertyEvidence, PropertyEvidenceError, Standing,
+    PropertyEvidence, PropertyEvidenceError, PropertyStanding,
 };
 use circuitcheck::analysis::property::group::{Group, groups};
 use circuitcheck::analysis::property::trial::Examiner;
 use circuitcheck::analysis::property::{
-    CaseStrategy, CaseTree, Groups, Kept, NODES, Options, Property, builtin, check, read, runner,
-    shrink,
+    CaseStrategy, CaseTree, Groups, Kept, NODES, Property, PropertyOptions, builtin, check, read,
+    runner, shrink,
 };
 use circuitcheck::domain::arithmetic::{Class, Operation, Question, complexity};
 use circuitcheck::inputs::model::{Array, ModelFolder, Operations, RawFile, Weights};
@@ -66,15 +66,15 @@ fn needs_a_carry(a: u128, b: u128, n_digits: usize) -> bool {
     false
 }
 
-fn options(names: &[&str], cases: usize) -> Options {
-    Options {
+fn options(names: &[&str], cases: usize) -> PropertyOptions {
+    PropertyOptions {
         names: names.iter().map(|&name| name.to_owned()).collect(),
         cases,
-        ..Options::default()
+        ..PropertyOptions::default()
     }
 }
 
-fn tested(folder: &ModelFolder, options: &Options) -> PropertyEvidence {
+fn tested(folder: &ModelFolder, options: &PropertyOptions) -> PropertyEvidence {
     check(
         folder,
         Vec::new(),
@@ -324,7 +324,7 @@ fn a_property_that_is_false_by_construction_is_caught_and_shrunk_to_its_minimum(
         )
         .unwrap();
         let result = &evidence.properties[0];
-        assert_eq!(result.standing, Standing::Fails);
+        assert_eq!(result.standing, PropertyStanding::Fails);
         let simplest = &result.counterexamples[0];
         assert_eq!(simplest.numbers, expected, "{left} {relation} {right}");
         assert!(!simplest.true_of_arithmetic);
@@ -383,26 +383,26 @@ fn its_simplest_failing_questions_are_one_and_nine_in_each_column() {
 #[test]
 fn relations_between_wrong_answers_are_judged_by_what_they_say() {
     let evidence = tested(&without_carries(2), &options(&[], 1500));
-    let standing: BTreeMap<&str, Standing> = evidence
+    let standing: BTreeMap<&str, PropertyStanding> = evidence
         .properties
         .iter()
         .map(|result| (result.property.as_str(), result.standing))
         .collect();
     // Sums without carries are wrong, and the same either way round.
-    assert_eq!(standing["commutes"], Standing::Holds);
-    assert_eq!(standing["answers"], Standing::Fails);
-    assert_eq!(standing["zero"], Standing::Holds);
-    assert_eq!(standing["local"], Standing::Holds);
-    assert_eq!(standing["antisymmetric"], Standing::NotAsked);
+    assert_eq!(standing["commutes"], PropertyStanding::Holds);
+    assert_eq!(standing["answers"], PropertyStanding::Fails);
+    assert_eq!(standing["zero"], PropertyStanding::Holds);
+    assert_eq!(standing["local"], PropertyStanding::Holds);
+    assert_eq!(standing["antisymmetric"], PropertyStanding::NotAsked);
     // 09+00 is 9, 09+01 is called 0. 00+09 and 00+10 are right: nothing is carried.
-    assert_eq!(standing["monotone"], Standing::Fails);
+    assert_eq!(standing["monotone"], PropertyStanding::Fails);
     let monotone = evidence
         .properties
         .iter()
         .find(|r| r.property == "monotone")
         .unwrap();
     assert_eq!(monotone.counterexamples[0].numbers, "a=09 b=00");
-    assert_eq!(standing["confident"], Standing::Fails);
+    assert_eq!(standing["confident"], PropertyStanding::Fails);
 }
 
 #[test]
@@ -410,8 +410,8 @@ fn the_handmade_network_has_every_property() {
     let evidence = tested(&handmade::addition(3).claiming([]), &options(&[], 1000));
     for result in &evidence.properties {
         let expected = match result.property.as_str() {
-            "antisymmetric" | "inverse" => Standing::NotAsked,
-            _ => Standing::Holds,
+            "antisymmetric" | "inverse" => PropertyStanding::NotAsked,
+            _ => PropertyStanding::Holds,
         };
         assert_eq!(result.standing, expected, "{}", result.property);
         // What is not asked is said, of every property that would ask it.
@@ -426,8 +426,11 @@ fn the_handmade_network_has_every_property() {
 #[test]
 fn confidence_is_measured_against_the_margin_asked_for() {
     let folder = handmade::addition(2).claiming([]);
-    for (margin, expected) in [(1.2, Standing::Holds), (1.3, Standing::Fails)] {
-        let options = Options {
+    for (margin, expected) in [
+        (1.2, PropertyStanding::Holds),
+        (1.3, PropertyStanding::Fails),
+    ] {
+        let options = PropertyOptions {
             margin,
             ..options(&["confident"], 500)
         };
@@ -443,14 +446,14 @@ fn confidence_is_measured_against_the_margin_asked_for() {
 #[test]
 fn the_same_seed_finds_the_same_whatever_the_batch_and_the_threads() {
     let folder = open(SUB);
-    let base = Options {
+    let base = PropertyOptions {
         batch: NonZeroUsize::new(7).unwrap(),
         ..options(
             &["answers", "local", "forced-equals-free", "P9L0H1 A1.MT"],
             1200,
         )
     };
-    let run = |options: &Options, threads: usize| {
+    let run = |options: &PropertyOptions, threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()
@@ -465,12 +468,12 @@ fn the_same_seed_finds_the_same_whatever_the_batch_and_the_threads() {
     let first = run(&base, 1);
     assert!(first.1.contains("answers\t"), "something fails");
     let batch = NonZeroUsize::new(500).unwrap();
-    let other = Options {
+    let other = PropertyOptions {
         batch,
         ..base.clone()
     };
     assert_eq!(first, run(&other, 2));
-    assert_ne!(first, run(&Options { seed: 2, ..base }, 2));
+    assert_ne!(first, run(&PropertyOptions { seed: 2, ..base }, 2));
 }
 
 /// What is drawn of a property does not depend on which others are tested.
@@ -490,7 +493,7 @@ fn many_trees_in_lock_step_come_to_what_proptests_runner_comes_to_one_at_a_time(
     let examiner = Examiner {
         engine: &engine,
         decode: Decode::Forced,
-        batch: Options::default().batch,
+        batch: PropertyOptions::default().batch,
     };
     let (property, _) = builtin(5, 1.0).swap_remove(0).trained(folder.operations());
     let property = Arc::new(property);
@@ -553,14 +556,14 @@ fn kept_cases_are_asked_first_and_count_apart() {
     assert_eq!(read_back.to_string(), text);
     let seed = (1..100)
         .find(|&seed| {
-            let options = Options {
+            let options = PropertyOptions {
                 seed,
                 ..options(&["answers"], 1)
             };
-            tested(&broken, &options).properties[0].standing == Standing::Holds
+            tested(&broken, &options).properties[0].standing == PropertyStanding::Holds
         })
         .unwrap();
-    let options = Options {
+    let options = PropertyOptions {
         seed,
         ..options(&["answers"], 1)
     };
@@ -569,7 +572,7 @@ fn kept_cases_are_asked_first_and_count_apart() {
     assert_eq!((again.failures.hits, again.failures.trials), (0, 1));
     assert!(again.kept.trials > 30);
     assert_eq!(again.kept.hits, again.kept.trials);
-    assert_eq!(again.standing, Standing::Fails);
+    assert_eq!(again.standing, PropertyStanding::Fails);
     assert_eq!(again.counterexamples[0].numbers, "a=01 b=09");
     // Another run with the same cases changes nothing more.
     let mut twice = Kept::parse("kept.txt", &text).unwrap();
@@ -580,7 +583,7 @@ fn kept_cases_are_asked_first_and_count_apart() {
     let mended = run(&whole, &mut twice, 400);
     assert_eq!(mended.kept.hits, 0);
     assert_eq!(mended.kept.trials, second.kept.trials);
-    assert_eq!(mended.standing, Standing::Holds);
+    assert_eq!(mended.standing, PropertyStanding::Holds);
     assert_eq!(twice.to_string(), text);
 }
 
@@ -981,9 +984,9 @@ fn regenerates(model: &str, shown: &str, names: &[&str]) {
         true => Kept::parse("kept", &committed("property-kept.txt")).unwrap(),
         false => Kept::default(),
     };
-    let options = Options {
+    let options = PropertyOptions {
         names: names.iter().map(|&name| name.to_owned()).collect(),
-        ..Options::default()
+        ..PropertyOptions::default()
     };
     let file = RawFile::read(&root.join("hypotheses/properties/associates.toml")).unwrap();
     let own = read(&file, folder.weights.shape().n_digits).unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use circuitcheck::analysis::selfcheck::{
-    CLAIM_ALPHA, Check, Corrupted, Corruption, Value, corruptions, determinism, false_claims,
+    CLAIM_ALPHA, Check, Corrupted, Corruption, FigureValue, corruptions, determinism, false_claims,
     falsehoods, intervals, known_claims, truths,
 };
 use circuitcheck::domain::task::Variable;
@@ -28,7 +28,7 @@ fn few_trials() -> Options {
 fn count(check: &Check, what: &str) -> u64 {
     let figure = check.figures.iter().find(|figure| figure.what == what);
     match figure.unwrap_or_else(|| panic!("{what}: {check:?}")).value {
-        Value::Count(count) => count,
+        FigureValue::Count(count) => count,
         ref other => panic!("{what} is {other:?}"),
     }
 }

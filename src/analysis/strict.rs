@@ -81,14 +81,14 @@ pub fn strict(
     let quirks = Quirks::none();
     let (found, behaviors, tested) = describe(&quirks)?;
     phase(2);
-    let search = carries::Search::new(
+    let search = carries::CarrierSearch::new(
         folder,
         engine,
-        carries::Options {
+        carries::CarriesOptions {
             threshold: options.threshold,
             alpha: options.alpha,
             seed: options.seed,
-            ..carries::Options::default()
+            ..carries::CarriesOptions::default()
         },
     )?;
     let nodes: Vec<Node> = found.nodes.iter().map(|useful| useful.node).collect();

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::analysis::published::{Reading, Reproduction, TagEvidence};
+use crate::analysis::published::{Reproduction, TagEvidence, TagReading};
 
 /// The name and version of the form of the evidence.
 pub const BEHAVIORS_SCHEMA: &str = "circuitcheck/behaviors/1";
@@ -60,16 +60,16 @@ pub fn count_tags(tags: &[TagEvidence]) -> BTreeMap<&'static str, BTreeMap<&'sta
 }
 
 /// A reading in a few words: `21.3 [19.0, 23.6]`, or `3 of 8 sets; A65 in 4, none in 1`.
-pub fn reading_text(reading: Option<&Reading>, said: &str) -> String {
+pub fn reading_text(reading: Option<&TagReading>, said: &str) -> String {
     match reading {
         None => String::new(),
-        Some(Reading::Percent { predicted, .. }) => {
+        Some(TagReading::Percent { predicted, .. }) => {
             let texts: Vec<String> = (predicted.iter())
                 .map(|p| format!("{:.1} [{:.1}, {:.1}]", p.mean, p.lower, p.upper))
                 .collect();
             texts.join(" or ")
         }
-        Some(Reading::Text { same, given }) => {
+        Some(TagReading::Text { same, given }) => {
             let mut text = format!("{} of {}", same.hits, same.trials);
             let mut others: Vec<(&String, usize)> = given
                 .iter()

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::analysis::circuit::{Circuit, CircuitEvidence, Score};
-use crate::analysis::hypothesis::{ClauseResult, Tested};
+use crate::analysis::circuit::{Circuit, CircuitEvidence, CircuitScore};
+use crate::analysis::hypothesis::{ClauseResult, TestedHypothesis};
 use crate::domain::node::NodeName;
 use crate::experiment::stats::{Count, Rate};
 
@@ -27,7 +27,7 @@ fn count_of(rate: &Rate) -> Count {
 }
 
 /// The tokens that go wrong, the most frequent first: `A3 12, A5 4`.
-pub fn failing_tokens(score: &Score) -> String {
+pub fn failing_tokens(score: &CircuitScore) -> String {
     let mut wrong: Vec<_> = score.wrong.iter().collect();
     wrong.sort_by_key(|&(token, &count)| (std::cmp::Reverse(count), *token));
     let wrong: Vec<String> = wrong
@@ -203,7 +203,7 @@ fn write_circuit(
     Ok(())
 }
 
-fn write_clauses(text: &mut String, tested: &Tested) -> std::fmt::Result {
+fn write_clauses(text: &mut String, tested: &TestedHypothesis) -> std::fmt::Result {
     let holds = if tested.holds {
         "Every required clause is met."
     } else {

@@ -43,7 +43,7 @@ pub fn again(file: &str, made: &Value) -> Vec<String> {
             ]
         }
         _ => {
-            let options = property::Options::default();
+            let options = property::PropertyOptions::default();
             vec![
                 ("--cases", "/cases", json!(options.cases)),
                 ("--seed", "/seed", json!(options.seed)),

@@ -3,14 +3,18 @@
 use std::fmt::Write;
 
 use crate::analysis::property::evidence::{
-    Counterexample, PropertyEvidence, PropertyResult, Standing,
+    FailingCase, PropertyEvidence, PropertyResult, PropertyStanding,
 };
 use crate::analysis::property::{NODES, Separates, Separation};
 
 /// One line that sums up property tests.
 pub fn property_summary(evidence: &PropertyEvidence) -> String {
     let mut parts: Vec<String> = Vec::new();
-    for standing in [Standing::Holds, Standing::Fails, Standing::NotAsked] {
+    for standing in [
+        PropertyStanding::Holds,
+        PropertyStanding::Fails,
+        PropertyStanding::NotAsked,
+    ] {
         let results = evidence.properties.iter();
         let count = results.filter(|r| r.standing == standing).count();
         if count > 0 {
@@ -114,13 +118,13 @@ fn write(text: &mut String, evidence: &PropertyEvidence, model: &str) -> std::fm
 /// `12/100000`, or nothing where nothing was asked.
 fn failures(result: &PropertyResult) -> String {
     match result.standing {
-        Standing::NotAsked => String::new(),
+        PropertyStanding::NotAsked => String::new(),
         _ => format!("{}/{}", result.failures.hits, result.failures.trials),
     }
 }
 
 /// The question at fault with its answer.
-fn shown(example: &Counterexample) -> String {
+fn shown(example: &FailingCase) -> String {
     let asked = example.question();
     format!("{}={}", asked.question, asked.answer)
 }
@@ -139,7 +143,7 @@ fn write_property(text: &mut String, result: &PropertyResult, model: &str) -> st
     for reason in &result.not_asked {
         writeln!(text, "- not asked: {reason}")?;
     }
-    if result.standing == Standing::NotAsked {
+    if result.standing == PropertyStanding::NotAsked {
         return writeln!(text);
     }
     write!(text, "- {} failures", failures(result))?;
@@ -205,11 +209,7 @@ fn write_property(text: &mut String, result: &PropertyResult, model: &str) -> st
     writeln!(text)
 }
 
-fn write_counterexample(
-    text: &mut String,
-    example: &Counterexample,
-    model: &str,
-) -> std::fmt::Result {
+fn write_counterexample(text: &mut String, example: &FailingCase, model: &str) -> std::fmt::Result {
     let asked = example.question();
     write!(
         text,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::analysis::published::{Changes, Effect};
+use crate::analysis::published::{Changes, QuirkEffect};
 use crate::analysis::strict::Strict;
 use crate::verify::evidence::by_name;
 
@@ -96,7 +96,7 @@ fn write_changes(text: &mut String, changes: &Changes) -> std::fmt::Result {
 }
 
 /// The effects of a model's quirks as a Markdown table.
-pub fn effects_markdown(effects: &[Effect]) -> String {
+pub fn effects_markdown(effects: &[QuirkEffect]) -> String {
     let mut text = String::from(
         "| quirk removed | useful nodes | Fail% moved | most | Impact | Math | clustering tags | claims |\n|---|---|---|---|---|---|---|---|\n",
     );

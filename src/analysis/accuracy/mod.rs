@@ -1,7 +1,7 @@
 //! How often a model answers rightly: a row of questions, random or all of a space, asked block by
 //! block.
 //!
-//! A block is named by its number alone, and its [`Tally`] is the same whatever threads, machines or
+//! A block is named by its number alone, and its [`AccuracyTally`] is the same whatever threads, machines or
 //! batches made it. Tallies merge in any order, so a row can be asked by parts and go on after it was
 //! cut off.
 
@@ -9,9 +9,9 @@ mod questions;
 mod saved;
 mod tally;
 
-pub use questions::{BLOCK, NotOperands, Operands, Questions, QuestionsError, Source};
+pub use questions::{BLOCK, NotOperands, Operands, QuestionSource, Questions, QuestionsError};
 pub use saved::{Saved, SavedError, Work};
-pub use tally::{Tally, Wrong, nines, nines_at_least};
+pub use tally::{AccuracyTally, WrongAnswer, nines, nines_at_least};
 
 use std::ops::Range;
 
@@ -39,22 +39,22 @@ impl Measurement<'_> {
     ///
     /// # Errors
     /// [`EngineError`], which questions of this model do not cause.
-    pub fn blocks(&self, blocks: Range<u64>) -> Result<Tally, EngineError> {
+    pub fn blocks(&self, blocks: Range<u64>) -> Result<AccuracyTally, EngineError> {
         blocks
             .into_par_iter()
             .map(|block| self.block(block))
-            .try_reduce(Tally::default, |mut first, second| {
+            .try_reduce(AccuracyTally::default, |mut first, second| {
                 first.merge(second, self.keep);
                 Ok(first)
             })
     }
 
-    fn block(&self, block: u64) -> Result<Tally, EngineError> {
+    fn block(&self, block: u64) -> Result<AccuracyTally, EngineError> {
         let asked = self.questions.block(block);
         let prompts: Vec<Prompt> = asked.into_iter().map(Prompt::truth).collect();
         let logits = answers(self.engine, &prompts, self.decode)?;
         let first = self.questions.places(block).start;
-        Ok(Tally::of(first, &prompts, &logits, self.keep))
+        Ok(AccuracyTally::of(first, &prompts, &logits, self.keep))
     }
 }
 

@@ -22,7 +22,7 @@ pub const BLOCK: u64 = 1000;
 /// Where the questions come from.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "drawn", rename_all = "lowercase")]
-pub enum Source {
+pub enum QuestionSource {
     /// Drawn with replacement, operations and then operands equally often.
     Uniform {
         /// Seed of every draw.
@@ -140,7 +140,7 @@ pub enum QuestionsError {
 pub struct Questions {
     n_digits: usize,
     operations: Vec<Operation>,
-    source: Source,
+    source: QuestionSource,
     len: u64,
 }
 
@@ -150,7 +150,7 @@ impl Questions {
     /// # Errors
     /// [`QuestionsError::NoOperation`].
     pub fn uniform(folder: &ModelFolder, len: u64, seed: u64) -> Result<Self, QuestionsError> {
-        Self::new(folder, Source::Uniform { seed }, len)
+        Self::new(folder, QuestionSource::Uniform { seed }, len)
     }
 
     /// `len` questions drawn as in training.
@@ -159,7 +159,7 @@ impl Questions {
     /// [`QuestionsError::NoOperation`].
     pub fn enriched(folder: &ModelFolder, len: u64, seed: u64) -> Result<Self, QuestionsError> {
         let subtractions = subtraction_share(folder);
-        Self::new(folder, Source::Enriched { seed, subtractions }, len)
+        Self::new(folder, QuestionSource::Enriched { seed, subtractions }, len)
     }
 
     /// Every question with operands in these ranges, of every operation trained.
@@ -171,7 +171,7 @@ impl Questions {
         first: Operands,
         second: Operands,
     ) -> Result<Self, QuestionsError> {
-        let mut questions = Self::new(folder, Source::Every { first, second }, 0)?;
+        let mut questions = Self::new(folder, QuestionSource::Every { first, second }, 0)?;
         let n_digits = questions.n_digits;
         for operand in [first.highest, second.highest] {
             if operand >= power_of_ten(n_digits) {
@@ -186,7 +186,7 @@ impl Questions {
         Ok(questions)
     }
 
-    fn new(folder: &ModelFolder, source: Source, len: u64) -> Result<Self, QuestionsError> {
+    fn new(folder: &ModelFolder, source: QuestionSource, len: u64) -> Result<Self, QuestionsError> {
         let trained = folder.operations();
         let operations: Vec<Operation> = [Operation::Add, Operation::Sub]
             .into_iter()
@@ -217,13 +217,13 @@ impl Questions {
     }
 
     /// Where they come from.
-    pub fn source(&self) -> Source {
+    pub fn source(&self) -> QuestionSource {
         self.source
     }
 
     /// Whether they are all there are, and not a sample.
     pub fn is_a_whole_space(&self) -> bool {
-        matches!(self.source, Source::Every { .. })
+        matches!(self.source, QuestionSource::Every { .. })
     }
 
     /// How many blocks they make; all but the last have [`BLOCK`] questions.
@@ -241,17 +241,17 @@ impl Questions {
     pub fn block(&self, block: u64) -> Vec<Question> {
         let places = self.places(block);
         match self.source {
-            Source::Uniform { seed } => {
+            QuestionSource::Uniform { seed } => {
                 let mut rng = stream(seed, &format!("accuracy/uniform/{block}"));
                 places.map(|_| self.draw(&mut rng)).collect()
             }
-            Source::Enriched { seed, subtractions } => {
+            QuestionSource::Enriched { seed, subtractions } => {
                 let mut rng = stream(seed, &format!("accuracy/enriched/{block}"));
                 places
                     .map(|_| training_question(subtractions, self.n_digits, &mut rng))
                     .collect()
             }
-            Source::Every { first, second } => places
+            QuestionSource::Every { first, second } => places
                 .map(|place| self.at(u128::from(place), first, second))
                 .collect(),
         }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::questions::{BLOCK, Questions, Source};
-use super::tally::Tally;
+use super::questions::{BLOCK, QuestionSource, Questions};
+use super::tally::AccuracyTally;
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::Decode;
 use crate::storage::{OutputError, write_files};
@@ -22,7 +22,7 @@ pub struct Work {
     schema: String,
     weights_sha256: String,
     operations: String,
-    source: Source,
+    source: QuestionSource,
     block: u64,
     decode: String,
     keep: usize,
@@ -96,7 +96,7 @@ pub struct Saved {
     /// Questions asked, the first of the row.
     done: u64,
     /// What came of them.
-    tally: Tally,
+    tally: AccuracyTally,
 }
 
 impl Saved {
@@ -105,7 +105,7 @@ impl Saved {
         Saved {
             work,
             done: 0,
-            tally: Tally::default(),
+            tally: AccuracyTally::default(),
         }
     }
 
@@ -120,12 +120,12 @@ impl Saved {
     }
 
     /// What came of the questions asked.
-    pub fn tally(&self) -> &Tally {
+    pub fn tally(&self) -> &AccuracyTally {
         &self.tally
     }
 
     /// Puts down what came of the next blocks.
-    pub fn add(&mut self, tally: Tally) {
+    pub fn add(&mut self, tally: AccuracyTally) {
         self.done += tally.total().trials;
         self.tally.merge(tally, self.work.keep);
     }

@@ -13,7 +13,7 @@ use crate::network::logits::AnswerLogits;
 
 /// A question answered wrongly.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
-pub struct Wrong {
+pub struct WrongAnswer {
     /// Its place in the row of questions.
     pub place: u64,
     /// The question.
@@ -25,17 +25,17 @@ pub struct Wrong {
 /// Counts of questions and of wrong answers, and the wrong ones that stand first. Tallies of disjoint
 /// parts of a row of questions, put together in any order and grouping, make the tally of the whole.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
-pub struct Tally {
+pub struct AccuracyTally {
     /// By complexity class: trials are questions, hits the wrong answers among them.
     pub complexities: BTreeMap<Complexity, Count>,
     /// Wrong answers in which every wrong token leads the right one by less than
     /// [`TIE_MARGIN`]: another processor may answer rightly.
     pub ties: u64,
     /// The wrong answers with the lowest places, sorted; the others are only counted.
-    pub wrong: Vec<Wrong>,
+    pub wrong: Vec<WrongAnswer>,
 }
 
-impl Tally {
+impl AccuracyTally {
     /// Counts one answer, the next in the order of places; at most `keep` wrong ones are kept.
     pub fn add(&mut self, place: u64, question: &Question, logits: &AnswerLogits, keep: usize) {
         let answer = logits.answer();
@@ -46,7 +46,7 @@ impl Tally {
         if is_wrong {
             self.ties += u64::from(is_tie(logits, &answer, &truth));
             if self.wrong.len() < keep {
-                self.wrong.push(Wrong {
+                self.wrong.push(WrongAnswer {
                     place,
                     question: *question,
                     answer,
@@ -57,7 +57,7 @@ impl Tally {
 
     /// The tally of answers to prompts that stand one after the other from `first` on.
     pub fn of(first: u64, prompts: &[Prompt], logits: &[AnswerLogits], keep: usize) -> Self {
-        let mut tally = Tally::default();
+        let mut tally = AccuracyTally::default();
         for (place, (prompt, logits)) in (first..).zip(prompts.iter().zip(logits)) {
             tally.add(place, &prompt.question, logits, keep);
         }
@@ -65,7 +65,7 @@ impl Tally {
     }
 
     /// Adds the tally of another part of the row; at most `keep` wrong answers are kept.
-    pub fn merge(&mut self, other: Tally, keep: usize) {
+    pub fn merge(&mut self, other: AccuracyTally, keep: usize) {
         for (complexity, other) in other.complexities {
             let count = self.complexities.entry(complexity).or_default();
             count.hits += other.hits;
@@ -151,7 +151,7 @@ mod tests {
     }
 
     /// Every addition of one digit, those in `wrong` answered so.
-    fn parts(wrong: &[u64], cuts: &[usize], keep: usize) -> Vec<Tally> {
+    fn parts(wrong: &[u64], cuts: &[usize], keep: usize) -> Vec<AccuracyTally> {
         let asked: Vec<Prompt> = (0..100)
             .map(|i| Prompt::parse(&format!("{}+{}", i / 10, i % 10), 1).unwrap())
             .collect();
@@ -171,7 +171,7 @@ mod tests {
         ends.map(|end| {
             let part = start..end.max(start);
             start = part.end;
-            Tally::of(part.start as u64, &asked[part.clone()], &logits[part], keep)
+            AccuracyTally::of(part.start as u64, &asked[part.clone()], &logits[part], keep)
         })
         .collect()
     }
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn a_wrong_answer_by_less_than_the_margin_is_a_tie() {
         let question = Question::parse("2+3", 1).unwrap();
-        let mut tally = Tally::default();
+        let mut tally = AccuracyTally::default();
         tally.add(0, &question, &saying("+06", TIE_MARGIN / 2.0), 10);
         assert_eq!((tally.total().hits, tally.ties), (1, 1));
     }

@@ -2,7 +2,7 @@
 //! predictions differ.
 
 use super::catalogue::{rank, shown_by};
-use super::{Carried, Score, Search};
+use super::{Carried, CarrierSearch, QuantityScore};
 use crate::domain::arithmetic::{Answer, TokenSet};
 use crate::domain::causal::{Family, Kind, Pair, Quantity, Stratum};
 use crate::experiment::{StoreFrom, Subject, stream};
@@ -16,7 +16,7 @@ const FEWEST: usize = 8;
 
 /// How two quantities compare where their predictions differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Relation {
+enum Ranking {
     /// Nowhere that the nodes can show.
     Same,
     /// The first is right more often.
@@ -27,12 +27,12 @@ enum Relation {
     Neither,
 }
 
-impl Search<'_> {
+impl CarrierSearch<'_> {
     /// What a node set carries, of all that holds there.
     pub(super) fn told_apart(
         &self,
         subject: &Subject,
-        held: &[&Score],
+        held: &[&QuantityScore],
     ) -> Result<Vec<Carried>, EngineError> {
         let mut held = held.to_vec();
         held.sort_by_key(|score| (rank(score.quantity), score.quantity));
@@ -41,12 +41,12 @@ impl Search<'_> {
         for second in 0..held.len() {
             for first in 0..second {
                 match self.relation(subject, held[first], held[second])? {
-                    Relation::Same if same_as[first].is_none() => {
+                    Ranking::Same if same_as[first].is_none() => {
                         same_as[second].get_or_insert(first);
                     }
-                    Relation::First => lost_to[second] = Some(first),
-                    Relation::Second => lost_to[first] = Some(second),
-                    Relation::Same | Relation::Neither => {}
+                    Ranking::First => lost_to[second] = Some(first),
+                    Ranking::Second => lost_to[first] = Some(second),
+                    Ranking::Same | Ranking::Neither => {}
                 }
             }
         }
@@ -69,22 +69,22 @@ impl Search<'_> {
     fn relation(
         &self,
         subject: &Subject,
-        first: &Score,
-        second: &Score,
-    ) -> Result<Relation, EngineError> {
+        first: &QuantityScore,
+        second: &QuantityScore,
+    ) -> Result<Ranking, EngineError> {
         let quantities = [first.quantity, second.quantity];
         let share_a_class = quantities[0]
             .classes()
             .iter()
             .any(|class| quantities[1].classes().contains(class));
         if !share_a_class || quantities.iter().any(Quantity::predicts_only_direction) {
-            return Ok(Relation::Neither);
+            return Ok(Ranking::Neither);
         }
         let shown = shown_by(&subject.nodes, &self.engine.shape());
         let reach = first.reach.union(second.reach).intersection(shown);
         let pairs = self.where_they_differ(quantities, reach);
         if pairs.len() < FEWEST {
-            return Ok(Relation::Same);
+            return Ok(Ranking::Same);
         }
         let mut right = [0u32; 2];
         let subjects = std::slice::from_ref(subject);
@@ -99,9 +99,9 @@ impl Search<'_> {
             }
         })?;
         Ok(match right[0].cmp(&right[1]) {
-            std::cmp::Ordering::Greater => Relation::First,
-            std::cmp::Ordering::Less => Relation::Second,
-            std::cmp::Ordering::Equal => Relation::Neither,
+            std::cmp::Ordering::Greater => Ranking::First,
+            std::cmp::Ordering::Less => Ranking::Second,
+            std::cmp::Ordering::Equal => Ranking::Neither,
         })
     }
 

@@ -46,7 +46,7 @@ const MOST_PARTS: usize = 4;
 
 /// How it is found out what nodes carry.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Options {
+pub struct CarriesOptions {
     /// Agreement a quantity must reach at the lower bound of its interval.
     pub threshold: f64,
     /// Error of everything that is tried, together.
@@ -57,9 +57,9 @@ pub struct Options {
     pub seed: u64,
 }
 
-impl Default for Options {
+impl Default for CarriesOptions {
     fn default() -> Self {
-        Options {
+        CarriesOptions {
             threshold: 0.95,
             alpha: 0.01,
             max_trials: 2048,
@@ -70,7 +70,7 @@ impl Default for Options {
 
 /// A quantity judged at a node set, on fresh trials.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Score {
+pub struct QuantityScore {
     /// The quantity.
     pub quantity: Quantity,
     /// The tokens it was judged on: those that the nodes reach.
@@ -81,7 +81,7 @@ pub struct Score {
     pub measures: Measures,
 }
 
-impl Score {
+impl QuantityScore {
     /// The lowest share of agreement of any aspect (of effect, for what predicts only a direction),
     /// less that of placebo trials that changed: what scores are ranked by.
     pub fn share(&self) -> f64 {
@@ -120,7 +120,7 @@ pub struct Carrier {
     /// What they carry: nothing of the catalogue, one quantity for a class, or more.
     pub carries: Vec<Carried>,
     /// Of the quantities they could carry, those that were judged, the best first.
-    pub scores: Vec<Score>,
+    pub scores: Vec<QuantityScore>,
     /// The others, those that moved most first.
     pub screened_out: Vec<ScreenedOut>,
 }
@@ -157,16 +157,16 @@ pub struct Carriers {
     /// Node sets tried.
     pub sets: usize,
     /// How it was done.
-    pub options: Options,
+    pub options: CarriesOptions,
     /// The node sets: those asked for; or every useful node, and the sets inside one layer that carry
     /// what none of their parts does.
     pub carriers: Vec<Carrier>,
 }
 
 /// A model whose nodes are asked what they carry.
-pub struct Search<'a> {
+pub struct CarrierSearch<'a> {
     engine: &'a Engine,
-    options: Options,
+    options: CarriesOptions,
     classes: Vec<Class>,
     catalogue: Vec<Quantity>,
     no_means: Activations,
@@ -191,7 +191,7 @@ pub fn useful_nodes(
 /// as predicted.
 type Screened = BTreeMap<(usize, usize), f64>;
 
-impl<'a> Search<'a> {
+impl<'a> CarrierSearch<'a> {
     /// Measures which classes the model answers well enough to be asked about.
     ///
     /// # Errors
@@ -199,12 +199,12 @@ impl<'a> Search<'a> {
     pub fn new(
         folder: &ModelFolder,
         engine: &'a Engine,
-        options: Options,
+        options: CarriesOptions,
     ) -> Result<Self, EngineError> {
         let baseline = Baseline::measure(engine, folder.operations(), options.alpha, options.seed)?;
         let passing = baseline.classes.iter().filter(|class| class.passes);
         let classes: Vec<Class> = passing.map(|class| class.class).collect();
-        Ok(Search {
+        Ok(CarrierSearch {
             engine,
             options,
             catalogue: catalogue(&classes, engine.shape().n_digits),
@@ -235,7 +235,7 @@ impl<'a> Search<'a> {
     /// What every one of these nodes carries, and every set of them inside one layer.
     ///
     /// # Errors
-    /// As [`Search::of_set`].
+    /// As [`CarrierSearch::of_set`].
     pub fn of_all(
         &self,
         nodes: &[Node],
@@ -352,7 +352,7 @@ impl<'a> Search<'a> {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Vec<Carrier>, EngineError> {
         let rules = self.rules(sets);
-        let mut scores: Vec<Vec<Score>> = vec![Vec::new(); subjects.len()];
+        let mut scores: Vec<Vec<QuantityScore>> = vec![Vec::new(); subjects.len()];
         let mut wanted: BTreeMap<Quantity, Vec<usize>> = BTreeMap::new();
         for (&(quantity, subject), &share) in screened {
             if share >= SCREENED_IN {
@@ -385,7 +385,7 @@ impl<'a> Search<'a> {
                 let by_standing = b.holds.cmp(&a.holds);
                 by_standing.then(by_share).then(a.quantity.cmp(&b.quantity))
             });
-            let held: Vec<&Score> = scores.iter().filter(|score| score.holds).collect();
+            let held: Vec<&QuantityScore> = scores.iter().filter(|score| score.holds).collect();
             carriers.push(Carrier {
                 nodes: Node::names(&subject.nodes),
                 carries: self.told_apart(subject, &held)?,
@@ -401,7 +401,7 @@ impl<'a> Search<'a> {
         subjects: &[Subject],
         wanted: BTreeMap<Quantity, Vec<usize>>,
         rules: Rules,
-        scores: &mut [Vec<Score>],
+        scores: &mut [Vec<QuantityScore>],
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), EngineError> {
         let of = wanted.len();
@@ -418,7 +418,7 @@ impl<'a> Search<'a> {
             let goal = Goal::Holds;
             let findings = judge(&bench, quantity, tried, &reaches, goal, rules, name)?;
             for (subject, finding) in able.into_iter().zip(findings) {
-                scores[subject].push(Score {
+                scores[subject].push(QuantityScore {
                     quantity,
                     reach: finding.reach,
                     holds: finding.standing == Standing::Holds,
@@ -431,10 +431,15 @@ impl<'a> Search<'a> {
 
     /// Pairs of parts to try together, for a subject that carries nothing on the questions of a
     /// class though it moves several parts as predicted.
-    fn two_at_once(&self, subject: usize, scores: &[Score], screened: &Screened) -> Vec<Quantity> {
+    fn two_at_once(
+        &self,
+        subject: usize,
+        scores: &[QuantityScore],
+        screened: &Screened,
+    ) -> Vec<Quantity> {
         let mut found = Vec::new();
         for &class in &self.classes {
-            let about = |score: &&Score| score.quantity.classes().contains(&class);
+            let about = |score: &&QuantityScore| score.quantity.classes().contains(&class);
             if scores.iter().filter(about).any(|score| score.holds) {
                 continue;
             }

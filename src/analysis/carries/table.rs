@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{Carrier, Carriers, Score};
+use super::{Carrier, Carriers, QuantityScore};
 use crate::domain::arithmetic::Class;
 use crate::domain::causal::Quantity;
 use crate::domain::node::NodeName;
@@ -50,8 +50,8 @@ impl Carrier {
     }
 
     /// The lowest score of what is carried; of nodes that carry nothing, the best there is.
-    pub fn deciding(&self) -> Option<&Score> {
-        let is_carried = |score: &&Score| {
+    pub fn deciding(&self) -> Option<&QuantityScore> {
+        let is_carried = |score: &&QuantityScore| {
             let carried = self.carries.iter();
             self.is_none() || carried.clone().any(|c| c.quantity == score.quantity)
         };
@@ -63,12 +63,12 @@ impl Carrier {
     }
 
     /// The best score of what is not carried and holds nowhere.
-    pub fn runner_up(&self) -> Option<&Score> {
+    pub fn runner_up(&self) -> Option<&QuantityScore> {
         self.scores.iter().find(|score| !score.holds)
     }
 }
 
-impl Score {
+impl QuantityScore {
     /// The rates that decide, by aspect, and those of placebo trials.
     pub fn text(&self) -> (String, String) {
         let direction_only = self.quantity.predicts_only_direction();
@@ -121,7 +121,10 @@ impl Carriers {
         );
         text += "| nodes | carries | not told from it here | agreement | placebo | best of the others |\n|---|---|---|---|---|---|\n";
         for carrier in &self.carriers {
-            let (agreement, placebo) = carrier.deciding().map(Score::text).unwrap_or_default();
+            let (agreement, placebo) = carrier
+                .deciding()
+                .map(QuantityScore::text)
+                .unwrap_or_default();
             let _ = writeln!(
                 text,
                 "| {} | {} | {} | {} | {} | {} |",

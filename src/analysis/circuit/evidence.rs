@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Added, Minimality, Pruned, Score};
-use crate::analysis::hypothesis::Tested;
+use super::{Added, CircuitScore, Minimality, Pruned};
+use crate::analysis::hypothesis::TestedHypothesis;
 use crate::domain::node::NodeName;
 use crate::domain::shape::Shape;
 use crate::experiment::stats::Count;
@@ -53,7 +53,7 @@ pub struct Circuit {
     /// The nodes kept at work.
     pub nodes: BTreeSet<NodeName>,
     /// How it does on each class, by each ablation of all other nodes.
-    pub scores: Vec<Score>,
+    pub scores: Vec<CircuitScore>,
     /// The useful nodes that it has.
     pub covered: BTreeSet<NodeName>,
     /// The useful nodes that meet a clause of the hypothesis; the others are only kept.
@@ -72,7 +72,7 @@ pub struct Circuit {
     pub pruned: Option<Pruned>,
     /// The hypothesis, clause by clause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tested: Option<Tested>,
+    pub tested: Option<TestedHypothesis>,
 }
 
 /// Why stored circuits cannot be read.

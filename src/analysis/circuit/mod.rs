@@ -94,7 +94,7 @@ pub struct Workbench<'a> {
 
 /// How a circuit does on one class under one ablation.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-pub struct Score {
+pub struct CircuitScore {
     /// The class.
     pub class: Class,
     /// What the other nodes hold.
@@ -221,7 +221,7 @@ impl<'a> Workbench<'a> {
         keep: &NodeSet,
         scoring: Scoring,
         progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<Vec<Score>, EngineError> {
+    ) -> Result<Vec<CircuitScore>, EngineError> {
         let of = self.classes.len() * ABLATIONS.len();
         let alpha = scoring.alpha / (2 * of.max(1)) as f64;
         let mut scores = Vec::with_capacity(of);
@@ -256,7 +256,7 @@ impl<'a> Workbench<'a> {
                         best = found;
                     }
                 }
-                scores.push(Score {
+                scores.push(CircuitScore {
                     class: questions.class,
                     ablation,
                     right: Rate::sampled(right, alpha),

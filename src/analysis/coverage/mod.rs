@@ -30,7 +30,7 @@ const BLOCK: usize = 64;
 
 /// What is asked, and how surely.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Options {
+pub struct CoverageOptions {
     /// Rightly answered questions of each class.
     pub questions: usize,
     /// Error of all intervals together.
@@ -86,7 +86,7 @@ pub struct Coverage {
 
 /// Counts for one set, class and ablation.
 #[derive(Debug, Clone, Default)]
-struct Wrong {
+struct WrongTokens {
     questions: Count,
     tokens: BTreeMap<AnswerToken, u64>,
 }
@@ -99,7 +99,7 @@ pub fn coverage(
     engine: &Engine,
     baseline: &Baseline,
     claims: &[Claim],
-    options: &Options,
+    options: &CoverageOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Coverage, EngineError> {
     let shape = engine.shape();
@@ -218,8 +218,8 @@ fn ablate(
     bench: &AblationBench,
     subjects: &[Vec<Node>],
     progress: &mut dyn FnMut(usize, usize),
-) -> Result<Vec<[Wrong; ABLATIONS.len()]>, EngineError> {
-    let mut found = vec![<[Wrong; ABLATIONS.len()]>::default(); subjects.len()];
+) -> Result<Vec<[WrongTokens; ABLATIONS.len()]>, EngineError> {
+    let mut found = vec![<[WrongTokens; ABLATIONS.len()]>::default(); subjects.len()];
     let blocks = bench.prompts().len().div_ceil(BLOCK);
     for (done, block) in bench.blocks(usize::MAX, BLOCK).enumerate() {
         progress(done, blocks);
@@ -244,7 +244,7 @@ fn ablate(
 fn hurt(
     nodes: &[Node],
     class: Class,
-    wrong: &[Wrong; ABLATIONS.len()],
+    wrong: &[WrongTokens; ABLATIONS.len()],
     claims: &[&Claim],
     alpha: f64,
     n_digits: usize,

@@ -18,12 +18,12 @@ const MAX_LITERAL: isize = 999;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Number {
-    base: Base,
+    base: NumberBase,
     plus: isize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Base {
+enum NumberBase {
     Running,
     Digits,
     Zero,
@@ -33,16 +33,16 @@ impl Number {
     /// The value where `n` is the running digit; `None` below zero.
     pub fn value(&self, n: usize, shape: &Shape) -> Option<usize> {
         let base = match self.base {
-            Base::Running => n,
-            Base::Digits => shape.n_digits,
-            Base::Zero => 0,
+            NumberBase::Running => n,
+            NumberBase::Digits => shape.n_digits,
+            NumberBase::Zero => 0,
         };
         base.checked_add_signed(self.plus)
     }
 
     /// Whether the value hangs on the running digit.
     pub fn is_running(&self) -> bool {
-        self.base == Base::Running
+        self.base == NumberBase::Running
     }
 }
 
@@ -67,9 +67,9 @@ impl TryFrom<String> for Number {
             }
         };
         let (base, literal) = match first {
-            "n" => (Base::Running, 0),
-            "N" => (Base::Digits, 0),
-            other => (Base::Zero, digits(other)?),
+            "n" => (NumberBase::Running, 0),
+            "N" => (NumberBase::Digits, 0),
+            other => (NumberBase::Zero, digits(other)?),
         };
         let plus = match rest.split_at_checked(1) {
             Some(("+", number)) => digits(number)?,
@@ -86,9 +86,9 @@ impl TryFrom<String> for Number {
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let base = match self.base {
-            Base::Running => "n",
-            Base::Digits => "N",
-            Base::Zero => return write!(f, "{}", self.plus),
+            NumberBase::Running => "n",
+            NumberBase::Digits => "N",
+            NumberBase::Zero => return write!(f, "{}", self.plus),
         };
         match self.plus {
             0 => f.write_str(base),
@@ -218,11 +218,11 @@ impl TryFrom<String> for Place {
 #[serde(try_from = "String")]
 pub struct Where {
     text: String,
-    all: Vec<(Comparison, Place)>,
+    all: Vec<(PlaceComparison, Place)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Comparison {
+enum PlaceComparison {
     Before,
     UpTo,
     At,
@@ -230,12 +230,12 @@ enum Comparison {
     After,
 }
 
-const COMPARISONS: [(&str, Comparison); 5] = [
-    ("<=", Comparison::UpTo),
-    (">=", Comparison::From),
-    ("==", Comparison::At),
-    ("<", Comparison::Before),
-    (">", Comparison::After),
+const COMPARISONS: [(&str, PlaceComparison); 5] = [
+    ("<=", PlaceComparison::UpTo),
+    (">=", PlaceComparison::From),
+    ("==", PlaceComparison::At),
+    ("<", PlaceComparison::Before),
+    (">", PlaceComparison::After),
 ];
 
 impl Where {
@@ -247,11 +247,11 @@ impl Where {
                 return false;
             };
             match comparison {
-                Comparison::Before => position < place,
-                Comparison::UpTo => position <= place,
-                Comparison::At => position == place,
-                Comparison::From => position >= place,
-                Comparison::After => position > place,
+                PlaceComparison::Before => position < place,
+                PlaceComparison::UpTo => position <= place,
+                PlaceComparison::At => position == place,
+                PlaceComparison::From => position >= place,
+                PlaceComparison::After => position > place,
             }
         })
     }
@@ -396,31 +396,31 @@ impl TryFrom<String> for Fed {
 /// One side of an order: a claim or a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub enum Side {
+pub enum OrderSide {
     /// A claim.
     Claim(Pattern),
     /// A place.
     Place(Place),
 }
 
-impl Side {
+impl OrderSide {
     /// Whether it hangs on the running digit.
     pub fn is_running(&self) -> bool {
         match self {
-            Side::Claim(pattern) => pattern.is_running(),
-            Side::Place(place) => place.is_running(),
+            OrderSide::Claim(pattern) => pattern.is_running(),
+            OrderSide::Place(place) => place.is_running(),
         }
     }
 }
 
-impl TryFrom<String> for Side {
+impl TryFrom<String> for OrderSide {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
         match Place::try_from(text.clone()) {
-            Ok(place) => Ok(Side::Place(place)),
+            Ok(place) => Ok(OrderSide::Place(place)),
             Err(no_place) => Pattern::try_from(text)
-                .map(Side::Claim)
+                .map(OrderSide::Claim)
                 .map_err(|no_claim| format!("{no_claim}, and {no_place}")),
         }
     }

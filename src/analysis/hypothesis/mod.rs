@@ -4,8 +4,8 @@
 mod expression;
 mod test;
 
-pub use expression::{Digits, Fed, Number, Pattern, Place, SetClaim, Side, Where};
-pub use test::{Case, ClauseKind, ClauseResult, TestError, Tested, Tester};
+pub use expression::{Digits, Fed, Number, OrderSide, Pattern, Place, SetClaim, Where};
+pub use test::{ClauseCase, ClauseKind, ClauseResult, TestError, TestedHypothesis, Tester};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -89,7 +89,7 @@ pub struct Hypothesis {
     pub exists: Vec<Exists>,
     /// What the same nodes carry.
     #[serde(default)]
-    pub shared: Vec<Shared>,
+    pub shared: Vec<SharedClause>,
     /// What sits left of what.
     #[serde(default)]
     pub order: Vec<Order>,
@@ -150,7 +150,7 @@ impl Does {
 /// A head or an MLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum NodeKind {
     /// A head.
     Head,
     /// An MLP.
@@ -181,7 +181,7 @@ pub struct Like {
     /// Where it sits.
     pub at: Option<Where>,
     /// A head or an MLP.
-    pub kind: Option<Kind>,
+    pub kind: Option<NodeKind>,
     /// Its layer.
     pub layer: Option<Layer>,
 }
@@ -195,7 +195,7 @@ impl Like {
             .is_none_or(|at| at.holds(node.position(), n, shape));
         let kind = self
             .kind
-            .is_none_or(|kind| (kind == Kind::Head) == node.head().is_some());
+            .is_none_or(|kind| (kind == NodeKind::Head) == node.head().is_some());
         let layer = self.layer.is_none_or(|layer| match layer {
             Layer::Number(layer) => node.layer() == layer,
             Layer::Named(Last::Last) => node.layer() + 1 == shape.n_layers,
@@ -218,7 +218,7 @@ pub struct Exists {
     /// Where the nodes sit.
     pub at: Option<Where>,
     /// Heads or MLPs.
-    pub kind: Option<Kind>,
+    pub kind: Option<NodeKind>,
     /// Their layer.
     pub layer: Option<Layer>,
     /// Whether every node that fits is tried by intervening, claimed or not.
@@ -245,7 +245,7 @@ impl Exists {
 /// "For each digit, the same nodes carry all of these."
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Shared {
+pub struct SharedClause {
     /// The clause in words.
     pub says: String,
     /// What is carried.
@@ -268,9 +268,9 @@ pub struct Order {
     /// The clause in words.
     pub says: String,
     /// What sits left.
-    pub first: Side,
+    pub first: OrderSide,
     /// What sits right.
-    pub then: Side,
+    pub then: OrderSide,
     /// The digits n runs over.
     #[serde(rename = "for")]
     pub digits: Option<Digits>,
@@ -324,11 +324,11 @@ pub struct Keep {
     pub says: String,
     /// Their names.
     #[serde(default)]
-    pub nodes: Vec<Named>,
+    pub nodes: Vec<NamedNode>,
     /// Where they sit.
     pub at: Option<Where>,
     /// Heads or MLPs.
-    pub kind: Option<Kind>,
+    pub kind: Option<NodeKind>,
     /// Their layer.
     pub layer: Option<Layer>,
 }
@@ -336,13 +336,15 @@ pub struct Keep {
 /// A node's name in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Named(pub NodeName);
+pub struct NamedNode(pub NodeName);
 
-impl TryFrom<String> for Named {
+impl TryFrom<String> for NamedNode {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        text.parse().map(Named).map_err(|error| format!("{error}"))
+        text.parse()
+            .map(NamedNode)
+            .map_err(|error| format!("{error}"))
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Digits, Does, Exists, Fed, Feeds, Hypothesis, HypothesisError, InterventionClause, Order,
-    Pattern, SetClaim, Shared, Side,
+    OrderSide, Pattern, SetClaim, SharedClause,
 };
 use crate::analysis::graph::{Budget, Flows, Graph, KnownClaim, KnownClaims, Subject};
 use crate::domain::causal::{Family, Kind, classes};
@@ -45,7 +45,7 @@ pub struct Tester<'a> {
 
 /// One instance of a clause: one digit, or the clause as a whole.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-pub struct Case {
+pub struct ClauseCase {
     /// The digit n stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<usize>,
@@ -100,12 +100,12 @@ pub struct ClauseResult {
     /// Whether every case is met; a clause without a case is not.
     pub met: bool,
     /// Its cases.
-    pub cases: Vec<Case>,
+    pub cases: Vec<ClauseCase>,
 }
 
 /// What was found of a hypothesis.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-pub struct Tested {
+pub struct TestedHypothesis {
     /// Its name.
     pub hypothesis: String,
     /// Whether every clause that is required and applies is met.
@@ -127,7 +127,7 @@ struct Common<'c> {
 }
 
 impl Common<'_> {
-    fn with(self, cases: Vec<Case>) -> ClauseResult {
+    fn with(self, cases: Vec<ClauseCase>) -> ClauseResult {
         ClauseResult {
             kind: self.kind,
             says: self.says.into(),
@@ -163,7 +163,7 @@ impl Tester<'_> {
     /// # Errors
     /// [`HypothesisError`] where the hypothesis is about another model or names nodes it lacks;
     /// engine errors as [`TestError`].
-    pub fn test(&self, file: &str, hypothesis: &Hypothesis) -> Result<Tested, TestError> {
+    pub fn test(&self, file: &str, hypothesis: &Hypothesis) -> Result<TestedHypothesis, TestError> {
         let shape = self.engine.shape();
         let mut clauses = Vec::new();
         let claims = self.tries(hypothesis);
@@ -190,7 +190,7 @@ impl Tester<'_> {
             })?;
             circuit.extend(nodes.iter().map(Node::name));
         }
-        Ok(Tested {
+        Ok(TestedHypothesis {
             hypothesis: hypothesis.name.clone(),
             holds: clauses
                 .iter()
@@ -292,7 +292,7 @@ impl Tester<'_> {
             // The nearest first, in the order of nodes where they are equally near.
             tried.sort_by(|a, b| b.0.total_cmp(&a.0));
             let nearest = || tried.iter().take(NEAREST).map(|(_, note)| note);
-            cases.push(Case {
+            cases.push(ClauseCase {
                 n: digit,
                 met: !nodes.is_empty(),
                 note: match (nodes.is_empty(), tried.is_empty()) {
@@ -320,7 +320,7 @@ impl Tester<'_> {
         Ok(common.with(cases))
     }
 
-    fn shared(&self, clause: &Shared) -> ClauseResult {
+    fn shared(&self, clause: &SharedClause) -> ClauseResult {
         let shape = self.engine.shape();
         let case = |digit: Option<usize>| {
             let n = digit.unwrap_or(0);
@@ -331,7 +331,7 @@ impl Tester<'_> {
                 };
                 let holding = self.holding(variable);
                 if holding.is_empty() {
-                    return Case {
+                    return ClauseCase {
                         n: digit,
                         met: false,
                         nodes: Vec::new(),
@@ -345,7 +345,7 @@ impl Tester<'_> {
                 });
             }
             let nodes = shared.and_then(|sets| sets.first().map(|nodes| nodes.to_vec()));
-            Case {
+            ClauseCase {
                 n: digit,
                 met: nodes.is_some(),
                 note: match &nodes {
@@ -372,36 +372,37 @@ impl Tester<'_> {
     fn order(&self, clause: &Order) -> ClauseResult {
         let shape = self.engine.shape();
         // Node sets, or a place without nodes, with their first and last position.
-        let sides = |side: &Side, n: usize| -> Result<Vec<(Vec<Node>, usize, usize)>, String> {
-            match side {
-                Side::Place(place) => match place.position(n, &shape) {
-                    Some(position) => Ok(vec![(Vec::new(), position, position)]),
-                    None => Err("the question has no such place".into()),
-                },
-                Side::Claim(pattern) => {
-                    let variable = pattern
-                        .variable(n, &shape)
-                        .ok_or_else(|| no_such_digit(Some(n), pattern).note)?;
-                    let found: Vec<_> = self
-                        .holding(variable)
-                        .into_iter()
-                        .filter_map(|claim| {
-                            let positions = || claim.nodes.iter().map(Node::position);
-                            let (first, last) = (positions().min()?, positions().max()?);
-                            Some((claim.nodes.clone(), first, last))
-                        })
-                        .collect();
-                    if found.is_empty() {
-                        Err(self.nearest(variable, &format!("no {variable} holds")))
-                    } else {
-                        Ok(found)
+        let sides =
+            |side: &OrderSide, n: usize| -> Result<Vec<(Vec<Node>, usize, usize)>, String> {
+                match side {
+                    OrderSide::Place(place) => match place.position(n, &shape) {
+                        Some(position) => Ok(vec![(Vec::new(), position, position)]),
+                        None => Err("the question has no such place".into()),
+                    },
+                    OrderSide::Claim(pattern) => {
+                        let variable = pattern
+                            .variable(n, &shape)
+                            .ok_or_else(|| no_such_digit(Some(n), pattern).note)?;
+                        let found: Vec<_> = self
+                            .holding(variable)
+                            .into_iter()
+                            .filter_map(|claim| {
+                                let positions = || claim.nodes.iter().map(Node::position);
+                                let (first, last) = (positions().min()?, positions().max()?);
+                                Some((claim.nodes.clone(), first, last))
+                            })
+                            .collect();
+                        if found.is_empty() {
+                            Err(self.nearest(variable, &format!("no {variable} holds")))
+                        } else {
+                            Ok(found)
+                        }
                     }
                 }
-            }
-        };
+            };
         let case = |digit: Option<usize>| {
             let n = digit.unwrap_or(0);
-            let unmet = |note: String| Case {
+            let unmet = |note: String| ClauseCase {
                 n: digit,
                 met: false,
                 nodes: Vec::new(),
@@ -415,7 +416,7 @@ impl Tester<'_> {
                 for (right, right_first, _) in &then {
                     if left_last < right_first {
                         let nodes: BTreeSet<Node> = left.iter().chain(right).copied().collect();
-                        return Case {
+                        return ClauseCase {
                             n: digit,
                             met: true,
                             nodes: nodes.iter().map(Node::name).collect(),
@@ -468,7 +469,7 @@ impl Tester<'_> {
         file: &str,
         claim: &SetClaim,
         claims: usize,
-    ) -> Result<(Case, f64), TestError> {
+    ) -> Result<(ClauseCase, f64), TestError> {
         let shape = self.engine.shape();
         let nodes = claim
             .nodes
@@ -484,7 +485,7 @@ impl Tester<'_> {
         let testable = classes(variable.task).iter().all(|&class| passes(class))
             && !Family::new(variable, Kind::Telling, shape.n_digits).is_empty();
         if !testable {
-            let case = Case {
+            let case = ClauseCase {
                 n: variable.digit,
                 met: false,
                 nodes: Vec::new(),
@@ -519,7 +520,7 @@ impl Tester<'_> {
             )
         };
         let least = rates().map(Rate::share).fold(1.0, f64::min);
-        let case = Case {
+        let case = ClauseCase {
             n: variable.digit,
             met,
             nodes: Node::names(&nodes),
@@ -582,7 +583,7 @@ impl Tester<'_> {
                     };
                     let wanted = (variable, clause.to, n);
                     self.fed(&graph, digit, |from, to| is_link(from, to, &wanted))
-                        .unwrap_or_else(|| Case {
+                        .unwrap_or_else(|| ClauseCase {
                             n: digit,
                             met: false,
                             nodes: Vec::new(),
@@ -614,7 +615,7 @@ impl Tester<'_> {
         graph: &Graph,
         digit: Option<usize>,
         is_link: impl Fn(&Subject, &Subject) -> bool,
-    ) -> Option<Case> {
+    ) -> Option<ClauseCase> {
         let subject = |vertex: NodeIndex| &graph.edges[vertex].subject;
         let links: Vec<_> = graph
             .edges
@@ -639,7 +640,7 @@ impl Tester<'_> {
             .iter()
             .flat_map(|(from, to, _)| nodes_of(*from).into_iter().chain(nodes_of(*to)))
             .collect();
-        Some(Case {
+        Some(ClauseCase {
             n: digit,
             met: !standing.is_empty(),
             nodes: nodes.iter().map(Node::name).collect(),
@@ -648,8 +649,8 @@ impl Tester<'_> {
     }
 }
 
-fn no_such_digit(digit: Option<usize>, pattern: &Pattern) -> Case {
-    Case {
+fn no_such_digit(digit: Option<usize>, pattern: &Pattern) -> ClauseCase {
+    ClauseCase {
         n: digit,
         met: false,
         nodes: Vec::new(),

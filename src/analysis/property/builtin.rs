@@ -1,12 +1,12 @@
 //! The properties that every model is asked for.
 
-use super::case::Variable;
-use super::clause::{Clause, Relation, Side};
+use super::case::CaseVariable;
+use super::clause::{Clause, ClauseSide, Relation};
 use super::{Drawing, Property};
 use crate::network::engine::Decode;
 
-fn side(template: &str, decode: Option<Decode>) -> Side {
-    Side {
+fn side(template: &str, decode: Option<Decode>) -> ClauseSide {
+    ClauseSide {
         template: template
             .parse()
             .expect("the templates of this module are well-formed"),
@@ -18,7 +18,7 @@ fn side(template: &str, decode: Option<Decode>) -> Side {
 fn clause(n_digits: usize, names: &str, left: &str, relation: Relation, right: &str) -> Clause {
     let variables = names
         .chars()
-        .map(|name| Variable::of_width(name, n_digits))
+        .map(|name| CaseVariable::of_width(name, n_digits))
         .collect();
     let right = (!right.is_empty()).then(|| side(right, None));
     Clause::new(n_digits, side(left, None), relation, right, variables)
@@ -30,7 +30,7 @@ fn split(n_digits: usize, operation: char, k: usize) -> Clause {
     let variables = "hiabcd"
         .chars()
         .zip(widths)
-        .map(|(name, width)| Variable::of_width(name, width))
+        .map(|(name, width)| CaseVariable::of_width(name, width))
         .collect();
     Clause::new(
         n_digits,
@@ -51,7 +51,7 @@ pub fn builtin(n_digits: usize, margin: f32) -> Vec<Property> {
             .to_vec()
     };
     let both_ways = |left: &str| {
-        let variables = "ab".chars().map(|name| Variable::of_width(name, n));
+        let variables = "ab".chars().map(|name| CaseVariable::of_width(name, n));
         Clause::new(
             n,
             side(left, Some(Decode::Forced)),

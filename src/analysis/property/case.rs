@@ -9,17 +9,17 @@ use crate::domain::arithmetic::power_of_ten;
 
 /// A variable: its letter, and which digits it may have at each place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Variable {
+pub struct CaseVariable {
     /// The letter.
     pub name: char,
     /// The lowest and highest digit at each place, units first. As many as the variable has digits.
     pub ranges: Vec<(u8, u8)>,
 }
 
-impl Variable {
+impl CaseVariable {
     /// A variable of `width` digits, any digit at each place.
     pub fn of_width(name: char, width: usize) -> Self {
-        Variable {
+        CaseVariable {
             name,
             ranges: vec![(0, 9); width],
         }
@@ -84,7 +84,7 @@ pub struct Moves(Vec<Move>);
 
 impl Moves {
     /// The moves of cases with these variables.
-    pub fn new(variables: &[Variable]) -> Self {
+    pub fn new(variables: &[CaseVariable]) -> Self {
         let places = |variable: usize| (0..variables[variable].width()).rev();
         let digits = || {
             (0..variables.len())
@@ -128,7 +128,7 @@ impl Moves {
     }
 
     /// The case that a move leads to; `None` where that is no simpler, or outside the ranges.
-    pub fn apply(&self, index: usize, case: &Case, variables: &[Variable]) -> Option<Case> {
+    pub fn apply(&self, index: usize, case: &Case, variables: &[CaseVariable]) -> Option<Case> {
         let mut next = case.clone();
         let low = |variable: usize, place: usize| variables[variable].ranges[place].0;
         let mut lower = |variable: usize, place: usize, to: u8| {
@@ -171,7 +171,7 @@ impl Moves {
 
 impl Case {
     /// Whether every number is in its variable's ranges.
-    pub fn within(&self, variables: &[Variable]) -> bool {
+    pub fn within(&self, variables: &[CaseVariable]) -> bool {
         self.numbers.len() == variables.len()
             && self
                 .numbers
@@ -181,7 +181,7 @@ impl Case {
     }
 
     /// How simple it is.
-    pub fn simplicity(&self, variables: &[Variable]) -> Simplicity {
+    pub fn simplicity(&self, variables: &[CaseVariable]) -> Simplicity {
         let (mut raised, mut sum) = (0, 0);
         for (&number, variable) in self.numbers.iter().zip(variables) {
             for (place, &(low, _)) in variable.ranges.iter().enumerate() {
@@ -194,7 +194,7 @@ impl Case {
     }
 
     /// Its numbers by name, as text: `a=04000 b=03999`.
-    pub fn text(&self, variables: &[Variable]) -> Assignments {
+    pub fn text(&self, variables: &[CaseVariable]) -> Assignments {
         Assignments(
             self.numbers
                 .iter()

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::case::{Case, Moves, Variable};
-use super::template::{Ask, Piece, Template};
+use super::case::{Case, CaseVariable, Moves};
+use super::template::{Ask, Template, TemplatePiece};
 use crate::domain::arithmetic::{Answer, AnswerToken, Operation, Question, power_of_ten};
 use crate::network::engine::Decode;
 
@@ -70,7 +70,7 @@ impl fmt::Display for Relation {
 
 /// One side of a clause.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Side {
+pub struct ClauseSide {
     /// What is asked, or the number that is known.
     pub template: Template,
     /// How its answers are read; without it, as the run says.
@@ -81,10 +81,10 @@ pub struct Side {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clause {
     n_digits: usize,
-    left: Side,
+    left: ClauseSide,
     relation: Relation,
-    right: Option<Side>,
-    variables: Vec<Variable>,
+    right: Option<ClauseSide>,
+    variables: Vec<CaseVariable>,
     moves: Moves,
 }
 
@@ -95,10 +95,10 @@ impl Clause {
     /// If a right side is missing or too many, or a template's variable is not among `variables`.
     pub fn new(
         n_digits: usize,
-        left: Side,
+        left: ClauseSide,
         relation: Relation,
-        right: Option<Side>,
-        variables: Vec<Variable>,
+        right: Option<ClauseSide>,
+        variables: Vec<CaseVariable>,
     ) -> Self {
         assert_eq!(relation.has_right(), right.is_some(), "sides of {relation}");
         let known: BTreeSet<char> = variables.iter().map(|v| v.name).collect();
@@ -129,7 +129,7 @@ impl Clause {
     }
 
     /// The variables, in the order of a case's numbers.
-    pub fn variables(&self) -> &[Variable] {
+    pub fn variables(&self) -> &[CaseVariable] {
         &self.variables
     }
 
@@ -139,7 +139,7 @@ impl Clause {
     }
 
     /// The sides: one or two.
-    pub fn sides(&self) -> impl Iterator<Item = &Side> {
+    pub fn sides(&self) -> impl Iterator<Item = &ClauseSide> {
         std::iter::once(&self.left).chain(&self.right)
     }
 
@@ -163,13 +163,13 @@ impl Clause {
     }
 
     /// The number that an operand's pieces come to, if it is one of at most `n_digits` digits.
-    pub fn number(&self, pieces: &[Piece], case: &Case) -> Option<u128> {
+    pub fn number(&self, pieces: &[TemplatePiece], case: &Case) -> Option<u128> {
         let bound = power_of_ten(self.n_digits);
         let mut value: u128 = 0;
         for piece in pieces {
             let (number, width) = match piece {
-                Piece::Digits(digits) => (digits.parse().ok()?, digits.len()),
-                Piece::Variable { name, offset } => {
+                TemplatePiece::Digits(digits) => (digits.parse().ok()?, digits.len()),
+                TemplatePiece::Variable { name, offset } => {
                     let at = self.variables.iter().position(|v| v.name == *name)?;
                     let number = case.numbers[at].checked_add_signed(i128::from(*offset))?;
                     (number, self.variables[at].width())

@@ -61,9 +61,9 @@ impl PropertyEvidence {
     pub fn conclusion(&self) -> Conclusion {
         let properties = || self.properties.iter().map(|result| result.standing);
         let nodes = || self.nodes.iter().map(|node| node.separates);
-        let fails = properties().any(|standing| standing == Standing::Fails)
+        let fails = properties().any(|standing| standing == PropertyStanding::Fails)
             || nodes().any(|separates| separates == Separates::No);
-        let decided = properties().any(|standing| standing == Standing::Holds)
+        let decided = properties().any(|standing| standing == PropertyStanding::Holds)
             || nodes().any(|separates| separates == Separates::Yes);
         let undecided = nodes().any(|separates| separates == Separates::Undecided);
         if fails {
@@ -100,7 +100,7 @@ impl PropertyEvidence {
 /// How a property stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum PropertyStanding {
     /// No case failed.
     Holds,
     /// Some case failed.
@@ -109,13 +109,13 @@ pub enum Standing {
     NotAsked,
 }
 
-impl Standing {
+impl PropertyStanding {
     /// As reports write it.
     pub fn name(self) -> &'static str {
         match self {
-            Standing::Holds => "holds",
-            Standing::Fails => "fails",
-            Standing::NotAsked => "not asked",
+            PropertyStanding::Holds => "holds",
+            PropertyStanding::Fails => "fails",
+            PropertyStanding::NotAsked => "not asked",
         }
     }
 }
@@ -131,7 +131,7 @@ pub struct PropertyResult {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PropertyFile>,
     /// How it stands.
-    pub standing: Standing,
+    pub standing: PropertyStanding,
     /// What the model was not asked, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_asked: Vec<String>,
@@ -158,7 +158,7 @@ pub struct PropertyResult {
     pub shrunk: usize,
     /// What they came to, the simplest first; no more than five are shown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub counterexamples: Vec<Counterexample>,
+    pub counterexamples: Vec<FailingCase>,
 }
 
 /// A file of a user's.
@@ -202,7 +202,7 @@ pub struct ClassCount {
 
 /// A failing case that no step makes simpler.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-pub struct Counterexample {
+pub struct FailingCase {
     /// The clause: what was asked and what must come out.
     pub clause: String,
     /// The numbers, e.g. `a=04000 b=03999`.
@@ -210,7 +210,7 @@ pub struct Counterexample {
     /// Whether arithmetic itself agrees with the clause. Where not, the property is false.
     pub true_of_arithmetic: bool,
     /// Every question asked, in order.
-    pub asked: Vec<Asked>,
+    pub asked: Vec<AskedQuestion>,
     /// Which of them is at fault.
     pub at_fault: usize,
     /// The token at fault.
@@ -220,9 +220,9 @@ pub struct Counterexample {
     pub lead: f32,
 }
 
-impl Counterexample {
+impl FailingCase {
     /// The question at fault.
-    pub fn question(&self) -> &Asked {
+    pub fn question(&self) -> &AskedQuestion {
         &self.asked[self.at_fault]
     }
 
@@ -248,7 +248,7 @@ impl Counterexample {
 
 /// A question with the model's answer and the true one.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Asked {
+pub struct AskedQuestion {
     /// The question.
     pub question: Question,
     /// How its answer was read: `forced` or `free`.

@@ -145,7 +145,7 @@ impl Serialize for Group {
 
 /// How the questions of a group are found.
 #[derive(Debug, Clone)]
-enum Source {
+enum SourceKind {
     /// Drawn from one of these sets, each equally often.
     Spaces(Vec<Sampler>),
     LeadingZeros,
@@ -159,7 +159,7 @@ pub struct GroupSource {
     group: Group,
     class: Class,
     n_digits: usize,
-    source: Source,
+    source: SourceKind,
 }
 
 /// Draws after which a group is taken to be (next to) empty.
@@ -194,22 +194,22 @@ impl GroupSource {
         };
         let question = |first, second| Question::new(first, operation, second, n);
         match &self.source {
-            Source::Spaces(samplers) => samplers[rng.random_range(0..samplers.len())].draw(rng),
-            Source::LeadingZeros => {
+            SourceKind::Spaces(samplers) => samplers[rng.random_range(0..samplers.len())].draw(rng),
+            SourceKind::LeadingZeros => {
                 let mut operand = || {
                     let length = rng.random_range(0..=n);
                     rng.random_range(0..power_of_ten(length))
                 };
                 question(operand(), operand())
             }
-            Source::ApartByOne => {
+            SourceKind::ApartByOne => {
                 let less = rng.random_range(0..power_of_ten(n) - 1);
                 match self.class {
                     Class::Neg => question(less, less + 1),
                     Class::Add | Class::Sub => question(less + 1, less),
                 }
             }
-            Source::Nines => {
+            SourceKind::Nines => {
                 let lowest = rng.random_range(0..n);
                 let unit = power_of_ten(lowest);
                 match self.class {
@@ -270,7 +270,7 @@ fn makes(class: Class) -> Ordering {
 /// are left out.
 pub fn groups(class: Class, n_digits: usize) -> Vec<GroupSource> {
     let n = n_digits;
-    let mut found: Vec<(Group, Source)> = Vec::new();
+    let mut found: Vec<(Group, SourceKind)> = Vec::new();
     let mut spaces = |group: Group, spaces: Vec<Space>| {
         let samplers: Vec<Sampler> = spaces
             .iter()
@@ -278,7 +278,7 @@ pub fn groups(class: Class, n_digits: usize) -> Vec<GroupSource> {
             .map(Space::sampler)
             .collect();
         if !samplers.is_empty() {
-            found.push((group, Source::Spaces(samplers)));
+            found.push((group, SourceKind::Spaces(samplers)));
         }
     };
     spaces(Group::Uniform(class), vec![Space::of_class(class, n)]);
@@ -312,9 +312,9 @@ pub fn groups(class: Class, n_digits: usize) -> Vec<GroupSource> {
         });
         spaces(Group::EqualOperands(class), vec![equal]);
     }
-    found.push((Group::LeadingZeros(class), Source::LeadingZeros));
-    found.push((Group::ApartByOne(class), Source::ApartByOne));
-    found.push((Group::Nines(class), Source::Nines));
+    found.push((Group::LeadingZeros(class), SourceKind::LeadingZeros));
+    found.push((Group::ApartByOne(class), SourceKind::ApartByOne));
+    found.push((Group::Nines(class), SourceKind::Nines));
     found
         .into_iter()
         .map(|(group, source)| GroupSource {

@@ -187,16 +187,17 @@ fn read_numbers(property: &Property, line: &Line) -> Option<Case> {
             if asked(clause) != line.asked || variables.len() != given.len() {
                 return None;
             }
-            let number = |(variable, (name, digits)): (&super::case::Variable, &(&str, &str))| {
-                // A number without digits is written as zero.
-                let written = variable.width().max(1);
-                let own = *name == variable.name.to_string() && digits.len() == written;
-                let digits = digits
-                    .bytes()
-                    .all(|b| b.is_ascii_digit())
-                    .then_some(*digits)?;
-                own.then(|| digits.parse().ok()).flatten()
-            };
+            let number =
+                |(variable, (name, digits)): (&super::case::CaseVariable, &(&str, &str))| {
+                    // A number without digits is written as zero.
+                    let written = variable.width().max(1);
+                    let own = *name == variable.name.to_string() && digits.len() == written;
+                    let digits = digits
+                        .bytes()
+                        .all(|b| b.is_ascii_digit())
+                        .then_some(*digits)?;
+                    own.then(|| digits.parse().ok()).flatten()
+                };
             let numbers: Option<Vec<u128>> = variables.iter().zip(&given).map(number).collect();
             Some(Case {
                 clause: index,

@@ -22,7 +22,9 @@ mod tree;
 pub use builtin::builtin;
 pub use kept::{KEPT_FILE, Kept, KeptError};
 pub use own::{OwnError, read, read_own};
-pub use separation::{Measured, Separates, Separation, THRESHOLD, Terms, Triplet, separations};
+pub use separation::{
+    NodeDistances, Separates, Separation, SeparationTerms, THRESHOLD, Triplet, separations,
+};
 pub use shrink::shrink;
 pub use strategy::{CaseStrategy, Groups};
 pub use tree::CaseTree;
@@ -47,11 +49,11 @@ use crate::verify::Progress;
 use case::Case;
 use clause::Clause;
 use evidence::{
-    Asked, ClassCount, Counterexample, GroupCount, GroupRate, PropertyEvidence, PropertyFile,
-    PropertyResult, SCHEMA, Standing,
+    AskedQuestion, ClassCount, FailingCase, GroupCount, GroupRate, PropertyEvidence, PropertyFile,
+    PropertyResult, PropertyStanding, SCHEMA,
 };
 use group::Group;
-use trial::{DEFAULT_BATCH, Examiner, Outcome, Tried};
+use trial::{CaseOutcome, DEFAULT_BATCH, Examiner, TriedCase};
 
 /// Chance that a bound of an interval is wrong: two bounds make an interval of 99 %.
 pub const ALPHA: f64 = 0.005;
@@ -128,7 +130,7 @@ impl Property {
 
 /// What to test, and how.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Options {
+pub struct PropertyOptions {
     /// Distinct cases drawn of each property.
     pub cases: usize,
     /// Seed of every draw.
@@ -146,9 +148,9 @@ pub struct Options {
     pub batch: NonZeroUsize,
 }
 
-impl Default for Options {
+impl Default for PropertyOptions {
     fn default() -> Self {
-        Options {
+        PropertyOptions {
             cases: 100_000,
             seed: 1,
             decode: Decode::Forced,
@@ -238,7 +240,7 @@ pub fn check(
     folder: &ModelFolder,
     own: Vec<Property>,
     kept: &mut Kept,
-    options: &Options,
+    options: &PropertyOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<PropertyEvidence, PropertyError> {
     let engine = Engine::new(&folder.weights);
@@ -264,7 +266,7 @@ pub fn check(
         }
     }
     let wanted = |name: &str| options.names.is_empty() || options.names.iter().any(|n| n == name);
-    let run = Run {
+    let run = PropertyRun {
         examiner: Examiner {
             engine: &engine,
             decode: options.decode,
@@ -293,7 +295,7 @@ pub fn check(
         .into_iter()
         .filter(|claim| wanted(NODES) || wanted(&claim.to_string()))
         .collect();
-    let terms = Terms {
+    let terms = SeparationTerms {
         cases: options.cases,
         distance: options.distance,
         alpha: ALPHA,
@@ -329,23 +331,23 @@ pub fn runner(seed: u64, property: &str) -> TestRunner {
     TestRunner::new_with_rng(Config::default(), rng)
 }
 
-struct Run<'a> {
+struct PropertyRun<'a> {
     examiner: Examiner<'a>,
     groups: Groups,
     operations: Operations,
-    options: &'a Options,
+    options: &'a PropertyOptions,
 }
 
 /// What is counted while cases are drawn.
 #[derive(Default)]
-struct Tally {
+struct CaseTally {
     failures: Count,
     ties: u64,
     groups: BTreeMap<Group, Count>,
     classes: BTreeMap<Complexity, Count>,
 }
 
-impl Run<'_> {
+impl PropertyRun<'_> {
     fn test(
         &self,
         property: Property,
@@ -358,7 +360,7 @@ impl Run<'_> {
             property: property.name.clone(),
             says: property.says.clone(),
             file: property.file.clone(),
-            standing: Standing::NotAsked,
+            standing: PropertyStanding::NotAsked,
             not_asked,
             failures: Count::default(),
             ties: 0,
@@ -416,8 +418,8 @@ impl Run<'_> {
         })?;
 
         result.standing = match tally.failures.hits + result.kept.hits {
-            0 => Standing::Holds,
-            _ => Standing::Fails,
+            0 => PropertyStanding::Holds,
+            _ => PropertyStanding::Fails,
         };
         result.failures = tally.failures;
         result.ties = tally.ties;
@@ -458,9 +460,9 @@ impl Run<'_> {
         property: &Arc<Property>,
         strategy: &CaseStrategy,
         progress: &mut dyn FnMut(usize),
-    ) -> Result<(Tally, Vec<CaseTree>), PropertyError> {
+    ) -> Result<(CaseTally, Vec<CaseTree>), PropertyError> {
         let mut runner = runner(self.options.seed, &property.name);
-        let mut tally = Tally::default();
+        let mut tally = CaseTally::default();
         let mut failing = Vec::new();
         // Apart for what is drawn uniformly: a case is not missing from there because it was drawn
         // from another group before.
@@ -485,7 +487,7 @@ impl Run<'_> {
                 let fails = tried.outcome.fails();
                 let subject = property.clauses[cases[i].clause].subject(&cases[i]);
                 tally.failures.add(fails);
-                tally.ties += u64::from(tried.outcome == Outcome::Tie);
+                tally.ties += u64::from(tried.outcome == CaseOutcome::Tie);
                 tally.groups.entry(batch[i].group()).or_default().add(fails);
                 tally
                     .classes
@@ -503,8 +505,8 @@ impl Run<'_> {
 }
 
 /// A failing case as reports show it; `None` where it does not fail.
-fn counterexample(clause: &Clause, case: &Case, tried: &Tried) -> Option<Counterexample> {
-    let Outcome::Fails(fault) = tried.outcome else {
+fn counterexample(clause: &Clause, case: &Case, tried: &TriedCase) -> Option<FailingCase> {
+    let CaseOutcome::Fails(fault) = tried.outcome else {
         return None;
     };
     let asked = tried
@@ -512,7 +514,7 @@ fn counterexample(clause: &Clause, case: &Case, tried: &Tried) -> Option<Counter
         .iter()
         .map(|given| {
             let (answer, truth) = (given.logits.answer(), Answer::of(&given.question));
-            Asked {
+            AskedQuestion {
                 question: given.question,
                 decode: given.decode.name().to_owned(),
                 answer,
@@ -521,7 +523,7 @@ fn counterexample(clause: &Clause, case: &Case, tried: &Tried) -> Option<Counter
             }
         })
         .collect();
-    Some(Counterexample {
+    Some(FailingCase {
         clause: clause.to_string(),
         numbers: case.text(clause.variables()).to_string(),
         true_of_arithmetic: clause.is_true(case),

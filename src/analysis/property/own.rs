@@ -20,8 +20,8 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::Spanned;
 
-use super::case::Variable;
-use super::clause::{Clause, Relation, Side};
+use super::case::CaseVariable;
+use super::clause::{Clause, ClauseSide, Relation};
 use super::evidence::PropertyFile;
 use super::template::Template;
 use super::{Drawing, Property, PropertyError};
@@ -59,12 +59,12 @@ const RELATIONS: [(&str, Relation); 4] = [
     ("at-most", Relation::AtMost),
 ];
 
-struct Reader<'a> {
+struct PropertyReader<'a> {
     file: &'a str,
     text: &'a str,
 }
 
-impl Reader<'_> {
+impl PropertyReader<'_> {
     fn error(&self, at: Range<usize>, reason: impl ToString) -> OwnError {
         OwnError {
             file: self.file.to_owned(),
@@ -193,13 +193,13 @@ pub fn read(file: &RawFile, n_digits: usize) -> Result<Property, OwnError> {
             .count(),
         reason: "not UTF-8".into(),
     })?;
-    let reader = Reader { file: &shown, text };
+    let reader = PropertyReader { file: &shown, text };
     let raw: Raw = toml::from_str(text)
         .map_err(|error| reader.error(error.span().unwrap_or(0..0), error.message()))?;
     let name = reader.name(&raw.name)?;
     let relation = reader.relation(&raw.relation)?;
-    let side = |text: &Spanned<String>| -> Result<Side, OwnError> {
-        Ok(Side {
+    let side = |text: &Spanned<String>| -> Result<ClauseSide, OwnError> {
+        Ok(ClauseSide {
             template: reader.template(text)?,
             decode: None,
         })
@@ -234,11 +234,11 @@ pub fn read(file: &RawFile, n_digits: usize) -> Result<Property, OwnError> {
     let variables = names
         .iter()
         .map(|&name| match raw.digits.get(&name.to_string()) {
-            Some(text) => Ok(Variable {
+            Some(text) => Ok(CaseVariable {
                 name,
                 ranges: reader.ranges(text, n_digits)?,
             }),
-            None => Ok(Variable::of_width(name, n_digits)),
+            None => Ok(CaseVariable::of_width(name, n_digits)),
         })
         .collect::<Result<Vec<_>, OwnError>>()?;
     Ok(Property {

@@ -74,12 +74,12 @@ pub struct Separation {
     pub not_asked: Option<String>,
     /// What was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub measured: Option<Measured>,
+    pub measured: Option<NodeDistances>,
 }
 
 /// Distances between a node's outputs.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-pub struct Measured {
+pub struct NodeDistances {
     /// Triplets in which the outputs of equal values lie closer than those of different ones. Half of
     /// them for an output that has nothing to do with the variable.
     pub separation: Rate,
@@ -120,20 +120,20 @@ fn to_thousandths<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S:
 }
 
 /// Draws prompts by the value a variable has on them.
-struct Values {
+struct ValueSampler {
     variable: Variable,
     samplers: Vec<Sampler>,
     waiting: BTreeMap<Value, VecDeque<Prompt>>,
 }
 
-impl Values {
+impl ValueSampler {
     /// Surveys the values that occur.
     fn new(variable: Variable, n_digits: usize, rng: &mut impl Rng) -> Self {
         let samplers = classes(variable.task)
             .iter()
             .map(|&class| Space::of_class(class, n_digits).sampler())
             .collect();
-        let mut values = Values {
+        let mut values = ValueSampler {
             variable,
             samplers,
             waiting: BTreeMap::new(),
@@ -207,7 +207,7 @@ fn resolve(
 
 /// Rules of the measurement.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms {
+pub struct SeparationTerms {
     /// Most triplets of each variable.
     pub cases: usize,
     /// Share of the distance between different values that counts as the same output.
@@ -227,7 +227,7 @@ pub fn separations(
     engine: &Engine,
     operations: Operations,
     claims: &[Claim],
-    terms: Terms,
+    terms: SeparationTerms,
     mut done: impl FnMut(usize),
 ) -> Result<Vec<Separation>, EngineError> {
     let mut results: BTreeMap<usize, Separation> = BTreeMap::new();
@@ -249,7 +249,7 @@ pub fn separations(
     }
     for (variable, nodes) in by_variable {
         let mut rng = stream(terms.seed, &format!("separation/{variable}"));
-        let mut values = Values::new(variable, engine.shape().n_digits, &mut rng);
+        let mut values = ValueSampler::new(variable, engine.shape().n_digits, &mut rng);
         let seen = values.waiting.len();
         let count = CALIBRATION + terms.cases.min(TRIPLETS);
         let triplets = match seen {
@@ -312,8 +312,8 @@ fn measure(
     triplets: &[[Prompt; 3]],
     distances: &[(f64, f64)],
     values: usize,
-    terms: Terms,
-) -> Measured {
+    terms: SeparationTerms,
+) -> NodeDistances {
     let calibration = distances[..CALIBRATION].iter();
     let squares: f64 = calibration.map(|(_, different)| different.powi(2)).sum();
     let scale = (squares / CALIBRATION as f64).sqrt();
@@ -344,7 +344,7 @@ fn measure(
         }
     }
     let rate = |count| Rate::sampled(count, terms.alpha);
-    Measured {
+    NodeDistances {
         separation: rate(closer),
         distance: terms.distance,
         same_within: rate(within),

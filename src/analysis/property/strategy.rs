@@ -8,7 +8,7 @@ use proptest::strategy::{NewTree, Strategy};
 use proptest::test_runner::{Reason, TestRng, TestRunner};
 use rand::RngExt;
 
-use super::case::{Case, Variable, digit};
+use super::case::{Case, CaseVariable, digit};
 use super::group::{Group, GroupSource, groups};
 use super::tree::CaseTree;
 use super::{Drawing, Property};
@@ -117,8 +117,8 @@ impl CaseStrategy {
     }
 }
 
-fn in_ranges(variables: &[Variable], rng: &mut TestRng) -> Vec<u128> {
-    let number = |variable: &Variable| {
+fn in_ranges(variables: &[CaseVariable], rng: &mut TestRng) -> Vec<u128> {
+    let number = |variable: &CaseVariable| {
         let places = variable.ranges.iter().enumerate();
         places
             .map(|(place, &(low, high))| {
@@ -131,7 +131,7 @@ fn in_ranges(variables: &[Variable], rng: &mut TestRng) -> Vec<u128> {
 
 /// Each digit is the lowest or highest it may be, the same as an earlier variable's, what makes that
 /// nine, or any.
-fn at_edges(variables: &[Variable], rng: &mut TestRng) -> Vec<u128> {
+fn at_edges(variables: &[CaseVariable], rng: &mut TestRng) -> Vec<u128> {
     let mut numbers: Vec<u128> = Vec::new();
     for variable in variables {
         let mut number = 0;

@@ -41,7 +41,7 @@ pub enum TemplateError {
 
 /// A part of an operand.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
+pub enum TemplatePiece {
     /// Digits as they stand.
     Digits(String),
     /// A variable's digits at its full width, after the offset is added to its number.
@@ -57,7 +57,7 @@ pub enum Piece {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Template {
     /// A number that is known.
-    Number(Vec<Piece>),
+    Number(Vec<TemplatePiece>),
     /// What the model is asked.
     Ask(Box<Ask>),
 }
@@ -80,8 +80,8 @@ impl Template {
             Template::Number(pieces) => pieces
                 .iter()
                 .filter_map(|piece| match piece {
-                    Piece::Variable { name, .. } => Some(*name),
-                    Piece::Digits(_) => None,
+                    TemplatePiece::Variable { name, .. } => Some(*name),
+                    TemplatePiece::Digits(_) => None,
                 })
                 .collect(),
             Template::Ask(ask) => {
@@ -119,12 +119,12 @@ impl Template {
     }
 }
 
-impl fmt::Display for Piece {
+impl fmt::Display for TemplatePiece {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Piece::Digits(digits) => f.write_str(digits),
-            Piece::Variable { name, offset: 0 } => write!(f, "{{{name}}}"),
-            Piece::Variable { name, offset } => write!(f, "{{{name}{offset:+}}}"),
+            TemplatePiece::Digits(digits) => f.write_str(digits),
+            TemplatePiece::Variable { name, offset: 0 } => write!(f, "{{{name}}}"),
+            TemplatePiece::Variable { name, offset } => write!(f, "{{{name}{offset:+}}}"),
         }
     }
 }
@@ -155,7 +155,7 @@ impl FromStr for Template {
     type Err = TemplateError;
 
     fn from_str(text: &str) -> Result<Self, TemplateError> {
-        let mut reader = Reader {
+        let mut reader = TemplateReader {
             text,
             characters: text.chars().collect(),
             at: 0,
@@ -171,13 +171,13 @@ impl FromStr for Template {
 /// Longest row of digits that is read as a number: more than any operand has.
 const MOST_DIGITS: usize = 38;
 
-struct Reader<'a> {
+struct TemplateReader<'a> {
     text: &'a str,
     characters: Vec<char>,
     at: usize,
 }
 
-impl Reader<'_> {
+impl TemplateReader<'_> {
     fn peek(&self) -> Option<char> {
         self.characters.get(self.at).copied()
     }
@@ -248,7 +248,7 @@ impl Reader<'_> {
         while let Some(character) = self.peek() {
             match character {
                 '{' => pieces.push(self.variable()?),
-                c if c.is_ascii_digit() => pieces.push(Piece::Digits(self.digits()?)),
+                c if c.is_ascii_digit() => pieces.push(TemplatePiece::Digits(self.digits()?)),
                 _ => break,
             }
         }
@@ -257,7 +257,7 @@ impl Reader<'_> {
         }
         let offset = pieces
             .iter()
-            .find(|piece| matches!(piece, Piece::Variable { offset, .. } if *offset != 0));
+            .find(|piece| matches!(piece, TemplatePiece::Variable { offset, .. } if *offset != 0));
         match offset {
             Some(piece) if pieces.len() > 1 => Err(TemplateError::OffsetBeside {
                 text: self.text.into(),
@@ -267,7 +267,7 @@ impl Reader<'_> {
         }
     }
 
-    fn variable(&mut self) -> Result<Piece, TemplateError> {
+    fn variable(&mut self) -> Result<TemplatePiece, TemplateError> {
         self.at += 1;
         let name = self
             .peek()
@@ -287,7 +287,7 @@ impl Reader<'_> {
             };
         }
         self.expect('}', "\"}\"")?;
-        Ok(Piece::Variable { name, offset })
+        Ok(TemplatePiece::Variable { name, offset })
     }
 
     fn digits(&mut self) -> Result<String, TemplateError> {
@@ -354,19 +354,20 @@ mod tests {
 
     fn templates() -> impl Strategy<Value = Template> {
         let piece = prop_oneof![
-            "[0-9]{1,4}".prop_map(Piece::Digits),
-            proptest::char::range('a', 'z').prop_map(|name| Piece::Variable { name, offset: 0 }),
+            "[0-9]{1,4}".prop_map(TemplatePiece::Digits),
+            proptest::char::range('a', 'z')
+                .prop_map(|name| TemplatePiece::Variable { name, offset: 0 }),
         ];
         // Rows of digits side by side would read back as one.
-        let apart = |pieces: &Vec<Piece>| {
+        let apart = |pieces: &Vec<TemplatePiece>| {
             !pieces
                 .windows(2)
-                .any(|pair| pair.iter().all(|p| matches!(p, Piece::Digits(_))))
+                .any(|pair| pair.iter().all(|p| matches!(p, TemplatePiece::Digits(_))))
         };
         let number = prop_oneof![
             proptest::collection::vec(piece, 1..4).prop_filter("digits beside digits", apart),
             (proptest::char::range('a', 'z'), -99i64..99)
-                .prop_map(|(name, offset)| vec![Piece::Variable { name, offset }]),
+                .prop_map(|(name, offset)| vec![TemplatePiece::Variable { name, offset }]),
         ]
         .prop_map(Template::Number);
         number.prop_recursive(3, 8, 2, |inner| {

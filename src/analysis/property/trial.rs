@@ -65,7 +65,7 @@ pub struct Fault {
 
 /// What came of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CaseOutcome {
     /// The relation holds.
     Holds,
     /// It does not.
@@ -74,18 +74,18 @@ pub enum Outcome {
     Tie,
 }
 
-impl Outcome {
+impl CaseOutcome {
     /// Whether the case fails.
     pub fn fails(self) -> bool {
-        matches!(self, Outcome::Fails(_))
+        matches!(self, CaseOutcome::Fails(_))
     }
 }
 
 /// A case after its questions were asked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tried {
+pub struct TriedCase {
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: CaseOutcome,
     /// Every question asked, in order.
     pub given: Vec<Given>,
 }
@@ -110,7 +110,7 @@ impl Examiner<'_> {
         &self,
         property: &Property,
         cases: &[Case],
-        mut consume: impl FnMut(usize, Tried),
+        mut consume: impl FnMut(usize, TriedCase),
     ) -> Result<(), EngineError> {
         for (index, batch) in cases.chunks(self.batch.get()).enumerate() {
             for (i, tried) in self.examine_batch(property, batch)?.into_iter().enumerate() {
@@ -124,7 +124,7 @@ impl Examiner<'_> {
         &self,
         property: &Property,
         cases: &[Case],
-    ) -> Result<Vec<Tried>, EngineError> {
+    ) -> Result<Vec<TriedCase>, EngineError> {
         let asks: Vec<Vec<(&Ask, Option<Decode>)>> =
             property.clauses.iter().map(Clause::asks).collect();
         let rounds = asks.iter().map(Vec::len).max().unwrap_or(0);
@@ -160,7 +160,7 @@ impl Examiner<'_> {
         Ok(cases
             .iter()
             .zip(given)
-            .map(|(case, given)| Tried {
+            .map(|(case, given)| TriedCase {
                 outcome: judge(&property.clauses[case.clause], case, &given),
                 given,
             })
@@ -215,7 +215,7 @@ fn question(clause: &Clause, ask: &Ask, case: &Case, given: &[Given]) -> Option<
     ))
 }
 
-fn judge(clause: &Clause, case: &Case, given: &[Given]) -> Outcome {
+fn judge(clause: &Clause, case: &Case, given: &[Given]) -> CaseOutcome {
     if let Relation::Leads(margin) = clause.relation() {
         return judge_lead(margin, given);
     }
@@ -243,7 +243,7 @@ fn judge(clause: &Clause, case: &Case, given: &[Given]) -> Outcome {
     }
     let differ = match &sides[..] {
         _ if !complete => None,
-        [Some(left), Some(right)] if related(left, right) => return Outcome::Holds,
+        [Some(left), Some(right)] if related(left, right) => return CaseOutcome::Holds,
         [Some(left), Some(right)] => left.changed_from(right).iter().next(),
         _ => None,
     };
@@ -258,18 +258,18 @@ fn judge(clause: &Clause, case: &Case, given: &[Given]) -> Outcome {
                 .iter()
                 .all(|&(asked, place)| given[asked].logits.margin(place) < TIE_MARGIN) =>
         {
-            Outcome::Tie
+            CaseOutcome::Tie
         }
-        Some(&(asked, place)) => Outcome::Fails(Fault { asked, place }),
+        Some(&(asked, place)) => CaseOutcome::Fails(Fault { asked, place }),
         // All is answered rightly: the relation is not true of arithmetic.
-        None => Outcome::Fails(Fault {
+        None => CaseOutcome::Fails(Fault {
             asked: given.len() - 1,
             place: differ.unwrap_or(AnswerToken(0)),
         }),
     }
 }
 
-fn judge_lead(margin: f32, given: &[Given]) -> Outcome {
+fn judge_lead(margin: f32, given: &[Given]) -> CaseOutcome {
     let asked = given.len() - 1;
     let last = &given[asked];
     let places = (0..last.logits.rows().len()).rev().map(AnswerToken);
@@ -277,8 +277,10 @@ fn judge_lead(margin: f32, given: &[Given]) -> Outcome {
         .map(|place| (last.lead(place), place))
         .min_by(|(a, _), (b, _)| a.total_cmp(b));
     match least {
-        Some((lead, place)) if lead < margin - TIE_MARGIN => Outcome::Fails(Fault { asked, place }),
-        Some((lead, _)) if lead < margin => Outcome::Tie,
-        _ => Outcome::Holds,
+        Some((lead, place)) if lead < margin - TIE_MARGIN => {
+            CaseOutcome::Fails(Fault { asked, place })
+        }
+        Some((lead, _)) if lead < margin => CaseOutcome::Tie,
+        _ => CaseOutcome::Holds,
     }
 }

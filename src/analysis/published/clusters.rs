@@ -48,7 +48,7 @@ const LEAST_AGREEMENT: f64 = 0.50;
 /// The three cases of a digit: a sum of at most 8, of 9, of at least 10; a first digit below, equal
 /// to and above the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Case {
+enum TriCaseKind {
     Low,
     Middle,
     High,
@@ -74,7 +74,7 @@ impl TriCase {
         quirks: &Quirks,
         rng: &mut impl Rng,
     ) -> Option<Self> {
-        let questions: Vec<Prompt> = [Case::Low, Case::Middle, Case::High]
+        let questions: Vec<Prompt> = [TriCaseKind::Low, TriCaseKind::Middle, TriCaseKind::High]
             .into_iter()
             .flat_map(|case| draw_case(operation, case, digit, n_digits, quirks, rng))
             .map(|(a, b)| Prompt::truth(Question::new(a, operation, b, n_digits)))
@@ -90,7 +90,7 @@ impl TriCase {
 
 fn draw_case(
     operation: Operation,
-    case: Case,
+    case: TriCaseKind,
     digit: usize,
     n_digits: usize,
     quirks: &Quirks,
@@ -127,29 +127,34 @@ fn draw_case(
 
 /// One pair of operands whose highest digit is of a case and whose lower digits carry or borrow
 /// nothing into it.
-fn draw_pair(operation: Operation, case: Case, digit: usize, rng: &mut impl Rng) -> (u128, u128) {
+fn draw_pair(
+    operation: Operation,
+    case: TriCaseKind,
+    digit: usize,
+    rng: &mut impl Rng,
+) -> (u128, u128) {
     let (x, y) = match (operation, case) {
-        (Operation::Add, Case::Low) => {
+        (Operation::Add, TriCaseKind::Low) => {
             let x = rng.random_range(0..=8);
             (x, rng.random_range(0..=8 - x))
         }
-        (Operation::Add, Case::Middle) => {
+        (Operation::Add, TriCaseKind::Middle) => {
             let x = rng.random_range(0..=9);
             (x, 9 - x)
         }
-        (Operation::Add, Case::High) => {
+        (Operation::Add, TriCaseKind::High) => {
             let x = rng.random_range(1..=9);
             (x, rng.random_range(10 - x..=9))
         }
-        (Operation::Sub, Case::Low) => {
+        (Operation::Sub, TriCaseKind::Low) => {
             let x = rng.random_range(0..=8);
             (x, rng.random_range(x + 1..=9))
         }
-        (Operation::Sub, Case::Middle) => {
+        (Operation::Sub, TriCaseKind::Middle) => {
             let x = rng.random_range(0..=9);
             (x, x)
         }
-        (Operation::Sub, Case::High) => {
+        (Operation::Sub, TriCaseKind::High) => {
             let x = rng.random_range(1..=9);
             (x, rng.random_range(0..x))
         }

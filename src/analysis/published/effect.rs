@@ -17,7 +17,7 @@ use super::{Clustered, Discovered, clusterings, useful};
 
 /// What moves when one quirk is removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Effect {
+pub struct QuirkEffect {
     /// The quirk removed.
     pub quirk: Quirk,
     /// Nodes that become useful.
@@ -50,7 +50,7 @@ pub fn effects(
     engine: &Engine,
     set: &[Prompt],
     seed: u64,
-) -> Result<Vec<Effect>, EngineError> {
+) -> Result<Vec<QuirkEffect>, EngineError> {
     let published = Quirks::published();
     let own_layer = published.clone().without(Quirk::FirstLayerMeans);
     let unblurred = published.clone().without(Quirk::BlurredCases);
@@ -90,7 +90,7 @@ pub fn effects(
 /// Behaviours and claims.
 type Described = (Vec<TaggedNode>, Vec<TaggedNode>);
 
-fn compare(quirk: Quirk, before: &Described, after: &Described) -> Effect {
+fn compare(quirk: Quirk, before: &Described, after: &Described) -> QuirkEffect {
     let by_name = |nodes: &[TaggedNode]| -> BTreeMap<NodeName, TaggedNode> {
         nodes.iter().map(|n| (n.node, n.clone())).collect()
     };
@@ -98,7 +98,7 @@ fn compare(quirk: Quirk, before: &Described, after: &Described) -> Effect {
     let missing = |from: &BTreeMap<NodeName, _>, to: &BTreeMap<NodeName, TaggedNode>| {
         from.keys().filter(|node| !to.contains_key(node)).count()
     };
-    let mut effect = Effect {
+    let mut effect = QuirkEffect {
         quirk,
         nodes_gained: missing(&second, &first),
         nodes_lost: missing(&first, &second),

@@ -12,12 +12,12 @@ mod survey;
 
 pub use changes::{Changes, Moved};
 pub use clusters::{Clustering, Scores};
-pub use effect::{Effect, effects};
+pub use effect::{QuirkEffect, effects};
 pub use questions::{
     Enrichment, RANDOM_QUESTIONS, draw_set, draw_set_with, subtraction_share, training_question,
 };
 pub use quirk::{Quirk, Quirks, UnknownQuirk};
-pub use reproduce::{Predicted, Reading, Remeasuring, Reproduction, TagEvidence, remeasure};
+pub use reproduce::{Predicted, Remeasuring, Reproduction, TagEvidence, TagReading, remeasure};
 pub use search::search;
 pub use survey::{Failures, Survey};
 

@@ -68,7 +68,7 @@ impl Reproduction {
 /// What the fresh sets give for one tag.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Reading {
+pub enum TagReading {
     /// A percentage.
     Percent {
         /// What is predicted of one more set, for each kind of set.
@@ -111,10 +111,10 @@ pub struct TagEvidence {
     pub tag: String,
     /// Under the published protocol.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub published: Option<Reading>,
+    pub published: Option<TagReading>,
     /// Without quirks, where that makes a difference to how the tag is made.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub strict: Option<Reading>,
+    pub strict: Option<TagReading>,
     /// Whether it came out again.
     #[serde(flatten)]
     pub reproduction: Reproduction,
@@ -130,15 +130,15 @@ const DECIDING: [Quirk; 5] = [
 ];
 
 /// What a set or a draw gave, by node and the part of a tag that names what is measured.
-type Values<T> = BTreeMap<(Node, String), Vec<T>>;
+type ByTag<T> = BTreeMap<(Node, String), Vec<T>>;
 
 /// Everything measured under one choice of quirks.
 #[derive(Default)]
-struct Measured {
-    percents: Values<f64>,
+struct MeasuredTags {
+    percents: ByTag<f64>,
     failures: BTreeMap<Node, Count>,
-    texts: Values<String>,
-    clusters: Values<bool>,
+    texts: ByTag<String>,
+    clusters: ByTag<bool>,
 }
 
 /// Measures the tags of these nodes again. `progress` is told the steps done and their number.
@@ -169,17 +169,17 @@ pub fn remeasure(
     }
     let nodes: Vec<Node> = behaviors.iter().map(|&(node, _)| node).collect();
     let steps = sets.len() + options.sets;
-    let (mut quirky, mut plain) = (Measured::default(), Measured::default());
-    let mut single: BTreeMap<Quirk, Measured> = DECIDING
+    let (mut quirky, mut plain) = (MeasuredTags::default(), MeasuredTags::default());
+    let mut single: BTreeMap<Quirk, MeasuredTags> = DECIDING
         .into_iter()
-        .map(|quirk| (quirk, Measured::default()))
+        .map(|quirk| (quirk, MeasuredTags::default()))
         .collect();
     for (done, set) in sets.iter().enumerate() {
         progress(done, steps);
         let attention = engine.mean_attention(set)?;
         let seen = |quirks| Survey::new(engine, set, quirks)?.nodes(&nodes);
         let (first_layer, own_layer) = (seen(&published)?, seen(&strict)?);
-        let add = |measured: &mut Measured, failures: &[Failures], quirks: &Quirks| {
+        let add = |measured: &mut MeasuredTags, failures: &[Failures], quirks: &Quirks| {
             measured.failures(folder, &nodes, failures, quirks);
         };
         add(&mut quirky, &first_layer, &published);
@@ -244,7 +244,7 @@ fn stream_seed(seed: u64, draw: usize) -> u64 {
     stream(seed, &format!("behaviours/clusters/{draw}")).random()
 }
 
-impl Measured {
+impl MeasuredTags {
     fn failures(
         &mut self,
         folder: &ModelFolder,
@@ -349,10 +349,10 @@ fn read(tag: &Tag) -> Said {
 
 /// Everything measured, to be compared with what was published.
 struct Judge {
-    quirky: Measured,
-    plain: Measured,
+    quirky: MeasuredTags,
+    plain: MeasuredTags,
     /// With one quirk removed.
-    single: BTreeMap<Quirk, Measured>,
+    single: BTreeMap<Quirk, MeasuredTags>,
     draws: usize,
     alpha: f64,
     /// The kinds of set, taken in turn; none where all are taken together.
@@ -374,7 +374,7 @@ impl Judge {
             }
             Said::Text => {
                 let key = (node, tag.major.clone());
-                let of = |measured: &Measured| {
+                let of = |measured: &MeasuredTags| {
                     self.text(
                         measured.texts.get(&key).map_or(&[][..], Vec::as_slice),
                         &tag.minor,
@@ -386,7 +386,7 @@ impl Judge {
             }
             Said::Clustering(text) => {
                 let key = (node, text.clone());
-                let of = |measured: &Measured| {
+                let of = |measured: &MeasuredTags| {
                     let passes = measured.clusters.get(&key).map_or(&[][..], Vec::as_slice);
                     let mut texts: Vec<String> = passes
                         .iter()
@@ -412,7 +412,7 @@ impl Judge {
     }
 
     /// The quirks without any one of which a text no longer comes out.
-    fn deciding(&self, of: impl Fn(&Measured) -> Reading) -> Vec<Quirk> {
+    fn deciding(&self, of: impl Fn(&MeasuredTags) -> TagReading) -> Vec<Quirk> {
         (self.single.iter())
             .filter(|(_, measured)| !passes(&of(measured)))
             .map(|(&quirk, _)| quirk)
@@ -424,15 +424,15 @@ impl Judge {
         key: &(Node, String),
         said: (f64, f64),
         quirky: bool,
-    ) -> (Option<Reading>, Option<Reading>, Reproduction) {
-        let of = |measured: &Measured| {
+    ) -> (Option<TagReading>, Option<TagReading>, Reproduction) {
+        let of = |measured: &MeasuredTags| {
             let values = measured.percents.get(key)?;
             let predicted = predict(values, &self.kinds, self.alpha);
             let in_it = |p: &&Predicted| p.lower <= said.1 && p.upper >= said.0;
             let holds = predicted.iter().any(|p| in_it(&p));
             let tells = (predicted.iter().filter(in_it)).any(|p| p.upper - p.lower <= WIDEST);
             let pooled = quirky.then(|| Rate::sampled(measured.failures[&key.0], self.alpha));
-            let reading = Reading::Percent { predicted, pooled };
+            let reading = TagReading::Percent { predicted, pooled };
             Some((reading, holds, tells))
         };
         let Some((published, holds, tells)) = of(&self.quirky) else {
@@ -456,7 +456,7 @@ impl Judge {
         (Some(published), Some(strict), verdict)
     }
 
-    fn text(&self, values: &[String], said: &str) -> Reading {
+    fn text(&self, values: &[String], said: &str) -> TagReading {
         let mut given: BTreeMap<String, usize> = BTreeMap::new();
         for value in values {
             *given.entry(value.clone()).or_default() += 1;
@@ -465,7 +465,7 @@ impl Judge {
             hits: given.get(said).copied().unwrap_or(0) as u64,
             trials: values.len() as u64,
         };
-        Reading::Text {
+        TagReading::Text {
             same: Rate::sampled(count, self.alpha),
             given,
         }
@@ -473,10 +473,10 @@ impl Judge {
 }
 
 /// Whether a text came out in at least half of the sets.
-fn passes(reading: &Reading) -> bool {
+fn passes(reading: &TagReading) -> bool {
     match reading {
-        Reading::Text { same, .. } => same.trials > 0 && 2 * same.hits >= same.trials,
-        Reading::Percent { .. } => false,
+        TagReading::Text { same, .. } => same.trials > 0 && 2 * same.hits >= same.trials,
+        TagReading::Percent { .. } => false,
     }
 }
 

@@ -37,18 +37,18 @@ const CLAIM: &str = "Algo";
 
 /// A node of the model with the tags it has so far.
 #[derive(Debug, Clone)]
-struct Candidate {
+struct TaggedCandidate {
     node: Node,
     tags: Vec<Tag>,
 }
 
 /// A search over the useful nodes of one model.
-struct Search<'a> {
+struct PublishedSearch<'a> {
     engine: &'a Engine,
     operations: Operations,
     quirks: &'a Quirks,
     tests: PublishedTests<'a>,
-    candidates: Vec<Candidate>,
+    candidates: Vec<TaggedCandidate>,
 }
 
 /// The claims that the published search finds among nodes with these behaviours: the same nodes, with
@@ -62,7 +62,7 @@ pub fn search(
     behaviors: &[TaggedNode],
     quirks: &Quirks,
 ) -> Result<Vec<TaggedNode>, EngineError> {
-    let mut search = Search::new(engine, operations, behaviors, quirks);
+    let mut search = PublishedSearch::new(engine, operations, behaviors, quirks);
     for task in ORDER {
         if search.is_searched(task) {
             search.task(task)?;
@@ -80,7 +80,7 @@ fn named_digit(task: Task, looked_at: usize) -> Option<usize> {
     }
 }
 
-impl<'a> Search<'a> {
+impl<'a> PublishedSearch<'a> {
     fn new(
         engine: &'a Engine,
         operations: Operations,
@@ -92,17 +92,17 @@ impl<'a> Search<'a> {
             sorted: quirks.has(Quirk::SortedImpact),
         };
         let shape = engine.shape();
-        let mut candidates: Vec<Candidate> = behaviors
+        let mut candidates: Vec<TaggedCandidate> = behaviors
             .iter()
             .filter_map(|tagged| {
-                Some(Candidate {
+                Some(TaggedCandidate {
                     node: tagged.node.resolve(&shape).ok()?,
                     tags: tagged.tags.clone(),
                 })
             })
             .collect();
         candidates.sort_by_key(|candidate| candidate.node);
-        Search {
+        PublishedSearch {
             engine,
             operations,
             quirks,

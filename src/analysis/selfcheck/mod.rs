@@ -21,7 +21,7 @@ use crate::verify::{Options, VerifyError};
 
 /// A kind of check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum CheckPart {
     /// Decisions on claims of known rates.
     Intervals,
     /// Claims of networks written by hand, true and false.
@@ -32,7 +32,7 @@ pub enum Part {
     Determinism,
 }
 
-impl Part {
+impl CheckPart {
     /// Every kind, in the order they are run.
     pub const ALL: [Self; 4] = [
         Self::Intervals,
@@ -97,7 +97,7 @@ impl Effort {
 /// [`VerifyError`] where a model cannot be verified.
 pub fn run(
     models: &[ModelFolder],
-    parts: &[Part],
+    parts: &[CheckPart],
     effort: &Effort,
     seed: u64,
     seen: &mut dyn FnMut(&Check),
@@ -113,11 +113,11 @@ pub fn run(
         checks.push(check);
     };
     let asked = |part| parts.contains(&part);
-    if asked(Part::Intervals) {
+    if asked(CheckPart::Intervals) {
         add(intervals(effort.drawn, CLAIM_ALPHA, seed));
     }
     let by_hand = effort.handmade_digits.iter();
-    for &n_digits in by_hand.filter(|_| asked(Part::Handmade)) {
+    for &n_digits in by_hand.filter(|_| asked(CheckPart::Handmade)) {
         let handmade = handmade::addition(n_digits);
         let (folder, expected) = truths(&handmade);
         let name = format!("true claims: {n_digits} digits by hand");
@@ -127,11 +127,11 @@ pub fn run(
         add(known_claims(&name, &folder, &expected, &options)?);
     }
     for folder in models {
-        if asked(Part::Corrupted) {
+        if asked(CheckPart::Corrupted) {
             let corrupted = corruptions(folder, effort.corruptions, seed)?;
             add(false_claims(folder, &corrupted, &options)?);
         }
-        if asked(Part::Determinism) {
+        if asked(CheckPart::Determinism) {
             add(determinism(folder, effort.repeated, &options)?);
         }
     }
@@ -169,7 +169,7 @@ pub struct Figure {
     /// What it counts or tells.
     pub what: String,
     /// The figure.
-    pub value: Value,
+    pub value: FigureValue,
     /// The most it may be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub most: Option<u64>,
@@ -178,7 +178,7 @@ pub struct Figure {
 /// A figure's value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum Value {
+pub enum FigureValue {
     /// A number of things.
     Count(u64),
     /// A mean.
@@ -192,7 +192,7 @@ impl Figure {
     pub fn count(what: impl Into<String>, count: usize) -> Self {
         Figure {
             what: what.into(),
-            value: Value::Count(count as u64),
+            value: FigureValue::Count(count as u64),
             most: None,
         }
     }
@@ -209,7 +209,7 @@ impl Figure {
     pub fn mean(what: impl Into<String>, mean: f64) -> Self {
         Figure {
             what: what.into(),
-            value: Value::Mean(mean),
+            value: FigureValue::Mean(mean),
             most: None,
         }
     }
@@ -218,7 +218,7 @@ impl Figure {
     pub fn text(what: impl Into<String>, text: impl Into<String>) -> Self {
         Figure {
             what: what.into(),
-            value: Value::Text(text.into()),
+            value: FigureValue::Text(text.into()),
             most: None,
         }
     }
@@ -226,7 +226,7 @@ impl Figure {
     /// Whether the limit is kept, where there is one.
     pub fn within(&self) -> bool {
         match (&self.value, self.most) {
-            (Value::Count(count), Some(most)) => *count <= most,
+            (FigureValue::Count(count), Some(most)) => *count <= most,
             _ => true,
         }
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::claims::Claims;
-use crate::analysis::accuracy::{BLOCK, Questions, QuestionsError, Source};
+use crate::analysis::accuracy::{BLOCK, QuestionSource, Questions, QuestionsError};
 use crate::inputs::model::{ModelFolder, sha256};
 use crate::network::engine::Decode;
 use crate::storage::pretty_json;
@@ -48,7 +48,7 @@ pub struct PlannedModel {
     /// What it was trained for, which decides what is asked.
     pub operations: String,
     /// Where the questions come from.
-    pub source: Source,
+    pub source: QuestionSource,
     /// How many there are.
     pub questions: u64,
     /// The claims put to them.
@@ -194,13 +194,16 @@ impl PlannedModel {
             }
         }
         let questions = match self.source {
-            Source::Uniform { seed } => Questions::uniform(folder, self.questions, seed)?,
-            Source::Enriched { seed, .. } => Questions::enriched(folder, self.questions, seed)?,
-            Source::Every { first, second } => Questions::every(folder, first, second)?,
+            QuestionSource::Uniform { seed } => Questions::uniform(folder, self.questions, seed)?,
+            QuestionSource::Enriched { seed, .. } => {
+                Questions::enriched(folder, self.questions, seed)?
+            }
+            QuestionSource::Every { first, second } => Questions::every(folder, first, second)?,
         };
         // An enriched row also hangs on the training record.
-        let text =
-            |source: Source| serde_json::to_string(&source).expect("a source has string keys");
+        let text = |source: QuestionSource| {
+            serde_json::to_string(&source).expect("a source has string keys")
+        };
         if questions.source() != self.source {
             let (planned, found) = (text(self.source), text(questions.source()));
             return Err(changed("what the questions are drawn by", &planned, &found));

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::claims::ClaimCount;
 use super::plan::{Piece, Plan};
-use crate::analysis::accuracy::{BLOCK, Tally};
+use crate::analysis::accuracy::{AccuracyTally, BLOCK};
 
 /// The form of results. The number grows when it changes.
 const SCHEMA: &str = "circuitcheck/shard/1";
@@ -31,7 +31,7 @@ pub struct Done {
     /// Which blocks.
     pub piece: Piece,
     /// The answers.
-    pub tally: Tally,
+    pub tally: AccuracyTally,
     /// The claims, in the plan's order.
     pub claims: Vec<ClaimCount>,
 }
@@ -40,7 +40,7 @@ pub struct Done {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Merged {
     /// The answers.
-    pub tally: Tally,
+    pub tally: AccuracyTally,
     /// The claims, in the plan's order.
     pub claims: Vec<ClaimCount>,
 }

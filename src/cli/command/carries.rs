@@ -3,7 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::analysis::carries::{Carriers, Options, Score, Search, nodes_text, useful_nodes};
+use circuitcheck::analysis::carries::{
+    CarrierSearch, Carriers, CarriesOptions, QuantityScore, nodes_text, useful_nodes,
+};
 use circuitcheck::domain::node::NodeName;
 use circuitcheck::storage::{pretty_json, write_files};
 use clap::Args;
@@ -60,13 +62,13 @@ pub struct Carries {
     #[arg(long = "node", value_name = "NODE")]
     nodes: Vec<NodeName>,
     /// Agreement to reach, at the lower bound of its interval
-    #[arg(long, value_name = "SHARE", default_value_t = Options::default().threshold, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = CarriesOptions::default().threshold, value_parser = share)]
     threshold: f64,
     /// Error of everything tried, together
-    #[arg(long, value_name = "SHARE", default_value_t = Options::default().alpha, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = CarriesOptions::default().alpha, value_parser = share)]
     alpha: f64,
     /// Trials after which the sampling of one variable at one node set ends
-    #[arg(long, value_name = "N", default_value_t = Options::default().max_trials)]
+    #[arg(long, value_name = "N", default_value_t = CarriesOptions::default().max_trials)]
     max_trials: usize,
     #[command(flatten)]
     draws: SeedArg,
@@ -87,13 +89,13 @@ impl Carries {
         };
         let writes = self.out.is_some() || nodes.is_empty();
         let _held = writes.then(|| hold(&beside, "carries")).transpose()?;
-        let options = Options {
+        let options = CarriesOptions {
             threshold: self.threshold,
             alpha: self.alpha,
             max_trials: self.max_trials,
             seed: self.draws.seed,
         };
-        let search = Search::new(&model.folder, &model.engine, options)?;
+        let search = CarrierSearch::new(&model.folder, &model.engine, options)?;
         if search.classes().is_empty() {
             warn("the unpatched model fails the baseline in every class, so no node is asked");
             return Ok(ExitCode::Baseline);
@@ -148,7 +150,10 @@ impl fmt::Display for Shown {
             "best of the others",
         ]);
         for carrier in &self.found.carriers {
-            let (agreement, placebo) = carrier.deciding().map(Score::text).unwrap_or_default();
+            let (agreement, placebo) = carrier
+                .deciding()
+                .map(QuantityScore::text)
+                .unwrap_or_default();
             let shade = match carrier.is_none() {
                 true => style::PLAIN,
                 false => style::RIGHT,

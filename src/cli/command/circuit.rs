@@ -8,7 +8,7 @@ use circuitcheck::analysis::circuit::{
     Circuit, CircuitEvidence, ENOUGH, MOST_ADDED, NodeSet, QUESTIONS, RANDOM_SETS, SCHEMA, Scoring,
     Workbench, grow, minimality, prune,
 };
-use circuitcheck::analysis::hypothesis::Tested;
+use circuitcheck::analysis::hypothesis::TestedHypothesis;
 use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::experiment::Baseline;
 use circuitcheck::experiment::stats::Count;
@@ -108,7 +108,7 @@ pub struct CircuitCommand {
 struct Named {
     from: String,
     nodes: BTreeSet<NodeName>,
-    tested: Option<Tested>,
+    tested: Option<TestedHypothesis>,
 }
 
 impl CircuitCommand {

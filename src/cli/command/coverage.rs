@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use circuitcheck::analysis::carries::nodes_text;
-use circuitcheck::analysis::coverage::{Coverage, Harm, Hurt, Options, coverage};
+use circuitcheck::analysis::coverage::{Coverage, CoverageOptions, Harm, Hurt, coverage};
 use circuitcheck::experiment::Baseline;
 use circuitcheck::inputs::claims::{Claim, claims_of, read_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
@@ -75,7 +75,7 @@ impl CoverageCommand {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let model = self.model.open()?;
         let claims = self.claims(&model)?;
-        let options = Options {
+        let options = CoverageOptions {
             questions: self.questions.get(),
             alpha: self.alpha,
             seed: self.draws.seed,
@@ -122,7 +122,7 @@ impl CoverageCommand {
 struct Shown {
     #[serde(flatten)]
     identity: Identity,
-    options: Options,
+    options: CoverageOptions,
     #[serde(flatten)]
     coverage: Coverage,
 }

@@ -5,9 +5,9 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::analysis::property::evidence::{PropertyEvidence, Standing};
+use circuitcheck::analysis::property::evidence::{PropertyEvidence, PropertyStanding};
 use circuitcheck::analysis::property::{
-    Kept, NODES, Options, Property, Separates, check, properties, read_own,
+    Kept, NODES, Property, PropertyOptions, Separates, check, properties, read_own,
 };
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::report::{property_summary, store_properties};
@@ -57,18 +57,18 @@ pub struct PropertyTest {
     #[arg(long, value_name = "PATH")]
     properties: Option<PathBuf>,
     /// Distinct cases drawn of each property
-    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(Options::default().cases).expect("not zero"))]
+    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(PropertyOptions::default().cases).expect("not zero"))]
     cases: NonZeroUsize,
     #[command(flatten)]
     draws: SeedArg,
     #[command(flatten)]
     reading: DecodeArg,
     /// Logits by which the property "confident" has the right token lead
-    #[arg(long, value_name = "LOGITS", default_value_t = Options::default().margin, value_parser = positive)]
+    #[arg(long, value_name = "LOGITS", default_value_t = PropertyOptions::default().margin, value_parser = positive)]
     margin: f32,
     /// Share of the distance between outputs of different values up to which a node's output counts
     /// as the same
-    #[arg(long, value_name = "SHARE", default_value_t = Options::default().distance, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = PropertyOptions::default().distance, value_parser = share)]
     distance: f64,
     /// Folder for the report; without it, reports/<model>/, and none where --property is given
     #[arg(long, value_name = "DIR")]
@@ -120,15 +120,15 @@ impl PropertyTest {
         Ok(evidence.conclusion().into())
     }
 
-    fn options(&self) -> Options {
-        Options {
+    fn options(&self) -> PropertyOptions {
+        PropertyOptions {
             cases: self.cases.get(),
             seed: self.draws.seed,
             decode: self.reading.decode,
             margin: self.margin,
             distance: self.distance,
             names: self.property.clone(),
-            ..Options::default()
+            ..PropertyOptions::default()
         }
     }
 
@@ -235,12 +235,12 @@ impl Tested<'_> {
         table.heading(["property", "stands", "cases", "failures", "drawn uniformly"]);
         for result in &self.evidence.properties {
             let style = match result.standing {
-                Standing::Holds => style::RIGHT,
-                Standing::Fails => style::WRONG,
-                Standing::NotAsked => style::PLAIN,
+                PropertyStanding::Holds => style::RIGHT,
+                PropertyStanding::Fails => style::WRONG,
+                PropertyStanding::NotAsked => style::PLAIN,
             };
             let standing = Cell::styled(result.standing.name(), style);
-            if result.standing == Standing::NotAsked {
+            if result.standing == PropertyStanding::NotAsked {
                 table.row([Cell::from(&result.property), standing]);
                 continue;
             }

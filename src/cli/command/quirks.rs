@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use circuitcheck::analysis::published::{Effect, draw_set, effects};
+use circuitcheck::analysis::published::{QuirkEffect, draw_set, effects};
 use circuitcheck::experiment::stream;
 use circuitcheck::report::effects_markdown;
 use clap::Args;
@@ -67,7 +67,7 @@ struct Found {
     identity: Identity,
     seed: u64,
     questions: usize,
-    effects: Vec<Effect>,
+    effects: Vec<QuirkEffect>,
 }
 
 impl fmt::Display for Found {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use circuitcheck::analysis::selfcheck::{Check, Effort, Figure, Part, Value, run};
+use circuitcheck::analysis::selfcheck::{Check, CheckPart, Effort, Figure, FigureValue, run};
 use circuitcheck::inputs::model::ModelFolder;
 use clap::Args;
 use serde::Serialize;
@@ -51,8 +51,8 @@ pub struct Selfcheck {
     #[arg(long, value_name = "N")]
     corruptions: Option<usize>,
     /// Only these checks; may be given more than once
-    #[arg(long, value_name = "CHECK", value_parser = named(Part::ALL, Part::name))]
-    only: Vec<Part>,
+    #[arg(long, value_name = "CHECK", value_parser = named(CheckPart::ALL, CheckPart::name))]
+    only: Vec<CheckPart>,
     #[command(flatten)]
     draws: SeedArg,
     #[command(flatten)]
@@ -61,9 +61,9 @@ pub struct Selfcheck {
 
 impl Selfcheck {
     /// The checks asked for: all, unless some are named.
-    fn parts(&self) -> Vec<Part> {
+    fn parts(&self) -> Vec<CheckPart> {
         if self.only.is_empty() {
-            Part::ALL.to_vec()
+            CheckPart::ALL.to_vec()
         } else {
             self.only.clone()
         }
@@ -144,7 +144,7 @@ impl fmt::Display for Shown<'_> {
         let (told, counted): (Vec<&Figure>, Vec<&Figure>) = check
             .figures
             .iter()
-            .partition(|figure| matches!(figure.value, Value::Text(_)));
+            .partition(|figure| matches!(figure.value, FigureValue::Text(_)));
         for figure in counted {
             table.row(row(figure));
         }
@@ -172,10 +172,10 @@ fn row(figure: &Figure) -> [Cell; 3] {
     ]
 }
 
-fn shown(value: &Value) -> String {
+fn shown(value: &FigureValue) -> String {
     match value {
-        Value::Count(count) => count.to_string(),
-        Value::Mean(mean) => format!("{mean:.1}"),
-        Value::Text(text) => text.clone(),
+        FigureValue::Count(count) => count.to_string(),
+        FigureValue::Mean(mean) => format!("{mean:.1}"),
+        FigureValue::Text(text) => text.clone(),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use circuitcheck::analysis::accuracy::Tally;
+use circuitcheck::analysis::accuracy::AccuracyTally;
 use circuitcheck::domain::arithmetic::Class;
 use circuitcheck::domain::shape::Shape;
 use circuitcheck::inputs::model::{RawFile, TrainingRecord};
@@ -154,7 +154,7 @@ impl QuickAccuracy {
         let measure = |class| -> Result<ClassAccuracy, CliError> {
             let prompts = questions::draw(model, &[class], QUESTIONS_PER_CLASS, seed);
             let logits = model.engine.logits(&prompts)?;
-            let tally = Tally::of(0, &prompts, &logits, 0);
+            let tally = AccuracyTally::of(0, &prompts, &logits, 0);
             Ok(ClassAccuracy {
                 class,
                 share: Share::of(tally.total(), false),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::graph::Budget;
-use circuitcheck::analysis::hypothesis::{ClauseResult, Hypothesis, Tested, Tester};
+use circuitcheck::analysis::hypothesis::{ClauseResult, Hypothesis, TestedHypothesis, Tester};
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::node::Node;
 use circuitcheck::experiment::{Baseline, Rules};
@@ -96,7 +96,7 @@ pub fn test_file(
     known: &Known,
     alpha: f64,
     seed: u64,
-) -> Result<Tested, CliError> {
+) -> Result<TestedHypothesis, CliError> {
     let file = path.display().to_string();
     let text = String::from_utf8(RawFile::read(path)?.bytes)
         .map_err(|error| CliError::input(&file, error))?;
@@ -142,7 +142,7 @@ struct Shown {
     #[serde(flatten)]
     identity: Identity,
     #[serde(flatten)]
-    tested: Tested,
+    tested: TestedHypothesis,
 }
 
 /// What became of a clause, in its colour.

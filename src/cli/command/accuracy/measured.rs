@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use circuitcheck::analysis::accuracy::{Questions, Source, Tally, nines, nines_at_least};
+use circuitcheck::analysis::accuracy::{
+    AccuracyTally, QuestionSource, Questions, nines, nines_at_least,
+};
 use circuitcheck::domain::arithmetic::{Answer, Class, Complexity, Question};
 use circuitcheck::experiment::stats::Count;
 use circuitcheck::network::engine::Decode;
@@ -24,7 +26,7 @@ pub struct Measured<'a> {
     #[serde(flatten)]
     identity: Identity,
     decode: &'static str,
-    source: Source,
+    source: QuestionSource,
     #[serde(flatten)]
     all: Share,
     ties: u64,
@@ -133,7 +135,7 @@ impl<'a> Measured<'a> {
         identity: Identity,
         decode: Decode,
         questions: &Questions,
-        tally: &'a Tally,
+        tally: &'a AccuracyTally,
     ) -> Self {
         let whole = questions.is_a_whole_space();
         let complexities = |class: Class| {
@@ -177,11 +179,13 @@ impl fmt::Display for Measured<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let questions = self.all.questions;
         let drawn = match self.source {
-            Source::Uniform { seed } => format!("{questions}, drawn uniformly, seed {seed}"),
-            Source::Enriched { seed, .. } => {
+            QuestionSource::Uniform { seed } => {
+                format!("{questions}, drawn uniformly, seed {seed}")
+            }
+            QuestionSource::Enriched { seed, .. } => {
                 format!("{questions}, drawn as in training, seed {seed}")
             }
-            Source::Every { first, second } => {
+            QuestionSource::Every { first, second } => {
                 format!("{questions}, all with operands in {first} and {second}")
             }
         };

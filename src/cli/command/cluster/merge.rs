@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
-use circuitcheck::analysis::accuracy::Source;
+use circuitcheck::analysis::accuracy::QuestionSource;
 use circuitcheck::batch::shards::{ClaimCount, Claims, Merged, Miss, PlannedModel, Store};
 use circuitcheck::experiment::stats::{Count, Rate};
 use circuitcheck::storage::{pretty_json, write_files};
@@ -54,7 +54,7 @@ struct Whole {
 struct WholeModel {
     #[serde(flatten)]
     identity: Identity,
-    source: Source,
+    source: QuestionSource,
     questions: u64,
     wrong: u64,
     ties: u64,
@@ -114,16 +114,16 @@ impl WholeModel {
             trials: self.questions,
         };
         let asked = match self.source {
-            Source::Every { first, second } => format!(
+            QuestionSource::Every { first, second } => format!(
                 "All {} questions with operands in {first} and {second} were asked; {} were answered wrongly.",
                 self.questions, self.wrong
             ),
-            Source::Uniform { seed } => format!(
+            QuestionSource::Uniform { seed } => format!(
                 "{} questions were drawn uniformly, with seed {seed}; answered wrongly: {}.",
                 self.questions,
                 Rate::sampled(count, ALPHA / 2.0).rare_text()
             ),
-            Source::Enriched { seed, .. } => format!(
+            QuestionSource::Enriched { seed, .. } => format!(
                 "{} questions were drawn as in training, with seed {seed}; answered wrongly: {}.",
                 self.questions,
                 Rate::sampled(count, ALPHA / 2.0).rare_text()
