@@ -16,7 +16,7 @@ use crate::network::engine::{Engine, EngineError};
 use crate::verify::evidence::Evidence;
 use crate::verify::{Options, Progress, Verdict, VerifyError, verify};
 
-use super::published::{Changes, Discovered, Quirks, discover, search};
+use super::published::{Changes, Description, Discovered, Quirks, describe};
 
 /// A model described by the strict protocol, beside the published one on the same set.
 #[derive(Debug, Clone)]
@@ -61,7 +61,6 @@ pub fn strict(
     options: &Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Strict, StrictError> {
-    let (n_digits, operations) = (engine.shape().n_digits, folder.operations());
     let mut phase = |done| {
         progress(Progress {
             phase: "behaviours",
@@ -69,17 +68,15 @@ pub fn strict(
             of: 2,
         });
     };
-    let describe = |quirks: &Quirks| -> Result<_, EngineError> {
-        let found = discover(folder, engine, set, quirks, options.seed)?;
-        let behaviors = found.behaviors(n_digits, operations, quirks);
-        let claims = search(engine, operations, &behaviors, quirks)?;
-        Ok((found, behaviors, claims))
-    };
+    let describe = |quirks| describe(folder, engine, set, &quirks, options.seed, None);
     phase(0);
-    let (_, _, published) = describe(&Quirks::published())?;
+    let published = describe(Quirks::published())?.features;
     phase(1);
-    let quirks = Quirks::none();
-    let (found, behaviors, tested) = describe(&quirks)?;
+    let Description {
+        found,
+        behaviors,
+        features: tested,
+    } = describe(Quirks::none())?;
     phase(2);
     let search = carries::CarrierSearch::new(
         folder,

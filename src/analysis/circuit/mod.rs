@@ -3,9 +3,11 @@
 //! Ablated nodes hold their mean over questions of the same class, each in its own layer, or their
 //! value in another question of the class, the same one for all of them.
 
+mod compare;
 mod evidence;
 mod search;
 
+pub use compare::{Comparing, NamedCircuit, NamedCircuitError};
 pub use evidence::{Circuit, CircuitError, CircuitEvidence, SCHEMA};
 pub use search::{Added, Minimality, Pruned, grow, minimality, prune};
 

@@ -5,14 +5,18 @@ mod expression;
 mod test;
 
 pub use expression::{Digits, Fed, Number, OrderSide, Pattern, Place, SetClaim, Where};
-pub use test::{ClauseCase, ClauseKind, ClauseResult, TestError, TestedHypothesis, Tester};
+pub use test::{
+    ClauseCase, ClauseKind, ClauseResult, TestError, TestedHypothesis, Tester, test_hypothesis,
+};
+
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
-use crate::inputs::model::Operations;
+use crate::inputs::model::{LoadError, ModelFolder, Operations, RawFile};
 
 /// Longest hypothesis read; those that come with the program have 4 KB.
 pub const MAX_HYPOTHESIS_BYTES: usize = 1 << 20;
@@ -20,6 +24,17 @@ pub const MAX_HYPOTHESIS_BYTES: usize = 1 << 20;
 /// What can be wrong with a hypothesis.
 #[derive(Debug, Error)]
 pub enum HypothesisError {
+    /// A file that cannot be read.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A file that is not text.
+    #[error("{file}: {source}")]
+    NotText {
+        /// The file.
+        file: String,
+        /// Why not.
+        source: std::string::FromUtf8Error,
+    },
     /// A file longer than a hypothesis can sensibly be.
     #[error("{file}: {bytes} bytes, more than the {MAX_HYPOTHESIS_BYTES} that are read")]
     TooLong {
@@ -373,6 +388,26 @@ impl Keep {
 }
 
 impl Hypothesis {
+    /// Reads the file at a path.
+    ///
+    /// # Errors
+    /// [`HypothesisError`].
+    pub fn open(path: &Path) -> Result<Self, HypothesisError> {
+        let file = path.display().to_string();
+        match String::from_utf8(RawFile::read(path)?.bytes) {
+            Ok(text) => Self::read(&file, &text),
+            Err(source) => Err(HypothesisError::NotText { file, source }),
+        }
+    }
+
+    /// Checks that the hypothesis is about this model.
+    ///
+    /// # Errors
+    /// [`HypothesisError::OtherModel`] with both sides.
+    pub fn check_folder(&self, folder: &ModelFolder) -> Result<(), HypothesisError> {
+        self.check_model(&folder.name, folder.operations(), &folder.weights.shape())
+    }
+
     /// Reads a file; `file` names it in errors.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use super::{
     OrderSide, Pattern, SetClaim, SharedClause,
 };
 use crate::analysis::graph::{Budget, Flows, Graph, KnownClaim, KnownClaims, Subject};
+use crate::domain::arithmetic::Prompt;
 use crate::domain::causal::{Family, Kind, classes};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
@@ -19,11 +20,28 @@ use crate::experiment::{
     Baseline, Bench, Goal, Reference, Rules, Standing, Subject as NodeSet, default_block, discover,
     judge,
 };
-use crate::inputs::model::Operations;
+use crate::inputs::model::{ModelFolder, Operations};
 use crate::network::engine::{Activations, Engine, EngineError, Site};
+use crate::verify::{Conclusion, Options};
+
+/// Trials of each edge that a clause asks for.
+const EDGE_TRIALS: usize = 256;
+
+/// Questions of each class that means are taken over.
+const MEAN_QUESTIONS: usize = 512;
 
 /// Candidates named where nothing meets a clause.
 const NEAREST: usize = 3;
+
+impl TestedHypothesis {
+    /// What the clauses come to.
+    pub fn conclusion(&self) -> Conclusion {
+        match self.holds {
+            true => Conclusion::Sound,
+            false => Conclusion::Refuted,
+        }
+    }
+}
 
 /// What is needed to test hypotheses on one model.
 pub struct Tester<'a> {
@@ -155,6 +173,48 @@ fn cases_of(digits: Option<Digits>, shape: &Shape) -> Vec<Option<usize>> {
         Some(digits) => digits.values(shape).map(Some).collect(),
         None => vec![None],
     }
+}
+
+/// Tests a hypothesis on a model by the usual rules, with this error and seed; `file` names it.
+///
+/// # Errors
+/// As [`Tester::test`].
+pub fn test_hypothesis(
+    folder: &ModelFolder,
+    engine: &Engine,
+    (file, hypothesis): (&str, &Hypothesis),
+    known: &KnownClaims,
+    alpha: f64,
+    seed: u64,
+) -> Result<TestedHypothesis, TestError> {
+    let operations = folder.operations();
+    let baseline = Baseline::measure(engine, operations, alpha, seed)?;
+    let questions: Vec<Prompt> = (baseline.right.values())
+        .flat_map(|right| right.iter().take(MEAN_QUESTIONS))
+        .map(|&question| Prompt::truth(question))
+        .collect();
+    let sites = Node::all(&engine.shape()).into_iter().map(Site::from);
+    let means = engine.mean_activations(&questions, sites)?;
+    let tester = Tester {
+        engine,
+        operations,
+        known,
+        baseline: &baseline,
+        means: &means,
+        budget: Budget {
+            trials: EDGE_TRIALS,
+            alpha,
+            seed,
+            relayed: true,
+        },
+        rules: Rules {
+            threshold: Options::default().threshold,
+            alpha,
+            max_trials: Options::default().max_trials,
+            seed,
+        },
+    };
+    tester.test(file, hypothesis)
 }
 
 impl Tester<'_> {

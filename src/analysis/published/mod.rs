@@ -60,6 +60,41 @@ pub struct UsefulNode {
     pub clusters: Vec<(Operation, usize)>,
 }
 
+/// A model described by one protocol, and the two files that say so.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Description {
+    /// What was found.
+    pub found: Discovered,
+    /// The behaviours file.
+    pub behaviors: Vec<TaggedNode>,
+    /// The claims file.
+    pub features: Vec<TaggedNode>,
+}
+
+/// Describes a model over a question set, and searches for claims among the behaviours found or among
+/// those given.
+///
+/// # Errors
+/// As [`discover`].
+pub fn describe(
+    folder: &ModelFolder,
+    engine: &Engine,
+    set: &[Prompt],
+    quirks: &Quirks,
+    seed: u64,
+    given: Option<&[TaggedNode]>,
+) -> Result<Description, EngineError> {
+    let operations = folder.operations();
+    let found = discover(folder, engine, set, quirks, seed)?;
+    let behaviors = found.behaviors(engine.shape().n_digits, operations, quirks);
+    let features = search(engine, operations, given.unwrap_or(&behaviors), quirks)?;
+    Ok(Description {
+        found,
+        behaviors,
+        features,
+    })
+}
+
 /// Describes a model over a question set. Clustering draws its own questions from `seed`.
 ///
 /// # Errors

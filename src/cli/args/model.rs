@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use circuitcheck::domain::arithmetic::{Prompt, Question};
 use circuitcheck::domain::node::{Node, NodeName};
+pub use circuitcheck::inputs::model::Identity;
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::engine::{Decode, Engine, Intervention};
 use circuitcheck::network::logits::AnswerLogits;
 use clap::Args;
-use serde::Serialize;
 
 use crate::cli::command::hub::open_folder;
 use crate::cli::term::error::CliError;
@@ -44,13 +44,6 @@ fn open_or_bundled(path: Option<&Path>) -> Result<ModelFolder, CliError> {
     path.map_or_else(|| Ok(ModelFolder::bundled()), open_folder)
 }
 
-/// Which model a result is about.
-#[derive(Debug, Clone, Serialize)]
-pub struct Identity {
-    pub model: String,
-    pub weights_sha256: String,
-}
-
 /// An opened model.
 pub struct Model {
     pub folder: ModelFolder,
@@ -71,10 +64,7 @@ impl Model {
     }
 
     pub fn identity(&self) -> Identity {
-        Identity {
-            model: self.folder.name.clone(),
-            weights_sha256: self.folder.weights_sha256.clone(),
-        }
+        self.folder.identity()
     }
 
     /// The nodes of these names.

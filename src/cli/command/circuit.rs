@@ -1,22 +1,16 @@
 //! `circuit`: how well a set of nodes does alone, and what of it is needed.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use circuitcheck::analysis::circuit::{
-    Circuit, CircuitEvidence, ENOUGH, MOST_ADDED, NodeSet, QUESTIONS, RANDOM_SETS, SCHEMA, Scoring,
-    Workbench, grow, minimality, prune,
+    Circuit, CircuitEvidence, Comparing, ENOUGH, MOST_ADDED, NamedCircuit, QUESTIONS, RANDOM_SETS,
 };
-use circuitcheck::analysis::hypothesis::TestedHypothesis;
-use circuitcheck::domain::node::{Node, NodeName};
-use circuitcheck::experiment::Baseline;
+use circuitcheck::domain::node::NodeName;
 use circuitcheck::experiment::stats::Count;
-use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
-use circuitcheck::report::{circuit_markdown, failing_tokens, percent};
-use circuitcheck::storage::write_files;
-use circuitcheck::verify::Options;
+use circuitcheck::report::{failing_tokens, percent, store_circuits};
+use circuitcheck::verify::{Conclusion, Options};
 use clap::Args;
 use serde::Serialize;
 
@@ -27,7 +21,7 @@ use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{Format, hold, wrote};
-use crate::cli::term::progress::{Bar, phase};
+use crate::cli::term::progress::with_progress;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
@@ -104,51 +98,22 @@ pub struct CircuitCommand {
     format: Format,
 }
 
-/// Nodes to be kept, and where they are from.
-struct Named {
-    from: String,
-    nodes: BTreeSet<NodeName>,
-    tested: Option<TestedHypothesis>,
-}
-
 impl CircuitCommand {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let out = self.out.as_deref();
         let _held = out.map(|out| hold(out, "circuit")).transpose()?;
         let model = self.model.open()?;
         let named = self.named(&model)?;
-        let operations = model.folder.operations();
-        let baseline = Baseline::measure(&model.engine, operations, self.alpha, self.draws.seed)?;
-        if baseline.classes.iter().all(|class| !class.passes) {
+        let evidence = with_progress(|progress| {
+            let comparing = self.comparing();
+            comparing.compare(&model.folder, &model.engine, named, progress)
+        })?;
+        let Some(evidence) = evidence else {
             warn("the unpatched model fails the baseline in every class, so no circuit is scored");
-            return Ok(ExitCode::Baseline);
-        }
-        let bench = Workbench::new(&model.engine, &baseline, self.questions)?;
-        let useful: BTreeSet<NodeName> = bench.useful()?.iter().map(Node::name).collect();
-        let circuits = named
-            .into_iter()
-            .map(|named| self.circuit(&bench, named, &useful))
-            .collect::<Result<_, CliError>>()?;
-        let evidence = CircuitEvidence {
-            schema: SCHEMA.into(),
-            model: model.folder.name.clone(),
-            weights_sha256: model.folder.weights_sha256.clone(),
-            shape: model.engine.shape(),
-            questions: self.questions,
-            random_sets: self.random_sets,
-            alpha: self.alpha,
-            until: self.until,
-            seed: self.draws.seed,
-            available: bench.nodes().len(),
-            useful,
-            circuits,
+            return Ok(Conclusion::Baseline.into());
         };
         if let Some(out) = &self.out {
-            let files = [
-                ("circuit.json", evidence.to_json()),
-                ("circuit.md", circuit_markdown(&evidence)),
-            ];
-            write_files(out, &files)?;
+            store_circuits(out, &evidence)?;
         }
         self.format.print(&Shown(&evidence))?;
         if let Some(out) = &self.out {
@@ -157,148 +122,41 @@ impl CircuitCommand {
         Ok(ExitCode::Success)
     }
 
-    /// Scores one circuit, and does with it what else was asked for.
-    fn circuit(
-        &self,
-        bench: &Workbench,
-        named: Named,
-        useful: &BTreeSet<NodeName>,
-    ) -> Result<Circuit, CliError> {
-        let keep = bench.named(&named.nodes);
-        let scoring = Scoring {
+    fn comparing(&self) -> Comparing {
+        Comparing {
+            questions: self.questions,
             random_sets: self.random_sets,
+            minimality: self.minimality,
+            grow: self.grow,
+            prune: self.prune,
+            until: self.until,
+            most: self.most,
             alpha: self.alpha,
             seed: self.draws.seed,
-        };
-        let mut bar = Bar::new();
-        let mut progress = |progress| bar.show(progress);
-        let scores = bench.score(&keep, scoring, &mut phase("scoring", &mut progress))?;
-        let without = match self.minimality {
-            true => minimality(bench, &keep, &mut phase("leaving out", &mut progress))?,
-            false => Vec::new(),
-        };
-        let grown = match self.grow {
-            true => {
-                let mut added = 0;
-                let mut show = phase("growing", &mut progress);
-                grow(
-                    bench,
-                    &keep,
-                    self.until,
-                    self.most,
-                    self.draws.seed,
-                    &mut |_| {
-                        added += 1;
-                        show(added, self.most);
-                    },
-                )?
-            }
-            false => Vec::new(),
-        };
-        let whole: NodeSet = &keep | &bench.named(grown.iter().map(|added| &added.node));
-        let pruned = match self.prune {
-            true => prune(
-                bench,
-                &whole,
-                self.until,
-                &mut phase("pruning", &mut progress),
-            )?,
-            false => None,
-        };
-        let nodes: BTreeSet<NodeName> = keep.iter().map(Node::name).collect();
-        let explained = named
-            .tested
-            .as_ref()
-            .map(|tested| useful & &tested.explained);
-        Ok(Circuit {
-            from: named.from,
-            scores,
-            covered: useful & &nodes,
-            explained,
-            nodes,
-            minimality: without,
-            grown,
-            pruned,
-            tested: named.tested,
-        })
+        }
     }
 
     /// The circuits asked for.
-    fn named(&self, model: &Model) -> Result<Vec<Named>, CliError> {
+    fn named(&self, model: &Model) -> Result<Vec<NamedCircuit>, CliError> {
         let folder = &model.folder;
         let mut all = Vec::new();
         let named = self.behaviors || !self.nodes.is_empty() || !self.hypothesis.is_empty();
         if self.claims || !named {
-            all.push(claimed(model)?);
+            all.push(NamedCircuit::claimed(folder)?);
         }
         if self.behaviors {
-            let file = folder
-                .behaviors
-                .as_ref()
-                .ok_or_else(|| CliError::input(&folder.name, "there is no behaviors.json"))?;
-            all.push(Named {
-                from: "behaviors.json".into(),
-                nodes: named_in(model, &file.path, &file.bytes)?,
-                tested: None,
-            });
+            all.push(NamedCircuit::behaving(folder)?);
         }
         for path in &self.nodes {
-            all.push(Named {
-                from: path.display().to_string(),
-                nodes: named_in(model, path, &RawFile::read(path)?.bytes)?,
-                tested: None,
-            });
+            let file = RawFile::read(path)?;
+            all.push(NamedCircuit::listed(&file, &model.engine.shape())?);
         }
         for path in &self.hypothesis {
             let tested = test_file(model, path, &self.known, self.alpha, self.draws.seed)?;
-            all.push(Named {
-                from: path.display().to_string(),
-                nodes: tested.circuit.clone(),
-                tested: Some(tested),
-            });
+            all.push(NamedCircuit::of(path, tested));
         }
         Ok(all)
     }
-}
-
-/// The nodes that claims are made of. The file of claims also lists others.
-fn claimed(model: &Model) -> Result<Named, CliError> {
-    let folder = &model.folder;
-    let file = folder.features.as_ref().ok_or_else(|| {
-        CliError::input(
-            &folder.name,
-            "there is no features.json, so nothing is claimed",
-        )
-    })?;
-    let shown = file.path.display().to_string();
-    let claims = claims_of(&read_tagged_nodes(&shown, &file.bytes)?);
-    let names: Vec<NodeName> = claims.iter().map(|claim| claim.node).collect();
-    Ok(Named {
-        from: "features.json".into(),
-        nodes: model.nodes(&names)?.iter().map(Node::name).collect(),
-        tested: None,
-    })
-}
-
-/// The nodes a file names: tagged nodes as JSON, or a name a line.
-fn named_in(model: &Model, path: &Path, bytes: &[u8]) -> Result<BTreeSet<NodeName>, CliError> {
-    let shown = path.display().to_string();
-    let names: Vec<NodeName> = if bytes.trim_ascii_start().starts_with(b"[") {
-        let nodes = read_tagged_nodes(&shown, bytes)?;
-        nodes.into_iter().map(|tagged| tagged.node).collect()
-    } else {
-        let text = std::str::from_utf8(bytes).map_err(|error| CliError::input(&shown, error))?;
-        text.lines()
-            .enumerate()
-            .filter(|(_, line)| !line.trim().is_empty())
-            .map(|(i, line)| {
-                line.trim().parse().map_err(|error| {
-                    CliError::input(format_args!("{shown}: line {}", i + 1), error)
-                })
-            })
-            .collect::<Result<_, _>>()?
-    };
-    Ok(model.nodes(&names)?.iter().map(Node::name).collect())
 }
 
 #[derive(Serialize)]

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::analysis::published::{
-    Changes, Discovered, Quirk, Quirks, discover, draw_set, search,
-};
+use circuitcheck::analysis::published::{Changes, Discovered, Quirk, Quirks, describe, draw_set};
 use circuitcheck::analysis::strict::strict;
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::experiment::stream;
@@ -187,14 +185,12 @@ impl Discover {
     ) -> Result<Made, CliError> {
         let quirks =
             (self.without.iter()).fold(Quirks::published(), |quirks, &quirk| quirks.without(quirk));
-        let operations = model.folder.operations();
-        let found = discover(&model.folder, &model.engine, set, &quirks, self.draws.seed)?;
-        let behaviors = found.behaviors(model.engine.shape().n_digits, operations, &quirks);
-        let searched = given.unwrap_or(&behaviors);
+        let (folder, engine) = (&model.folder, &model.engine);
+        let made = describe(folder, engine, set, &quirks, self.draws.seed, given)?;
         Ok(Made {
-            features: search(&model.engine, operations, searched, &quirks)?,
-            found,
-            behaviors,
+            found: made.found,
+            behaviors: made.behaviors,
+            features: made.features,
             strict: None,
             more: Vec::new(),
         })

@@ -3,13 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::analysis::graph::Budget;
-use circuitcheck::analysis::hypothesis::{ClauseResult, Hypothesis, TestedHypothesis, Tester};
-use circuitcheck::domain::arithmetic::Prompt;
-use circuitcheck::domain::node::Node;
-use circuitcheck::experiment::{Baseline, Rules};
-use circuitcheck::inputs::model::RawFile;
-use circuitcheck::network::engine::Site;
+use circuitcheck::analysis::hypothesis::{
+    ClauseResult, Hypothesis, TestedHypothesis, test_hypothesis,
+};
 use circuitcheck::report::clause_verdict;
 use circuitcheck::verify::Options;
 use clap::Args;
@@ -23,12 +19,6 @@ use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::Format;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
-
-/// Trials of each edge that a clause asks for.
-const EDGE_TRIALS: usize = 256;
-
-/// Questions of each class that means are taken over.
-const MEAN_QUESTIONS: usize = 512;
 
 /// Tests a hypothesis about a whole algorithm, clause by clause
 ///
@@ -73,16 +63,12 @@ impl Test {
             self.alpha,
             self.draws.seed,
         )?;
-        let holds = tested.holds;
+        let conclusion = tested.conclusion();
         self.format.print(&Shown {
             identity: model.identity(),
             tested,
         })?;
-        Ok(if holds {
-            ExitCode::Success
-        } else {
-            ExitCode::Refuted
-        })
+        Ok(conclusion.into())
     }
 }
 
@@ -97,44 +83,13 @@ pub fn test_file(
     alpha: f64,
     seed: u64,
 ) -> Result<TestedHypothesis, CliError> {
-    let file = path.display().to_string();
-    let text = String::from_utf8(RawFile::read(path)?.bytes)
-        .map_err(|error| CliError::input(&file, error))?;
-    let hypothesis = Hypothesis::read(&file, &text)?;
-    let engine = &model.engine;
-    let shape = engine.shape();
-    let operations = model.folder.operations();
-    hypothesis.check_model(&model.folder.name, operations, &shape)?;
+    let hypothesis = Hypothesis::open(path)?;
+    hypothesis.check_folder(&model.folder)?;
     let known = known.claims(model)?;
-    let baseline = Baseline::measure(engine, operations, alpha, seed)?;
-    let questions: Vec<Prompt> = baseline
-        .right
-        .values()
-        .flat_map(|right| right.iter().take(MEAN_QUESTIONS))
-        .map(|&question| Prompt::truth(question))
-        .collect();
-    let sites = Node::all(&shape).into_iter().map(Site::from);
-    let means = engine.mean_activations(&questions, sites)?;
-    let tester = Tester {
-        engine,
-        operations,
-        known: &known,
-        baseline: &baseline,
-        means: &means,
-        budget: Budget {
-            trials: EDGE_TRIALS,
-            alpha,
-            seed,
-            relayed: true,
-        },
-        rules: Rules {
-            threshold: Options::default().threshold,
-            alpha,
-            max_trials: Options::default().max_trials,
-            seed,
-        },
-    };
-    Ok(tester.test(&file, &hypothesis)?)
+    let file = path.display().to_string();
+    let named = (file.as_str(), &hypothesis);
+    let tested = test_hypothesis(&model.folder, &model.engine, named, &known, alpha, seed)?;
+    Ok(tested)
 }
 
 #[derive(Serialize)]

@@ -4,8 +4,9 @@ use std::fmt;
 use std::io::{self, Write};
 
 use circuitcheck::analysis::accuracy::{QuestionsError, SavedError};
+use circuitcheck::analysis::circuit::NamedCircuitError;
 use circuitcheck::analysis::hypothesis::{HypothesisError, TestError};
-use circuitcheck::analysis::property::{KeptError, OwnError, PropertyError};
+use circuitcheck::analysis::property::PropertyError;
 use circuitcheck::analysis::strict::StrictError;
 use circuitcheck::batch::shards::{PlanError, ShardStoreError};
 use circuitcheck::inputs::claims::ClaimsError;
@@ -115,9 +116,8 @@ fn no_hint<E>(_: &E) -> Option<&'static str> {
 told_with_hint! {
     ClaimsError: no_hint;
     EngineError: no_hint;
-    KeptError: no_hint;
+    NamedCircuitError: no_hint;
     OutputError: no_hint;
-    OwnError: no_hint;
     ReportError: no_hint;
     SavedError: no_hint;
     StoreError: no_hint;

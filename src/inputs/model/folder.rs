@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use thiserror::Error;
 
 use super::agreement::{Agreement, Contradiction};
@@ -37,6 +38,15 @@ pub struct ModelFolder {
     /// The observations of what nodes do (`behaviors.json`), if there are any.
     pub behaviors: Option<RawFile>,
     operations: Operations,
+}
+
+/// Which model a result is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    /// The model's name.
+    pub model: String,
+    /// SHA-256 of the weights file.
+    pub weights_sha256: String,
 }
 
 /// Why a folder isn't a model. Each message is complete in itself: where another error is the
@@ -147,6 +157,14 @@ pub enum LoadError {
 }
 
 impl ModelFolder {
+    /// Which model this is.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            model: self.name.clone(),
+            weights_sha256: self.weights_sha256.clone(),
+        }
+    }
+
     /// Opens a model's folder, or the file of its weights.
     ///
     /// In a folder, `model.pth` is read or, where there is none, `model.safetensors`: if there are

@@ -23,7 +23,7 @@ pub use files::{
     FLAT_ENDINGS, FOLDER_FILES, MAX_JSON_FILE_BYTES, MAX_MODEL_FILE_BYTES, RawFile, WEIGHTS_FILES,
     sha256,
 };
-pub use folder::{BUNDLED_NAME, LoadError, ModelFolder};
+pub use folder::{BUNDLED_NAME, Identity, LoadError, ModelFolder};
 pub use name::{ModelName, NameError};
 pub use operations::Operations;
 pub use pickle::PickleError;

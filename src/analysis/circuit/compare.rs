@@ -1,0 +1,291 @@
+//! Circuits of one model compared with each other: where their nodes come from, and all that is asked
+//! of them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use thiserror::Error;
+
+use super::{
+    Circuit, CircuitEvidence, ENOUGH, MOST_ADDED, NodeSet, QUESTIONS, RANDOM_SETS, SCHEMA, Scoring,
+    Workbench, grow, minimality, prune,
+};
+use crate::analysis::hypothesis::TestedHypothesis;
+use crate::domain::node::{Node, NodeError, NodeName};
+use crate::domain::shape::Shape;
+use crate::experiment::Baseline;
+use crate::inputs::claims::{ClaimsError, claims_of, read_tagged_nodes};
+use crate::inputs::model::{ModelFolder, RawFile};
+use crate::network::engine::{Engine, EngineError};
+use crate::verify::{Options, Progress};
+
+/// Nodes to be kept, and where they are from.
+#[derive(Debug, Clone)]
+pub struct NamedCircuit {
+    /// A hypothesis, or a file.
+    pub from: String,
+    /// The nodes.
+    pub nodes: BTreeSet<NodeName>,
+    /// What was found of the hypothesis, where they are from one.
+    pub tested: Option<TestedHypothesis>,
+}
+
+/// Why the nodes of a circuit are not known.
+#[derive(Debug, Error)]
+pub enum NamedCircuitError {
+    /// The model has no claims.
+    #[error("{model}: there is no features.json, so nothing is claimed")]
+    NoFeatures {
+        /// The model.
+        model: String,
+    },
+    /// The model has no behaviours.
+    #[error("{model}: there is no behaviors.json")]
+    NoBehaviors {
+        /// The model.
+        model: String,
+    },
+    /// A file of tagged nodes is wrong.
+    #[error(transparent)]
+    Claims(#[from] ClaimsError),
+    /// A file of node names is not text.
+    #[error("{file}: {source}")]
+    NotText {
+        /// The file.
+        file: String,
+        /// Why not.
+        source: std::str::Utf8Error,
+    },
+    /// A line is no node's name, or names a node that the model lacks.
+    #[error("{place}: {source}")]
+    Node {
+        /// The file, with the line where there is one to blame.
+        place: String,
+        /// What is wrong.
+        source: NodeError,
+    },
+}
+
+impl NamedCircuit {
+    /// The nodes that the model's claims are made of. The file of claims also lists others.
+    ///
+    /// # Errors
+    /// [`NamedCircuitError`].
+    pub fn claimed(folder: &ModelFolder) -> Result<Self, NamedCircuitError> {
+        let features = folder.features.as_ref();
+        let file = features.ok_or_else(|| NamedCircuitError::NoFeatures {
+            model: folder.name.clone(),
+        })?;
+        let shown = file.path.display().to_string();
+        let claims = claims_of(&read_tagged_nodes(&shown, &file.bytes)?);
+        let names = claims.iter().map(|claim| claim.node);
+        Ok(Self {
+            from: "features.json".into(),
+            nodes: resolved(names, &folder.weights.shape(), &shown)?,
+            tested: None,
+        })
+    }
+
+    /// The nodes of the model's behaviours.
+    ///
+    /// # Errors
+    /// [`NamedCircuitError`].
+    pub fn behaving(folder: &ModelFolder) -> Result<Self, NamedCircuitError> {
+        let behaviors = folder.behaviors.as_ref();
+        let file = behaviors.ok_or_else(|| NamedCircuitError::NoBehaviors {
+            model: folder.name.clone(),
+        })?;
+        let mut named = Self::listed(file, &folder.weights.shape())?;
+        named.from = "behaviors.json".into();
+        Ok(named)
+    }
+
+    /// The nodes a file names: tagged nodes as JSON, or a name a line.
+    ///
+    /// # Errors
+    /// [`NamedCircuitError`].
+    pub fn listed(file: &RawFile, shape: &Shape) -> Result<Self, NamedCircuitError> {
+        let shown = file.path.display().to_string();
+        let names: Vec<NodeName> = if file.bytes.trim_ascii_start().starts_with(b"[") {
+            let nodes = read_tagged_nodes(&shown, &file.bytes)?;
+            nodes.into_iter().map(|tagged| tagged.node).collect()
+        } else {
+            let text = std::str::from_utf8(&file.bytes);
+            let text = text.map_err(|source| NamedCircuitError::NotText {
+                file: shown.clone(),
+                source,
+            })?;
+            (text.lines().enumerate())
+                .filter(|(_, line)| !line.trim().is_empty())
+                .map(|(i, line)| {
+                    let name = line.trim().parse();
+                    name.map_err(|source| NamedCircuitError::Node {
+                        place: format!("{shown}: line {}", i + 1),
+                        source,
+                    })
+                })
+                .collect::<Result<_, _>>()?
+        };
+        Ok(Self {
+            nodes: resolved(names, shape, &shown)?,
+            from: shown,
+            tested: None,
+        })
+    }
+
+    /// The nodes that the hypothesis of a file comes to.
+    pub fn of(path: &Path, tested: TestedHypothesis) -> Self {
+        Self {
+            from: path.display().to_string(),
+            nodes: tested.circuit.clone(),
+            tested: Some(tested),
+        }
+    }
+}
+
+/// The names, if the model has all these nodes.
+fn resolved(
+    names: impl IntoIterator<Item = NodeName>,
+    shape: &Shape,
+    file: &str,
+) -> Result<BTreeSet<NodeName>, NamedCircuitError> {
+    let of_model = |name: NodeName| match name.resolve(shape) {
+        Ok(node) => Ok(node.name()),
+        Err(source) => Err(NamedCircuitError::Node {
+            place: file.to_owned(),
+            source,
+        }),
+    };
+    names.into_iter().map(of_model).collect()
+}
+
+/// What is asked of circuits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Comparing {
+    /// Most rightly answered questions of each class.
+    pub questions: usize,
+    /// Random sets that each score is compared with.
+    pub random_sets: usize,
+    /// Whether each node is left out in turn.
+    pub minimality: bool,
+    /// Whether the nodes that help most are added, until enough questions are right.
+    pub grow: bool,
+    /// Whether nodes that are not needed are left out.
+    pub prune: bool,
+    /// Share of questions that is enough.
+    pub until: f64,
+    /// Most nodes to add.
+    pub most: usize,
+    /// Chance of any wrong interval.
+    pub alpha: f64,
+    /// Seed of every draw.
+    pub seed: u64,
+}
+
+impl Default for Comparing {
+    fn default() -> Self {
+        let Options { alpha, seed, .. } = Options::default();
+        Self {
+            questions: QUESTIONS,
+            random_sets: RANDOM_SETS,
+            minimality: false,
+            grow: false,
+            prune: false,
+            until: ENOUGH,
+            most: MOST_ADDED,
+            alpha,
+            seed,
+        }
+    }
+}
+
+impl Comparing {
+    /// Compares circuits; there is nothing to say of a model that fails the baseline in every class.
+    ///
+    /// # Errors
+    /// [`EngineError`], which circuits of this model do not cause.
+    pub fn compare(
+        &self,
+        folder: &ModelFolder,
+        engine: &Engine,
+        circuits: Vec<NamedCircuit>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Option<CircuitEvidence>, EngineError> {
+        let baseline = Baseline::measure(engine, folder.operations(), self.alpha, self.seed)?;
+        if baseline.classes.iter().all(|class| !class.passes) {
+            return Ok(None);
+        }
+        let bench = Workbench::new(engine, &baseline, self.questions)?;
+        let useful: BTreeSet<NodeName> = bench.useful()?.iter().map(Node::name).collect();
+        let circuits = circuits
+            .into_iter()
+            .map(|named| self.circuit(&bench, named, &useful, progress))
+            .collect::<Result<_, _>>()?;
+        Ok(Some(CircuitEvidence {
+            schema: SCHEMA.into(),
+            model: folder.name.clone(),
+            weights_sha256: folder.weights_sha256.clone(),
+            shape: engine.shape(),
+            questions: self.questions,
+            random_sets: self.random_sets,
+            alpha: self.alpha,
+            until: self.until,
+            seed: self.seed,
+            available: bench.nodes().len(),
+            useful,
+            circuits,
+        }))
+    }
+
+    /// Scores one circuit, and does with it what else was asked for.
+    fn circuit(
+        &self,
+        bench: &Workbench,
+        named: NamedCircuit,
+        useful: &BTreeSet<NodeName>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Circuit, EngineError> {
+        let keep = bench.named(&named.nodes);
+        let scoring = Scoring {
+            random_sets: self.random_sets,
+            alpha: self.alpha,
+            seed: self.seed,
+        };
+        let mut show = |phase: &'static str, done, of| progress(Progress { phase, done, of });
+        let scores = bench.score(&keep, scoring, &mut |done, of| show("scoring", done, of))?;
+        let without = match self.minimality {
+            true => minimality(bench, &keep, &mut |done, of| show("leaving out", done, of))?,
+            false => Vec::new(),
+        };
+        let grown = match self.grow {
+            true => {
+                let mut added = 0;
+                grow(bench, &keep, self.until, self.most, self.seed, &mut |_| {
+                    added += 1;
+                    show("growing", added, self.most);
+                })?
+            }
+            false => Vec::new(),
+        };
+        let whole: NodeSet = &keep | &bench.named(grown.iter().map(|added| &added.node));
+        let pruned = match self.prune {
+            true => prune(bench, &whole, self.until, &mut |done, of| {
+                show("pruning", done, of)
+            })?,
+            false => None,
+        };
+        let nodes: BTreeSet<NodeName> = keep.iter().map(Node::name).collect();
+        let tested = named.tested.as_ref();
+        Ok(Circuit {
+            from: named.from,
+            scores,
+            covered: useful & &nodes,
+            explained: tested.map(|tested| useful & &tested.explained),
+            nodes,
+            minimality: without,
+            grown,
+            pruned,
+            tested: named.tested,
+        })
+    }
+}
