@@ -236,7 +236,7 @@ fn what_cannot_be_asked_is_refused() {
 }
 
 #[test]
-fn a_finished_measurement_leaves_no_file_behind() {
+fn a_finished_measurement_leaves_only_its_lock_behind() {
     let folder = tempfile::tempdir().unwrap();
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join(ADD);
     let output = program(&[model.to_str().unwrap(), "--questions", "2000"])
@@ -244,5 +244,9 @@ fn a_finished_measurement_leaves_no_file_behind() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(SUCCESS));
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    let reports = folder.path().join("reports").join(model.file_name().unwrap());
+    for file in std::fs::read_dir(reports).unwrap() {
+        let path = file.unwrap().path();
+        assert_eq!(path.extension().unwrap(), "lock", "{}", path.display());
+    }
 }

@@ -102,6 +102,7 @@ impl Planned {
     }
 }
 
+/// The files of a folder, locks aside.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -110,7 +111,7 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         if path.is_dir() {
             let within = contents(&path).into_iter();
             files.extend(within.map(|(file, bytes)| (format!("{name}/{file}"), bytes)));
-        } else {
+        } else if !name.ends_with(".lock") {
             files.insert(name, fs::read(&path).unwrap());
         }
     }

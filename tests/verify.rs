@@ -57,10 +57,12 @@ fn verdicts(entries: &[(usize, usize, bool, usize, &str)]) -> (Vec<String>, i32)
     (verdicts.collect(), output.status.code().unwrap())
 }
 
+/// The files of a folder, locks aside.
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.ends_with(".lock"))
         .collect();
     names.sort();
     names

@@ -10,15 +10,10 @@ use super::files::OutputError;
 
 /// A file that no other process can hold, until this is dropped or the process ends, however it ends.
 ///
-/// Dropped, it removes the file, and the folders that were made for it and are empty. A process that is
-/// killed leaves the file, which then nobody holds.
+/// The file stays when nobody holds it. Were it removed, one process could go on holding the file that
+/// another replaces.
 #[derive(Debug)]
-pub struct Lock {
-    file: File,
-    path: PathBuf,
-    /// Folders made for it, the deepest first.
-    made: Vec<PathBuf>,
-}
+pub struct Lock(File);
 
 /// Why a lock was not got.
 #[derive(Debug, Error)]
@@ -47,84 +42,41 @@ impl Lock {
             path: path.to_owned(),
             reason,
         };
-        let made: Vec<PathBuf> = (path.ancestors().skip(1))
-            .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
-            .map(Path::to_owned)
-            .collect();
-        loop {
-            let lock = Self {
-                file: opened(path).map_err(unwritable)?,
-                path: path.to_owned(),
-                made: made.clone(),
-            };
-            match lock.file.try_lock() {
-                // Whoever held it before may have removed it since it was opened here.
-                Ok(()) if !is_at(&lock.file, path) => {}
-                Ok(()) => {
-                    let named = (lock.file.set_len(0))
-                        .and_then(|()| writeln!(&lock.file, "process {}", std::process::id()));
-                    named.map_err(unwritable)?;
-                    return Ok(lock);
-                }
-                Err(TryLockError::WouldBlock) => {
-                    let named = fs::read_to_string(path).unwrap_or_default();
-                    lock.leave();
-                    return Err(LockError::Held {
-                        holder: match named.trim() {
-                            "" => "another process".to_owned(),
-                            named => named.to_owned(),
-                        },
-                        path: path.to_owned(),
-                    });
-                }
-                Err(TryLockError::Error(error)) if knows_no_locks(&error) => return Ok(lock),
-                Err(TryLockError::Error(reason)) => return Err(unwritable(reason).into()),
+        let mut file = opened(path).map_err(unwritable)?;
+        match file.try_lock() {
+            Ok(()) => {
+                let named = (file.set_len(0))
+                    .and_then(|()| writeln!(file, "process {}", std::process::id()));
+                named.map_err(unwritable)?;
             }
-            lock.leave();
+            Err(TryLockError::WouldBlock) => {
+                let named = fs::read_to_string(path).unwrap_or_default();
+                return Err(LockError::Held {
+                    holder: match named.trim() {
+                        "" => "another process".to_owned(),
+                        named => named.to_owned(),
+                    },
+                    path: path.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(error)) if knows_no_locks(&error) => {}
+            Err(TryLockError::Error(reason)) => return Err(unwritable(reason).into()),
         }
-    }
-
-    /// Forgets what is another's.
-    fn leave(mut self) {
-        self.path = PathBuf::new();
-        self.made.clear();
+        Ok(Self(file))
     }
 
     /// The file: a process that inherits it goes on holding it when this one is killed.
     pub fn file(&self) -> &File {
-        &self.file
+        &self.0
     }
 }
 
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // What stays is in nobody's way. Elsewhere than on Unix, whether a file is still the one held
-        // cannot be told, so it stays.
-        if cfg!(unix) && is_at(&self.file, &self.path) {
-            let _ = fs::remove_file(&self.path);
-        }
-        for folder in &self.made {
-            let _ = fs::remove_dir(folder);
-        }
-    }
-}
-
-/// Opens a file, making it and its folder where they are not there. A folder that was made for another
-/// lock may go at any moment with it.
 fn opened(path: &Path) -> io::Result<File> {
-    const TRIES: usize = 100;
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
     let mut options = File::options();
     options.create(true).read(true).write(true).truncate(false);
-    for _ in 1..TRIES {
-        match options.open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if let Some(folder) = path.parent() {
-                    fs::create_dir_all(folder)?;
-                }
-            }
-            opened => return opened,
-        }
-    }
     options.open(path)
 }
 
@@ -137,20 +89,6 @@ fn knows_no_locks(error: &io::Error) -> bool {
     no_service || error.kind() == io::ErrorKind::Unsupported
 }
 
-/// Whether a file is the one that `path` names now.
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let id = |found: io::Result<fs::Metadata>| found.ok().map(|found| (found.dev(), found.ino()));
-    id(file.metadata()) == id(fs::metadata(path))
-}
-
-/// Whether a file is the one that `path` names now: elsewhere, none is removed by whoever held it.
-#[cfg(not(unix))]
-fn is_at(_: &File, path: &Path) -> bool {
-    path.exists()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
@@ -160,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_held_is_not_given_to_another_and_leaves_nothing_behind() {
+    fn what_is_held_is_not_given_to_another_until_it_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/er/.work.lock");
         let lock = Lock::take(&path).unwrap();
@@ -169,17 +107,7 @@ mod tests {
         assert!(refused.starts_with(&holder), "{refused}");
         assert!(refused.ends_with(".work.lock"), "{refused}");
         drop(lock);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_folder_that_has_something_else_in_it_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let lock = Lock::take(&folder.path().join("deep/er/.work.lock")).unwrap();
-        fs::write(folder.path().join("deep/result"), "").unwrap();
-        drop(lock);
-        assert!(!folder.path().join("deep/er").exists());
-        assert!(folder.path().join("deep/result").exists());
+        Lock::take(&path).unwrap();
     }
 
     #[test]
@@ -192,8 +120,6 @@ mod tests {
         assert_eq!(named, format!("process {}\n", std::process::id()));
     }
 
-    /// Locks are removed by whoever had them while others open them: none may then hold a file that is
-    /// no longer there beside one who made a new one.
     #[test]
     fn of_many_who_try_again_and_again_no_two_have_it_at_once() {
         const THREADS: usize = 8;
