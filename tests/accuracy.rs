@@ -244,7 +244,10 @@ fn a_finished_measurement_leaves_only_its_lock_behind() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(SUCCESS));
-    let reports = folder.path().join("reports").join(model.file_name().unwrap());
+    let reports = folder
+        .path()
+        .join("reports")
+        .join(model.file_name().unwrap());
     for file in std::fs::read_dir(reports).unwrap() {
         let path = file.unwrap().path();
         assert_eq!(path.extension().unwrap(), "lock", "{}", path.display());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use circuitcheck::batch::sweep::Summary;
 use circuitcheck::report::{Report, claim_rows, claims_table, measures_table, trials_table};
-use circuitcheck::storage::parquet::{Table, columns_markdown};
+use circuitcheck::storage::parquet::{ParquetTable, columns_markdown};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use quick_junit::TestCaseStatus;
@@ -180,7 +180,7 @@ fn the_columns_of_the_parquet_tables_are_documented() {
     ];
     let sweep = Summary::default().tables();
     let [models, _, others @ ..] = sweep;
-    let of_sweeps: Vec<Table> = [models].into_iter().chain(others).collect();
+    let of_sweeps: Vec<ParquetTable> = [models].into_iter().chain(others).collect();
     let page = fs::read_to_string(root().join("docs/PARQUET.md")).unwrap();
     for tables in [&tables[..], &of_sweeps] {
         let said = columns_markdown(tables);

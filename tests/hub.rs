@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use assert_cmd::Command;
-use circuitcheck::inputs::hub::{Address, Fetched, Hub, HubError, Settings};
+use circuitcheck::inputs::hub::{Address, Fetched, Hub, HubError, HubSettings};
 use circuitcheck::inputs::model::sha256;
 use hub_server::{Answer, Repository, Request, Server, git_id};
 use tempfile::TempDir;
@@ -56,13 +56,13 @@ fn as_the_hub_does(_: &Request, answer: Answer) -> Answer {
 
 struct Visitor {
     cache: TempDir,
-    settings: Settings,
+    settings: HubSettings,
 }
 
 impl Visitor {
     fn of(server: &Server) -> Self {
         let cache = tempfile::tempdir().unwrap();
-        let settings = Settings {
+        let settings = HubSettings {
             endpoint: server.endpoint.clone(),
             token: None,
             cache: cache.path().to_owned(),

@@ -42,12 +42,12 @@ pub struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    global: Global,
+    global: GlobalOptions,
 }
 
 /// Options of every command.
 #[derive(Debug, Args)]
-struct Global {
+struct GlobalOptions {
     /// Threads to compute with; without it, as many as there are cores
     #[arg(long, value_name = "N", global = true)]
     threads: Option<NonZeroUsize>,
@@ -57,14 +57,14 @@ struct Global {
 enum Command {
     Verify(Box<verify::Verify>),
     Show(show::Show),
-    Ask(ask::Ask),
+    Ask(ask::AskCommand),
     Patch(patch::Patch),
     Ablate(ablate::Ablate),
     Accuracy(accuracy::Accuracy),
-    Carries(carries::Carries),
+    Carries(carries::CarriesCommand),
     Coverage(coverage::CoverageCommand),
     Discover(discover::Discover),
-    Compare(compare::Compare),
+    Compare(compare::CompareCommand),
     Diff(diff::Diff),
     Quirks(quirks::QuirkEffects),
     Property(property::PropertyTest),

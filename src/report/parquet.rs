@@ -6,7 +6,7 @@ use crate::domain::causal::Kind;
 use crate::domain::node::{Component, NodeName};
 use crate::experiment::stats::{Count, Rate};
 use crate::experiment::{Counterexample, Judgment, Measures};
-use crate::storage::parquet::{Table, flag, integer, number, text, whole};
+use crate::storage::parquet::{ParquetTable, flag, integer, number, text, whole};
 use crate::verify::Replayed;
 use crate::verify::evidence::{ClaimEvidence, Evidence};
 
@@ -60,11 +60,11 @@ pub fn claim_rows(evidence: &Evidence) -> Vec<ClaimRow> {
 }
 
 /// A row for each claim: of one model, or of many.
-pub fn claims_table(rows: &[ClaimRow]) -> Table {
+pub fn claims_table(rows: &[ClaimRow]) -> ParquetTable {
     let example = |of: fn(&Counterexample) -> String| {
         move |row: &ClaimRow| row.counterexample.as_ref().map(of)
     };
-    Table {
+    ParquetTable {
         file: "claims.parquet",
         says: "One row for each claim of the claims file.",
         columns: vec![
@@ -285,9 +285,9 @@ fn add_measures<'a>(
 }
 
 /// A row for each count in the evidence.
-pub fn measures_table(report: &Report) -> Table {
+pub fn measures_table(report: &Report) -> ParquetTable {
     let rows: Vec<Measured> = report.evidence.claims.iter().flat_map(measured).collect();
-    Table {
+    ParquetTable {
         file: "measures.parquet",
         says: "One row for each count that the evidence holds of a claim.",
         columns: vec![
@@ -346,7 +346,7 @@ pub fn measures_table(report: &Report) -> Table {
 }
 
 /// A row for each judged trial of the claimed nodes alone.
-pub fn trials_table(replayed: &[Replayed]) -> Table {
+pub fn trials_table(replayed: &[Replayed]) -> ParquetTable {
     let rows: Vec<(&ClaimEvidence, usize, &Judgment)> = replayed
         .iter()
         .flat_map(|claim| {
@@ -357,7 +357,7 @@ pub fn trials_table(replayed: &[Replayed]) -> Table {
     let answer = |of: fn(&Judgment) -> Answer| {
         move |row: &(&ClaimEvidence, usize, &Judgment)| Some(of(row.2).to_string())
     };
-    Table {
+    ParquetTable {
         file: "trials.parquet",
         says: "One row for each judged trial of a claimed node alone; of very many, the first.",
         columns: vec![

@@ -29,7 +29,7 @@ pub enum Values {
 
 /// A column.
 #[derive(Debug, Clone)]
-pub struct Column {
+pub struct ParquetColumn {
     /// Its name.
     pub name: &'static str,
     /// What it holds, in a sentence.
@@ -40,13 +40,13 @@ pub struct Column {
 
 /// A table: columns of one length.
 #[derive(Debug, Clone)]
-pub struct Table {
+pub struct ParquetTable {
     /// Its file.
     pub file: &'static str,
     /// What a row is.
     pub says: &'static str,
     /// Its columns.
-    pub columns: Vec<Column>,
+    pub columns: Vec<ParquetColumn>,
 }
 
 impl Values {
@@ -86,7 +86,7 @@ fn split<T, U>(values: &[Option<T>], of: impl Fn(&T) -> U) -> (Vec<U>, Vec<i16>)
     (present.collect(), levels.collect())
 }
 
-impl Table {
+impl ParquetTable {
     /// The table as a Parquet file. What each column holds stands in the file's metadata, under
     /// `column.` and its name. The same table gives the same bytes.
     ///
@@ -155,7 +155,7 @@ impl Table {
 }
 
 /// What stands in tables and their columns, as Markdown.
-pub fn columns_markdown(tables: &[Table]) -> String {
+pub fn columns_markdown(tables: &[ParquetTable]) -> String {
     let mut page = String::new();
     for table in tables {
         write!(
@@ -189,9 +189,9 @@ pub fn text<R>(
     says: &'static str,
     rows: &[R],
     of: impl Fn(&R) -> Option<String>,
-) -> Column {
+) -> ParquetColumn {
     let values = Values::Text(rows.iter().map(of).collect());
-    Column { name, says, values }
+    ParquetColumn { name, says, values }
 }
 
 /// A column of integers made from rows.
@@ -200,9 +200,9 @@ pub fn integer<R>(
     says: &'static str,
     rows: &[R],
     of: impl Fn(&R) -> Option<i64>,
-) -> Column {
+) -> ParquetColumn {
     let values = Values::Integer(rows.iter().map(of).collect());
-    Column { name, says, values }
+    ParquetColumn { name, says, values }
 }
 
 /// A column of numbers made from rows.
@@ -211,9 +211,9 @@ pub fn number<R>(
     says: &'static str,
     rows: &[R],
     of: impl Fn(&R) -> Option<f64>,
-) -> Column {
+) -> ParquetColumn {
     let values = Values::Number(rows.iter().map(of).collect());
-    Column { name, says, values }
+    ParquetColumn { name, says, values }
 }
 
 /// A column of yes or no made from rows.
@@ -222,7 +222,7 @@ pub fn flag<R>(
     says: &'static str,
     rows: &[R],
     of: impl Fn(&R) -> Option<bool>,
-) -> Column {
+) -> ParquetColumn {
     let values = Values::Flag(rows.iter().map(of).collect());
-    Column { name, says, values }
+    ParquetColumn { name, says, values }
 }

@@ -13,7 +13,7 @@ const PATCH_OVERHEAD: f64 = 1.6;
 /// numbers for each question: its answers and, for each claim, one patch in every pair that the claim is
 /// about, as the first block has them.
 pub fn cost_of_block(shape: &Shape, questions: &Questions, claims: &Claims) -> u64 {
-    let rows = Rows::of(shape);
+    let rows = RowsRun::of(shape);
     let mut products = rows.pass;
     if !claims.texts().is_empty() && !questions.is_empty() {
         let first = questions.block(0);
@@ -29,7 +29,7 @@ pub fn cost_of_block(shape: &Shape, questions: &Questions, claims: &Claims) -> u
 }
 
 /// Products that it takes to compute one token's row in one layer, and all that is needed of a question.
-struct Rows {
+struct RowsRun {
     shape: Shape,
     /// Queries, keys and values.
     inputs: f64,
@@ -39,7 +39,7 @@ struct Rows {
     pass: f64,
 }
 
-impl Rows {
+impl RowsRun {
     fn of(shape: &Shape) -> Self {
         let Shape { d_model, d_mlp, .. } = *shape;
         let heads = shape.d_heads();
@@ -124,7 +124,7 @@ mod tests {
     fn a_patch_costs_less_the_later_and_the_higher_it_is() {
         let folder = ModelFolder::open(Path::new(MEASURED[2].0)).unwrap();
         let shape = folder.weights.shape();
-        let rows = Rows::of(&shape);
+        let rows = RowsRun::of(&shape);
         let cost = |name: &str| {
             let name: crate::domain::node::NodeName = name.parse().unwrap();
             rows.patch(name.resolve(&shape).unwrap())

@@ -13,7 +13,7 @@ mod store;
 
 pub use claims::{ClaimCount, Claims, Miss};
 pub use cost::cost_of_block;
-pub use plan::{Location, Piece, Plan, PlanError, PlannedModel};
+pub use plan::{Location, Piece, PlanError, PlannedModel, ShardPlan};
 pub use result::{Done, MergeError, Merged, ShardResult};
 pub use store::{ShardStoreError, Store, indices};
 

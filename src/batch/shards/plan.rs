@@ -23,7 +23,7 @@ pub type Location = String;
 /// Everything that is to be done, and who does what.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Plan {
+pub struct ShardPlan {
     schema: String,
     /// The program's version: another may count otherwise.
     program: String,
@@ -242,7 +242,7 @@ impl PlannedModel {
     }
 }
 
-impl Plan {
+impl ShardPlan {
     /// Cuts the work into shards of about equal cost; `costs` are those of a block of each model.
     ///
     /// # Errors
@@ -286,7 +286,7 @@ impl Plan {
             file: file.into(),
             reason: reason.to_string(),
         };
-        let plan: Plan = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
+        let plan: ShardPlan = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
         if plan.schema != SCHEMA {
             return Err(malformed(&format_args!(
                 "schema {:?}, expected {SCHEMA:?}",

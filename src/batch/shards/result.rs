@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::claims::ClaimCount;
-use super::plan::{Piece, Plan};
+use super::plan::{Piece, ShardPlan};
 use crate::analysis::accuracy::{AccuracyTally, BLOCK};
 
 /// The form of results. The number grows when it changes.
@@ -92,7 +92,7 @@ impl Done {
 
 impl ShardResult {
     /// Nothing done yet.
-    pub fn nothing(plan: &Plan, shard: u64) -> Self {
+    pub fn nothing(plan: &ShardPlan, shard: u64) -> Self {
         Self {
             schema: SCHEMA.into(),
             plan: plan.digest(),
@@ -132,7 +132,12 @@ impl ShardResult {
     ///
     /// # Errors
     /// [`MergeError`], where it is anything else.
-    pub fn read(plan: &Plan, digest: &str, shard: u64, bytes: &[u8]) -> Result<Self, MergeError> {
+    pub fn read(
+        plan: &ShardPlan,
+        digest: &str,
+        shard: u64,
+        bytes: &[u8],
+    ) -> Result<Self, MergeError> {
         let result: Self = serde_json::from_slice(bytes)
             .map_err(|error| MergeError::Malformed(error.to_string()))?;
         if result.schema != SCHEMA {
@@ -157,7 +162,7 @@ impl ShardResult {
         Ok(result)
     }
 
-    fn check(&self, plan: &Plan, pieces: &[Piece]) -> Result<(), String> {
+    fn check(&self, plan: &ShardPlan, pieces: &[Piece]) -> Result<(), String> {
         if self.done.len() > pieces.len() {
             return Err(format!("{} pieces, not {}", self.done.len(), pieces.len()));
         }

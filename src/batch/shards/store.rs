@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::plan::Plan;
+use super::plan::ShardPlan;
 use super::result::{MergeError, Merged, ShardResult};
 use crate::storage::lock::{Lock, LockError};
 use crate::storage::{OutputError, write_files};
 
 /// The results of one plan's shards.
 pub struct Store<'a> {
-    plan: &'a Plan,
+    plan: &'a ShardPlan,
     digest: String,
     folder: PathBuf,
 }
@@ -62,7 +62,7 @@ pub enum ShardStoreError {
 
 impl<'a> Store<'a> {
     /// The results of a plan in a folder, which need not be there yet.
-    pub fn new(plan: &'a Plan, folder: &Path) -> Self {
+    pub fn new(plan: &'a ShardPlan, folder: &Path) -> Self {
         Self {
             plan,
             digest: plan.digest(),

@@ -2,7 +2,7 @@
 
 use super::{HypothesisSummary, ModelSummary, StepRecord, SufficiencySummary, Summary};
 use crate::report::{ClaimRow, claims_table};
-use crate::storage::parquet::{Table, flag, integer, text, whole};
+use crate::storage::parquet::{ParquetTable, flag, integer, text, whole};
 
 /// What belongs to a model, with the model's name.
 type OfModel<'a, T> = (&'a str, &'a T);
@@ -10,7 +10,7 @@ type OfModel<'a, T> = (&'a str, &'a T);
 impl Summary {
     /// The summary as tables: models, claims, hypotheses, sufficiency and steps. `model` is the key they
     /// share.
-    pub fn tables(&self) -> [Table; 5] {
+    pub fn tables(&self) -> [ParquetTable; 5] {
         let claims = self.models.iter().flat_map(|model| &model.claims);
         let claims: Vec<ClaimRow> = claims.cloned().collect();
         [
@@ -29,11 +29,11 @@ impl Summary {
     }
 }
 
-fn models_table(rows: &[ModelSummary]) -> Table {
+fn models_table(rows: &[ModelSummary]) -> ParquetTable {
     let shape = |of: fn(&crate::domain::shape::Shape) -> usize| {
         move |model: &ModelSummary| model.shape.as_ref().map(of).and_then(whole)
     };
-    Table {
+    ParquetTable {
         file: "models.parquet",
         says: "One row for each model named.",
         columns: vec![
@@ -102,8 +102,8 @@ fn models_table(rows: &[ModelSummary]) -> Table {
     }
 }
 
-fn hypotheses_table(rows: &[OfModel<HypothesisSummary>]) -> Table {
-    Table {
+fn hypotheses_table(rows: &[OfModel<HypothesisSummary>]) -> ParquetTable {
+    ParquetTable {
         file: "hypotheses.parquet",
         says: "One row for each model and hypothesis that is about it.",
         columns: vec![
@@ -116,8 +116,8 @@ fn hypotheses_table(rows: &[OfModel<HypothesisSummary>]) -> Table {
     }
 }
 
-fn sufficiency_table(rows: &[OfModel<SufficiencySummary>]) -> Table {
-    Table {
+fn sufficiency_table(rows: &[OfModel<SufficiencySummary>]) -> ParquetTable {
+    ParquetTable {
         file: "sufficiency.parquet",
         says: "One row for each model, circuit, class of questions and way to ablate all other nodes.",
         columns: vec![
@@ -151,8 +151,8 @@ fn sufficiency_table(rows: &[OfModel<SufficiencySummary>]) -> Table {
     }
 }
 
-fn steps_table(rows: &[OfModel<StepRecord>]) -> Table {
-    Table {
+fn steps_table(rows: &[OfModel<StepRecord>]) -> ParquetTable {
+    ParquetTable {
         file: "steps.parquet",
         says: "One row for each model and step.",
         columns: vec![

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use circuitcheck::inputs::hub::{Address, Hub, Settings};
+use circuitcheck::inputs::hub::{Address, Hub, HubSettings};
 use clap::Args;
 
 use crate::cli::command::hub::tell_unasked;
@@ -90,7 +90,7 @@ fn matched(pattern: &str) -> Result<Vec<String>, CliError> {
 
 fn on_the_hub(text: &str) -> Result<Vec<String>, CliError> {
     let address: Address = text.parse()?;
-    let repository = Hub::new(Settings::from_env()?).list(&address)?;
+    let repository = Hub::new(HubSettings::from_env()?).list(&address)?;
     tell_unasked(&address, repository.unasked.as_deref());
     let pinned = address.at(&repository.commit);
     let wanted = |found: &Address| match address.folder() {

@@ -19,10 +19,10 @@ use crate::cli::args::seed::SetSeedArg;
 use crate::cli::term::answer::{Answers, Effect, answer_keys, effect_keys};
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::Format;
+use crate::cli::term::output::JsonArg;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
-use crate::cli::term::tally::Tally;
+use crate::cli::term::tally::AblationTally;
 
 /// Questions up to which the text shows every answer.
 const FEW: usize = 20;
@@ -80,7 +80,7 @@ pub struct Ablate {
     #[command(flatten)]
     reading: FreeArg,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
 impl Ablate {
@@ -109,7 +109,7 @@ impl Ablate {
             .zip(clean.iter().zip(&ablated))
             .map(|(&prompt, (clean, ablated))| Effect::new(prompt, clean, ablated))
             .collect();
-        let tally = Tally::of(&effects);
+        let tally = AblationTally::of(&effects);
         if tally.asked == 0 {
             warn("every question is answered wrongly even without the ablation");
         }
@@ -146,7 +146,7 @@ struct Ablated {
     seed: u64,
     set_size: usize,
     #[serde(flatten)]
-    tally: Tally,
+    tally: AblationTally,
     #[serde(flatten)]
     answers: Answers<Effect>,
 }

@@ -14,7 +14,7 @@ use crate::cli::args::model::{Identity, Model, split_arguments};
 use crate::cli::term::answer::{Answers, GivenAnswer, answer_keys};
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::Format;
+use crate::cli::term::output::JsonArg;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 use crate::cli::usage_error;
@@ -39,7 +39,7 @@ Keys of --json:
 ", answer_keys!(), "
     tokens        one object for each answer token, the sign first: place (e.g. \"A3\"), token,
                   probability, logit_margin"))]
-pub struct Ask {
+pub struct AskCommand {
     /// A model's folder, then questions such as 12345+67890. The first argument is taken for a
     /// question if it is made of digits and signs, or begins with a digit and nothing is there:
     /// write ./1-2 for a folder of that name
@@ -48,10 +48,10 @@ pub struct Ask {
     #[command(flatten)]
     reading: FreeArg,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
-impl Ask {
+impl AskCommand {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let (dir, questions) = split_arguments(&self.arguments);
         if questions.is_empty() {

@@ -16,7 +16,7 @@ use crate::cli::args::seed::SeedArg;
 use crate::cli::args::share;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{Format, hold, wrote};
+use crate::cli::term::output::{JsonArg, hold, wrote};
 use crate::cli::term::progress::with_progress;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
@@ -55,7 +55,7 @@ Keys of --json:
   carriers    for each node set: nodes; carries (quantity, same_here: what also holds and cannot be
               told from it, contains: what also holds and is right less often); scores
               (quantity, reach, holds, measures), the best first; screened_out (quantity, moved)")]
-pub struct Carries {
+pub struct CarriesCommand {
     #[command(flatten)]
     model: ModelArg,
     /// A node, e.g. P17L0H1; several are patched together
@@ -76,10 +76,10 @@ pub struct Carries {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
-impl Carries {
+impl CarriesCommand {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let model = self.model.open()?;
         let nodes = model.nodes(&self.nodes)?;
@@ -106,7 +106,7 @@ impl Carries {
         } else {
             with_progress(|progress| search.of_set(&nodes, progress))
         };
-        let shown = Shown {
+        let shown = ShownCarriers {
             identity: model.identity(),
             named: !nodes.is_empty(),
             found: found?,
@@ -130,7 +130,7 @@ impl Carries {
 }
 
 #[derive(Debug, Serialize)]
-struct Shown {
+struct ShownCarriers {
     #[serde(flatten)]
     identity: Identity,
     #[serde(skip)]
@@ -139,7 +139,7 @@ struct Shown {
     found: Carriers,
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for ShownCarriers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new([Side::Left; 6]);
         table.heading([

@@ -20,7 +20,7 @@ use crate::cli::args::model::{Model, ModelArg};
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{Format, hold, wrote};
+use crate::cli::term::output::{JsonArg, hold, wrote};
 use crate::cli::term::progress::with_progress;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
@@ -95,7 +95,7 @@ pub struct CircuitCommand {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
 impl CircuitCommand {
@@ -115,7 +115,7 @@ impl CircuitCommand {
         if let Some(out) = &self.out {
             store_circuits(out, &evidence)?;
         }
-        self.format.print(&Shown(&evidence))?;
+        self.format.print(&ShownCircuits(&evidence))?;
         if let Some(out) = &self.out {
             wrote("circuit.json and circuit.md", out);
         }
@@ -161,9 +161,9 @@ impl CircuitCommand {
 
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Shown<'a>(&'a CircuitEvidence);
+struct ShownCircuits<'a>(&'a CircuitEvidence);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for ShownCircuits<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, circuit) in self.0.circuits.iter().enumerate() {
             if i > 0 {

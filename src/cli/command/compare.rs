@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::Format;
+use crate::cli::term::output::JsonArg;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
@@ -33,24 +33,27 @@ Examples:
 Keys of --json: runs[] (path, evidence_sha256), models[], terms[] (term, first, second), flipped[]
 (claim, first, second, note), apart[] (claim, measure, first, second: rates), gone[], new[], roles[]
 (variable, first[], second[]: nodes, verdict).")]
-pub struct Compare {
+pub struct CompareCommand {
     /// The first run: its folder, or its evidence.json
     first: PathBuf,
     /// The second run
     second: PathBuf,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
-impl Compare {
+impl CompareCommand {
     pub fn run(&self) -> Result<ExitCode, CliError> {
-        let (first, second) = (Run::read(&self.first)?, Run::read(&self.second)?);
+        let (first, second) = (
+            ComparedRun::read(&self.first)?,
+            ComparedRun::read(&self.second)?,
+        );
         let comparison = Comparison::of(&first.evidence, &second.evidence);
         let code = match comparison.changed() {
             true => ExitCode::Refuted,
             false => ExitCode::Success,
         };
-        self.format.print(&Compared {
+        self.format.print(&RunsCompared {
             runs: [first, second],
             comparison,
         })?;
@@ -59,14 +62,14 @@ impl Compare {
 }
 
 #[derive(Debug, Serialize)]
-struct Run {
+struct ComparedRun {
     path: PathBuf,
     evidence_sha256: String,
     #[serde(skip)]
     evidence: Evidence,
 }
 
-impl Run {
+impl ComparedRun {
     fn read(path: &Path) -> Result<Self, CliError> {
         let path = match path.is_dir() {
             true => path.join(EVIDENCE_FILE),
@@ -84,8 +87,8 @@ impl Run {
 }
 
 #[derive(Debug, Serialize)]
-struct Compared {
-    runs: [Run; 2],
+struct RunsCompared {
+    runs: [ComparedRun; 2],
     #[serde(flatten)]
     comparison: Comparison,
 }
@@ -104,7 +107,7 @@ fn players(players: &[Player]) -> String {
     }
 }
 
-impl fmt::Display for Compared {
+impl fmt::Display for RunsCompared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let found = &self.comparison;
         for (place, run) in ["first", "second"].iter().zip(&self.runs) {

@@ -16,7 +16,7 @@ use crate::cli::args::model::{Identity, Model, ModelArg};
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::Format;
+use crate::cli::term::output::JsonArg;
 use crate::cli::term::progress::with_progress;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
@@ -68,7 +68,7 @@ pub struct CoverageCommand {
     #[command(flatten)]
     draws: SeedArg,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
 impl CoverageCommand {
@@ -89,7 +89,7 @@ impl CoverageCommand {
         let found = with_progress(|progress| {
             coverage(&model.engine, &baseline, &claims, &options, progress)
         });
-        self.format.print(&Shown {
+        self.format.print(&ShownCoverage {
             identity: model.identity(),
             options,
             coverage: found?,
@@ -119,7 +119,7 @@ impl CoverageCommand {
 }
 
 #[derive(Debug, Serialize)]
-struct Shown {
+struct ShownCoverage {
     #[serde(flatten)]
     identity: Identity,
     options: CoverageOptions,
@@ -127,7 +127,7 @@ struct Shown {
     coverage: Coverage,
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for ShownCoverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let coverage = &self.coverage;
         let table = |hurts: &mut dyn Iterator<Item = &Hurt>| {

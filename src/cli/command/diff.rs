@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::Format;
+use crate::cli::term::output::JsonArg;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
@@ -44,7 +44,7 @@ pub struct Diff {
     #[arg(value_name = "B")]
     second: PathBuf,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
 impl Diff {
@@ -56,8 +56,8 @@ impl Diff {
         } else {
             ExitCode::Refuted
         };
-        self.format.print(&Compared {
-            files: [Compare::from(&first), Compare::from(&second)],
+        self.format.print(&FilesCompared {
+            files: [ComparedFile::from(&first), ComparedFile::from(&second)],
             difference,
         })?;
         Ok(code)
@@ -73,14 +73,14 @@ fn nodes(file: &RawFile) -> Result<Vec<TaggedNode>, CliError> {
 
 /// A file compared.
 #[derive(Debug, Serialize)]
-struct Compare {
+struct ComparedFile {
     path: PathBuf,
     sha256: String,
 }
 
-impl From<&RawFile> for Compare {
+impl From<&RawFile> for ComparedFile {
     fn from(file: &RawFile) -> Self {
-        Compare {
+        ComparedFile {
             path: file.path.clone(),
             sha256: file.sha256.clone(),
         }
@@ -88,13 +88,13 @@ impl From<&RawFile> for Compare {
 }
 
 #[derive(Debug, Serialize)]
-struct Compared {
-    files: [Compare; 2],
+struct FilesCompared {
+    files: [ComparedFile; 2],
     #[serde(flatten)]
     difference: Difference,
 }
 
-impl fmt::Display for Compared {
+impl fmt::Display for FilesCompared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let difference = &self.difference;
         if difference.is_empty() {

@@ -26,7 +26,7 @@ use crate::cli::args::questions::SetArg;
 use crate::cli::args::seed::SetSeedArg;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{Format, hold, wrote};
+use crate::cli::term::output::{JsonArg, hold, wrote};
 use crate::cli::term::progress::with_progress;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
@@ -73,8 +73,8 @@ pub struct Discover {
     #[command(flatten)]
     model: ModelArg,
     /// By which rules
-    #[arg(long, value_enum, default_value_t = Protocol::Published)]
-    protocol: Protocol,
+    #[arg(long, value_enum, default_value_t = ProtocolArg::Published)]
+    protocol: ProtocolArg,
     /// Folder for the two files
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -89,28 +89,28 @@ pub struct Discover {
     #[command(flatten)]
     draws: SetSeedArg,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Protocol {
+enum ProtocolArg {
     /// As the published files were made
     Published,
     /// Without quirks, and only claims that the method supports
     Strict,
 }
 
-impl Protocol {
+impl ProtocolArg {
     fn name(self) -> &'static str {
         match self {
-            Protocol::Published => "published",
-            Protocol::Strict => "strict",
+            ProtocolArg::Published => "published",
+            ProtocolArg::Strict => "strict",
         }
     }
 }
 
 /// What is made, by either protocol.
-struct Made {
+struct FilesMade {
     found: Discovered,
     behaviors: Vec<TaggedNode>,
     features: Vec<TaggedNode>,
@@ -125,7 +125,7 @@ fn quirks() -> impl TypedValueParser<Value = Quirk> {
 
 impl Discover {
     pub fn run(&self) -> Result<ExitCode, CliError> {
-        if self.protocol == Protocol::Strict {
+        if self.protocol == ProtocolArg::Strict {
             let given = [
                 ("--behaviors", self.behaviors.is_some()),
                 ("--without", !self.without.is_empty()),
@@ -147,8 +147,8 @@ impl Discover {
         let given = self.behaviors.as_deref().map(RawFile::read).transpose()?;
         let given = given.map(|file| self.read(&model, &file)).transpose()?;
         let made = match self.protocol {
-            Protocol::Published => self.published(&model, &set, given.as_deref())?,
-            Protocol::Strict => self.strict(&model, &set)?,
+            ProtocolArg::Published => self.published(&model, &set, given.as_deref())?,
+            ProtocolArg::Strict => self.strict(&model, &set)?,
         };
         let mut files = vec![
             ("behaviors.json", write_tagged_nodes(&made.behaviors) + "\n"),
@@ -161,7 +161,7 @@ impl Discover {
         }
         files.extend(made.more);
         write_files(&self.out, &files)?;
-        self.format.print(&Found {
+        self.format.print(&Discovery {
             identity: model.identity(),
             protocol: self.protocol.name(),
             without: self.without.clone(),
@@ -182,12 +182,12 @@ impl Discover {
         model: &Model,
         set: &[Prompt],
         given: Option<&[TaggedNode]>,
-    ) -> Result<Made, CliError> {
+    ) -> Result<FilesMade, CliError> {
         let quirks =
             (self.without.iter()).fold(Quirks::published(), |quirks, &quirk| quirks.without(quirk));
         let (folder, engine) = (&model.folder, &model.engine);
         let made = describe(folder, engine, set, &quirks, self.draws.seed, given)?;
-        Ok(Made {
+        Ok(FilesMade {
             found: made.found,
             behaviors: made.behaviors,
             features: made.features,
@@ -196,7 +196,7 @@ impl Discover {
         })
     }
 
-    fn strict(&self, model: &Model, set: &[Prompt]) -> Result<Made, CliError> {
+    fn strict(&self, model: &Model, set: &[Prompt]) -> Result<FilesMade, CliError> {
         let options = Options {
             seed: self.draws.seed,
             ..Options::default()
@@ -211,7 +211,7 @@ impl Discover {
         let verdicts = strict
             .evidence
             .map_or(BTreeMap::new(), |found| by_name(&found.summary));
-        Ok(Made {
+        Ok(FilesMade {
             found: strict.found,
             behaviors: strict.behaviors,
             features: strict.features,
@@ -251,7 +251,7 @@ impl Discover {
 
 /// What was found.
 #[derive(Debug, Serialize)]
-struct Found {
+struct Discovery {
     #[serde(flatten)]
     identity: Identity,
     protocol: &'static str,
@@ -275,7 +275,7 @@ struct StrictSummary {
     by_method: Changes,
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for Discovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let positions: Vec<String> = self.positions.iter().map(|p| format!("P{p}")).collect();
         let mut protocol = self.protocol.to_owned();

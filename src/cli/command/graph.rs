@@ -60,8 +60,8 @@ pub struct GraphCommand {
     #[command(flatten)]
     model: ModelArg,
     /// Form of the graph
-    #[arg(long, value_enum, default_value_t = Form::Text)]
-    format: Form,
+    #[arg(long, value_enum, default_value_t = GraphForm::Text)]
+    format: GraphForm,
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
@@ -106,7 +106,7 @@ pub struct GraphCommand {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Form {
+enum GraphForm {
     Text,
     Json,
     Dot,
@@ -135,13 +135,17 @@ impl GraphCommand {
         if let Some(out) = &self.out {
             store_graph(out, &found)?;
         }
-        match if self.json { Form::Json } else { self.format } {
-            Form::Text => print_text(graph)?,
-            Form::Dot => write(dot(graph))?,
-            Form::Mermaid => write(mermaid(graph))?,
-            Form::Svg => write(svg(graph))?,
-            Form::Html => write(html(graph, &found.title()))?,
-            Form::Json => write(found.to_json())?,
+        match if self.json {
+            GraphForm::Json
+        } else {
+            self.format
+        } {
+            GraphForm::Text => print_text(graph)?,
+            GraphForm::Dot => write(dot(graph))?,
+            GraphForm::Mermaid => write(mermaid(graph))?,
+            GraphForm::Svg => write(svg(graph))?,
+            GraphForm::Html => write(html(graph, &found.title()))?,
+            GraphForm::Json => write(found.to_json())?,
         }
         if let Some(out) = &self.out {
             wrote("graph.json, graph.svg and graph.html", out);

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::path::Path;
 
-use circuitcheck::inputs::hub::{Address, Hub, Published, Settings};
+use circuitcheck::inputs::hub::{Address, Hub, HubSettings, PublishedFiles};
 use circuitcheck::inputs::model::ModelFolder;
 use clap::Args;
 use serde::Serialize;
 
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::Format;
+use crate::cli::term::output::JsonArg;
 use crate::cli::term::progress::Bar;
 use crate::cli::term::table::{Side, Table};
 
@@ -20,7 +20,7 @@ pub fn open_folder(path: &Path) -> Result<ModelFolder, CliError> {
         Some(text) if Address::is_meant(text) => text.parse()?,
         _ => return Ok(ModelFolder::open(path)?),
     };
-    let hub = Hub::new(Settings::from_env()?);
+    let hub = Hub::new(HubSettings::from_env()?);
     let mut bar = Bar::of_bytes();
     let fetched = hub.fetch(&address, &mut |progress| bar.show_file(progress))?;
     drop(bar);
@@ -30,7 +30,7 @@ pub fn open_folder(path: &Path) -> Result<ModelFolder, CliError> {
 
 /// That the cache alone was asked is no news where the user forbade to ask the hub.
 pub fn tell_unasked(address: &Address, unasked: Option<&str>) {
-    if let Some(reason) = unasked.filter(|_| !Settings::from_env().is_ok_and(|s| s.offline)) {
+    if let Some(reason) = unasked.filter(|_| !HubSettings::from_env().is_ok_and(|s| s.offline)) {
         warn(format_args!(
             "{address}: taken from the cache as it is, for the hub was not reached: {reason}"
         ));
@@ -51,11 +51,11 @@ pub struct List {
     #[arg(value_name = "ADDRESS")]
     address: String,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
 #[derive(Serialize)]
-struct Listed {
+struct ListedRepository {
     repository: String,
     revision: String,
     commit: String,
@@ -72,7 +72,7 @@ struct ListedModel {
 }
 
 impl ListedModel {
-    fn new(address: &Address, published: Published) -> Self {
+    fn new(address: &Address, published: PublishedFiles) -> Self {
         Self {
             address: address.to_string(),
             weights: published.weights,
@@ -83,7 +83,7 @@ impl ListedModel {
     }
 }
 
-impl fmt::Display for Listed {
+impl fmt::Display for ListedRepository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new([Side::Left; 4]);
         table.heading(["model", "training record", "claims", "behaviours"]);
@@ -116,7 +116,7 @@ impl List {
     /// Lists.
     pub fn run(self) -> Result<ExitCode, CliError> {
         let address: Address = self.address.parse()?;
-        let repository = Hub::new(Settings::from_env()?).list(&address)?;
+        let repository = Hub::new(HubSettings::from_env()?).list(&address)?;
         tell_unasked(&address, repository.unasked.as_deref());
         let wanted = |found: &Address| {
             address
@@ -126,7 +126,7 @@ impl List {
         let models = (repository.models.into_iter())
             .filter(|(found, _)| wanted(found))
             .map(|(found, published)| ListedModel::new(&found, published));
-        self.format.print(&Listed {
+        self.format.print(&ListedRepository {
             repository: address.repository(),
             revision: address.revision().to_owned(),
             commit: repository.commit,

@@ -13,7 +13,7 @@ use crate::cli::args::model::{Identity, ModelArg};
 use crate::cli::term::answer::{Answers, Effect, answer_keys, effect_keys};
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::Format;
+use crate::cli::term::output::JsonArg;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
@@ -52,7 +52,7 @@ pub struct Patch {
     #[command(flatten)]
     reading: FreeArg,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
 impl Patch {

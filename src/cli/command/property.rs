@@ -20,7 +20,7 @@ use crate::cli::args::seed::SeedArg;
 use crate::cli::args::share;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{Format, hold, wrote};
+use crate::cli::term::output::{JsonArg, hold, wrote};
 use crate::cli::term::progress::with_progress;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
@@ -77,7 +77,7 @@ pub struct PropertyTest {
     #[arg(long)]
     list: bool,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
 fn positive(text: &str) -> Result<f32, String> {
@@ -132,7 +132,11 @@ impl PropertyTest {
         }
     }
 
-    fn listed(&self, folder: &ModelFolder, own: Vec<Property>) -> Result<Listed, CliError> {
+    fn listed(
+        &self,
+        folder: &ModelFolder,
+        own: Vec<Property>,
+    ) -> Result<ListedProperties, CliError> {
         let n_digits = folder.weights.shape().n_digits;
         let mut listed: Vec<ListedProperty> = properties(n_digits, self.margin, own)?
             .into_iter()
@@ -155,7 +159,7 @@ impl PropertyTest {
                 None => vec!["nothing is claimed: there is no features.json".into()],
             },
         });
-        Ok(Listed {
+        Ok(ListedProperties {
             model: folder.name.clone(),
             properties: listed,
         })
@@ -177,7 +181,7 @@ fn warn_of_what_was_not_asked(evidence: &PropertyEvidence) {
 
 /// The properties there are.
 #[derive(Debug, Serialize)]
-struct Listed {
+struct ListedProperties {
     model: String,
     properties: Vec<ListedProperty>,
 }
@@ -190,7 +194,7 @@ struct ListedProperty {
     not_asked: Vec<String>,
 }
 
-impl fmt::Display for Listed {
+impl fmt::Display for ListedProperties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new([Side::Left; 2]);
         for listed in &self.properties {

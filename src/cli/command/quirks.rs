@@ -13,7 +13,7 @@ use crate::cli::args::questions::SetArg;
 use crate::cli::args::seed::SetSeedArg;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::Format;
+use crate::cli::term::output::JsonArg;
 
 /// Tell what each quirk of the published protocol changes
 ///
@@ -43,7 +43,7 @@ pub struct QuirkEffects {
     #[command(flatten)]
     draws: SetSeedArg,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
 impl QuirkEffects {
@@ -51,7 +51,7 @@ impl QuirkEffects {
         let model = self.model.open()?;
         let draw = || draw_set(&model.folder, &mut stream(self.draws.seed, "question set"));
         let set = self.set.read(&model)?.unwrap_or_else(draw);
-        self.format.print(&Found {
+        self.format.print(&QuirksFound {
             identity: model.identity(),
             seed: self.draws.seed,
             questions: set.len(),
@@ -62,7 +62,7 @@ impl QuirkEffects {
 }
 
 #[derive(Debug, Serialize)]
-struct Found {
+struct QuirksFound {
     #[serde(flatten)]
     identity: Identity,
     seed: u64,
@@ -70,7 +70,7 @@ struct Found {
     effects: Vec<QuirkEffect>,
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for QuirksFound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&effects_markdown(&self.effects))
     }

@@ -13,7 +13,7 @@ use crate::cli::args::named;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{Format, write};
+use crate::cli::term::output::{JsonArg, write};
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
@@ -56,7 +56,7 @@ pub struct Selfcheck {
     #[command(flatten)]
     draws: SeedArg,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
 impl Selfcheck {
@@ -91,13 +91,13 @@ impl Selfcheck {
             self.draws.seed,
             &mut |check| {
                 if !self.format.json && shown.is_ok() {
-                    shown = write(Shown(check));
+                    shown = write(ShownCheck(check));
                 }
             },
         )?;
         shown?;
         let passed = checks.iter().all(|check| check.passed);
-        self.format.print(&Checked {
+        self.format.print(&SelfcheckResult {
             seed: self.draws.seed,
             quick: self.quick,
             passed,
@@ -112,14 +112,14 @@ impl Selfcheck {
 }
 
 #[derive(Debug, Serialize)]
-struct Checked {
+struct SelfcheckResult {
     seed: u64,
     quick: bool,
     passed: bool,
     checks: Vec<Check>,
 }
 
-impl fmt::Display for Checked {
+impl fmt::Display for SelfcheckResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let failed = self.checks.iter().filter(|check| !check.passed).count();
         writeln!(f, "{} checks: {failed} failed", self.checks.len())
@@ -127,11 +127,11 @@ impl fmt::Display for Checked {
 }
 
 /// A check as a table.
-struct Shown<'a>(&'a Check);
+struct ShownCheck<'a>(&'a Check);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for ShownCheck<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shown(check) = self;
+        let ShownCheck(check) = self;
         let mut title = Table::new([Side::Left; 2]);
         let verdict = if check.passed {
             Cell::styled("passed", style::RIGHT)

@@ -17,7 +17,7 @@ use crate::cli::args::questions;
 use crate::cli::args::seed::SetSeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::Format;
+use crate::cli::term::output::JsonArg;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
@@ -69,7 +69,7 @@ pub struct Show {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dir", "accuracy", "features"])]
     features_only: Option<PathBuf>,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
 impl Show {
@@ -81,7 +81,7 @@ impl Show {
         Ok(ExitCode::Success)
     }
 
-    fn model(&self) -> Result<Shown, CliError> {
+    fn model(&self) -> Result<ShownModel, CliError> {
         let model = self.model.open()?;
         let folder = &model.folder;
         let features = match &self.features {
@@ -93,7 +93,7 @@ impl Show {
         for file in [&folder.behaviors, &features].into_iter().flatten() {
             summary.add(file, Some(&shape))?;
         }
-        Ok(Shown {
+        Ok(ShownModel {
             identity: model.identity(),
             operations: folder.operations().to_string(),
             shape,
@@ -112,7 +112,7 @@ impl Show {
 
 /// A model as it is shown.
 #[derive(Debug, Serialize)]
-struct Shown {
+struct ShownModel {
     #[serde(flatten)]
     identity: Identity,
     operations: String,
@@ -131,11 +131,11 @@ struct Shown {
 #[derive(Debug, Serialize)]
 struct QuickAccuracy {
     seed: u64,
-    accuracy: Vec<ClassAccuracy>,
+    accuracy: Vec<QuickClassAccuracy>,
 }
 
 #[derive(Debug, Serialize)]
-struct ClassAccuracy {
+struct QuickClassAccuracy {
     class: Class,
     #[serde(flatten)]
     share: Share,
@@ -151,11 +151,11 @@ impl QuickAccuracy {
                 "no question can be asked: the model was trained for {operations} alone"
             ));
         }
-        let measure = |class| -> Result<ClassAccuracy, CliError> {
+        let measure = |class| -> Result<QuickClassAccuracy, CliError> {
             let prompts = questions::draw(model, &[class], QUESTIONS_PER_CLASS, seed);
             let logits = model.engine.logits(&prompts)?;
             let tally = AccuracyTally::of(0, &prompts, &logits, 0);
-            Ok(ClassAccuracy {
+            Ok(QuickClassAccuracy {
                 class,
                 share: Share::of(tally.total(), false),
             })
@@ -212,7 +212,7 @@ impl fmt::Display for Training {
     }
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for ShownModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let title = style::TITLE;
         writeln!(f, "{title}{}{title:#}", self.identity.model)?;

@@ -46,7 +46,7 @@ pub struct TagSummary {
     /// Claims by task.
     claims: BTreeMap<String, usize>,
     /// Claims that can't be tested, and why.
-    untestable: Vec<Untestable>,
+    untestable: Vec<UntestableClaim>,
 }
 
 /// Tags of each node; a list of objects in JSON.
@@ -60,7 +60,7 @@ impl NodeTags {
 }
 
 #[derive(Debug, Clone, Serialize)]
-struct Untestable {
+struct UntestableClaim {
     claim: String,
     reason: String,
 }
@@ -68,11 +68,11 @@ struct Untestable {
 impl Serialize for NodeTags {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Entry<'a> {
+        struct TaggedEntry<'a> {
             node: &'a NodeName,
             tags: &'a [String],
         }
-        serializer.collect_seq(self.0.iter().map(|(node, tags)| Entry { node, tags }))
+        serializer.collect_seq(self.0.iter().map(|(node, tags)| TaggedEntry { node, tags }))
     }
 }
 
@@ -95,7 +95,7 @@ impl TagSummary {
                 Ok(variable) => {
                     *self.claims.entry(variable.task.to_string()).or_default() += 1;
                 }
-                Err(reason) => self.untestable.push(Untestable {
+                Err(reason) => self.untestable.push(UntestableClaim {
                     claim: claim.to_string(),
                     reason: reason.to_string(),
                 }),

@@ -16,7 +16,7 @@ use crate::cli::args::model::{Identity, Model, ModelArg};
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::Format;
+use crate::cli::term::output::JsonArg;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
@@ -50,7 +50,7 @@ pub struct Test {
     #[command(flatten)]
     draws: SeedArg,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
 impl Test {
@@ -64,7 +64,7 @@ impl Test {
             self.draws.seed,
         )?;
         let conclusion = tested.conclusion();
-        self.format.print(&Shown {
+        self.format.print(&ShownTest {
             identity: model.identity(),
             tested,
         })?;
@@ -93,7 +93,7 @@ pub fn test_file(
 }
 
 #[derive(Serialize)]
-struct Shown {
+struct ShownTest {
     #[serde(flatten)]
     identity: Identity,
     #[serde(flatten)]
@@ -111,7 +111,7 @@ fn verdict(clause: &ClauseResult) -> Cell {
     Cell::styled(clause_verdict(clause), shade)
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for ShownTest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tested = &self.tested;
         for clause in &tested.clauses {

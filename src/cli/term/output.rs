@@ -13,13 +13,13 @@ use super::error::CliError;
 
 /// In which form results are printed.
 #[derive(Debug, Clone, Copy, Args)]
-pub struct Format {
+pub struct JsonArg {
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
 }
 
-impl Format {
+impl JsonArg {
     /// Prints a result to stdout.
     ///
     /// # Errors

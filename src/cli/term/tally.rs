@@ -9,7 +9,7 @@ use super::answer::Effect;
 
 /// How many questions an ablation makes go wrong, and which.
 #[derive(Debug, Serialize)]
-pub struct Tally {
+pub struct AblationTally {
     pub asked: usize,
     pub wrong_before: usize,
     pub failed: usize,
@@ -26,7 +26,7 @@ pub struct Grade {
     pub failed: usize,
 }
 
-impl Tally {
+impl AblationTally {
     /// Counts over these answers.
     ///
     /// The published count also asks for a mean loss over 0.01, which a wrong token always makes:

@@ -10,12 +10,12 @@ use super::address::is_name;
 use super::error::HubError;
 
 /// The part of the cache that holds one repository.
-pub(super) struct Cache {
+pub(super) struct RepositoryCache {
     root: PathBuf,
     name: String,
 }
 
-impl Cache {
+impl RepositoryCache {
     pub(super) fn new(root: &Path, repository: &str) -> Self {
         Self {
             root: root.to_owned(),

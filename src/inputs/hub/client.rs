@@ -7,7 +7,7 @@ use ureq::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use ureq::{Agent, Body};
 
 use super::error::HubError;
-use super::settings::Settings;
+use super::settings::HubSettings;
 
 /// Redirects followed for one request: a renamed repository and a delivery network make two.
 const MAX_REDIRECTS: usize = 5;
@@ -39,7 +39,7 @@ pub(super) struct Metadata {
 }
 
 /// What became of a request.
-enum Outcome {
+enum Answered {
     Answer(Response<Body>),
     /// Worth another attempt, after this time if the server says how long.
     Again {
@@ -54,7 +54,7 @@ enum Failure {
 }
 
 impl Client {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &HubSettings) -> Self {
         let silence = Some(settings.silence);
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -101,7 +101,7 @@ impl Client {
                 url: url.clone(),
                 reason: error.to_string(),
             })?;
-        let listing: Listing =
+        let listing: WireListing =
             serde_json::from_slice(&text).map_err(|error| HubError::Protocol {
                 url: url.clone(),
                 reason: format!("not the hub's list of files: {error}"),
@@ -164,8 +164,8 @@ impl Client {
         loop {
             attempts += 1;
             let (reason, wait) = match self.send(method, url, headers)? {
-                Outcome::Answer(answer) => return self.judged(answer, url, what),
-                Outcome::Again { reason, wait } => (reason, wait),
+                Answered::Answer(answer) => return self.judged(answer, url, what),
+                Answered::Again { reason, wait } => (reason, wait),
             };
             let patient = wait.is_none_or(|wait| wait <= LONGEST_WAIT);
             if attempts < MAX_ATTEMPTS && patient {
@@ -233,7 +233,7 @@ impl Client {
         method: &Method,
         url: &str,
         headers: &[(&str, &str)],
-    ) -> Result<Outcome, HubError> {
+    ) -> Result<Answered, HubError> {
         let protocol = |reason: String| HubError::Protocol {
             url: url.to_owned(),
             reason,
@@ -257,7 +257,7 @@ impl Client {
             let answer = match self.agent.run(request) {
                 Ok(answer) => answer,
                 Err(error) => {
-                    return Ok(Outcome::Again {
+                    return Ok(Answered::Again {
                         reason: Failure::Connection(error.to_string()),
                         wait: None,
                     });
@@ -265,7 +265,7 @@ impl Client {
             };
             let status = answer.status();
             if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-                return Ok(Outcome::Again {
+                return Ok(Answered::Again {
                     reason: Failure::Status(status),
                     wait: retry_after(answer.headers()),
                 });
@@ -273,7 +273,7 @@ impl Client {
             if !status.is_redirection()
                 || method == Method::HEAD && answer.headers().contains_key("x-linked-etag")
             {
-                return Ok(Outcome::Answer(answer));
+                return Ok(Answered::Answer(answer));
             }
             at = redirected(&at, answer.headers()).map_err(protocol)?;
         }
@@ -285,7 +285,7 @@ impl Client {
 const MAX_LISTING_BYTES: u64 = 16 << 20;
 
 #[derive(serde::Deserialize)]
-struct Listing {
+struct WireListing {
     sha: String,
     siblings: Vec<Sibling>,
 }

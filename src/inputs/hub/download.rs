@@ -8,7 +8,7 @@ use sha1::{Digest, Sha1};
 use ureq::http::StatusCode;
 
 use super::FetchProgress;
-use super::cache::{Cache, failed};
+use super::cache::{RepositoryCache, failed};
 use super::client::{Client, MAX_ATTEMPTS, Metadata};
 use super::error::HubError;
 use crate::inputs::model::sha256;
@@ -22,7 +22,7 @@ const SHA256_DIGITS: usize = 64;
 /// One file of a repository at a commit.
 pub(super) struct Download<'a> {
     pub(super) client: &'a Client,
-    pub(super) cache: &'a Cache,
+    pub(super) cache: &'a RepositoryCache,
     pub(super) repository: &'a str,
     pub(super) commit: &'a str,
     pub(super) file: &'a str,

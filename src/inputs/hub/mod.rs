@@ -16,10 +16,10 @@ use std::path::PathBuf;
 
 pub use address::{Address, AddressError, SCHEME};
 pub use error::HubError;
-pub use published::Published;
-pub use settings::Settings;
+pub use published::PublishedFiles;
+pub use settings::HubSettings;
 
-use cache::Cache;
+use cache::RepositoryCache;
 use client::Client;
 use download::Download;
 
@@ -55,7 +55,7 @@ pub struct Repository {
     /// The commit.
     pub commit: String,
     /// Its models, by address.
-    pub models: Vec<(Address, Published)>,
+    pub models: Vec<(Address, PublishedFiles)>,
     /// Why the hub was not asked, and the cache was.
     pub unasked: Option<String>,
 }
@@ -69,7 +69,7 @@ pub struct Hub {
 
 impl Hub {
     /// The hub that these settings describe.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: HubSettings) -> Self {
         Self {
             client: Client::new(&settings),
             cache: settings.cache,
@@ -83,7 +83,7 @@ impl Hub {
     /// See [`HubError`].
     pub fn list(&self, address: &Address) -> Result<Repository, HubError> {
         let listing = self.listing(address)?;
-        let models = Published::in_repository(&listing.files)
+        let models = PublishedFiles::in_repository(&listing.files)
             .into_iter()
             .map(|(folder, published)| (address.within(folder.as_deref()), published));
         Ok(Repository {
@@ -103,7 +103,7 @@ impl Hub {
         progress: &mut dyn FnMut(FetchProgress<'_>),
     ) -> Result<Fetched, HubError> {
         let listing = self.listing(address)?;
-        let mut models = Published::in_repository(&listing.files);
+        let mut models = PublishedFiles::in_repository(&listing.files);
         let wanted = address.folder().map(str::to_owned);
         let published = models
             .remove(&wanted)
@@ -143,12 +143,12 @@ impl Hub {
         })
     }
 
-    fn cache(&self, address: &Address) -> Cache {
-        Cache::new(&self.cache, &address.repository())
+    fn cache(&self, address: &Address) -> RepositoryCache {
+        RepositoryCache::new(&self.cache, &address.repository())
     }
 
     /// Asks the hub for the files of a revision or, where that may not be or cannot be done, the cache.
-    fn listing(&self, address: &Address) -> Result<Listing, HubError> {
+    fn listing(&self, address: &Address) -> Result<RepositoryListing, HubError> {
         if self.offline {
             return self.cached(address, "HF_HUB_OFFLINE forbids to ask the hub".into());
         }
@@ -156,7 +156,7 @@ impl Hub {
             .client
             .listing(&address.repository(), address.revision())
         {
-            Ok((commit, files)) => Ok(Listing {
+            Ok((commit, files)) => Ok(RepositoryListing {
                 commit,
                 files,
                 unasked: None,
@@ -169,12 +169,12 @@ impl Hub {
         }
     }
 
-    fn cached(&self, address: &Address, why: String) -> Result<Listing, HubError> {
+    fn cached(&self, address: &Address, why: String) -> Result<RepositoryListing, HubError> {
         let cache = self.cache(address);
         let commit = cache.commit(address.revision());
         let files = commit.as_deref().map(|commit| cache.files(commit));
         match (commit, files) {
-            (Some(commit), Some(files)) if !files.is_empty() => Ok(Listing {
+            (Some(commit), Some(files)) if !files.is_empty() => Ok(RepositoryListing {
                 commit,
                 files,
                 unasked: Some(why),
@@ -188,7 +188,7 @@ impl Hub {
     }
 }
 
-struct Listing {
+struct RepositoryListing {
     commit: String,
     files: Vec<String>,
     unasked: Option<String>,

@@ -7,7 +7,7 @@ use crate::inputs::model::{FLAT_ENDINGS, FOLDER_FILES, WEIGHTS_FILES};
 
 /// The files of one model, by their paths in the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
+pub struct PublishedFiles {
     /// The weights.
     pub weights: String,
     /// The training record.
@@ -18,7 +18,7 @@ pub struct Published {
     pub behaviors: Option<String>,
 }
 
-impl Published {
+impl PublishedFiles {
     /// The models, by their folder or the name of their flat files; `None` stands for the repository
     /// itself. Names that an [`super::Address`] cannot have are passed over.
     pub fn in_repository(files: &[String]) -> BTreeMap<Option<String>, Self> {
@@ -103,7 +103,7 @@ mod tests {
             "empty/features.json",
         ]
         .map(str::to_owned);
-        let models = Published::in_repository(&files);
+        let models = PublishedFiles::in_repository(&files);
         let names: Vec<_> = models.keys().flatten().map(String::as_str).collect();
         assert_eq!(names, ["add", "mix", "sub"]);
         let of = |name: &str| &models[&Some(name.to_owned())];
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_repository_of_one_model_has_it_at_its_root() {
-        let models = Published::in_repository(&["model.pth".into(), "behaviors.json".into()]);
+        let models = PublishedFiles::in_repository(&["model.pth".into(), "behaviors.json".into()]);
         assert_eq!(models[&None].behaviors.as_deref(), Some("behaviors.json"));
     }
 }

@@ -20,7 +20,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 
 /// What is asked for models, and where they are kept.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct HubSettings {
     /// The hub, without a slash at the end.
     pub endpoint: String,
     /// What tells the hub who asks.
@@ -36,9 +36,9 @@ pub struct Settings {
 }
 
 // Not derived: a token must not get into a log.
-impl std::fmt::Debug for Settings {
+impl std::fmt::Debug for HubSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Settings")
+        f.debug_struct("HubSettings")
             .field("endpoint", &self.endpoint)
             .field("token", &self.token.as_ref().map(|_| "…"))
             .field("cache", &self.cache)
@@ -49,7 +49,7 @@ impl std::fmt::Debug for Settings {
     }
 }
 
-impl Settings {
+impl HubSettings {
     /// Reads `HF_ENDPOINT`, `HF_TOKEN` (or the file `token` in `HF_HOME`), `HF_HUB_CACHE`, `HF_HOME`,
     /// `HF_HUB_OFFLINE` and `HF_HUB_DOWNLOAD_TIMEOUT`.
     ///
@@ -105,8 +105,8 @@ impl Settings {
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> Result<Settings, HubError> {
-        Settings::read(|name| {
+    fn read(variables: &[(&str, &str)]) -> Result<HubSettings, HubError> {
+        HubSettings::read(|name| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         })

@@ -15,7 +15,7 @@ const REPOSITORY_PREFIX: &str = "QuantaMaths_";
 
 /// Two places that say different things about a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contradiction {
+pub struct NameContradiction {
     /// What they speak of.
     pub what: &'static str,
     /// The one value.
@@ -28,7 +28,7 @@ pub struct Contradiction {
     pub right_from: String,
 }
 
-impl fmt::Display for Contradiction {
+impl fmt::Display for NameContradiction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -81,7 +81,7 @@ impl Agreement {
             ];
             same(
                 folder,
-                claims.map(|(what, left, right)| Contradiction {
+                claims.map(|(what, left, right)| NameContradiction {
                     what,
                     left,
                     left_from: folder_source.clone(),
@@ -100,7 +100,7 @@ impl Agreement {
         if let (Some(left), Some(right)) = (by_name, by_config) {
             same(
                 folder,
-                [Contradiction {
+                [NameContradiction {
                     what: "operation",
                     left: left.to_string(),
                     left_from: source,
@@ -121,7 +121,10 @@ impl Agreement {
 }
 
 /// The first of the pairs whose sides differ, as an error.
-fn same(folder: &Path, pairs: impl IntoIterator<Item = Contradiction>) -> Result<(), LoadError> {
+fn same(
+    folder: &Path,
+    pairs: impl IntoIterator<Item = NameContradiction>,
+) -> Result<(), LoadError> {
     match pairs.into_iter().find(|pair| pair.left != pair.right) {
         None => Ok(()),
         Some(contradiction) => Err(LoadError::Contradiction {
@@ -131,7 +134,7 @@ fn same(folder: &Path, pairs: impl IntoIterator<Item = Contradiction>) -> Result
     }
 }
 
-fn name_and_tensors(name: &ModelName, source: &str, shape: Shape) -> Vec<Contradiction> {
+fn name_and_tensors(name: &ModelName, source: &str, shape: Shape) -> Vec<NameContradiction> {
     with_tensors(
         |_| source.to_owned(),
         [
@@ -143,7 +146,7 @@ fn name_and_tensors(name: &ModelName, source: &str, shape: Shape) -> Vec<Contrad
     )
 }
 
-fn config_and_tensors(record: &TrainingRecord, shape: Shape) -> Vec<Contradiction> {
+fn config_and_tensors(record: &TrainingRecord, shape: Shape) -> Vec<NameContradiction> {
     let mut pairs = with_tensors(
         |what| format!("Config.{what}"),
         [
@@ -169,11 +172,11 @@ fn config_and_tensors(record: &TrainingRecord, shape: Shape) -> Vec<Contradictio
 fn with_tensors<const N: usize>(
     source: impl Fn(&str) -> String,
     claims: [(&'static str, Option<usize>, usize); N],
-) -> Vec<Contradiction> {
+) -> Vec<NameContradiction> {
     claims
         .into_iter()
         .filter_map(|(what, said, found)| {
-            Some(Contradiction {
+            Some(NameContradiction {
                 what,
                 left: said?.to_string(),
                 left_from: source(what),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::agreement::{Agreement, Contradiction};
+use super::agreement::{Agreement, NameContradiction};
 use super::files::{Content, FEATURES, Files, PTH, RawFile, SAFETENSORS, TRAINING, sha256};
 use super::name::ModelName;
 use super::operations::Operations;
@@ -152,7 +152,7 @@ pub enum LoadError {
         /// The folder or file.
         folder: PathBuf,
         /// Who says what.
-        contradiction: Box<Contradiction>,
+        contradiction: Box<NameContradiction>,
     },
 }
 

@@ -17,7 +17,7 @@ mod safetensors;
 mod training;
 mod weights;
 
-pub use agreement::Contradiction;
+pub use agreement::NameContradiction;
 pub use array::{Array, ArrayError};
 pub use files::{
     FLAT_ENDINGS, FOLDER_FILES, MAX_JSON_FILE_BYTES, MAX_MODEL_FILE_BYTES, RawFile, WEIGHTS_FILES,

@@ -206,7 +206,7 @@ pub(super) struct TensorRef<'a> {
 pub(super) struct Id(usize);
 
 #[derive(Debug)]
-enum Value<'a> {
+enum PickleValue<'a> {
     None,
     Bool,
     Int(i64),
@@ -222,7 +222,7 @@ enum Value<'a> {
     Tensor(Box<TensorRef<'a>>),
 }
 
-impl Value<'_> {
+impl PickleValue<'_> {
     fn kind(&self) -> &'static str {
         match self {
             Self::None => "None",
@@ -244,7 +244,7 @@ impl Value<'_> {
 /// A pickle that was read to its end.
 #[derive(Debug)]
 pub(super) struct Pickle<'a> {
-    values: Vec<Value<'a>>,
+    values: Vec<PickleValue<'a>>,
     root: Id,
 }
 
@@ -280,7 +280,7 @@ impl<'a> Pickle<'a> {
     /// The text, if it is one.
     pub(super) fn text(&self, id: Id) -> Option<&'a str> {
         match self.values[id.0] {
-            Value::Text(text) => Some(text),
+            PickleValue::Text(text) => Some(text),
             _ => None,
         }
     }
@@ -288,7 +288,7 @@ impl<'a> Pickle<'a> {
     /// Keys and values in the order they were set, if it is a dict.
     pub(super) fn dict(&self, id: Id) -> Option<&[(Id, Id)]> {
         match &self.values[id.0] {
-            Value::Dict(items) => Some(items),
+            PickleValue::Dict(items) => Some(items),
             _ => None,
         }
     }
@@ -296,7 +296,7 @@ impl<'a> Pickle<'a> {
     /// The tensor, if it is one.
     pub(super) fn tensor(&self, id: Id) -> Option<&TensorRef<'a>> {
         match &self.values[id.0] {
-            Value::Tensor(tensor) => Some(tensor),
+            PickleValue::Tensor(tensor) => Some(tensor),
             _ => None,
         }
     }
@@ -308,17 +308,17 @@ struct Machine<'a> {
     at: usize,
     /// Where the instruction being run begins.
     instruction: usize,
-    values: Vec<Value<'a>>,
+    values: Vec<PickleValue<'a>>,
     stack: Vec<Id>,
     /// Heights of the stack at each mark.
     marks: Vec<usize>,
     memo: HashMap<usize, Id>,
 }
 
-type Step<T = ()> = Result<T, PickleError>;
+type PickleResult<T = ()> = Result<T, PickleError>;
 
 impl<'a> Machine<'a> {
-    fn run(&mut self) -> Step<Id> {
+    fn run(&mut self) -> PickleResult<Id> {
         loop {
             self.instruction = self.at;
             let opcode = self.take(1)?[0];
@@ -329,7 +329,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn step(&mut self, opcode: u8) -> Step {
+    fn step(&mut self, opcode: u8) -> PickleResult {
         match opcode {
             // Frames only help a reader to prefetch.
             0x95 => self.take(8).map(drop),
@@ -338,24 +338,24 @@ impl<'a> Machine<'a> {
                 _ => Ok(()),
             },
 
-            b'N' => self.push(Value::None),
-            0x88 | 0x89 => self.push(Value::Bool),
+            b'N' => self.push(PickleValue::None),
+            0x88 | 0x89 => self.push(PickleValue::Bool),
             b'J' => {
                 let bytes = self.array::<4>()?;
-                self.push(Value::Int(i32::from_le_bytes(bytes).into()))
+                self.push(PickleValue::Int(i32::from_le_bytes(bytes).into()))
             }
             b'K' => {
                 let bytes = self.array::<1>()?;
-                self.push(Value::Int(bytes[0].into()))
+                self.push(PickleValue::Int(bytes[0].into()))
             }
             b'M' => {
                 let bytes = self.array::<2>()?;
-                self.push(Value::Int(u16::from_le_bytes(bytes).into()))
+                self.push(PickleValue::Int(u16::from_le_bytes(bytes).into()))
             }
             0x8a => self.long(),
             b'G' => {
                 self.take(8)?;
-                self.push(Value::Float)
+                self.push(PickleValue::Float)
             }
 
             b'X' => self.text(4),
@@ -365,24 +365,24 @@ impl<'a> Machine<'a> {
             b'C' => self.binary(1),
             0x8e => self.binary(8),
 
-            b'}' => self.push(Value::Dict(Vec::new())),
-            b']' => self.push(Value::List(Vec::new())),
-            b')' => self.push(Value::Tuple(Vec::new())),
+            b'}' => self.push(PickleValue::Dict(Vec::new())),
+            b']' => self.push(PickleValue::List(Vec::new())),
+            b')' => self.push(PickleValue::Tuple(Vec::new())),
             0x85 => self.tuple(1),
             0x86 => self.tuple(2),
             0x87 => self.tuple(3),
             b't' => {
                 let items = self.pop_to_mark()?;
-                self.push(Value::Tuple(items))
+                self.push(PickleValue::Tuple(items))
             }
             b'l' => {
                 let items = self.pop_to_mark()?;
-                self.push(Value::List(items))
+                self.push(PickleValue::List(items))
             }
             b'd' => {
                 let items = self.pop_to_mark()?;
                 let pairs = self.pairs(&items)?;
-                self.push(Value::Dict(pairs))
+                self.push(PickleValue::Dict(pairs))
             }
             b'a' => {
                 let item = self.pop()?;
@@ -460,7 +460,7 @@ impl<'a> Machine<'a> {
                 self.pop()?;
                 let target = self.peek()?;
                 match self.values[target.0] {
-                    Value::Dict(_) => Ok(()),
+                    PickleValue::Dict(_) => Ok(()),
                     _ => Err(self.kind_error("a dict", target)),
                 }
             }
@@ -471,7 +471,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn take(&mut self, count: u64) -> Step<&'a [u8]> {
+    fn take(&mut self, count: u64) -> PickleResult<&'a [u8]> {
         let left = &self.bytes[self.at..];
         match usize::try_from(count).ok().and_then(|n| left.get(..n)) {
             Some(taken) => {
@@ -485,20 +485,20 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn array<const N: usize>(&mut self) -> Step<[u8; N]> {
+    fn array<const N: usize>(&mut self) -> PickleResult<[u8; N]> {
         let mut array = [0; N];
         array.copy_from_slice(self.take(N as u64)?);
         Ok(array)
     }
 
     /// An unsigned number of `width` bytes, at most eight.
-    fn length(&mut self, width: usize) -> Step<u64> {
+    fn length(&mut self, width: usize) -> PickleResult<u64> {
         let mut bytes = [0; 8];
         bytes[..width].copy_from_slice(self.take(width as u64)?);
         Ok(u64::from_le_bytes(bytes))
     }
 
-    fn line(&mut self) -> Step<&'a [u8]> {
+    fn line(&mut self) -> PickleResult<&'a [u8]> {
         let left = &self.bytes[self.at..];
         match left.iter().position(|&byte| byte == b'\n') {
             Some(end) => {
@@ -512,7 +512,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn long(&mut self) -> Step {
+    fn long(&mut self) -> PickleResult {
         let width = self.array::<1>()?[0];
         let bytes = self.take(width.into())?;
         if bytes.len() > MAX_INT_BYTES {
@@ -525,33 +525,33 @@ impl<'a> Machine<'a> {
         let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
         let mut wide = [if negative { 0xff } else { 0 }; MAX_INT_BYTES];
         wide[..bytes.len()].copy_from_slice(bytes);
-        self.push(Value::Int(i64::from_le_bytes(wide)))
+        self.push(PickleValue::Int(i64::from_le_bytes(wide)))
     }
 
-    fn text(&mut self, width: usize) -> Step {
+    fn text(&mut self, width: usize) -> PickleResult {
         let length = self.length(width)?;
         match std::str::from_utf8(self.take(length)?) {
-            Ok(text) => self.push(Value::Text(text)),
+            Ok(text) => self.push(PickleValue::Text(text)),
             Err(_) => Err(PickleError::Text {
                 offset: self.instruction,
             }),
         }
     }
 
-    fn binary(&mut self, width: usize) -> Step {
+    fn binary(&mut self, width: usize) -> PickleResult {
         let length = self.length(width)?;
         self.take(length)?;
-        self.push(Value::Bytes)
+        self.push(PickleValue::Bytes)
     }
 
-    fn push(&mut self, value: Value<'a>) -> Step {
+    fn push(&mut self, value: PickleValue<'a>) -> PickleResult {
         self.stack.push(Id(self.values.len()));
         self.values.push(value);
         Ok(())
     }
 
     /// The top of the stack above the last mark.
-    fn peek(&self) -> Step<Id> {
+    fn peek(&self) -> PickleResult<Id> {
         let floor = self.marks.last().copied().unwrap_or(0);
         match self.stack[floor..].last() {
             Some(&top) => Ok(top),
@@ -561,29 +561,29 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn pop(&mut self) -> Step<Id> {
+    fn pop(&mut self) -> PickleResult<Id> {
         let top = self.peek()?;
         self.stack.pop();
         Ok(top)
     }
 
-    fn pop_to_mark(&mut self) -> Step<Vec<Id>> {
+    fn pop_to_mark(&mut self) -> PickleResult<Vec<Id>> {
         let height = self.marks.pop().ok_or(PickleError::NoMark {
             offset: self.instruction,
         })?;
         Ok(self.stack.split_off(height))
     }
 
-    fn tuple(&mut self, count: usize) -> Step {
+    fn tuple(&mut self, count: usize) -> PickleResult {
         let mut items = Vec::with_capacity(count);
         for _ in 0..count {
             items.push(self.pop()?);
         }
         items.reverse();
-        self.push(Value::Tuple(items))
+        self.push(PickleValue::Tuple(items))
     }
 
-    fn pairs(&self, items: &[Id]) -> Step<Vec<(Id, Id)>> {
+    fn pairs(&self, items: &[Id]) -> PickleResult<Vec<(Id, Id)>> {
         let (pairs, rest) = items.as_chunks();
         match rest {
             [] => Ok(pairs.iter().map(|&[key, value]| (key, value)).collect()),
@@ -593,10 +593,10 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn extend_list(&mut self, items: Vec<Id>) -> Step {
+    fn extend_list(&mut self, items: Vec<Id>) -> PickleResult {
         let target = self.peek()?;
         match &mut self.values[target.0] {
-            Value::List(list) => {
+            PickleValue::List(list) => {
                 list.extend(items);
                 Ok(())
             }
@@ -604,11 +604,11 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn extend_dict(&mut self, items: &[Id]) -> Step {
+    fn extend_dict(&mut self, items: &[Id]) -> PickleResult {
         let pairs = self.pairs(items)?;
         let target = self.peek()?;
         match &mut self.values[target.0] {
-            Value::Dict(dict) => {
+            PickleValue::Dict(dict) => {
                 dict.extend(pairs);
                 Ok(())
             }
@@ -616,13 +616,13 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn remember(&mut self, index: u64) -> Step {
+    fn remember(&mut self, index: u64) -> PickleResult {
         let top = self.peek()?;
         self.memo.insert(index as usize, top);
         Ok(())
     }
 
-    fn recall(&mut self, index: u64) -> Step {
+    fn recall(&mut self, index: u64) -> PickleResult {
         let index = index as usize;
         match self.memo.get(&index) {
             Some(&id) => {
@@ -636,9 +636,9 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn global(&mut self, module: &[u8], name: &[u8]) -> Step {
+    fn global(&mut self, module: &[u8], name: &[u8]) -> PickleResult {
         match Global::find(module, name) {
-            Some(global) => self.push(Value::Global(global)),
+            Some(global) => self.push(PickleValue::Global(global)),
             None => Err(self.refuse(module, name)),
         }
     }
@@ -654,23 +654,23 @@ impl<'a> Machine<'a> {
     }
 
     /// The only calls there are: the ones that describe a tensor or make an empty dict.
-    fn reduce(&mut self, callable: Id, arguments: Id) -> Step {
-        let Value::Global(global) = self.values[callable.0] else {
+    fn reduce(&mut self, callable: Id, arguments: Id) -> PickleResult {
+        let PickleValue::Global(global) = self.values[callable.0] else {
             return Err(self.kind_error("a class", callable));
         };
-        let Value::Tuple(arguments) = &self.values[arguments.0] else {
+        let PickleValue::Tuple(arguments) = &self.values[arguments.0] else {
             return Err(self.kind_error("a tuple", arguments));
         };
         match (global, arguments.as_slice()) {
-            (Global::OrderedDict, []) => self.push(Value::Dict(Vec::new())),
+            (Global::OrderedDict, []) => self.push(PickleValue::Dict(Vec::new())),
             // storage, offset, size, stride, requires_grad, hooks and, of late, metadata
             (Global::RebuildTensor, &[storage, offset, shape, strides, ..]) => {
                 let tensor = self.tensor(storage, offset, shape, strides)?;
-                self.push(Value::Tensor(Box::new(tensor)))
+                self.push(PickleValue::Tensor(Box::new(tensor)))
             }
             // tensor, requires_grad, hooks
             (Global::RebuildParameter, &[tensor, ..]) => match self.values[tensor.0] {
-                Value::Tensor(_) => {
+                PickleValue::Tensor(_) => {
                     self.stack.push(tensor);
                     Ok(())
                 }
@@ -685,9 +685,9 @@ impl<'a> Machine<'a> {
     }
 
     /// A persistent id: `('storage', class, key, location, elements)`.
-    fn storage(&mut self, id: Id) -> Step {
+    fn storage(&mut self, id: Id) -> PickleResult {
         let expected = "('storage', class, key, location, elements)";
-        let Value::Tuple(parts) = &self.values[id.0] else {
+        let PickleValue::Tuple(parts) = &self.values[id.0] else {
             return Err(self.kind_error(expected, id));
         };
         let &[marker, class, key, _location, elements] = parts.as_slice() else {
@@ -700,7 +700,7 @@ impl<'a> Machine<'a> {
         if self.expect_text(marker)? != "storage" {
             return Err(self.kind_error("the text 'storage'", marker));
         }
-        let Value::Global(Global::Storage(element)) = self.values[class.0] else {
+        let PickleValue::Global(Global::Storage(element)) = self.values[class.0] else {
             return Err(self.kind_error("a storage class", class));
         };
         let storage = StorageRef {
@@ -708,11 +708,17 @@ impl<'a> Machine<'a> {
             key: self.expect_text(key)?,
             elements: self.expect_count(elements)?,
         };
-        self.push(Value::Storage(Box::new(storage)))
+        self.push(PickleValue::Storage(Box::new(storage)))
     }
 
-    fn tensor(&self, storage: Id, offset: Id, shape: Id, strides: Id) -> Step<TensorRef<'a>> {
-        let Value::Storage(reference) = &self.values[storage.0] else {
+    fn tensor(
+        &self,
+        storage: Id,
+        offset: Id,
+        shape: Id,
+        strides: Id,
+    ) -> PickleResult<TensorRef<'a>> {
+        let PickleValue::Storage(reference) = &self.values[storage.0] else {
             return Err(self.kind_error("a storage", storage));
         };
         let shape = self.expect_counts(shape)?;
@@ -732,16 +738,16 @@ impl<'a> Machine<'a> {
         })
     }
 
-    fn expect_text(&self, id: Id) -> Step<&'a str> {
+    fn expect_text(&self, id: Id) -> PickleResult<&'a str> {
         match self.values[id.0] {
-            Value::Text(text) => Ok(text),
+            PickleValue::Text(text) => Ok(text),
             _ => Err(self.kind_error("a text", id)),
         }
     }
 
-    fn expect_count(&self, id: Id) -> Step<usize> {
+    fn expect_count(&self, id: Id) -> PickleResult<usize> {
         match self.values[id.0] {
-            Value::Int(value) => usize::try_from(value).map_err(|_| PickleError::Negative {
+            PickleValue::Int(value) => usize::try_from(value).map_err(|_| PickleError::Negative {
                 expected: "a count",
                 value,
                 offset: self.instruction,
@@ -750,13 +756,17 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn expect_counts(&self, id: Id) -> Step<Vec<usize>> {
+    fn expect_counts(&self, id: Id) -> PickleResult<Vec<usize>> {
         match &self.values[id.0] {
-            Value::Tuple(items) if items.len() > MAX_DIMENSIONS => Err(PickleError::Dimensions {
-                found: items.len(),
-                offset: self.instruction,
-            }),
-            Value::Tuple(items) => items.iter().map(|&item| self.expect_count(item)).collect(),
+            PickleValue::Tuple(items) if items.len() > MAX_DIMENSIONS => {
+                Err(PickleError::Dimensions {
+                    found: items.len(),
+                    offset: self.instruction,
+                })
+            }
+            PickleValue::Tuple(items) => {
+                items.iter().map(|&item| self.expect_count(item)).collect()
+            }
             _ => Err(self.kind_error("a tuple", id)),
         }
     }

@@ -22,7 +22,7 @@ const LISTED: usize = 10;
 
 /// What was measured.
 #[derive(Debug, Serialize)]
-pub struct Measured<'a> {
+pub struct AccuracyMeasured<'a> {
     #[serde(flatten)]
     identity: Identity,
     decode: &'static str,
@@ -31,7 +31,7 @@ pub struct Measured<'a> {
     all: Share,
     ties: u64,
     classes: Vec<ClassShare>,
-    wrong_answers: Vec<WrongAnswer<'a>>,
+    wrong_answers: Vec<ShownWrongAnswer<'a>>,
     not_kept: u64,
 }
 
@@ -51,7 +51,7 @@ struct ComplexityShare {
 }
 
 #[derive(Debug, Serialize)]
-struct WrongAnswer<'a> {
+struct ShownWrongAnswer<'a> {
     place: u64,
     question: &'a Question,
     answer: &'a Answer,
@@ -130,7 +130,7 @@ impl Share {
     }
 }
 
-impl<'a> Measured<'a> {
+impl<'a> AccuracyMeasured<'a> {
     pub fn new(
         identity: Identity,
         decode: Decode,
@@ -149,7 +149,7 @@ impl<'a> Measured<'a> {
                 .collect()
         };
         let total = tally.total();
-        Measured {
+        AccuracyMeasured {
             identity,
             decode: decode.name(),
             source: questions.source(),
@@ -163,7 +163,7 @@ impl<'a> Measured<'a> {
                 })
                 .collect(),
             wrong_answers: (tally.wrong.iter())
-                .map(|wrong| WrongAnswer {
+                .map(|wrong| ShownWrongAnswer {
                     place: wrong.place,
                     question: &wrong.question,
                     answer: &wrong.answer,
@@ -175,7 +175,7 @@ impl<'a> Measured<'a> {
     }
 }
 
-impl fmt::Display for Measured<'_> {
+impl fmt::Display for AccuracyMeasured<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let questions = self.all.questions;
         let drawn = match self.source {

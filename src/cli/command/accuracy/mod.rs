@@ -3,7 +3,7 @@
 mod measured;
 mod save;
 
-pub use measured::{Measured, Share};
+pub use measured::{AccuracyMeasured, Share};
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::cli::args::questions::AskedArgs;
 use crate::cli::args::seed::AskedSeedArg;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{Format, tell};
+use crate::cli::term::output::{JsonArg, tell};
 use crate::cli::term::progress::Bar;
 use save::SaveFile;
 
@@ -83,7 +83,7 @@ pub struct Accuracy {
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
 impl Accuracy {
@@ -100,7 +100,7 @@ impl Accuracy {
             keep: self.keep,
         };
         let saved = measure(&measurement, &work, file)?;
-        self.format.print(&Measured::new(
+        self.format.print(&AccuracyMeasured::new(
             model.identity(),
             decode,
             &questions,

@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use super::{Planned, open};
 use crate::cli::args::model::Identity;
-use crate::cli::command::accuracy::Measured;
+use crate::cli::command::accuracy::AccuracyMeasured;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{Format, hold};
+use crate::cli::term::output::{JsonArg, hold};
 use crate::cli::term::table::{Side, Table};
 
 /// Error of each interval: each is a 99 % interval on its own.
@@ -42,7 +42,7 @@ pub struct Merge {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
 #[derive(Serialize)]
@@ -225,7 +225,7 @@ impl Merge {
             let questions = planned.questions(&folder)?;
             planned.claims(Claims::of(&folder)?.0)?;
             let model = WholeModel::new(planned, merged);
-            let measured = Measured::new(
+            let measured = AccuracyMeasured::new(
                 model.identity.clone(),
                 plan.decode(),
                 &questions,

@@ -12,7 +12,7 @@ pub use work::WorkCommand;
 
 use std::path::{Path, PathBuf};
 
-use circuitcheck::batch::shards::Plan;
+use circuitcheck::batch::shards::ShardPlan;
 use circuitcheck::inputs::model::{MAX_JSON_FILE_BYTES, ModelFolder};
 use clap::Args;
 
@@ -31,7 +31,7 @@ struct Planned {
 }
 
 impl Planned {
-    fn read(&self) -> Result<Plan, CliError> {
+    fn read(&self) -> Result<ShardPlan, CliError> {
         let shown = self.plan.display().to_string();
         let unreadable = |error: &dyn std::fmt::Display| CliError::input(&shown, error);
         let length = self
@@ -45,7 +45,7 @@ impl Planned {
             )));
         }
         let bytes = std::fs::read(&self.plan).map_err(|error| unreadable(&error))?;
-        Ok(Plan::read(&shown, &bytes)?)
+        Ok(ShardPlan::read(&shown, &bytes)?)
     }
 
     fn folder(&self) -> PathBuf {

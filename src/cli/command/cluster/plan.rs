@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-use circuitcheck::batch::shards::{Claims, Job, Plan, PlannedModel, cost_of_block};
+use circuitcheck::batch::shards::{Claims, Job, PlannedModel, ShardPlan, cost_of_block};
 use circuitcheck::network::engine::Engine;
 use clap::Args;
 
@@ -120,7 +120,7 @@ impl PlanCommand {
                 shards
             }
         };
-        let plan = Plan::new(models, &costs, decode, self.keep, shards)?;
+        let plan = ShardPlan::new(models, &costs, decode, self.keep, shards)?;
         write(plan.to_json())?;
         Ok(ExitCode::Success)
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Planned;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{Format, write};
+use crate::cli::term::output::{JsonArg, write};
 
 /// Tell which shards of a plan are done
 ///
@@ -27,7 +27,7 @@ pub struct Status {
     #[arg(long, conflicts_with = "json")]
     missing: bool,
     #[command(flatten)]
-    format: Format,
+    format: JsonArg,
 }
 
 #[derive(Serialize)]

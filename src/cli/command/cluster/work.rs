@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use circuitcheck::batch::shards::{Claims, Job, Piece, Plan, ShardResult, Store};
+use circuitcheck::batch::shards::{Claims, Job, Piece, ShardPlan, ShardResult, Store};
 use circuitcheck::network::engine::Engine;
 use circuitcheck::verify::Progress;
 use clap::Args;
@@ -107,7 +107,7 @@ struct Watch<'a> {
 }
 
 fn do_piece(
-    plan: &Plan,
+    plan: &ShardPlan,
     piece: Piece,
     result: &mut ShardResult,
     watch: &mut Watch<'_>,

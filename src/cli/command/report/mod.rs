@@ -60,7 +60,7 @@ pub struct ReportCommand {
     model: ModelArg,
     /// Forms of the report
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["html", "md", "json"])]
-    format: Vec<Form>,
+    format: Vec<ReportForm>,
     /// Folder for the report, and of the evidence where it has any; without it, reports/<model>/
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -91,7 +91,7 @@ enum Schema {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Form {
+enum ReportForm {
     Html,
     #[value(alias = "markdown")]
     Md,
@@ -100,15 +100,15 @@ enum Form {
     Parquet,
 }
 
-impl Form {
+impl ReportForm {
     /// The form of text; tables have none.
     const fn text(self) -> Option<Format> {
         match self {
-            Form::Html => Some(Format::Html),
-            Form::Md => Some(Format::Markdown),
-            Form::Json => Some(Format::Json),
-            Form::Junit => Some(Format::Junit),
-            Form::Parquet => None,
+            ReportForm::Html => Some(Format::Html),
+            ReportForm::Md => Some(Format::Markdown),
+            ReportForm::Json => Some(Format::Json),
+            ReportForm::Junit => Some(Format::Junit),
+            ReportForm::Parquet => None,
         }
     }
 }
@@ -148,7 +148,9 @@ impl ReportCommand {
         };
         let shown = self.model.shown();
         // Tables and test results are of the evidence alone.
-        let shows_more = |form: &Form| matches!(form, Form::Html | Form::Md | Form::Json);
+        let shows_more = |form: &ReportForm| {
+            matches!(form, ReportForm::Html | ReportForm::Md | ReportForm::Json)
+        };
         if !self.stored && self.format.iter().any(shows_more) {
             store_attention(&stored, &model.folder, &model.engine)?;
             run_missing(&stored, &model, self.model.dir.as_deref())?;
@@ -156,13 +158,13 @@ impl ReportCommand {
         let report = stored_report(&stored, Some(&model.folder), &shown)?;
         let formats: Vec<Format> = self.format.iter().filter_map(|form| form.text()).collect();
         let mut files = store_report(&report, &out, &formats)?;
-        if self.format.contains(&Form::Parquet) {
+        if self.format.contains(&ReportForm::Parquet) {
             files.extend(write_tables(&report, &model, &out)?);
         }
         for change in &report.changes {
             warn(change);
         }
-        output::Format { json: self.json }.print(&Made {
+        output::JsonArg { json: self.json }.print(&ReportMade {
             evidence: stored.join(EVIDENCE_FILE),
             evidence_sha256: report.evidence_sha256.clone(),
             summary: summary_line(&report.evidence),
@@ -202,7 +204,7 @@ fn write_tables(report: &Report, model: &Model, out: &Path) -> Result<Vec<PathBu
 }
 
 #[derive(Debug, Serialize)]
-struct Made {
+struct ReportMade {
     evidence: PathBuf,
     evidence_sha256: String,
     #[serde(skip)]
@@ -211,7 +213,7 @@ struct Made {
     files: Vec<PathBuf>,
 }
 
-impl fmt::Display for Made {
+impl fmt::Display for ReportMade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.summary)?;
         writeln!(f, "from {}", self.evidence.display())?;
@@ -258,11 +260,11 @@ struct CheckedReport {
 }
 
 #[derive(Debug, Serialize)]
-struct Checked {
+struct ReportsChecked {
     reports: Vec<CheckedReport>,
 }
 
-impl fmt::Display for Checked {
+impl fmt::Display for ReportsChecked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new([Side::Left; 3]);
         table.heading(["report", "file", "state"]);
@@ -345,7 +347,7 @@ fn every_report(write_them: bool, json: bool) -> Result<ExitCode, CliError> {
         true => ExitCode::Success,
         false => ExitCode::Refuted,
     };
-    output::Format { json }.print(&Checked { reports })?;
+    output::JsonArg { json }.print(&ReportsChecked { reports })?;
     Ok(code)
 }
 
