@@ -152,9 +152,8 @@ fn supported(behaviors: &[TaggedNode], evidence: Option<&Evidence>) -> Vec<Tagge
         if holders.iter().any(|node| node.layer != holders[0].layer) {
             continue;
         }
-        let minor = match claim.claim.split_once(' ') {
-            Some((_, minor)) => minor,
-            None => continue,
+        let Some((_, minor)) = claim.claim.split_once(' ') else {
+            continue;
         };
         for &node in holders {
             let tag = Tag {

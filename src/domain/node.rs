@@ -11,6 +11,7 @@ use super::text::deserialize_from_text;
 
 /// What can be wrong with the name of a node.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the messages say what each field is")]
 pub enum NodeError {
     /// Text that is no node name.
     #[error("{text:?} is no node name: expected one such as P12L0H1 (a head) or P14L1M0 (an MLP)")]

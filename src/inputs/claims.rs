@@ -17,6 +17,7 @@ pub const MAX_CLAIMS_BYTES: usize = 4 << 20;
 
 /// What can be wrong with a claims or behaviours file.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages say what each field is")]
 pub enum ClaimsError {
     /// A file longer than any that names the nodes of one model.
     #[error("{file}: {bytes} bytes, more than the {MAX_CLAIMS_BYTES} that are read of claims")]

@@ -85,6 +85,7 @@ impl Serialize for Ablation {
 
 /// Why nodes can't be ablated.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the messages say what each field is")]
 pub enum AblationError {
     /// A text that names no ablation.
     #[error("unknown ablation {0:?}, the known ones are mean, zero and resample")]

@@ -20,6 +20,7 @@ use crate::domain::arithmetic::Operation;
 
 /// What can be wrong with the text of a template.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the messages say what each field is")]
 pub enum TemplateError {
     /// Something else stands where a part of the template is expected.
     #[error("{text:?} at character {at}: expected {expected}, found {found}")]

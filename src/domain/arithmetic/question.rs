@@ -49,6 +49,7 @@ impl fmt::Display for Operation {
 
 /// What can be wrong with the text of a question.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the messages say what each field is")]
 pub enum QuestionError {
     /// No operator between two operands.
     #[error("question {text:?} has no operator: expected digits, then + or -, then digits")]

@@ -71,6 +71,7 @@ impl Decode {
 
 /// What can go wrong in a run.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the messages say what each field is")]
 pub enum EngineError {
     /// An overwrite whose value does not fit its site.
     #[error("the value for {site} has {found} numbers, the site holds {expected}")]
