@@ -6,7 +6,7 @@ use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::arithmetic::{Class, TokenSet};
+use crate::domain::arithmetic::{AnswerToken, Class, TokenSet};
 use crate::domain::causal::{Family, Kind, classes};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::{Task, Variable};
@@ -302,8 +302,8 @@ impl Setting<'_> {
     /// last token judged: first those of the claim's own layer and position, then others at random.
     fn decoys(&self, claim: &Controlled) -> Vec<Subject> {
         let shape = self.bench.engine.shape();
-        let lowest = claim.reach.iter().last().map_or(0, |place| place.0);
-        let last_position = shape.n_ctx() - 2 - lowest;
+        let lowest = claim.reach.iter().last().unwrap_or(AnswerToken(0));
+        let last_position = shape.predicting(lowest);
         let taken = self.claimed.get(&claim.variable);
         let free = |node: &Node| {
             node.position() <= last_position

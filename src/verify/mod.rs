@@ -33,7 +33,7 @@ pub use parity::EngineParity;
 pub use published_test::{
     AttentionPercents, AttentionSources, ImpactReading, Published, PublishedResult, PublishedTests,
     PublishedTrial, TRIED_IN_PAIRS, WEAK_BY_IMPACT, attended_position, attention_percents,
-    attention_row, attention_sources, predicted_place,
+    attention_row, attention_sources,
 };
 pub use reach::MOVE_FOR_OTHERS;
 pub use replay::{ReplayError, Replayed, replay};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::arithmetic::{Answer, AnswerToken, Prompt, TokenSet};
+use crate::domain::arithmetic::{Answer, Prompt, TokenSet};
 use crate::domain::causal::{Canonical, Expectation, canonical_pairs, impact_text};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::{Task, Variable};
@@ -276,19 +276,9 @@ pub fn attention_percents(engine: &Engine, attention: &[f32]) -> AttentionPercen
 
 /// The position whose attention is the whole published test of OPR or SGN.
 pub fn attended_position(task: Task, engine: &Engine) -> Option<usize> {
-    let n_digits = engine.shape().n_digits;
     match task {
-        Task::Opr => Some(n_digits),
-        Task::Sgn => Some(2 * n_digits + 2),
+        Task::Opr => Some(engine.shape().operator()),
+        Task::Sgn => Some(engine.shape().sign()),
         _ => None,
     }
-}
-
-/// The place of the answer that a position predicts, if it predicts one.
-pub fn predicted_place(position: usize, n_digits: usize) -> Option<AnswerToken> {
-    let last = 3 * n_digits + 2;
-    let first = 2 * n_digits + 1;
-    (first..=last)
-        .contains(&position)
-        .then(|| AnswerToken(last - position))
 }

@@ -1,7 +1,7 @@
 //! What a node may be found to carry, where it could have it from, and which of two names is given to
 //! what cannot be told apart.
 
-use crate::domain::arithmetic::{AnswerToken, Class, TokenSet};
+use crate::domain::arithmetic::{Class, TokenSet};
 use crate::domain::causal::{ColumnQuantity, Family, Kind, Part, Quantity};
 use crate::domain::node::Node;
 use crate::domain::shape::Shape;
@@ -65,44 +65,36 @@ pub fn catalogue(classes: &[Class], n_digits: usize) -> Vec<Quantity> {
 pub fn could_carry(nodes: &[Node], quantity: Quantity, shape: &Shape) -> bool {
     let reach = quantity.reach(shape.n_digits);
     nodes.iter().any(|node| {
-        let later = tokens_from(node.position(), shape);
-        node.position() >= earliest(quantity, shape.n_digits)
-            && !reach.intersection(later).is_empty()
+        let later = shape.predicted_from(node.position());
+        node.position() >= earliest(quantity, shape) && !reach.intersection(later).is_empty()
     })
 }
 
 /// The answer tokens that patching these nodes can change: those predicted at or after the first.
 pub(super) fn shown_by(nodes: &[Node], shape: &Shape) -> TokenSet {
     let first = nodes.iter().map(Node::position).min();
-    first.map_or(TokenSet::EMPTY, |position| tokens_from(position, shape))
-}
-
-/// The answer tokens predicted at or after a position.
-fn tokens_from(position: usize, shape: &Shape) -> TokenSet {
-    // A0 is predicted at the last position but one.
-    let last = shape.n_ctx() - 2;
-    let highest = (last + 1).saturating_sub(position).min(shape.n_digits + 2);
-    (0..highest).map(AnswerToken).collect()
+    first.map_or(TokenSet::EMPTY, |position| shape.predicted_from(position))
 }
 
 /// The first position at which the quantity can be known.
-fn earliest(quantity: Quantity, n_digits: usize) -> usize {
-    let first = |k: usize| n_digits - 1 - k;
-    let second = |k: usize| 2 * n_digits - k;
+fn earliest(quantity: Quantity, shape: &Shape) -> usize {
     match quantity {
         Quantity::Task(Variable { task, digit }) => match (task, digit) {
-            (Task::Opr | Task::Slt, _) => n_digits,
-            (Task::Sgn, _) => 2 * n_digits + 2,
-            (Task::Ss | Task::Mz | Task::Sv | Task::Stc | Task::Mtc | Task::Ntc, _) => second(0),
-            (_, digit) => digit.map_or(0, |k| second(k.min(n_digits))),
+            (Task::Opr | Task::Slt, _) => shape.operator(),
+            (Task::Sgn, _) => shape.sign(),
+            (Task::Ss | Task::Mz | Task::Sv | Task::Stc | Task::Mtc | Task::Ntc, _) => {
+                shape.second_operand(0)
+            }
+            (_, digit) => digit.map_or(0, |k| shape.second_operand(k.min(shape.n_digits))),
         },
         Quantity::Column(part) => match part.part {
-            Part::First => first(part.digit),
-            Part::Resolved => second(0),
-            _ => second(part.digit),
+            Part::First => shape.first_operand(part.digit),
+            Part::Resolved => shape.second_operand(0),
+            _ => shape.second_operand(part.digit),
         },
-        Quantity::Both(one, other) => earliest(Quantity::Column(one), n_digits)
-            .max(earliest(Quantity::Column(other), n_digits)),
+        Quantity::Both(one, other) => {
+            earliest(Quantity::Column(one), shape).max(earliest(Quantity::Column(other), shape))
+        }
     }
 }
 

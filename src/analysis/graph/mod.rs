@@ -135,7 +135,7 @@ fn can_reach(from: &Node, to: &Node) -> bool {
 
 /// Whether information can flow from a node to the logits of a token by way of any others.
 fn can_reach_token(from: &Node, token: AnswerToken, shape: &Shape) -> bool {
-    let predicting = shape.n_ctx() - 2 - token.0;
+    let predicting = shape.predicting(token);
     from.position() == predicting
         || (from.position() < predicting && from.layer() + 1 < shape.n_layers)
 }

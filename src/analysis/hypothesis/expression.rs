@@ -160,17 +160,20 @@ pub enum Place {
 impl Place {
     /// The position; `None` where the question has no such digit.
     pub fn position(&self, n: usize, shape: &Shape) -> Option<usize> {
-        let digits = shape.n_digits;
-        let operand = |k: &Number| k.value(n, shape).filter(|&k| k < digits);
-        let answer = |k: &Number| k.value(n, shape).filter(|&k| k <= digits + 1);
+        let operand = |k: &Number| k.value(n, shape).filter(|&k| k < shape.n_digits);
+        let answer = |k: &Number| {
+            k.value(n, shape)
+                .map(AnswerToken)
+                .filter(|&t| t <= shape.sign_token())
+        };
         match self {
-            Place::First(k) => operand(k).map(|k| digits - 1 - k),
-            Place::Second(k) => operand(k).map(|k| 2 * digits - k),
-            Place::Operator => Some(digits),
+            Place::First(k) => operand(k).map(|k| shape.first_operand(k)),
+            Place::Second(k) => operand(k).map(|k| shape.second_operand(k)),
+            Place::Operator => Some(shape.operator()),
             Place::Equals => Some(shape.first_answer_position()),
-            Place::Sign => Some(shape.first_answer_position() + 1),
-            Place::Answer(k) => answer(k).map(|k| shape.n_ctx() - 1 - k),
-            Place::Predicts(k) => answer(k).map(|k| shape.n_ctx() - 2 - k),
+            Place::Sign => Some(shape.sign()),
+            Place::Answer(k) => answer(k).map(|token| shape.position_of(token)),
+            Place::Predicts(k) => answer(k).map(|token| shape.predicting(token)),
         }
     }
 }
@@ -362,8 +365,8 @@ impl Fed {
         match self {
             Fed::Token(number) => number
                 .value(n, shape)
-                .filter(|&k| k <= shape.n_digits + 1)
-                .map(AnswerToken),
+                .map(AnswerToken)
+                .filter(|&token| token <= shape.sign_token()),
             Fed::Claim(_) => None,
         }
     }

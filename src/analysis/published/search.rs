@@ -221,16 +221,16 @@ impl<'a> PublishedSearch<'a> {
 
     /// Whether a node meets a task's prerequisites at the digit looked at.
     fn meets(&self, index: usize, task: Task, looked_at: usize) -> bool {
-        let n_digits = self.engine.shape().n_digits;
-        let (operator, sign) = (n_digits, 2 * n_digits + 2);
+        let shape = self.engine.shape();
+        let (operator, sign) = (shape.operator(), shape.sign());
         let node = self.candidates[index].node;
         let position = node.position();
         let attends = |digit: Option<usize>| {
             digit
-                .filter(|&digit| digit < n_digits)
+                .filter(|&digit| digit < shape.n_digits)
                 .is_some_and(|digit| {
-                    self.attends(index, n_digits - 1 - digit)
-                        && self.attends(index, 2 * n_digits - digit)
+                    self.attends(index, shape.first_operand(digit))
+                        && self.attends(index, shape.second_operand(digit))
                 })
         };
         node.head().is_some()

@@ -201,18 +201,15 @@ fn changed<'a>(
 
 /// Whether the node comes before all that decides the variable, or after all that it changes.
 fn impossible((node, variable): (NodeName, Variable), shape: &Shape, lowest: AnswerToken) -> bool {
-    let n_digits = shape.n_digits;
     let first_seen = match variable {
         // No digit decides a variable of digit k that stands to the left of the first operand's.
         Variable {
             digit: Some(digit), ..
-        } => n_digits.saturating_sub(digit + 1),
+        } => shape.n_digits.saturating_sub(digit + 1),
         Variable {
             task: Task::Sgn, ..
-        } => shape.first_answer_position() + 1,
-        Variable { .. } => n_digits,
+        } => shape.sign(),
+        Variable { .. } => shape.operator(),
     };
-    // Token Ak stands at n_ctx − 1 − k and is predicted one position before.
-    let last_predicting = shape.n_ctx() - 2 - lowest.0;
-    node.position < first_seen || node.position > last_predicting
+    node.position < first_seen || node.position > shape.predicting(lowest)
 }

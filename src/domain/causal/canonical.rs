@@ -32,163 +32,149 @@ pub struct Canonical {
     pub expect: Expectation,
 }
 
-/// `digit` repeated `n` times.
-fn repeated(digit: u128, n: usize) -> i128 {
-    (digit * (power_of_ten(n) - 1) / 9) as i128
+/// An operand of a published pair: a digit repeated n times, its last one dropped or not, and so many
+/// times the tested digit's place, the place below it, and one.
+#[derive(Clone, Copy)]
+struct Operand {
+    repeated: u128,
+    drops_last: bool,
+    at: u128,
+    below: u128,
+    ones: u128,
 }
+
+const fn r(digit: u128) -> Operand {
+    Operand {
+        repeated: digit,
+        drops_last: false,
+        at: 0,
+        below: 0,
+        ones: 0,
+    }
+}
+
+impl Operand {
+    const fn drop_last(self) -> Self {
+        Operand {
+            drops_last: true,
+            ..self
+        }
+    }
+
+    const fn at(self, at: u128) -> Self {
+        Operand { at, ..self }
+    }
+
+    const fn below(self, below: u128) -> Self {
+        Operand { below, ..self }
+    }
+
+    const fn ones(self, ones: u128) -> Self {
+        Operand { ones, ..self }
+    }
+
+    /// The number, for a test of digit `m`, where it has `n` digits at most.
+    fn value(self, m: usize, n: usize) -> Option<u128> {
+        let repeated = self.repeated * (power_of_ten(n) - 1) / 9;
+        let start = if self.drops_last {
+            repeated / 10
+        } else {
+            repeated
+        };
+        let below = match self.below {
+            0 => 0,
+            times => times * power_of_ten(m.checked_sub(1)?),
+        };
+        let value = start + self.at * power_of_ten(m) + below + self.ones;
+        (value < power_of_ten(n)).then_some(value)
+    }
+}
+
+/// What a published test expects, as its row states it.
+#[derive(Clone, Copy)]
+enum Expected {
+    /// The answer moved by so many times the tested digit's place, which alone shows it.
+    Digit(i128),
+    /// The same of the place above the tested digit.
+    Carry(i128),
+    AnyChange,
+    SignFlips,
+}
+
+/// Two operands with the operator between them.
+type QuestionTerms = (Operand, Operation, Operand);
+
+/// The published pairs in their order: task, store, clean, what is expected.
+#[rustfmt::skip]
+const PAIRS: [(Task, QuestionTerms, QuestionTerms, Expected); 14] = {
+    use Expected::{AnyChange, Carry, Digit, SignFlips};
+    use Operation::{Add, Sub};
+    let greater = (r(0).at(6), Sub, r(0).at(2).ones(1));
+    let smaller = (r(0).at(1), Sub, r(0).at(2).ones(1));
+    [
+        (Task::Sc, (r(2), Add, r(6).at(3)), (r(3), Add, r(5)), Carry(1)),
+        (Task::Ss, (r(2).at(3), Add, r(4)), (r(3).at(1).below(3), Add, r(5)), Carry(-1)),
+        (Task::Sa, (r(2), Add, r(1)), (r(5), Add, r(4)), Digit(-6)),
+        (Task::Sa, (r(2), Add, r(6)), (r(5), Add, r(1)), Digit(2)),
+        (Task::St, (r(2), Add, r(7).at(2)), (r(3), Add, r(6)), AnyChange),
+        (Task::Md, (r(3), Sub, r(1)), (r(9), Sub, r(4)), Digit(-3)),
+        (Task::Md, (r(6), Sub, r(2)), (r(9), Sub, r(3)), Digit(-2)),
+        (Task::Mb, (r(2), Sub, r(1).at(2)), (r(7), Sub, r(4)), Carry(-1)),
+        (Task::Mt, (r(5), Sub, r(0)), (r(2), Sub, r(2).at(2)), AnyChange),
+        (Task::Nd, (r(3).drop_last(), Sub, r(1)), (r(9).drop_last(), Sub, r(4)), Digit(-3)),
+        (Task::Nd, (r(6).drop_last(), Sub, r(2)), (r(9).drop_last(), Sub, r(3)), Digit(-2)),
+        (Task::Nb, (r(2).drop_last(), Sub, r(1).at(2)), (r(7).drop_last(), Sub, r(4)), Carry(-1)),
+        (Task::Gt, greater, smaller, SignFlips),
+        (Task::Gt, smaller, greater, SignFlips),
+    ]
+};
 
 /// The published pairs of a variable, in their order; `None` where the published test is not defined
 /// (no such test, or a digit it does not reach).
 pub fn canonical_pairs(variable: Variable, n_digits: usize) -> Option<Vec<Canonical>> {
-    use Operation::{Add, Sub};
-    let digit = variable.digit?;
-    if digit > n_digits {
+    let digit = variable.digit.filter(|&digit| digit <= n_digits)?;
+    let question = |(first, operation, second): QuestionTerms| {
+        let (first, second) = (
+            first.value(digit, n_digits)?,
+            second.value(digit, n_digits)?,
+        );
+        Some(Question::new(first, operation, second, n_digits))
+    };
+    let rows = PAIRS.iter().filter(|(task, ..)| *task == variable.task);
+    let pairs: Option<Vec<Canonical>> = rows
+        .map(|&(_, store, clean, expected)| {
+            let (store, clean) = (question(store)?, question(clean)?);
+            Some(Canonical {
+                store,
+                clean,
+                expect: match expected {
+                    Expected::Digit(times) => moved(clean, times, digit)?,
+                    Expected::Carry(times) => moved(clean, times, digit + 1)?,
+                    Expected::AnyChange => Expectation::AnyChange,
+                    Expected::SignFlips => Expectation::SignFlips,
+                },
+            })
+        })
+        .collect();
+    pairs.filter(|pairs| !pairs.is_empty())
+}
+
+/// The true answer of `clean` moved by so many times a place, at which alone it must show.
+fn moved(clean: Question, times: i128, place: usize) -> Option<Expectation> {
+    let n_digits = clean.n_digits();
+    if place > n_digits {
         return None;
     }
-    let r = |d: u128| repeated(d, n_digits);
-    let e = |place: usize| power_of_ten(place) as i128;
-    let question = |a: i128, operation: Operation, b: i128| {
-        let fits = |v: i128| (0..power_of_ten(n_digits) as i128).contains(&v);
-        (fits(a) && fits(b)).then(|| Question::new(a as u128, operation, b as u128, n_digits))
+    let (first, second) = (clean.first() as i128, clean.second() as i128);
+    let truth = match clean.operation() {
+        Operation::Add => first + second,
+        Operation::Sub => first - second,
     };
-    // The true integer answer of `clean` moved by `by`, which must show at `place` alone.
-    let exactly = |store: Option<Question>, clean: Option<Question>, by: i128, place: usize| {
-        let (store, clean) = (store?, clean?);
-        if place > n_digits {
-            return None;
-        }
-        let truth = match clean.operation() {
-            Add => (clean.first() + clean.second()) as i128,
-            Sub => clean.first() as i128 - clean.second() as i128,
-        };
-        let moved = truth + by;
-        let expect = Expectation::Exactly {
-            answer: Answer::from_integer(moved < 0, moved.unsigned_abs(), n_digits),
-            impact: AnswerToken(place),
-        };
-        Some(Canonical {
-            store,
-            clean,
-            expect,
-        })
-    };
-    let change = |store: Option<Question>, clean: Option<Question>| {
-        Some(Canonical {
-            store: store?,
-            clean: clean?,
-            expect: Expectation::AnyChange,
-        })
-    };
-    let m = digit;
-    let above = digit + 1;
-    match variable.task {
-        Task::Sc => [exactly(
-            question(r(2), Add, r(6) + 3 * e(m)),
-            question(r(3), Add, r(5)),
-            e(above),
-            above,
-        )]
-        .into_iter()
-        .collect(),
-        Task::Ss if m >= 1 => [exactly(
-            question(r(2) + 3 * e(m), Add, r(4)),
-            question(r(3) + e(m) + 3 * e(m - 1), Add, r(5)),
-            -e(above),
-            above,
-        )]
-        .into_iter()
-        .collect(),
-        Task::Sa => [
-            exactly(
-                question(r(2), Add, r(1)),
-                question(r(5), Add, r(4)),
-                -6 * e(m),
-                m,
-            ),
-            exactly(
-                question(r(2), Add, r(6)),
-                question(r(5), Add, r(1)),
-                2 * e(m),
-                m,
-            ),
-        ]
-        .into_iter()
-        .collect(),
-        Task::St => [change(
-            question(r(2), Add, r(7) + 2 * e(m)),
-            question(r(3), Add, r(6)),
-        )]
-        .into_iter()
-        .collect(),
-        Task::Md => [
-            exactly(
-                question(r(3), Sub, r(1)),
-                question(r(9), Sub, r(4)),
-                -3 * e(m),
-                m,
-            ),
-            exactly(
-                question(r(6), Sub, r(2)),
-                question(r(9), Sub, r(3)),
-                -2 * e(m),
-                m,
-            ),
-        ]
-        .into_iter()
-        .collect(),
-        Task::Mb => [exactly(
-            question(r(2), Sub, r(1) + 2 * e(m)),
-            question(r(7), Sub, r(4)),
-            -e(above),
-            above,
-        )]
-        .into_iter()
-        .collect(),
-        Task::Mt => [change(
-            question(r(5), Sub, 0),
-            question(r(2), Sub, r(2) + 2 * e(m)),
-        )]
-        .into_iter()
-        .collect(),
-        Task::Nd => [
-            exactly(
-                question(r(3) / 10, Sub, r(1)),
-                question(r(9) / 10, Sub, r(4)),
-                -3 * e(m),
-                m,
-            ),
-            exactly(
-                question(r(6) / 10, Sub, r(2)),
-                question(r(9) / 10, Sub, r(3)),
-                -2 * e(m),
-                m,
-            ),
-        ]
-        .into_iter()
-        .collect(),
-        Task::Nb => [exactly(
-            question(r(2) / 10, Sub, r(1) + 2 * e(m)),
-            question(r(7) / 10, Sub, r(4)),
-            -e(above),
-            above,
-        )]
-        .into_iter()
-        .collect(),
-        Task::Gt => {
-            let greater = question(6 * e(m), Sub, 2 * e(m) + 1)?;
-            let smaller = question(e(m), Sub, 2 * e(m) + 1)?;
-            Some(
-                [(greater, smaller), (smaller, greater)]
-                    .map(|(store, clean)| Canonical {
-                        store,
-                        clean,
-                        expect: Expectation::SignFlips,
-                    })
-                    .to_vec(),
-            )
-        }
-        _ => None,
-    }
+    let answer = truth + times * power_of_ten(place) as i128;
+    Some(Expectation::Exactly {
+        answer: Answer::from_integer(answer < 0, answer.unsigned_abs(), n_digits),
+        impact: AnswerToken(place),
+    })
 }
 
 /// The published text of an impact: the set of the digit characters of the places, highest first.

@@ -8,7 +8,6 @@ use super::record::Record;
 use super::rows::Needed;
 use super::slices::slice_length;
 use super::{Decode, Engine, EngineError, Run};
-use crate::domain::arithmetic::AnswerToken;
 use crate::network::logits::AnswerLogits;
 
 impl Engine {
@@ -68,7 +67,9 @@ impl Engine {
         let later = (known..shape.n_ctx() - 1).map(|position| position..position + 1);
         for window in std::iter::once(0..known).chain(later) {
             if window.start > 0 {
-                let place = AnswerToken(shape.n_ctx() - 1 - window.start);
+                let place = shape
+                    .predicted_at(window.start - 1)
+                    .expect("it stands in the answer");
                 for (item, logits) in logits.iter().enumerate() {
                     pass.read(item, window.start, logits.answer().get(place));
                 }

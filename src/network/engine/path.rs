@@ -80,15 +80,9 @@ impl Node {
 
     /// The answer token whose logits the node adds to, with no other node between.
     pub fn writes_to_answer(&self, shape: &Shape) -> TokenSet {
-        let first = shape.first_answer_position();
-        let last = shape.n_ctx() - 2;
-        if (first..=last).contains(&self.position()) {
-            TokenSet::only(crate::domain::arithmetic::AnswerToken(
-                last - self.position(),
-            ))
-        } else {
-            TokenSet::EMPTY
-        }
+        shape
+            .predicted_at(self.position())
+            .map_or(TokenSet::EMPTY, TokenSet::only)
     }
 }
 
@@ -160,7 +154,7 @@ impl Engine {
                 }
                 Target::Answer(tokens) => {
                     sites.extend(tokens.iter().map(|token| Site::Residual {
-                        position: shape.n_ctx() - 2 - token.0,
+                        position: shape.predicting(token),
                         layer: shape.n_layers - 1,
                     }));
                 }

@@ -38,7 +38,7 @@ mod sheet;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::sheet::{Entry, Head, Sheet, Step};
-use crate::domain::arithmetic::token_of;
+use crate::domain::arithmetic::{AnswerToken, token_of};
 use crate::domain::node::{Component, Node, NodeName};
 use crate::domain::shape::{D_VOCAB, Shape};
 use crate::domain::task::{Task, Variable};
@@ -121,15 +121,15 @@ impl Places {
     }
 
     fn first(self, k: usize) -> usize {
-        self.n_digits() - 1 - k
+        self.0.first_operand(k)
     }
 
     fn second(self, k: usize) -> usize {
-        2 * self.n_digits() - k
+        self.0.second_operand(k)
     }
 
     fn operator(self) -> usize {
-        self.n_digits()
+        self.0.operator()
     }
 
     fn equals(self) -> usize {
@@ -138,7 +138,7 @@ impl Places {
 
     /// The position whose logits predict answer digit `k`.
     fn predicting(self, k: usize) -> usize {
-        self.0.n_ctx() - 2 - k
+        self.0.predicting(AnswerToken(k))
     }
 
     /// Both digits of column `k`, each with this weight.

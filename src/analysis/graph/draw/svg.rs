@@ -12,6 +12,7 @@ use petgraph::graph::{EdgeIndex, NodeIndex};
 use super::palette::{Tone, VERDICTS, is_dashed, stroke, style};
 use super::{WRITES, escaped, label, standing, told};
 use crate::analysis::graph::{Graph, Subject, Vertex, depth};
+use crate::domain::position::PromptPart;
 use crate::domain::shape::Shape;
 
 /// Measures in pixels.
@@ -41,7 +42,7 @@ struct Placed {
 /// token position.
 fn cell(subject: &Subject, shape: &Shape) -> (usize, usize) {
     match subject {
-        Subject::Token(token) => (2 * shape.n_layers, shape.n_ctx() - 2 - token.0),
+        Subject::Token(token) => (2 * shape.n_layers, shape.predicting(*token)),
         Subject::Claim { nodes, .. } => nodes
             .iter()
             .map(|node| (depth(node), node.position()))
@@ -62,17 +63,12 @@ fn lines_of(graph: &Graph, vertex: NodeIndex) -> Vec<String> {
 
 /// What the token at a position is.
 fn position_name(position: usize, shape: &Shape) -> String {
-    let n = shape.n_digits;
-    if position < n {
-        format!("D{}", n - 1 - position)
-    } else if position == n {
-        "operator".into()
-    } else if position <= 2 * n {
-        format!("D'{}", 2 * n - position)
-    } else if position == shape.first_answer_position() {
-        "=".into()
-    } else {
-        format!("A{}", shape.n_ctx() - 1 - position)
+    match shape.part_at(position) {
+        PromptPart::First(k) => format!("D{k}"),
+        PromptPart::Operator => "operator".into(),
+        PromptPart::Second(k) => format!("D'{k}"),
+        PromptPart::Equals => "=".into(),
+        PromptPart::Answer(token) => token.to_string(),
     }
 }
 
