@@ -42,7 +42,7 @@ use thiserror::Error;
 use crate::domain::arithmetic::{Answer, Complexity, Operation, complexity};
 use crate::experiment::stats::{Count, Rate};
 use crate::experiment::stream;
-use crate::inputs::claims::{ClaimsError, claims_of, read_tagged_nodes};
+use crate::inputs::claims::{Claim, ClaimsError, claims_of, read_tagged_nodes};
 use crate::inputs::model::{LoadError, ModelFolder, Operations};
 use crate::network::engine::{Decode, Engine, EngineError};
 use crate::verify::Progress;
@@ -253,18 +253,7 @@ pub fn check(
         )?),
         None => Vec::new(),
     };
-    let claim_names: Vec<String> = claims.iter().map(ToString::to_string).collect();
-    for name in &options.names {
-        let known = || properties.iter().map(|property| property.name.as_str());
-        if known().all(|known| known != name) && name != NODES && !claim_names.contains(name) {
-            let mut names: Vec<&str> = known().collect();
-            names.push(NODES);
-            return Err(PropertyError::Unknown {
-                name: name.clone(),
-                known: format!("{}, and claims such as \"P9L0H1 A1.ST\"", names.join(", ")),
-            });
-        }
-    }
+    check_names(options, &properties, &claims)?;
     let wanted = |name: &str| options.names.is_empty() || options.names.iter().any(|n| n == name);
     let run = PropertyRun {
         examiner: Examiner {
@@ -323,6 +312,27 @@ pub fn check(
     })
 }
 
+/// Whether each name asked for is a property's, [`NODES`], or a claim's.
+fn check_names(
+    options: &PropertyOptions,
+    properties: &[Property],
+    claims: &[Claim],
+) -> Result<(), PropertyError> {
+    let claim_names: Vec<String> = claims.iter().map(ToString::to_string).collect();
+    for name in &options.names {
+        let known = || properties.iter().map(|property| property.name.as_str());
+        if known().all(|known| known != name) && name != NODES && !claim_names.contains(name) {
+            let mut names: Vec<&str> = known().collect();
+            names.push(NODES);
+            return Err(PropertyError::Unknown {
+                name: name.clone(),
+                known: format!("{}, and claims such as \"P9L0H1 A1.ST\"", names.join(", ")),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// proptest's runner, which draws the cases of a property from a stream of its own.
 pub fn runner(seed: u64, property: &str) -> TestRunner {
     let mut bytes = [0; 32];
@@ -345,6 +355,40 @@ struct CaseTally {
     ties: u64,
     groups: BTreeMap<Group, Count>,
     classes: BTreeMap<Complexity, Count>,
+}
+
+impl CaseTally {
+    fn report(self, result: &mut PropertyResult) {
+        let count = |(&group, &failures): (&Group, &Count)| GroupCount { group, failures };
+        result.failures = self.failures;
+        result.ties = self.ties;
+        result.groups = self.groups.len();
+        result.smallest_group = self
+            .groups
+            .iter()
+            .min_by_key(|(_, count)| count.trials)
+            .map(count);
+        result.failing_groups = self
+            .groups
+            .iter()
+            .filter(|(group, count)| count.hits > 0 && !group.is_uniform())
+            .map(count)
+            .collect();
+        result.uniform = self
+            .groups
+            .iter()
+            .filter(|(group, _)| group.is_uniform())
+            .map(|(&group, &count)| GroupRate {
+                group,
+                rate: Rate::sampled(count, ALPHA),
+            })
+            .collect();
+        result.classes = self
+            .classes
+            .into_iter()
+            .map(|(class, failures)| ClassCount { class, failures })
+            .collect();
+    }
 }
 
 impl PropertyRun<'_> {
@@ -421,35 +465,7 @@ impl PropertyRun<'_> {
             0 => PropertyStanding::Holds,
             _ => PropertyStanding::Fails,
         };
-        result.failures = tally.failures;
-        result.ties = tally.ties;
-        let count = |(&group, &failures): (&Group, &Count)| GroupCount { group, failures };
-        result.groups = tally.groups.len();
-        result.smallest_group = tally
-            .groups
-            .iter()
-            .min_by_key(|(_, count)| count.trials)
-            .map(count);
-        result.failing_groups = tally
-            .groups
-            .iter()
-            .filter(|(group, count)| count.hits > 0 && !group.is_uniform())
-            .map(count)
-            .collect();
-        result.uniform = tally
-            .groups
-            .iter()
-            .filter(|(group, _)| group.is_uniform())
-            .map(|(&group, &count)| GroupRate {
-                group,
-                rate: Rate::sampled(count, ALPHA),
-            })
-            .collect();
-        result.classes = tally
-            .classes
-            .into_iter()
-            .map(|(class, failures)| ClassCount { class, failures })
-            .collect();
+        tally.report(&mut result);
         Ok(result)
     }
 
