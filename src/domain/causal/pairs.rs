@@ -66,7 +66,7 @@ enum Coupling {
 
 /// Every combination of one store question and one clean question of two sets.
 #[derive(Debug, Clone)]
-struct Cell {
+struct SpacePair {
     store: Space,
     clean: Space,
 }
@@ -75,7 +75,7 @@ struct Cell {
 struct Group {
     stratum: Stratum,
     coupling: Coupling,
-    cells: Vec<Cell>,
+    cells: Vec<SpacePair>,
 }
 
 impl Group {
@@ -315,7 +315,7 @@ fn task_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
 /// Any two questions of a class; which of them are telling and which placebo is looked up.
 fn whole_class(class: Class, n_digits: usize) -> Vec<Group> {
     let space = Space::of_class(class, n_digits);
-    one_group(vec![Cell {
+    one_group(vec![SpacePair {
         store: space.clone(),
         clean: space,
     }])
@@ -339,7 +339,7 @@ fn column_pairs(part: ColumnQuantity, kind: Kind, n_digits: usize) -> Vec<Group>
         .map(|key| {
             let space = Space::of_class(class, n_digits);
             let space = space.with_column(k, |column| part.key(column) == Some(key));
-            Cell {
+            SpacePair {
                 store: space.clone(),
                 clean: space,
             }
@@ -351,7 +351,7 @@ fn column_pairs(part: ColumnQuantity, kind: Kind, n_digits: usize) -> Vec<Group>
 /// The highest value by which a part of a column is told apart: a difference of nine, ten added.
 const MOST_OF_A_KEY: u8 = 19;
 
-fn one_group(cells: Vec<Cell>) -> Vec<Group> {
+fn one_group(cells: Vec<SpacePair>) -> Vec<Group> {
     vec![Group {
         stratum: Stratum::Whole,
         coupling: Coupling::Independent,
@@ -376,7 +376,7 @@ fn base_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
     for stored in 0..10 {
         for own in 0..10 {
             if (stored != own) == (kind == Kind::Telling) {
-                cells.push(Cell {
+                cells.push(SpacePair {
                     store: of(stored),
                     clean: of(own),
                 });
@@ -397,7 +397,7 @@ fn carry_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
     for stored in [Ordering::Less, Ordering::Greater] {
         for own in [Ordering::Less, Ordering::Greater] {
             if (stored != own) == (kind == Kind::Telling) {
-                cells.push(Cell {
+                cells.push(SpacePair {
                     store: of(stored),
                     clean: of(own),
                 });
@@ -426,7 +426,7 @@ fn through_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> 
     for stored in [false, true] {
         for own in [false, true] {
             if (stored != own) == (kind == Kind::Telling) {
-                cells.push(Cell {
+                cells.push(SpacePair {
                     store: of(stored),
                     clean: of(own),
                 });
@@ -469,7 +469,7 @@ fn tri_case_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group>
                     let changes = carry_out(stored, carry, class) != carry_out(own, carry, class);
                     if changes == (kind == Kind::Telling) {
                         let clean = clean().with_tri_case(k, |t| t == own);
-                        cells.push(Cell {
+                        cells.push(SpacePair {
                             store: store(stored),
                             clean: with_carry_in(clean, k, class, carry),
                         });
@@ -524,7 +524,7 @@ fn order_group(k: usize, kind: Kind, n_digits: usize, tri_cases: &[Ordering]) ->
                 for above in k + 1..n_digits {
                     clean = clean.with_tri_case(above, even);
                 }
-                cells.push(Cell {
+                cells.push(SpacePair {
                     store: Space::of_operation(Operation::Sub, n_digits)
                         .with_tri_case(k, |t| t == stored),
                     clean,
@@ -562,7 +562,7 @@ fn resolved_pairs(k: usize, class: Class, kind: Kind, n_digits: usize) -> Vec<Gr
         for stored in [false, true] {
             for own in [false, true] {
                 if (stored != own) == (kind == Kind::Telling) {
-                    cells.push(Cell {
+                    cells.push(SpacePair {
                         store: of(stored),
                         clean: with_cascade(of(own), k, depth),
                     });
@@ -602,7 +602,7 @@ fn combiner_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group>
         for stored in [false, true] {
             for own in [false, true] {
                 if (stored != own) == (kind == Kind::Telling) {
-                    cells.push(Cell {
+                    cells.push(SpacePair {
                         store: of(stored),
                         clean: of(own),
                     });
@@ -629,7 +629,7 @@ fn operation_pairs(kind: Kind, n_digits: usize) -> Vec<Group> {
                     Kind::Telling => Coupling::OtherOperation,
                     Kind::Placebo => Coupling::Independent,
                 },
-                cells: vec![Cell {
+                cells: vec![SpacePair {
                     store: Space::of_operation(operation, n_digits),
                     clean,
                 }],
@@ -651,7 +651,7 @@ fn sign_pairs(kind: Kind, n_digits: usize) -> Vec<Group> {
                     Kind::Telling => Coupling::OtherSign,
                     Kind::Placebo => Coupling::Independent,
                 },
-                cells: vec![Cell {
+                cells: vec![SpacePair {
                     store: space.clone(),
                     clean: space,
                 }],

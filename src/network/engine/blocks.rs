@@ -98,13 +98,13 @@ impl Heads {
 
 /// A row for each token at each position.
 #[derive(Debug, Clone)]
-pub(super) struct Table {
+pub(super) struct TokenTable {
     width: usize,
     /// `[n_ctx, 15, width]`
     data: Vec<f32>,
 }
 
-impl Table {
+impl TokenTable {
     /// The row of a token at a position, `[width]`.
     pub fn row(&self, position: usize, token: Token) -> &[f32] {
         let row = position * D_VOCAB + usize::from(token);
@@ -118,11 +118,11 @@ pub(super) struct Packed {
     pub shape: Shape,
     pub heads: Heads,
     /// Residual entering layer 0, `[d_model]` a row.
-    pub embedding: Table,
+    pub embedding: TokenTable,
     /// Layer 0's queries, `[heads]` a row.
-    pub first_query: Table,
+    pub first_query: TokenTable,
     /// Layer 0's keys and values, `[2 * heads]` a row.
-    pub first_key_value: Table,
+    pub first_key_value: TokenTable,
     pub blocks: Vec<Block>,
     pub ln_final: LayerNorm,
     /// `[d_model, 15]`
@@ -146,7 +146,7 @@ impl Packed {
             .collect();
         let first = &blocks[0];
         let normed = first.ln1.apply(&embedding);
-        let table = |width, data| Table { width, data };
+        let table = |width, data| TokenTable { width, data };
         let heads = Heads::of(&shape);
         Packed {
             shape,

@@ -26,7 +26,7 @@ const MOST_LINES: usize = 3;
 const LINE_CHARS: usize = 8;
 
 /// What a map shows in one cell.
-struct Cell {
+struct MapCell {
     /// Classes of the strips it is divided into: verdicts, or one shade.
     tones: Vec<String>,
     /// What is written in it.
@@ -40,7 +40,7 @@ struct Map {
     id: &'static str,
     title: &'static str,
     about: &'static str,
-    cells: BTreeMap<NodeName, Cell>,
+    cells: BTreeMap<NodeName, MapCell>,
 }
 
 pub fn section(report: &Report) -> Option<Section> {
@@ -80,7 +80,7 @@ fn maps(report: &Report) -> Vec<Map> {
     let behaviors = &report.behaviors;
     let mut maps = vec![verdicts(report), tasks(report)];
     let tagged =
-        |id, title, about, of: fn(&[&str], &Shape) -> Cell, wanted: fn(&Tag) -> bool| Map {
+        |id, title, about, of: fn(&[&str], &Shape) -> MapCell, wanted: fn(&Tag) -> bool| Map {
             id,
             title,
             about,
@@ -122,8 +122,8 @@ fn cells(
     behaviors: &[TaggedNode],
     shape: &Shape,
     wanted: fn(&Tag) -> bool,
-    of: fn(&[&str], &Shape) -> Cell,
-) -> BTreeMap<NodeName, Cell> {
+    of: fn(&[&str], &Shape) -> MapCell,
+) -> BTreeMap<NodeName, MapCell> {
     let mut cells = BTreeMap::new();
     for tagged in behaviors {
         let minors: Vec<&str> = tagged
@@ -145,25 +145,25 @@ fn shade(percent: f64) -> Vec<String> {
     vec![format!("s{step}")]
 }
 
-fn fail(minors: &[&str], _: &Shape) -> Cell {
+fn fail(minors: &[&str], _: &Shape) -> MapCell {
     let percent: f64 = minors[0].parse().unwrap_or(0.0);
-    Cell {
+    MapCell {
         tones: shade(percent),
         lines: vec![format!("{}%", minors[0])],
         words: format!("{} % fail", minors[0]),
     }
 }
 
-fn impact(minors: &[&str], shape: &Shape) -> Cell {
+fn impact(minors: &[&str], shape: &Shape) -> MapCell {
     let tokens = minors[0].len().saturating_sub(1);
-    Cell {
+    MapCell {
         tones: shade(100.0 * tokens as f64 / shape.n_answer() as f64),
         lines: vec![minors[0].to_owned()],
         words: format!("impact {}", minors[0]),
     }
 }
 
-fn attention(minors: &[&str], shape: &Shape) -> Cell {
+fn attention(minors: &[&str], shape: &Shape) -> MapCell {
     let sources: Vec<(String, &str)> = minors
         .iter()
         .filter_map(|minor| {
@@ -177,7 +177,7 @@ fn attention(minors: &[&str], shape: &Shape) -> Cell {
     let words: Vec<String> = (sources.iter())
         .map(|(place, percent)| format!("{place} {percent} %"))
         .collect();
-    Cell {
+    MapCell {
         tones: shade(most.fold(0.0, f64::max)),
         lines: sources
             .iter()
@@ -188,9 +188,9 @@ fn attention(minors: &[&str], shape: &Shape) -> Cell {
     }
 }
 
-fn complexity(minors: &[&str], _: &Shape) -> Cell {
+fn complexity(minors: &[&str], _: &Shape) -> MapCell {
     let classes: usize = minors.iter().map(|minor| minor.len() - 1).sum();
-    Cell {
+    MapCell {
         tones: shade(classes as f64 * 8.0),
         lines: minors.iter().map(ToString::to_string).collect(),
         words: minors.join(", "),
@@ -210,7 +210,10 @@ fn tag(claim: &ClaimEvidence) -> &str {
     claim.claim.split_once(' ').map_or("", |(_, tag)| tag)
 }
 
-fn claimed(report: &Report, line: impl Fn(&ClaimEvidence) -> String) -> BTreeMap<NodeName, Cell> {
+fn claimed(
+    report: &Report,
+    line: impl Fn(&ClaimEvidence) -> String,
+) -> BTreeMap<NodeName, MapCell> {
     by_node(report)
         .into_iter()
         .map(|(node, claims)| {
@@ -218,7 +221,7 @@ fn claimed(report: &Report, line: impl Fn(&ClaimEvidence) -> String) -> BTreeMap
                 .iter()
                 .map(|claim| format!("{} {}", tag(claim), claim.verdict))
                 .collect();
-            let cell = Cell {
+            let cell = MapCell {
                 tones: claims.iter().map(|c| tone(c.verdict.kind())).collect(),
                 lines: claims.iter().map(|claim| line(claim)).collect(),
                 words: words.join(", "),
@@ -316,7 +319,7 @@ fn draw(map: &Map, shape: &Shape, report: &Report) -> Markup {
     }
 }
 
-fn one(node: &NodeName, cell: &Cell, x: usize, y: usize, height: usize) -> Markup {
+fn one(node: &NodeName, cell: &MapCell, x: usize, y: usize, height: usize) -> Markup {
     let strips = cell.tones.len().max(1);
     let width = CELL_WIDTH - 2;
     let lines = fitting(&cell.lines);
