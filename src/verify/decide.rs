@@ -1,260 +1,232 @@
-//! The verdict of a claim, from all that was found of it.
+//! The verdict of a claim, from all that was found of it: the table of docs/METHOD.md, row by row.
 
 use super::controls::{Controls, SELECTIVITY_MARGIN, Selectivity};
 use super::escalation::Attempt;
-use super::evidence::{Escalated, StratumRates, TokenCount, Trials, Unreached};
-use super::necessity::Necessity;
-use super::phases::{Tried, Verification};
-use super::plan::Testable;
-use super::published_test::attended_position;
-use super::verdict::Verdict;
-use super::weakness;
+use super::tried::TriedClaim;
+use super::verdict::{Verdict, VerdictKind};
+use super::weakness::weaknesses;
 use crate::domain::node::{Node, NodeName};
-use crate::experiment::stats::{Rate, alpha_of_look};
+use crate::domain::task::Variable;
 use crate::experiment::{
-    Bench, Finding, Measures, NEGLIGIBLE, Standing, Subject, Terms, counterexample,
+    Bench, Counterexample, Finding, Measures, NEGLIGIBLE, Standing, Subject, Terms, counterexample,
 };
 use crate::network::engine::EngineError;
 
-impl Verification<'_> {
-    /// The first verdict of docs/METHOD.md's table that applies.
-    pub(super) fn verdict(
-        &self,
-        bench: &Bench,
-        claim: &Testable,
-        tried: &Tried,
-        controls: &Controls,
-    ) -> Result<Verdict, EngineError> {
-        let Tried { finding, .. } = tried;
-        let variable = claim.variable;
-        let direction_only = variable.task.predicts_only_direction();
-        let terms = Terms {
-            reach: finding.reach,
-            direction_only,
-            decode: bench.decode,
-        };
-        let example = || counterexample(bench, variable, &finding.subject, terms, &finding.kept);
-        let weaknesses = || weakness::weaknesses(variable, &finding.kept, self.options.alpha);
-        let mut reasons = side_effects(&finding.measures);
-        if controls.own_activation.hits > 0 {
-            reasons.push("patching its own activation changes the answer".into());
-        }
-        let chosen_alone = tried.success().is_none();
-        let selectivity = controls.selectivity();
-        let decides_alone = chosen_alone && tried.hangs_on_selectivity();
-        if decides_alone && selectivity == Selectivity::Lacking {
-            reasons.extend(lacks_selectivity(controls));
-        }
-        if decides_alone && selectivity == Selectivity::Open && reasons.is_empty() {
-            return Ok(Verdict::Inconclusive {
-                open: format!(
-                    "it beats every control by {:.2} at least, and one by {:.2} at most, where {SELECTIVITY_MARGIN} decides",
-                    controls.beats_all_by_at_least(),
-                    controls.beats_all_by_at_most,
-                ),
-            });
-        }
-        match finding.standing {
-            Standing::Holds if reasons.is_empty() => return Ok(Verdict::Supported),
-            Standing::Holds | Standing::HoldsUnspecifically => {
-                return Ok(Verdict::Unspecific {
-                    reasons,
-                    counterexample: example()?,
-                });
-            }
-            _ => {}
-        }
-        if let Some(attempt) = tried.success()
-            && controls.selective()
-            && controls.own_activation.hits == 0
-        {
-            let measures = attempt.finding.measures.clone();
-            return Ok(match attempt.need {
-                Some(need) => Verdict::Joint {
-                    set: Node::names(&attempt.finding.subject.nodes),
-                    measures,
-                    need,
+/// What a testable claim's verdict is decided by.
+pub(super) struct Grounds<'a> {
+    pub(super) variable: Variable,
+    pub(super) tried: &'a TriedClaim,
+    pub(super) controls: &'a Controls,
+    /// Whether the node attends where the claim needs it to.
+    pub(super) attends: bool,
+    /// Error of the whole file.
+    pub(super) alpha: f64,
+}
+
+impl Grounds<'_> {
+    /// The verdict with what it rests on; `bench` shrinks counterexamples.
+    pub(super) fn verdict(&self, bench: &Bench) -> Result<Verdict, EngineError> {
+        let finding = self.finding();
+        let fails_where = || weaknesses(self.variable, &finding.kept, self.alpha);
+        Ok(match self.kind() {
+            VerdictKind::Supported => Verdict::Supported,
+            VerdictKind::Unspecific => Verdict::Unspecific {
+                reasons: match self.reasons() {
+                    none if none.is_empty() => {
+                        vec!["holds in part, and only in a set that is not selective".into()]
+                    }
+                    reasons => reasons,
                 },
-                None => Verdict::Redundant {
-                    neutralised: Node::names(&attempt.finding.subject.neutralised),
-                    measures,
-                },
-            });
-        }
-        let inert = finding.measures.is_inert();
-        let part = matches!(finding.standing, Standing::HoldsInPart) && chosen_alone;
-        if let Some(open) = tried
-            .left_open(selectivity, direction_only)
-            .filter(|_| !part)
-        {
-            return Ok(Verdict::Inconclusive { open });
-        }
-        Ok(match finding.standing {
-            Standing::HoldsInPart if chosen_alone && reasons.is_empty() => Verdict::Partial {
-                fails_where: weaknesses(),
-                counterexample: example()?,
+                counterexample: self.counterexample(bench)?,
             },
-            Standing::HoldsInPart | Standing::FailsUnspecifically => Verdict::Unspecific {
-                reasons: if reasons.is_empty() {
-                    vec!["holds in part, and only in a set that is not selective".into()]
-                } else {
-                    reasons
-                },
-                counterexample: example()?,
+            VerdictKind::Joint | VerdictKind::Redundant => self.of_set(),
+            VerdictKind::Partial => Verdict::Partial {
+                fails_where: fails_where(),
+                counterexample: self.counterexample(bench)?,
             },
-            // No effect was shown: it may be as small as a placebo's.
-            Standing::Fails
-                if direction_only
-                    && finding
-                        .measures
-                        .effect
-                        .values()
-                        .all(|e| e.lower <= NEGLIGIBLE) =>
-            {
-                Verdict::Correlational {
-                    attends: attended_position(variable.task, self.engine)
-                        .is_some_and(|position| self.attends(claim.node, position)),
-                }
-            }
-            Standing::Fails => Verdict::Refuted {
-                inert,
-                fails_where: weaknesses(),
-                counterexample: example()?,
+            VerdictKind::Refuted => Verdict::Refuted {
+                inert: finding.measures.is_inert(),
+                fails_where: fails_where(),
+                counterexample: self.counterexample(bench)?,
             },
-            _ => Verdict::Inconclusive {
-                open: still_open(&finding.measures, direction_only),
+            VerdictKind::Correlational => Verdict::Correlational {
+                attends: self.attends,
+            },
+            VerdictKind::Inconclusive | VerdictKind::NotTestable => Verdict::Inconclusive {
+                open: self.open().expect("some row applies to what is not open"),
             },
         })
     }
 
-    pub(super) fn trials(
-        &self,
-        verdict: &Verdict,
-        tried: Tried,
-        controls: Controls,
-        necessity: Necessity,
-    ) -> Trials {
-        // What a set reaches is said of a claim that is the set's.
-        let judged = match verdict {
-            Verdict::Joint { .. } | Verdict::Redundant { .. } => tried.chosen(),
-            _ => &tried.finding,
-        };
-        let unreached: Vec<Unreached> = judged
-            .possible()
-            .difference(judged.reach)
-            .iter()
-            .map(|token| Unreached {
-                token,
-                reached_by: Vec::new(),
-            })
-            .collect();
-        let Tried { finding, attempts } = tried;
-        Trials {
-            alpha: self.alpha(),
-            reach: finding.reached(),
-            dropped: finding.dropped,
-            unreached,
-            strata: by_stratum(&finding, self.alpha()),
-            alone: finding.measures,
-            tokens: finding
-                .tokens
-                .iter()
-                .map(|(&(stratum, token), &moved)| TokenCount {
-                    stratum,
-                    token,
-                    moved,
-                })
-                .collect(),
-            escalation: attempts
-                .into_iter()
-                .map(|attempt| Escalated {
-                    nodes: Node::names(&attempt.finding.subject.nodes),
-                    neutralised: Node::names(&attempt.finding.subject.neutralised),
-                    reach: attempt.finding.reached(),
-                    measures: attempt.finding.measures,
-                    need: attempt.need,
-                })
-                .collect(),
-            controls,
-            necessity,
-        }
+    /// The first row of the table that applies. A claim that is not testable never comes here, and
+    /// where a bound lies between, no other row is known to apply.
+    fn kind(&self) -> VerdictKind {
+        let rows: [(VerdictKind, fn(&Self) -> bool); 7] = [
+            (VerdictKind::Supported, Self::is_supported),
+            (VerdictKind::Unspecific, Self::is_unspecific),
+            (VerdictKind::Joint, Self::is_joint),
+            (VerdictKind::Redundant, Self::is_redundant),
+            (VerdictKind::Partial, Self::is_partial),
+            (VerdictKind::Refuted, Self::is_refuted),
+            (VerdictKind::Correlational, Self::is_correlational),
+        ];
+        let applies = rows.into_iter().find(|(_, applies)| applies(self));
+        applies
+            .filter(|_| self.open().is_none())
+            .map_or(VerdictKind::Inconclusive, |(kind, _)| kind)
     }
-}
 
-impl Tried {
-    /// The attempt that holds where the node alone does not.
-    pub(super) fn success(&self) -> Option<&Attempt> {
-        self.attempts.iter().find(|attempt| attempt.succeeds)
+    fn is_supported(&self) -> bool {
+        self.finding().standing == Standing::Holds && self.reasons().is_empty()
+    }
+
+    fn is_unspecific(&self) -> bool {
+        let holds_or_has_side_effects = matches!(
+            self.finding().standing,
+            Standing::Holds
+                | Standing::HoldsUnspecifically
+                | Standing::HoldsInPart
+                | Standing::FailsUnspecifically
+        );
+        holds_or_has_side_effects && self.set().is_none() && !self.is_partial()
+    }
+
+    fn is_joint(&self) -> bool {
+        self.set().is_some_and(|set| set.need.is_some())
+    }
+
+    fn is_redundant(&self) -> bool {
+        self.set().is_some_and(|set| set.need.is_none())
+    }
+
+    fn is_partial(&self) -> bool {
+        self.holds_in_part_alone() && self.reasons().is_empty()
+    }
+
+    fn is_refuted(&self) -> bool {
+        self.finding().standing == Standing::Fails && !self.is_correlational()
+    }
+
+    fn is_correlational(&self) -> bool {
+        // No effect was shown: it may be as small as a placebo's.
+        let mut effects = self.finding().measures.effect.values();
+        self.finding().standing == Standing::Fails
+            && self.direction_only()
+            && effects.all(|effect| effect.lower <= NEGLIGIBLE)
+    }
+
+    /// What was left open, where that keeps the claim from its verdict.
+    fn open(&self) -> Option<String> {
+        if self.hangs_alone_on_controls()
+            && self.controls.selectivity() == Selectivity::Open
+            && self.reasons().is_empty()
+        {
+            return Some(format!(
+                "it beats every control by {:.2} at least, and one by {:.2} at most, where {SELECTIVITY_MARGIN} decides",
+                self.controls.beats_all_by_at_least(),
+                self.controls.beats_all_by_at_most,
+            ));
+        }
+        if self.finding().holds() || self.set().is_some() || self.holds_in_part_alone() {
+            return None;
+        }
+        let alone_is_open = self.finding().standing == Standing::Open;
+        let of_node = || still_open(&self.finding().measures, self.direction_only());
+        self.open_of_sets().or_else(|| alone_is_open.then(of_node))
     }
 
     /// What was left open of the sets that may hold where the node alone does not.
-    pub(super) fn left_open(
-        &self,
-        selectivity: Selectivity,
-        direction_only: bool,
-    ) -> Option<String> {
-        let names = |attempt: &Attempt| {
-            let Subject { nodes, neutralised } = &attempt.finding.subject;
-            let names = |nodes: &[Node]| {
-                let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
-                names.join(" ")
-            };
-            match &neutralised[..] {
-                [] => names(nodes),
-                held => format!("{} with {} neutralised", names(nodes), names(held)),
-            }
-        };
-        if let Some(success) = self.success() {
-            let open = selectivity == Selectivity::Open;
-            return open.then(|| format!("{} may or may not beat its controls", names(success)));
+    fn open_of_sets(&self) -> Option<String> {
+        if let Some(success) = self.tried.success() {
+            let open = self.controls.selectivity() == Selectivity::Open;
+            return open.then(|| format!("{} may or may not beat its controls", names_of(success)));
         }
-        let attempt = self.attempts.iter().find(|attempt| attempt.open)?;
+        let attempt = self.tried.attempts.iter().find(|attempt| attempt.open)?;
+        let names = names_of(attempt);
         Some(match attempt.need {
             Some(need) if attempt.finding.holds() => format!(
-                "{} holds, and needs the node by {need:.2} at least: whether by as much as a joint claim must was left open",
-                names(attempt)
+                "{names} holds, and needs the node by {need:.2} at least: whether by as much as a joint claim must was left open"
             ),
             _ => {
                 let measures = &attempt.finding.measures;
-                format!(
-                    "{}: {}",
-                    names(attempt),
-                    still_open(measures, direction_only)
-                )
+                format!("{names}: {}", still_open(measures, self.direction_only()))
             }
         })
     }
 
-    /// Whether anything holds that controls could take away again. That a claim fails is reason enough.
-    pub(super) fn hangs_on_selectivity(&self) -> bool {
-        let in_part = self.finding.standing == Standing::HoldsInPart;
-        self.success().is_some() || self.finding.holds() || in_part
+    /// What is above its limit or not beaten. Controls are held against the node only where they were
+    /// those of the node.
+    fn reasons(&self) -> Vec<String> {
+        let mut reasons = side_effects(&self.finding().measures);
+        if self.controls.own_activation.hits > 0 {
+            reasons.push("patching its own activation changes the answer".into());
+        }
+        if self.hangs_alone_on_controls() && self.controls.selectivity() == Selectivity::Lacking {
+            reasons.extend(lacks_selectivity(self.controls));
+        }
+        reasons
     }
 
-    /// What the claim comes down to: the set that holds, or the node.
-    pub(super) fn chosen(&self) -> &Finding {
-        self.success()
-            .map_or(&self.finding, |attempt| &attempt.finding)
+    /// The set that holds, and passes its controls, where the node alone does not hold.
+    fn set(&self) -> Option<&Attempt> {
+        let passes = self.controls.selective() && self.controls.own_activation.hits == 0;
+        self.tried.success().filter(|_| passes)
+    }
+
+    fn of_set(&self) -> Verdict {
+        let set = self.set().expect("the verdict is of a set");
+        let measures = set.finding.measures.clone();
+        match set.need {
+            Some(need) => Verdict::Joint {
+                set: Node::names(&set.finding.subject.nodes),
+                measures,
+                need,
+            },
+            None => Verdict::Redundant {
+                neutralised: Node::names(&set.finding.subject.neutralised),
+                measures,
+            },
+        }
+    }
+
+    fn holds_in_part_alone(&self) -> bool {
+        self.finding().standing == Standing::HoldsInPart && self.tried.success().is_none()
+    }
+
+    fn hangs_alone_on_controls(&self) -> bool {
+        self.tried.success().is_none() && self.tried.hangs_on_selectivity()
+    }
+
+    fn finding(&self) -> &Finding {
+        &self.tried.finding
+    }
+
+    fn direction_only(&self) -> bool {
+        self.variable.task.predicts_only_direction()
+    }
+
+    fn counterexample(&self, bench: &Bench) -> Result<Option<Counterexample>, EngineError> {
+        let finding = self.finding();
+        let terms = Terms {
+            reach: finding.reach,
+            direction_only: self.direction_only(),
+            decode: bench.decode,
+        };
+        counterexample(bench, self.variable, &finding.subject, terms, &finding.kept)
     }
 }
 
-/// The measures of each stratum, where there are several; bounds as at the last look.
-fn by_stratum(finding: &Finding, alpha: f64) -> Vec<StratumRates> {
-    if finding.strata.len() < 2 {
-        return Vec::new();
+/// The nodes of an attempt, and those neutralised.
+fn names_of(attempt: &Attempt) -> String {
+    let Subject { nodes, neutralised } = &attempt.finding.subject;
+    let names = |nodes: &[Node]| {
+        let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
+        names.join(" ")
+    };
+    match &neutralised[..] {
+        [] => names(nodes),
+        held => format!("{} with {} neutralised", names(nodes), names(held)),
     }
-    let rate = |count| Rate::sampled(count, alpha_of_look(alpha, finding.measures.looks));
-    finding
-        .strata
-        .iter()
-        .map(|(&stratum, counted)| StratumRates {
-            stratum,
-            agreement: rate(counted.telling.agreement),
-            effect: rate(counted.telling.effect),
-            spill: rate(counted.telling.spill),
-            placebo: rate(counted.placebo),
-        })
-        .collect()
 }
 
 /// What is too high among the measures that must be negligible.

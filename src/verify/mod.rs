@@ -19,6 +19,7 @@ mod plan;
 mod published_test;
 mod reach;
 mod replay;
+mod tried;
 mod verdict;
 mod weakness;
 

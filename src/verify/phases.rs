@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::controls::{Controlled, Setting};
-use super::escalation::{self, Attempt};
+use super::decide::Grounds;
+use super::escalation;
 use super::evidence::{ClaimEvidence, FreeRunning, Trials};
 use super::options::{Decoding, Options};
 use super::plan::{Plan, Testable};
@@ -12,6 +13,7 @@ use super::published_test::{
     attention_sources,
 };
 use super::reach::name_what_reaches;
+use super::tried::TriedClaim;
 use super::verdict::Verdict;
 use super::{Progress, VerifyError, necessity};
 use crate::domain::arithmetic::{Class, Prompt};
@@ -32,21 +34,15 @@ pub const UNTRAINED_SEED: u64 = 0;
 
 /// A verification under way.
 pub struct Verification<'a> {
-    pub(super) engine: &'a Engine,
+    engine: &'a Engine,
     untrained: Engine,
     untrained_means: Activations,
     means: Activations,
     baseline: &'a Baseline,
     plan: &'a Plan,
-    pub(super) options: &'a Options,
+    options: &'a Options,
     published: PublishedTests<'a>,
     attention: AttentionSources,
-}
-
-/// A claim after all trials, before its verdict is put together.
-pub(super) struct Tried {
-    pub(super) finding: Finding,
-    pub(super) attempts: Vec<Attempt>,
 }
 
 impl<'a> Verification<'a> {
@@ -87,7 +83,7 @@ impl<'a> Verification<'a> {
 
     /// Error each claim may spend in each direction: half of its even share of the whole. The sets
     /// tried in its place share the other half.
-    pub(super) fn alpha(&self) -> f64 {
+    fn alpha(&self) -> f64 {
         self.options.alpha / (2 * self.plan.testable_in_file.max(1)) as f64 / 2.0
     }
 
@@ -195,7 +191,7 @@ impl<'a> Verification<'a> {
         self.published.interventions(variable, node, &partners)
     }
 
-    pub(super) fn attends(&self, node: Node, position: usize) -> bool {
+    fn attends(&self, node: Node, position: usize) -> bool {
         self.attention
             .get(&node)
             .is_some_and(|sources| sources.contains(&position))
@@ -210,7 +206,7 @@ impl<'a> Verification<'a> {
         let bench = self.bench(decode);
         let grouped = self.plan.by_variable();
         let steps = grouped.len();
-        let mut tried: BTreeMap<usize, Tried> = BTreeMap::new();
+        let mut tried: BTreeMap<usize, TriedClaim> = BTreeMap::new();
         for (done, (&variable, claims)) in grouped.iter().enumerate() {
             progress(Progress {
                 phase: "trials",
@@ -239,7 +235,7 @@ impl<'a> Verification<'a> {
             for (i, (claim, finding)) in claims.iter().zip(findings.iter()).enumerate() {
                 tried.insert(
                     claim.index,
-                    Tried {
+                    TriedClaim {
                         finding: finding.clone(),
                         attempts: attempts.remove(&i).unwrap_or_default(),
                     },
@@ -258,7 +254,7 @@ impl<'a> Verification<'a> {
     fn assemble(
         &self,
         bench: &Bench,
-        tried: BTreeMap<usize, Tried>,
+        tried: BTreeMap<usize, TriedClaim>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<BTreeMap<usize, (Verdict, Trials)>, VerifyError> {
         progress(Progress {
@@ -322,9 +318,17 @@ impl<'a> Verification<'a> {
                 done,
                 of,
             });
-            let claim = by_index[&index];
-            let verdict = self.verdict(bench, claim, &tried, &controls)?;
-            let trials = self.trials(&verdict, tried, controls, necessity);
+            let Testable { node, variable, .. } = *by_index[&index];
+            let grounds = Grounds {
+                variable,
+                tried: &tried,
+                controls: &controls,
+                attends: attended_position(variable.task, self.engine)
+                    .is_some_and(|position| self.attends(node, position)),
+                alpha: self.options.alpha,
+            };
+            let verdict = grounds.verdict(bench)?;
+            let trials = tried.into_evidence(verdict.kind(), alpha, controls, necessity);
             verdicts.insert(index, (verdict, trials));
         }
         Ok(verdicts)
