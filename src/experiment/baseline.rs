@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::sequential::stream;
+use super::rng::stream;
 use super::stats::{Count, Errors, Rate};
 use crate::domain::arithmetic::{Class, Prompt, Question};
 use crate::domain::causal::Space;
@@ -103,6 +103,12 @@ impl Baseline {
             right.insert(class, answered);
         }
         Ok(Baseline { classes, right })
+    }
+
+    /// The classes that claims can be tested on.
+    pub fn passing(&self) -> impl Iterator<Item = Class> {
+        let passing = self.classes.iter().filter(|class| class.passes);
+        passing.map(|class| class.class)
     }
 
     /// The accuracy of a class, if the model was trained for it.

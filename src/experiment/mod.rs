@@ -2,6 +2,7 @@
 //! may stop early, named streams of random numbers, and failing pairs made simple.
 
 mod baseline;
+mod rng;
 mod sequential;
 mod shrink;
 pub mod stats;
@@ -9,14 +10,14 @@ mod tally;
 mod trial;
 
 pub use baseline::{BASELINE_QUESTIONS, Baseline, ClassAccuracy, GATE, trained_classes};
+pub use rng::stream;
 pub use sequential::{
     DISCOVERY_PER_STRATUM, FIRST_LOOK, Finding, Goal, Judgment, Rules, Sampling, discover, judge,
-    looks, reach_of, stream,
+    looks, reach_of,
 };
 pub use shrink::{Counterexample, counterexample};
-pub use tally::{
-    Aspect, HALF, Measures, NEGLIGIBLE, Standing, StratumTally, Tally, Telling, Terms,
-};
+pub use tally::{Aspect, HALF, Measures, NEGLIGIBLE, Standing, StratumTally, Tally, Telling};
 pub use trial::{
-    Bench, Block, Judged, Outcome, Reference, StoreFrom, Subject, TIE_MARGIN, Trial, default_block,
+    Bench, Block, Judged, Outcome, Reference, StoreFrom, Subject, TIE_MARGIN, Terms, Trial,
+    default_block,
 };

@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use sha2::{Digest, Sha256};
 
+use super::rng::stream;
 use super::stats::alpha_of_look;
-use super::tally::{Measures, NEGLIGIBLE, Standing, StratumTally, Tally, Terms};
-use super::trial::{Bench, Outcome, StoreFrom, Subject, Trial};
+use super::tally::{Measures, NEGLIGIBLE, Standing, StratumTally, Tally};
+use super::trial::{Bench, Block, Outcome, StoreFrom, Subject, Terms, Trial};
 use crate::domain::arithmetic::{AnswerToken, TokenSet};
 use crate::domain::causal::{Draws, Family, Kind, Pair, Quantity, Stratum};
 use crate::network::engine::EngineError;
@@ -42,12 +41,6 @@ pub struct Rules {
     pub max_trials: usize,
     /// Seed of every draw.
     pub seed: u64,
-}
-
-/// A generator for one named stream of draws: streams of different names are independent, and none
-/// depends on which others were drawn.
-pub fn stream(seed: u64, name: &str) -> ChaCha8Rng {
-    ChaCha8Rng::from_seed(Sha256::digest(format!("{seed}/{name}")).into())
 }
 
 /// What sampling is to settle.
@@ -184,11 +177,7 @@ pub fn discover(
     let mut rng = stream(rules.seed, &format!("{quantity}/telling/discovery/{name}"));
     let count = DISCOVERY_PER_STRATUM * family.strata().len();
     let pairs = family.draws().take(count, &mut rng);
-    let terms = Terms {
-        reach: everything,
-        direction_only: quantity.predicts_only_direction(),
-        decode: bench.decode,
-    };
+    let terms = Terms::new(quantity, everything, bench.decode);
     let mut tallies = vec![Tally::default(); subjects.len()];
     bench.run(quantity, &pairs, StoreFrom::Store, subjects, |block| {
         for (tally, outcomes) in tallies.iter_mut().zip(&block.outcomes) {
@@ -273,7 +262,7 @@ pub fn looks(max_trials: usize) -> impl Iterator<Item = usize> {
 struct Candidate {
     sampling: Sampling,
     subject: Subject,
-    reach: TokenSet,
+    terms: Terms,
     kept: Vec<Judgment>,
     dropped: usize,
 }
@@ -291,7 +280,6 @@ pub fn judge(
 ) -> Result<Vec<Finding>, EngineError> {
     let quantity = quantity.into();
     let n_digits = bench.engine.shape().n_digits;
-    let direction_only = quantity.predicts_only_direction();
     let families = [Kind::Telling, Kind::Placebo].map(|kind| Family::new(quantity, kind, n_digits));
     let mut sources = families.each_ref().map(|family| {
         let kind = match family.kind() {
@@ -302,54 +290,44 @@ pub fn judge(
         Source::new(family, rng, rules.max_trials)
     });
     let exhaustive = (sources[0].exhaustive(), sources[1].exhaustive());
-    let mut candidates: Vec<Candidate> = subjects
-        .into_iter()
-        .zip(reaches)
+    let mut candidates: Vec<Candidate> = (subjects.into_iter().zip(reaches))
         .map(|(subject, &reach)| Candidate {
-            sampling: Sampling::new(rules, direction_only, exhaustive),
+            sampling: Sampling::new(rules, quantity.predicts_only_direction(), exhaustive),
             subject,
-            reach,
+            terms: Terms::new(quantity, reach, bench.decode),
             kept: Vec::new(),
             dropped: 0,
         })
         .collect();
     let mut drawn = 0;
     for (look, total) in looks(rules.max_trials).enumerate() {
-        let open: Vec<usize> = (0..candidates.len())
-            .filter(|&i| candidates[i].sampling.is_open(goal))
+        let mut open: Vec<&mut Candidate> = (candidates.iter_mut())
+            .filter(|candidate| candidate.sampling.is_open(goal))
             .collect();
         if open.is_empty() {
             break;
         }
         let mut found_any = false;
         for (source, kind) in sources.iter_mut().zip([Kind::Telling, Kind::Placebo]) {
-            let active: Vec<usize> = open
-                .iter()
-                .copied()
-                .filter(|&i| candidates[i].sampling.wants(kind))
-                .collect();
             let pairs = source.take(total - drawn);
             found_any |= !pairs.is_empty();
-            let subjects: Vec<Subject> = active
-                .iter()
-                .map(|&i| candidates[i].subject.clone())
+            let mut wanting: Vec<&mut Candidate> = (open.iter_mut())
+                .filter(|candidate| candidate.sampling.wants(kind))
+                .map(|candidate| &mut **candidate)
                 .collect();
+            let subjects: Vec<Subject> = wanting.iter().map(|c| c.subject.clone()).collect();
             if subjects.is_empty() {
                 continue;
             }
             bench.run(quantity, &pairs, StoreFrom::Store, &subjects, |block| {
-                for (&i, outcomes) in active.iter().zip(&block.outcomes) {
-                    let candidate = &mut candidates[i];
-                    candidate.dropped += block.dropped;
-                    for (trial, outcome) in block.trials.iter().zip(outcomes) {
-                        candidate.add(kind, trial, outcome.as_ref(), direction_only, bench);
-                    }
+                for (candidate, outcomes) in wanting.iter_mut().zip(&block.outcomes) {
+                    candidate.add(kind, &block, outcomes);
                 }
             })?;
         }
         drawn = total;
-        for &i in &open {
-            candidates[i].sampling.look(look + 1);
+        for candidate in open {
+            candidate.sampling.look(look + 1);
         }
         if !found_any || (exhaustive.0 && exhaustive.1) {
             break;
@@ -362,7 +340,7 @@ impl From<Candidate> for Finding {
     fn from(candidate: Candidate) -> Self {
         Finding {
             subject: candidate.subject,
-            reach: candidate.reach,
+            reach: candidate.terms.reach,
             measures: candidate.sampling.measures,
             standing: candidate.sampling.standing,
             strata: candidate.sampling.tally.strata,
@@ -374,31 +352,24 @@ impl From<Candidate> for Finding {
 }
 
 impl Candidate {
-    fn add(
-        &mut self,
-        kind: Kind,
-        trial: &Trial,
-        outcome: Option<&Outcome>,
-        direction_only: bool,
-        bench: &Bench,
-    ) {
-        let terms = Terms {
-            reach: self.reach,
-            direction_only,
-            decode: bench.decode,
-        };
-        let judged = self.sampling.tally.add(kind, trial, outcome, terms);
-        if let (Some(judged), Some(outcome)) = (judged, outcome)
-            && (judged.in_reach || !judged.agrees)
-            && self.kept.len() < KEPT_TRIALS
-        {
-            self.kept.push(Judgment {
-                kind,
-                trial: *trial,
-                outcome: *outcome,
-                in_reach: judged.in_reach,
-                agrees: judged.agrees,
-            });
+    /// Counts the candidate's outcomes in the trials of a block.
+    fn add(&mut self, kind: Kind, block: &Block, outcomes: &[Option<Outcome>]) {
+        self.dropped += block.dropped;
+        for (trial, outcome) in block.trials.iter().zip(outcomes) {
+            let tally = &mut self.sampling.tally;
+            let judged = tally.add(kind, trial, outcome.as_ref(), self.terms);
+            if let (Some(judged), Some(outcome)) = (judged, outcome)
+                && (judged.in_reach || !judged.agrees)
+                && self.kept.len() < KEPT_TRIALS
+            {
+                self.kept.push(Judgment {
+                    kind,
+                    trial: *trial,
+                    outcome: *outcome,
+                    in_reach: judged.in_reach,
+                    agrees: judged.agrees,
+                });
+            }
         }
     }
 }

@@ -4,8 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sequential::Judgment;
-use super::tally::Terms;
-use super::trial::{Bench, StoreFrom, Subject};
+use super::trial::{Bench, StoreFrom, Subject, Terms};
 use crate::domain::arithmetic::{Answer, Prompt, Question, TokenSet, power_of_ten};
 use crate::domain::causal::{Kind, Pair, Stratum, predict, value};
 use crate::domain::node::{Node, NodeName};
@@ -188,8 +187,7 @@ pub fn counterexample(
             |block| {
                 for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
                     let Some(outcome) = outcome else { continue };
-                    let judged =
-                        trial.judge(outcome, terms.reach, terms.direction_only, terms.decode);
+                    let judged = trial.judge(outcome, terms);
                     let Some(judged) = judged.filter(|judged| !judged.agrees) else {
                         continue;
                     };

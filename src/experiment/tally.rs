@@ -6,10 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::stats::{Count, Errors, Rate};
-use super::trial::{Judged, Outcome, Trial};
-use crate::domain::arithmetic::{AnswerToken, TokenSet};
+use super::trial::{Judged, Outcome, Terms, Trial};
+use crate::domain::arithmetic::AnswerToken;
 use crate::domain::causal::{Kind, Stratum};
-use crate::network::engine::Decode;
 
 /// Placebo and spill rates above this are too high for a claim to be specific (docs/METHOD.md,
 /// "Verdicts"); an effect below it is inert.
@@ -53,17 +52,6 @@ pub struct Telling {
     pub spill: Count,
 }
 
-/// How a subject is judged.
-#[derive(Debug, Clone, Copy)]
-pub struct Terms {
-    /// The tokens it is judged on.
-    pub reach: TokenSet,
-    /// Whether the task predicts only where tokens move.
-    pub direction_only: bool,
-    /// How answers are read.
-    pub decode: Decode,
-}
-
 /// Counts over the trials of one stratum.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StratumTally {
@@ -104,7 +92,7 @@ impl Tally {
             return None;
         };
         let predicted = trial.predicted_change();
-        let judged = trial.judge(outcome, terms.reach, terms.direction_only, terms.decode);
+        let judged = trial.judge(outcome, terms);
         if kind == Kind::Telling {
             let changed = outcome.answer.changed_from(&trial.reference);
             for place in predicted.iter() {

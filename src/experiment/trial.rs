@@ -7,7 +7,7 @@ use crate::domain::arithmetic::{Answer, AnswerToken, Prompt, TokenSet};
 use crate::domain::causal::{Pair, Quantity, Stratum};
 use crate::domain::node::Node;
 use crate::network::engine::{
-    Activations, Decode, Engine, EngineError, Intervention, Site, Source,
+    Activations, Decode, Engine, EngineError, Intervention, Run, Site, Source,
 };
 use crate::network::logits::AnswerLogits;
 
@@ -164,90 +164,142 @@ impl Bench<'_> {
     ) -> Result<Block, EngineError> {
         let cleans: Vec<Prompt> = pairs.iter().map(|(_, p)| Prompt::truth(p.clean)).collect();
         let run = self.engine.run(&cleans)?;
-        let mut block = Block::default();
-        let mut question_of = Vec::new();
-        for (question, &(stratum, pair)) in pairs.iter().enumerate() {
-            let truth = cleans[question].forced;
+        let asked = self.trials(quantity, pairs, &run);
+        let dropped = pairs.len() - asked.len();
+        let (questions, trials): (Vec<usize>, Vec<Trial>) = asked.into_iter().unzip();
+        let (stores, source): (Vec<Prompt>, Source) = match store_from {
+            StoreFrom::Store => (
+                trials.iter().map(|t| t.pair.store).collect(),
+                Source::Stored,
+            ),
+            StoreFrom::Clean => {
+                let clean = |trial: &Trial| Prompt::truth(trial.pair.clean);
+                (trials.iter().map(clean).collect(), Source::Own)
+            }
+        };
+        let nodes = subjects.iter().flat_map(|subject| &subject.nodes);
+        let stored = (self.engine).activations(&stores, nodes.map(|&node| Site::from(node)))?;
+        let asked = Asked {
+            run,
+            questions,
+            trials,
+            stored,
+            source,
+        };
+        // Side by side, since a subject on a few pairs is too little for the engine to share out.
+        let outcomes: Result<_, EngineError> = (subjects.par_iter())
+            .map(|subject| self.outcomes(&asked, subject))
+            .collect();
+        Ok(Block {
+            outcomes: outcomes?,
+            trials: asked.trials,
+            dropped,
+        })
+    }
+
+    /// The trials that count, each with the place of its clean question in the run.
+    fn trials(
+        &self,
+        quantity: Quantity,
+        pairs: &[(Stratum, Pair)],
+        run: &Run,
+    ) -> Vec<(usize, Trial)> {
+        let trial = |(question, &(stratum, pair)): (usize, &(Stratum, Pair))| {
+            let truth = Answer::of(&pair.clean);
             let own = run.logits()[question].answer();
             // Teacher-forced right at every token is free-running right too.
             if self.reference == Reference::Truth && own != truth {
-                block.dropped += 1;
-                continue;
+                return None;
             }
-            let predicted = (quantity.predict(&pair.store, &pair.clean))
+            let told = (quantity.predict(&pair.store, &pair.clean))
                 .expect("pairs are drawn inside the quantity's domain");
             // What the causal model changes in the truth is changed in the network's own answer.
-            let mut expected = own;
-            for place in predicted.changed_from(&truth).iter() {
-                expected.set(place, predicted.get(place));
+            let mut predicted = own;
+            for place in told.changed_from(&truth).iter() {
+                predicted.set(place, told.get(place));
             }
-            question_of.push(question);
-            block.trials.push(Trial {
+            let trial = Trial {
                 stratum,
                 pair,
                 reference: own,
-                predicted: expected,
-            });
-        }
-        let stores: Vec<Prompt> = block
-            .trials
-            .iter()
-            .map(|trial| match store_from {
-                StoreFrom::Store => trial.pair.store,
-                StoreFrom::Clean => Prompt::truth(trial.pair.clean),
+                predicted,
+            };
+            Some((question, trial))
+        };
+        pairs.iter().enumerate().filter_map(trial).collect()
+    }
+
+    /// What one subject makes of every trial.
+    fn outcomes(
+        &self,
+        asked: &Asked,
+        subject: &Subject,
+    ) -> Result<Vec<Option<Outcome>>, EngineError> {
+        let held = || {
+            let neutralised = subject.neutralised.iter();
+            neutralised.map(|&node| self.means.overwrite(0, node, Source::Mean))
+        };
+        let patched: Vec<(usize, Intervention)> = (asked.questions.iter().enumerate())
+            .map(|(trial, &question)| {
+                let nodes = subject.nodes.iter();
+                let patch = nodes.map(|&node| asked.stored.overwrite(trial, node, asked.source));
+                (question, Intervention::new(patch.chain(held())))
             })
             .collect();
-        let source = match store_from {
-            StoreFrom::Store => Source::Stored,
-            StoreFrom::Clean => Source::Own,
-        };
-        let sites = subjects
-            .iter()
-            .flat_map(|s| &s.nodes)
-            .map(|&n| Site::from(n));
-        let stored = self.engine.activations(&stores, sites)?;
-        // Side by side, since a subject on a few pairs is too little for the engine to share out.
-        let outcomes_of = |subject: &Subject| {
-            let held = || {
-                subject
-                    .neutralised
-                    .iter()
-                    .map(|&node| self.means.overwrite(0, node, Source::Mean))
-            };
-            let patched: Vec<(usize, Intervention)> = question_of
-                .iter()
-                .enumerate()
-                .map(|(trial, &question)| {
-                    let patch = subject
-                        .nodes
-                        .iter()
-                        .map(|&node| stored.overwrite(trial, node, source));
-                    (question, Intervention::new(patch.chain(held())))
-                })
-                .collect();
-            let logits = self.engine.intervene(&run, &patched, self.decode)?;
-            let stands: Vec<bool> = if subject.neutralised.is_empty() {
-                vec![true; logits.len()]
-            } else {
-                let unpatched: Vec<(usize, Intervention)> = question_of
-                    .iter()
-                    .map(|&question| (question, Intervention::new(held())))
-                    .collect();
-                let unpatched = self.engine.intervene(&run, &unpatched, self.decode)?;
-                unpatched
-                    .iter()
-                    .zip(&block.trials)
-                    .map(|(logits, trial)| logits.answer() == trial.reference)
-                    .collect()
-            };
-            let outcomes = (logits.iter().zip(stands))
-                .map(|(logits, stands)| stands.then(|| Outcome::of(logits)));
-            Ok(outcomes.collect())
-        };
-        let outcomes: Result<Vec<Vec<Option<Outcome>>>, EngineError> =
-            subjects.par_iter().map(outcomes_of).collect();
-        block.outcomes = outcomes?;
-        Ok(block)
+        let patched = self.engine.intervene(&asked.run, &patched, self.decode)?;
+        let outcomes = patched.iter().map(|logits| Some(Outcome::of(logits)));
+        if subject.neutralised.is_empty() {
+            return Ok(outcomes.collect());
+        }
+        let only_held: Vec<(usize, Intervention)> = (asked.questions.iter())
+            .map(|&question| (question, Intervention::new(held())))
+            .collect();
+        let unpatched = self.engine.intervene(&asked.run, &only_held, self.decode)?;
+        let stands = (unpatched.iter().zip(&asked.trials))
+            .map(|(logits, trial)| logits.answer() == trial.reference);
+        Ok((outcomes.zip(stands))
+            .map(|(outcome, stands)| outcome.filter(|_| stands))
+            .collect())
+    }
+}
+
+/// Trials ready to be patched.
+struct Asked {
+    /// The clean questions, unpatched.
+    run: Run,
+    /// For each trial, its place in the run.
+    questions: Vec<usize>,
+    trials: Vec<Trial>,
+    /// For each trial, what is patched in.
+    stored: Activations,
+    source: Source,
+}
+
+/// How outcomes are judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// The tokens a subject is judged on.
+    pub reach: TokenSet,
+    /// Whether only where tokens move is predicted: none must, but those that do must move as
+    /// predicted, and one at least.
+    pub direction_only: bool,
+    /// How answers are read.
+    pub decode: Decode,
+}
+
+impl Terms {
+    /// The terms for trials of a quantity, judged on the tokens of `reach`.
+    pub fn new(quantity: impl Into<Quantity>, reach: TokenSet, decode: Decode) -> Self {
+        Terms {
+            reach,
+            direction_only: quantity.into().predicts_only_direction(),
+            decode,
+        }
+    }
+
+    /// The same on other tokens.
+    pub fn on(self, reach: TokenSet) -> Self {
+        Terms { reach, ..self }
     }
 }
 
@@ -275,37 +327,21 @@ impl Trial {
         self.predicted.changed_from(&self.reference)
     }
 
-    /// Whether an outcome agrees with the prediction on the tokens of `reach`; `None` where the trial
-    /// says nothing of that: [`Trial::judge`] says nothing, or no token of `reach` is to change.
-    pub fn agreement(
-        &self,
-        outcome: &Outcome,
-        reach: TokenSet,
-        direction_only: bool,
-        decode: Decode,
-    ) -> Option<bool> {
-        if self.predicted_change().intersection(reach).is_empty() {
+    /// Whether an outcome agrees with the prediction on the tokens reached; `None` where the trial
+    /// says nothing of that: [`Trial::judge`] says nothing, or no token reached is to change.
+    pub fn agreement(&self, outcome: &Outcome, terms: Terms) -> Option<bool> {
+        if self.predicted_change().intersection(terms.reach).is_empty() {
             return None;
         }
-        let judged = self.judge(outcome, reach, direction_only, decode)?;
-        Some(judged.agrees)
+        Some(self.judge(outcome, terms)?.agrees)
     }
 
-    /// Judges an outcome on the tokens of `reach`; tokens outside it that the causal model changes
-    /// may follow the prediction or stay. `None` where the trial says nothing, as all that is wrong
-    /// are numerical ties.
-    ///
-    /// With `direction_only` no token must move, but those that do must move as predicted, and one
-    /// at least.
-    pub fn judge(
-        &self,
-        outcome: &Outcome,
-        reach: TokenSet,
-        direction_only: bool,
-        decode: Decode,
-    ) -> Option<Judged> {
+    /// Judges an outcome on the tokens reached; tokens outside them that the causal model changes may
+    /// follow the prediction or stay. `None` where the trial says nothing, as all that is wrong are
+    /// numerical ties.
+    pub fn judge(&self, outcome: &Outcome, terms: Terms) -> Option<Judged> {
         let predicted = self.predicted_change();
-        let judged = predicted.intersection(reach);
+        let judged = predicted.intersection(terms.reach);
         let mut changed = outcome.answer.changed_from(&self.reference);
         let right: TokenSet = predicted
             .iter()
@@ -315,12 +351,12 @@ impl Trial {
             .collect();
         // Free-running, the digits after a sign turned as predicted are those of the other sign: the
         // network has read it, so only the sign itself is judged there.
-        if decode == Decode::Free && self.stratum == Stratum::Order && !right.is_empty() {
+        if terms.decode == Decode::Free && self.stratum == Stratum::Order && !right.is_empty() {
             changed = changed.intersection(predicted);
         }
         let spill = changed.difference(predicted);
         let astray = changed.intersection(predicted).difference(right);
-        let still = if direction_only {
+        let still = if terms.direction_only {
             TokenSet::EMPTY
         } else {
             judged.difference(changed)
@@ -388,16 +424,24 @@ mod tests {
         (trial, outcome)
     }
 
+    fn terms(reach: TokenSet, decode: Decode) -> Terms {
+        Terms {
+            reach,
+            direction_only: false,
+            decode,
+        }
+    }
+
     #[test]
     fn free_running_a_placebo_that_moves_a_digit_is_not_forgiven() {
         let placebo = |got| trial("A0.GT", Stratum::Order, "00007-00002", "00005-00003", got);
         let everything = TokenSet::all(5);
         for decode in [Decode::Forced, Decode::Free] {
             let (trial, outcome) = placebo(&[(2, '7')]);
-            let judged = trial.judge(&outcome, everything, false, decode).unwrap();
+            let judged = trial.judge(&outcome, terms(everything, decode)).unwrap();
             assert!(judged.spilled && !judged.agrees, "{decode:?}");
             let (trial, outcome) = placebo(&[]);
-            let judged = trial.judge(&outcome, everything, false, decode).unwrap();
+            let judged = trial.judge(&outcome, terms(everything, decode)).unwrap();
             assert!(judged.agrees, "{decode:?}");
         }
     }
@@ -408,7 +452,7 @@ mod tests {
         let judge = |(trial, outcome): (Trial, Outcome), decode| {
             let everything = TokenSet::all(5);
             trial
-                .judge(&outcome, everything, false, decode)
+                .judge(&outcome, terms(everything, decode))
                 .unwrap()
                 .agrees
         };
@@ -430,14 +474,14 @@ mod tests {
         same.predicted = same.reference;
         let everything = TokenSet::all(5);
         assert_eq!(
-            same.agreement(&outcome, everything, false, Decode::Forced),
+            same.agreement(&outcome, terms(everything, Decode::Forced)),
             None
         );
         let judged = |got| {
             let (trial, outcome) = cascade(got);
-            let agreement = trial.agreement(&outcome, order, false, Decode::Forced);
+            let agreement = trial.agreement(&outcome, terms(order, Decode::Forced));
             assert_eq!(agreement, None);
-            trial.judge(&outcome, order, false, Decode::Forced).unwrap()
+            trial.judge(&outcome, terms(order, Decode::Forced)).unwrap()
         };
         assert!(!judged(&[]).in_reach);
         assert!(!judged(&[]).spilled);

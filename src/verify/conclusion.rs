@@ -28,7 +28,7 @@ impl Evidence {
     /// What the verdicts come to.
     pub fn conclusion(&self) -> Conclusion {
         let verdicts = || self.claims.iter().map(|claim| claim.verdict.kind());
-        if self.baseline.classes.iter().all(|class| !class.passes) {
+        if self.baseline.passing().next().is_none() {
             Conclusion::Baseline
         } else if verdicts().any(VerdictKind::refutes) {
             Conclusion::Refuted

@@ -6,8 +6,9 @@ use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::arithmetic::{AnswerToken, Class, TokenSet};
-use crate::domain::causal::{Family, Kind, classes};
+use super::plan::testable;
+use crate::domain::arithmetic::{AnswerToken, TokenSet};
+use crate::domain::causal::{Family, Kind};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::{Task, Variable};
 use crate::domain::text::{unbounded_above, unbounded_below};
@@ -15,9 +16,9 @@ use crate::experiment::stats::{
     Bounds, Count, Errors, difference, paired_difference, rounded, rounded_option,
 };
 use crate::experiment::{
-    Bench, NEGLIGIBLE, Outcome, Reference, Rules, StoreFrom, Subject, Trial, stream,
+    Baseline, Bench, NEGLIGIBLE, Reference, Rules, StoreFrom, Subject, Terms, stream,
 };
-use crate::network::engine::{Decode, EngineError};
+use crate::network::engine::EngineError;
 
 /// Telling pairs on which decoys and wrong digits are tried beside the claim's own nodes; each larger
 /// panel for the claims whose difference the one before suggests and leaves open.
@@ -158,8 +159,8 @@ pub struct Setting<'a> {
     pub untrained: &'a Bench<'a>,
     /// Nodes claimed for each variable, which are no decoys for it.
     pub claimed: &'a BTreeMap<Variable, BTreeSet<Node>>,
-    /// The classes that pass the baseline.
-    pub classes: &'a [Class],
+    /// The unpatched model.
+    pub baseline: &'a Baseline,
     /// Threshold, error and seed.
     pub rules: Rules,
 }
@@ -410,6 +411,7 @@ impl Setting<'_> {
 
     fn untrained(&self, claim: &Controlled) -> Result<Count, EngineError> {
         let pairs = self.side_pairs(claim.variable, Kind::Telling, SIDE_TRIALS);
+        let terms = Terms::new(claim.variable, claim.reach, self.untrained.decode);
         let mut agreed = Count::default();
         let subject = [Subject::of(claim.subject.nodes.iter().copied())];
         self.untrained.run(
@@ -419,15 +421,8 @@ impl Setting<'_> {
             &subject,
             |block| {
                 for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
-                    if let Some(agrees) = judge(
-                        claim.variable,
-                        trial,
-                        outcome.as_ref(),
-                        claim.reach,
-                        self.untrained.decode,
-                    ) {
-                        agreed.add(agrees);
-                    }
+                    let agrees = outcome.as_ref().and_then(|o| trial.agreement(o, terms));
+                    agrees.into_iter().for_each(|agrees| agreed.add(agrees));
                 }
             },
         )?;
@@ -437,10 +432,7 @@ impl Setting<'_> {
 
     fn testable(&self, variable: Variable) -> bool {
         let n_digits = self.bench.engine.shape().n_digits;
-        classes(variable.task)
-            .iter()
-            .all(|class| self.classes.contains(class))
-            && !Family::new(variable, Kind::Telling, n_digits).is_empty()
+        testable(variable, n_digits, self.baseline).is_ok()
     }
 
     fn wrong_digits(&self, variable: Variable) -> Vec<Variable> {
@@ -465,17 +457,6 @@ impl Setting<'_> {
             .filter(|&variable| self.testable(variable))
             .collect()
     }
-}
-
-fn judge(
-    variable: Variable,
-    trial: &Trial,
-    outcome: Option<&Outcome>,
-    reach: TokenSet,
-    decode: Decode,
-) -> Option<bool> {
-    let direction_only = variable.task.predicts_only_direction();
-    trial.agreement(outcome?, reach, direction_only, decode)
 }
 
 fn count(column: &Column) -> Count {
@@ -545,21 +526,12 @@ impl Panels {
                             .iter()
                             .position(|s| s == subject)
                             .expect("every column's subject is run");
-                        let judged =
-                            block
-                                .trials
-                                .iter()
-                                .zip(&block.outcomes[at])
-                                .map(|(trial, outcome)| {
-                                    judge(
-                                        variable,
-                                        trial,
-                                        outcome.as_ref(),
-                                        *reach,
-                                        setting.bench.decode,
-                                    )
-                                });
-                        column.extend(judged);
+                        let terms = Terms::new(variable, *reach, setting.bench.decode);
+                        let outcomes = block.trials.iter().zip(&block.outcomes[at]);
+                        column.extend(
+                            outcomes
+                                .map(|(trial, outcome)| trial.agreement(outcome.as_ref()?, terms)),
+                        );
                     }
                 })?;
         }

@@ -207,11 +207,7 @@ impl Grounds<'_> {
 
     fn counterexample(&self, bench: &Bench) -> Result<Option<Counterexample>, EngineError> {
         let finding = self.finding();
-        let terms = Terms {
-            reach: finding.reach,
-            direction_only: self.direction_only(),
-            decode: bench.decode,
-        };
+        let terms = Terms::new(self.variable, finding.reach, bench.decode);
         counterexample(bench, self.variable, &finding.subject, terms, &finding.kept)
     }
 }

@@ -10,7 +10,7 @@ use crate::domain::node::Node;
 use crate::domain::task::Variable;
 use crate::experiment::stats::{Bounds, Errors};
 use crate::experiment::{
-    Bench, Finding, Goal, Rules, Standing, StoreFrom, Subject, discover, judge, stream,
+    Bench, Finding, Goal, Rules, Standing, StoreFrom, Subject, Terms, discover, judge, stream,
 };
 use crate::network::engine::EngineError;
 
@@ -241,7 +241,6 @@ impl Judging<'_> {
         let mut rng = stream(rules.seed, &format!("{variable}/telling/need/{pairs}"));
         let pairs = family.draws().take(pairs, &mut rng);
         let alpha = rules.alpha / NEED_PAIRS.len() as f64;
-        let direction_only = variable.task.predicts_only_direction();
         let parts = |&(set, node): &(&Finding, Node)| {
             let others = set.subject.nodes.iter().copied();
             let rest = Subject::of(others.filter(|&other| other != node));
@@ -262,12 +261,12 @@ impl Judging<'_> {
         let mut agreed: Vec<[Vec<Option<bool>>; 3]> = vec![Default::default(); sets.len()];
         bench.run(variable, &pairs, StoreFrom::Store, &subjects, |block| {
             for ((agreed, at), (set, _)) in agreed.iter_mut().zip(&at).zip(sets) {
+                let terms = Terms::new(variable, set.reach, bench.decode);
                 for (agreed, &subject) in agreed.iter_mut().zip(at) {
                     let outcomes = block.trials.iter().zip(&block.outcomes[subject]);
-                    agreed.extend(outcomes.map(|(trial, outcome)| {
-                        let outcome = outcome.as_ref()?;
-                        trial.agreement(outcome, set.reach, direction_only, bench.decode)
-                    }));
+                    agreed.extend(
+                        outcomes.map(|(trial, outcome)| trial.agreement(outcome.as_ref()?, terms)),
+                    );
                 }
             }
         })?;

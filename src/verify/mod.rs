@@ -53,6 +53,7 @@ use crate::network::engine::{Engine, EngineError};
 use evidence::{Evidence, Inputs, Protocol, SCHEMA};
 use phases::Verification;
 use plan::Plan;
+pub use plan::testable;
 
 /// Why a verification could not be made.
 #[derive(Debug, Error)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::node::NodeName;
 use crate::domain::task::{Task, Variable};
-use crate::experiment::default_block;
+use crate::experiment::{Rules, default_block};
 use crate::inputs::claims::Claim;
 use crate::network::engine::{Decode, Engine};
 
@@ -92,6 +92,16 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The rules of sampling that may spend `alpha` in each direction.
+    pub(super) fn rules(&self, alpha: f64) -> Rules {
+        Rules {
+            threshold: self.threshold,
+            alpha,
+            max_trials: self.max_trials,
+            seed: self.seed,
+        }
+    }
+
     /// Questions that this network runs together.
     pub(super) fn block(&self, engine: &Engine) -> usize {
         self.block

@@ -8,7 +8,9 @@ use crate::domain::causal::{Family, Kind, Pair, Quantity, Stratum};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
 use crate::experiment::stats::Count;
-use crate::experiment::{Bench, Outcome, Rules, StoreFrom, Subject, Trial, reach_of, stream};
+use crate::experiment::{
+    Bench, Outcome, Rules, StoreFrom, Subject, Terms, Trial, reach_of, stream,
+};
 use crate::network::engine::{EngineError, Site};
 
 /// Telling pairs of the sample on which sets are picked…
@@ -423,18 +425,17 @@ struct Counted {
 impl Counted {
     fn score(&self, chooser: &Chooser) -> Score {
         let everything = TokenSet::all(chooser.bench.engine.shape().n_digits);
-        let direction_only = chooser.variable.task.predicts_only_direction();
-        let decode = chooser.bench.decode;
+        let terms = Terms::new(chooser.variable, everything, chooser.bench.decode);
         let (mut moved, mut spilled) = (Count::default(), Count::default());
         let mut tokens: BTreeMap<AnswerToken, Count> = BTreeMap::new();
         for (trial, outcome) in &self.telling {
-            let judged = outcome.and_then(|o| trial.judge(&o, everything, direction_only, decode));
+            let judged = outcome.and_then(|o| trial.judge(&o, terms));
             let right = judged.map_or(TokenSet::EMPTY, |judged| judged.right);
             spilled.add(judged.is_some_and(|judged| judged.spilled));
             for place in trial.predicted_change().iter() {
                 tokens.entry(place).or_default().add(right.contains(place));
             }
-            if direction_only {
+            if terms.direction_only {
                 moved.add(judged.is_some_and(|judged| judged.agrees));
             } else {
                 for place in trial.predicted_change().iter() {
@@ -449,7 +450,7 @@ impl Counted {
         };
         let mut agrees = Count::default();
         for (trial, outcome) in &self.telling {
-            let agreed = outcome.and_then(|o| trial.agreement(&o, reach, direction_only, decode));
+            let agreed = outcome.and_then(|o| trial.agreement(&o, terms.on(reach)));
             if let Some(agreed) = agreed {
                 agrees.add(agreed);
             }

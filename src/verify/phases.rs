@@ -16,12 +16,10 @@ use super::reach::name_what_reaches;
 use super::tried::TriedClaim;
 use super::verdict::Verdict;
 use super::{Progress, VerifyError, necessity};
-use crate::domain::arithmetic::{Class, Prompt};
+use crate::domain::arithmetic::Prompt;
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
-use crate::experiment::{
-    Baseline, Bench, Finding, Goal, Reference, Rules, Subject, discover, judge,
-};
+use crate::experiment::{Baseline, Bench, Finding, Goal, Reference, Subject, discover, judge};
 use crate::inputs::claims::TaggedNode;
 use crate::inputs::model::{ModelFolder, Weights};
 use crate::network::engine::{Activations, Decode, Engine, EngineError, Site};
@@ -85,15 +83,6 @@ impl<'a> Verification<'a> {
     /// tried in its place share the other half.
     fn alpha(&self) -> f64 {
         self.options.alpha / (2 * self.plan.testable_in_file.max(1)) as f64 / 2.0
-    }
-
-    fn rules(&self, alpha: f64) -> Rules {
-        Rules {
-            threshold: self.options.threshold,
-            alpha,
-            max_trials: self.options.max_trials,
-            seed: self.options.seed,
-        }
     }
 
     fn bench(&self, decode: Decode) -> Bench<'_> {
@@ -213,7 +202,7 @@ impl<'a> Verification<'a> {
                 done,
                 of: steps,
             });
-            let rules = self.rules(self.alpha());
+            let rules = self.options.rules(self.alpha());
             let subjects: Vec<Subject> = claims.iter().map(|c| Subject::of([c.node])).collect();
             let reaches = discover(&bench, variable, &subjects, rules, "alone")?;
             let findings = judge(
@@ -263,7 +252,7 @@ impl<'a> Verification<'a> {
             of: 1,
         });
         let alpha = self.alpha();
-        let rules = self.rules(alpha);
+        let rules = self.options.rules(alpha);
         let untrained = Bench {
             engine: &self.untrained,
             means: &self.untrained_means,
@@ -271,18 +260,11 @@ impl<'a> Verification<'a> {
             reference: Reference::Own,
             block: bench.block,
         };
-        let passing: Vec<Class> = self
-            .baseline
-            .classes
-            .iter()
-            .filter(|class| class.passes)
-            .map(|class| class.class)
-            .collect();
         let setting = Setting {
             bench,
             untrained: &untrained,
             claimed: &self.plan.claimed,
-            classes: &passing,
+            baseline: self.baseline,
             rules,
         };
         let by_index: BTreeMap<usize, &Testable> =

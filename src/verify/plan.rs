@@ -86,7 +86,19 @@ fn check(
     let shape = engine.shape();
     let variable = claim.variable.clone().map_err(Untestable::Tag)?;
     let node = claim.node.resolve(&shape).map_err(Untestable::Node)?;
-    let n_digits = shape.n_digits;
+    testable(variable, shape.n_digits, baseline)?;
+    Ok((node, variable))
+}
+
+/// Whether trials can tell anything about a variable of a model with this baseline, or why not.
+///
+/// # Errors
+/// [`Untestable`] where they cannot.
+pub fn testable(
+    variable: Variable,
+    n_digits: usize,
+    baseline: &Baseline,
+) -> Result<(), Untestable> {
     if variable.digit.is_some_and(|digit| digit > n_digits) {
         return Err(Untestable::Digit { variable, n_digits });
     }
@@ -105,5 +117,5 @@ fn check(
     if Family::new(variable, Kind::Telling, n_digits).is_empty() {
         return Err(Untestable::NoPairs { variable });
     }
-    Ok((node, variable))
+    Ok(())
 }

@@ -202,8 +202,7 @@ impl<'a> CarrierSearch<'a> {
         options: CarriesOptions,
     ) -> Result<Self, EngineError> {
         let baseline = Baseline::measure(engine, folder.operations(), options.alpha, options.seed)?;
-        let passing = baseline.classes.iter().filter(|class| class.passes);
-        let classes: Vec<Class> = passing.map(|class| class.class).collect();
+        let classes: Vec<Class> = baseline.passing().collect();
         Ok(CarrierSearch {
             engine,
             options,
@@ -322,11 +321,7 @@ impl<'a> CarrierSearch<'a> {
             let strata = family.strata().len().min(SCREENED_STRATA);
             let pairs = family.draws().take(SCREEN * strata, &mut rng);
             let tried: Vec<Subject> = able.iter().map(|&s| subjects[s].clone()).collect();
-            let terms = Terms {
-                reach: TokenSet::all(shape.n_digits),
-                direction_only: quantity.predicts_only_direction(),
-                decode: Decode::Forced,
-            };
+            let terms = Terms::new(quantity, TokenSet::all(shape.n_digits), Decode::Forced);
             let mut tallies = vec![Tally::default(); able.len()];
             let store = StoreFrom::Store;
             (self.bench()).run(quantity, &pairs, store, &tried, |block| {

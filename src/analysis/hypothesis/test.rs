@@ -11,7 +11,6 @@ use super::{
 };
 use crate::analysis::graph::{Budget, Flows, Graph, KnownClaim, KnownClaims, Subject};
 use crate::domain::arithmetic::Prompt;
-use crate::domain::causal::{Family, Kind, classes};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
 use crate::domain::task::Variable;
@@ -22,7 +21,7 @@ use crate::experiment::{
 };
 use crate::inputs::model::{ModelFolder, Operations};
 use crate::network::engine::{Activations, Engine, EngineError, Site};
-use crate::verify::{Conclusion, Options};
+use crate::verify::{Conclusion, Options, testable};
 
 /// Trials of each edge that a clause asks for.
 const EDGE_TRIALS: usize = 256;
@@ -541,10 +540,7 @@ impl Tester<'_> {
                 source,
             })?;
         let variable = claim.variable;
-        let passes = |class| self.baseline.of(class).is_some_and(|c| c.passes);
-        let testable = classes(variable.task).iter().all(|&class| passes(class))
-            && !Family::new(variable, Kind::Telling, shape.n_digits).is_empty();
-        if !testable {
+        if testable(variable, shape.n_digits, self.baseline).is_err() {
             let case = ClauseCase {
                 n: variable.digit,
                 met: false,

@@ -8,7 +8,7 @@ use crate::domain::causal::{Pair, Stratum, predict, reach};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
 use crate::experiment::stats::Count;
-use crate::experiment::{Outcome, Trial, default_block};
+use crate::experiment::{Outcome, Terms, Trial, default_block};
 use crate::inputs::claims::{Claim, ClaimsError, claims_of, read_tagged_nodes};
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
@@ -175,13 +175,11 @@ impl Claims {
                     jobs.push((at, Intervention::new([patch])));
                 }
                 let reached = reach(variable, engine.shape().n_digits);
-                let direction_only = variable.task.predicts_only_direction();
+                let terms = Terms::new(variable, reached, Decode::Forced);
                 let answers = engine.intervene(&run, &jobs, Decode::Forced)?;
                 for ((place, trial), logits) in trials.iter().zip(&answers) {
                     let outcome = Outcome::of(logits);
-                    let Some(judged) =
-                        trial.judge(&outcome, reached, direction_only, Decode::Forced)
-                    else {
+                    let Some(judged) = trial.judge(&outcome, terms) else {
                         count.ties += 1;
                         continue;
                     };
