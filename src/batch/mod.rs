@@ -1,4 +1,5 @@
 //! Many models and many machines: sweeps, and questions asked by parts and put together.
 
 pub mod shards;
+pub mod steps;
 pub mod sweep;

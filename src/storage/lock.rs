@@ -13,7 +13,10 @@ use super::files::OutputError;
 /// The file stays when nobody holds it. Were it removed, one process could go on holding the file that
 /// another replaces.
 #[derive(Debug)]
-pub struct Lock(File);
+pub struct Lock {
+    /// Open, and so held, for as long as this lives.
+    _file: File,
+}
 
 /// Why a lock was not got.
 #[derive(Debug, Error)]
@@ -62,12 +65,7 @@ impl Lock {
             Err(TryLockError::Error(error)) if knows_no_locks(&error) => {}
             Err(TryLockError::Error(reason)) => return Err(unwritable(reason).into()),
         }
-        Ok(Self(file))
-    }
-
-    /// The file: a process that inherits it goes on holding it when this one is killed.
-    pub fn file(&self) -> &File {
-        &self.0
+        Ok(Self { _file: file })
     }
 }
 

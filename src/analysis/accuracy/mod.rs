@@ -5,11 +5,17 @@
 //! batches made it. Tallies merge in any order, so a row can be asked by parts and go on after it was
 //! cut off.
 
+mod measured;
 mod questions;
+mod save_file;
 mod saved;
 mod tally;
 
+pub use measured::{
+    ACCURACY_ALPHA, AccuracyShare, ClassShare, ComplexityShare, MeasuredAccuracy, StatedWrongAnswer,
+};
 pub use questions::{BLOCK, NotOperands, Operands, QuestionSource, Questions, QuestionsError};
+pub use save_file::{AccuracyNews, SaveFile};
 pub use saved::{Saved, SavedError, Work};
 pub use tally::{AccuracyTally, WrongAnswer, nines, nines_at_least};
 

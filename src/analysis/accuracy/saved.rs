@@ -1,6 +1,6 @@
 //! A measurement that goes on where it was cut off: what is asked, how far it got, and what came of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -9,7 +9,8 @@ use thiserror::Error;
 use super::questions::{BLOCK, QuestionSource, Questions};
 use super::tally::AccuracyTally;
 use crate::inputs::model::ModelFolder;
-use crate::network::engine::Decode;
+use crate::network::engine::{Decode, EngineError};
+use crate::storage::lock::LockError;
 use crate::storage::{OutputError, write_files};
 
 /// The form of the file; a change of what a block or a count means raises it.
@@ -51,9 +52,29 @@ impl Work {
     }
 }
 
-/// Why a file cannot be gone on from.
+/// Why a measurement cannot be made or saved, or a file cannot be gone on from.
 #[derive(Debug, Error)]
 pub enum SavedError {
+    /// The path names no file.
+    #[error("{path:?}: is no file's name")]
+    NoName {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Another process saves there.
+    #[error("{}: another circuitcheck accuracy saves there: {held}", .path.display())]
+    Held {
+        /// The file.
+        path: PathBuf,
+        /// Who holds it.
+        held: LockError,
+    },
+    /// It cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// A run went wrong.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// It cannot be read.
     #[error("{file}: {reason}")]
     Unreadable {

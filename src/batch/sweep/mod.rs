@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::steps::{StepRecord, StepState};
 use crate::domain::shape::Shape;
 use crate::experiment::stats::Count;
 use crate::inputs::model::ModelFolder;
@@ -53,33 +54,6 @@ pub struct ModelSummary {
     /// How many questions some of its nodes alone answer rightly, by class and by how the others are
     /// ablated.
     pub sufficiency: Vec<SufficiencySummary>,
-}
-
-/// What became of a step, and what it was.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub struct StepRecord {
-    /// Its name.
-    pub step: String,
-    /// The digest of the program's version, the command, and all files it hangs on.
-    pub fingerprint: String,
-    /// What became of it.
-    pub state: StepState,
-    /// The exit code; `None` where there was none.
-    pub exit: Option<i32>,
-    /// The last of what it said, where it failed.
-    pub messages: Vec<String>,
-}
-
-/// What became of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StepState {
-    /// It has a result.
-    Done,
-    /// It has none.
-    Failed,
-    /// It was not begun, for want of another's result.
-    Skipped,
 }
 
 /// How often a model answers rightly.
@@ -132,17 +106,6 @@ pub struct SufficiencySummary {
     pub right: u64,
     /// Rightly answered questions asked.
     pub questions: u64,
-}
-
-impl StepState {
-    /// Its name, as JSON and tables have it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            StepState::Done => "done",
-            StepState::Failed => "failed",
-            StepState::Skipped => "skipped",
-        }
-    }
 }
 
 impl ModelSummary {

@@ -4,7 +4,7 @@ use circuitcheck::verify::Options;
 use clap::Args;
 
 /// Seed of question sets: that of the published models.
-const SET_SEED: u64 = 372_001;
+pub const SET_SEED: u64 = 372_001;
 
 /// The seed of a test.
 #[derive(Debug, Clone, Copy, Args)]

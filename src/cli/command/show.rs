@@ -3,14 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use circuitcheck::analysis::accuracy::AccuracyTally;
+use circuitcheck::analysis::accuracy::{AccuracyShare, AccuracyTally};
 use circuitcheck::domain::arithmetic::Class;
 use circuitcheck::domain::shape::Shape;
 use circuitcheck::inputs::model::{RawFile, TrainingRecord};
 use clap::Args;
 use serde::Serialize;
 
-use super::accuracy::Share;
 use super::tagged_file::{FoundFile, TagSummary, TaggedFile, node_table};
 use crate::cli::args::model::{Identity, Model, ModelArg};
 use crate::cli::args::questions;
@@ -138,7 +137,7 @@ struct QuickAccuracy {
 struct QuickClassAccuracy {
     class: Class,
     #[serde(flatten)]
-    share: Share,
+    share: AccuracyShare,
 }
 
 impl QuickAccuracy {
@@ -157,7 +156,7 @@ impl QuickAccuracy {
             let tally = AccuracyTally::of(0, &prompts, &logits, 0);
             Ok(QuickClassAccuracy {
                 class,
-                share: Share::of(tally.total(), false),
+                share: AccuracyShare::of(tally.total(), false),
             })
         };
         Ok(Self {

@@ -119,7 +119,10 @@ told_with_hint! {
     NamedCircuitError: no_hint;
     OutputError: no_hint;
     ReportError: no_hint;
-    SavedError: no_hint;
+    SavedError: |error| match error {
+        SavedError::Held { .. } => Some("wait for it, or name another file with --resume"),
+        _ => None,
+    };
     StoreError: no_hint;
     AddressError: |_| Some(
         "an address reads hf://owner/repository or hf://owner/repository/folder, @revision may follow the repository",

@@ -70,7 +70,7 @@ pub fn hold(folder: &Path, command: &str) -> Result<Lock, CliError> {
                 "{}: another circuitcheck {command} writes to this folder: {error}",
                 folder.display()
             ),
-            hint: Some("wait for it and for what it began, or name another folder with --out"),
+            hint: Some("wait for it, or name another folder with --out"),
         },
         LockError::Output(error) => error.into(),
     })

@@ -1,32 +1,24 @@
 //! `accuracy`: how often a model answers rightly.
 
 mod measured;
-mod save;
 
-pub use measured::{AccuracyMeasured, Share};
+pub use measured::ShownAccuracy;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use circuitcheck::analysis::accuracy::{Measurement, Saved, Work};
-use circuitcheck::verify::Progress;
+use circuitcheck::analysis::accuracy::{
+    AccuracyNews, MeasuredAccuracy, Measurement, SaveFile, Work,
+};
 use clap::Args;
 
 use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::ModelArg;
 use crate::cli::args::questions::AskedArgs;
 use crate::cli::args::seed::AskedSeedArg;
-use crate::cli::term::error::CliError;
+use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{JsonArg, tell};
 use crate::cli::term::progress::Bar;
-use save::SaveFile;
-
-/// How often an unfinished measurement is saved: what an interruption costs at most.
-const SAVED_EVERY: Duration = Duration::from_secs(2);
-
-/// Blocks that each thread does between two looks at the clock.
-const BLOCKS_AT_ONCE: u64 = 4;
 
 /// Measure how often the model answers rightly
 ///
@@ -92,55 +84,30 @@ impl Accuracy {
         let questions = self.asked.questions(&model.folder, self.draws.seed)?;
         let decode = self.reading.decode;
         let work = Work::new(&model.folder, &questions, decode, self.keep);
-        let file = SaveFile::new(self.resume.as_deref(), &model.folder.name, &work)?;
+        let mut bar = Bar::new();
+        let mut tell_news = |news: AccuracyNews| match news {
+            AccuracyNews::GoingOn { file, done, of } => tell(format_args!(
+                "going on from {}: {done} of {of} questions were asked before",
+                file.display()
+            )),
+            AccuracyNews::NotSaved(reason) => {
+                warn(format_args!("{reason}; this run cannot be gone on with"));
+            }
+            AccuracyNews::Asked(progress) => bar.show(progress),
+        };
+        let (resume, name) = (self.resume.as_deref(), &model.folder.name);
+        let file = SaveFile::new(resume, name, &work, &mut tell_news)?;
         let measurement = Measurement {
             engine: &model.engine,
             questions: &questions,
             decode,
             keep: self.keep,
         };
-        let saved = measure(&measurement, &work, file)?;
-        self.format.print(&AccuracyMeasured::new(
-            model.identity(),
-            decode,
-            &questions,
-            saved.tally(),
-        ))?;
+        let saved = file.measure(&measurement, &work, &mut tell_news)?;
+        drop(bar);
+        let tally = saved.tally();
+        let measured = MeasuredAccuracy::new(model.identity(), decode, &questions, tally);
+        self.format.print(&ShownAccuracy(measured))?;
         Ok(ExitCode::Success)
     }
-}
-
-/// Asks what has not been asked yet.
-fn measure(measurement: &Measurement, work: &Work, file: SaveFile) -> Result<Saved, CliError> {
-    let questions = measurement.questions;
-    let before = file.read(work, questions)?;
-    if let Some(before) = &before {
-        tell(format_args!(
-            "going on from {}: {} of {} questions were asked before",
-            file.path.display(),
-            before.done(),
-            questions.len()
-        ));
-    }
-    let mut saved = before.unwrap_or_else(|| Saved::nothing(work.clone()));
-    let mut bar = Bar::new();
-    let mut last_save = Instant::now();
-    let at_once = BLOCKS_AT_ONCE * rayon::current_num_threads() as u64;
-    while saved.next_block() < questions.blocks() {
-        let next = saved.next_block();
-        let until = (next + at_once).min(questions.blocks());
-        saved.add(measurement.blocks(next..until)?);
-        bar.show(Progress {
-            phase: "questions",
-            done: saved.done() as usize,
-            of: questions.len() as usize,
-        });
-        if last_save.elapsed() > SAVED_EVERY {
-            file.save(&saved)?;
-            last_save = Instant::now();
-        }
-    }
-    drop(bar);
-    file.finish(&saved)?;
-    Ok(saved)
 }

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
-use circuitcheck::analysis::accuracy::QuestionSource;
+use circuitcheck::analysis::accuracy::{MeasuredAccuracy, QuestionSource};
 use circuitcheck::batch::shards::{ClaimCount, Claims, Merged, Miss, PlannedModel, Store};
 use circuitcheck::experiment::stats::{Count, Rate};
 use circuitcheck::storage::{pretty_json, write_files};
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{Planned, open};
 use crate::cli::args::model::Identity;
-use crate::cli::command::accuracy::AccuracyMeasured;
+use crate::cli::command::accuracy::ShownAccuracy;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{JsonArg, hold};
@@ -225,12 +225,12 @@ impl Merge {
             let questions = planned.questions(&folder)?;
             planned.claims(Claims::of(&folder)?.0)?;
             let model = WholeModel::new(planned, merged);
-            let measured = AccuracyMeasured::new(
+            let measured = ShownAccuracy(MeasuredAccuracy::new(
                 model.identity.clone(),
                 plan.decode(),
                 &questions,
                 &merged.tally,
-            );
+            ));
             write_files(
                 &self.out.join(&planned.name),
                 &[

@@ -153,7 +153,7 @@ impl ReportCommand {
         };
         if !self.stored && self.format.iter().any(shows_more) {
             store_attention(&stored, &model.folder, &model.engine)?;
-            run_missing(&stored, &model, self.model.dir.as_deref())?;
+            run_missing(&stored, &model, &shown)?;
         }
         let report = stored_report(&stored, Some(&model.folder), &shown)?;
         let formats: Vec<Format> = self.format.iter().filter_map(|form| form.text()).collect();

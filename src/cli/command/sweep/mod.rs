@@ -1,13 +1,12 @@
 //! `circuitcheck sweep`: everything there is to find out, of many models.
 
-mod step;
-
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::hypothesis::Hypothesis;
-use circuitcheck::batch::sweep::{ModelSummary, StepRecord, StepState, Summary};
-use circuitcheck::inputs::model::{ModelFolder, RawFile};
+use circuitcheck::batch::steps::{StepModel, StepSettings, StepState, forget, run_steps};
+use circuitcheck::batch::sweep::{ModelSummary, Summary};
+use circuitcheck::network::engine::Engine;
 use circuitcheck::storage::write_files;
 use clap::Args;
 
@@ -17,7 +16,6 @@ use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{hold, tell, write};
-use step::{Settings, Step, forget};
 
 /// Find out all there is about many models
 ///
@@ -69,11 +67,16 @@ const USUAL_HYPOTHESES: &str = "hypotheses";
 impl Sweep {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let locations = self.zoo.locations()?;
-        let hypotheses = self.hypotheses()?;
-        let held = hold(&self.out, "sweep")?;
+        let settings = StepSettings {
+            questions: self.questions,
+            cases: self.cases,
+            seed: self.draws.seed,
+            hypotheses: self.hypotheses()?,
+        };
+        let _held = hold(&self.out, "sweep")?;
         let mut summary = Summary::default();
         for location in &locations {
-            let model = self.model(location, &hypotheses, &summary, held.file())?;
+            let model = self.model(location, &settings, &summary)?;
             summary.models.push(model);
             // Whoever looks sees what there is so far.
             self.write(&summary)?;
@@ -109,9 +112,8 @@ impl Sweep {
     fn model(
         &self,
         location: &str,
-        hypotheses: &[(PathBuf, Hypothesis)],
+        settings: &StepSettings,
         before: &Summary,
-        held: &File,
     ) -> Result<ModelSummary, CliError> {
         let model = match open_folder(Path::new(location)) {
             Ok(model) => model,
@@ -130,30 +132,25 @@ impl Sweep {
             return Ok(ModelSummary::unopened(location, &reason));
         }
         let folder = self.out.join(&model.name);
-        let settings = Settings {
-            questions: self.questions,
-            cases: self.cases,
-            seed: self.draws.seed,
+        let subject = StepModel {
+            folder: &model,
+            engine: &Engine::new(&model.weights),
+            shown: location,
         };
-        let about = about(hypotheses, &model);
-        let mut steps: Vec<StepRecord> = Vec::new();
-        for step in Step::all(&settings, &model, &folder, &about) {
-            let (record, ran) = step.run(location, &model, &folder, &steps, held)?;
-            // How far it is, is news for the user, not data.
-            let told = match (record.state, ran) {
+        let steps = run_steps(settings, &subject, &folder, &mut |record, done_now| {
+            let told = match (record.state, done_now) {
                 (StepState::Done, true) => "done",
                 (StepState::Done, false) => "was done before",
                 (StepState::Failed, _) => "failed",
                 (StepState::Skipped, _) => "skipped",
             };
-            tell(format_args!("{} {}: {told}", model.name, step.name));
+            tell(format_args!("{} {}: {told}", model.name, record.step));
             if record.state == StepState::Failed {
                 for line in &record.messages {
                     tell(format_args!("  {line}"));
                 }
             }
-            steps.push(record);
-        }
+        })?;
         let done: Vec<bool> = steps.iter().map(|s| s.state == StepState::Done).collect();
         let summary = ModelSummary::read(location, &model, &folder, steps);
         for (step, done) in summary.steps.iter().zip(done) {
@@ -186,25 +183,9 @@ impl Sweep {
             .collect();
         files.sort();
         let read = |path: PathBuf| {
-            let shown = path.display().to_string();
-            let text = String::from_utf8(RawFile::read(&path)?.bytes)
-                .map_err(|error| CliError::input(&shown, error))?;
-            let hypothesis = Hypothesis::read(&shown, &text)?;
+            let hypothesis = Hypothesis::open(&path)?;
             Ok((path, hypothesis))
         };
         files.into_iter().map(read).collect()
     }
-}
-
-/// The files of the hypotheses that are about a model.
-fn about(hypotheses: &[(PathBuf, Hypothesis)], model: &ModelFolder) -> Vec<PathBuf> {
-    let shape = model.weights.shape();
-    let is_about = |hypothesis: &Hypothesis| {
-        let checked = hypothesis.check_model(&model.name, model.operations(), &shape);
-        checked.is_ok()
-    };
-    (hypotheses.iter())
-        .filter(|(_, hypothesis)| is_about(hypothesis))
-        .map(|(path, _)| path.clone())
-        .collect()
 }

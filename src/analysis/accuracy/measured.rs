@@ -1,0 +1,166 @@
+//! What was measured, as results state it.
+
+use serde::{Serialize, Serializer};
+
+use super::{AccuracyTally, QuestionSource, Questions, nines, nines_at_least};
+use crate::domain::arithmetic::{Answer, Class, Complexity, Question};
+use crate::experiment::stats::Count;
+use crate::inputs::model::Identity;
+use crate::network::engine::Decode;
+
+/// Error of each interval: each is a 99 % interval on its own.
+pub const ACCURACY_ALPHA: f64 = 0.01;
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+pub struct MeasuredAccuracy<'a> {
+    /// Of which model.
+    #[serde(flatten)]
+    pub identity: Identity,
+    /// How answers are read: `forced` or `free`.
+    pub decode: &'static str,
+    /// Which questions.
+    pub source: QuestionSource,
+    /// All questions.
+    #[serde(flatten)]
+    pub all: AccuracyShare,
+    /// Wrong answers that are numerical ties.
+    pub ties: u64,
+    /// Each class.
+    pub classes: Vec<ClassShare>,
+    /// The first wrong answers.
+    pub wrong_answers: Vec<StatedWrongAnswer<'a>>,
+    /// Wrong answers that were only counted.
+    pub not_kept: u64,
+}
+
+/// One class.
+#[derive(Debug, Serialize)]
+pub struct ClassShare {
+    /// The class.
+    pub class: Class,
+    /// Its questions.
+    #[serde(flatten)]
+    pub share: AccuracyShare,
+    /// Its complexity classes.
+    pub complexities: Vec<ComplexityShare>,
+}
+
+/// One complexity class.
+#[derive(Debug, Serialize)]
+pub struct ComplexityShare {
+    /// The complexity class.
+    pub complexity: Complexity,
+    /// Its questions.
+    #[serde(flatten)]
+    pub share: AccuracyShare,
+}
+
+/// A wrong answer, and the true one.
+#[derive(Debug, Serialize)]
+pub struct StatedWrongAnswer<'a> {
+    /// Where it is in the row of questions.
+    pub place: u64,
+    /// The question.
+    pub question: &'a Question,
+    /// What the model says.
+    pub answer: &'a Answer,
+    /// What is true.
+    pub true_answer: Answer,
+}
+
+/// How many of some questions were answered rightly.
+#[derive(Debug, Clone, Serialize)]
+pub struct AccuracyShare {
+    /// Questions asked.
+    pub questions: u64,
+    /// Right answers.
+    pub right: u64,
+    /// Wrong answers.
+    pub wrong: u64,
+    /// Share of right answers; `None` without a question.
+    #[serde(serialize_with = "to_twelve_places")]
+    pub accuracy: Option<f64>,
+    /// Its lower bound; `None` where every question was asked.
+    #[serde(serialize_with = "to_twelve_places")]
+    pub lower: Option<f64>,
+    /// Its upper bound.
+    #[serde(serialize_with = "to_twelve_places")]
+    pub upper: Option<f64>,
+    /// Nines of the accuracy; `None` where nothing is wrong.
+    pub nines: Option<u32>,
+    /// Nines of its lower bound.
+    pub nines_at_least: Option<u32>,
+}
+
+/// Rates of right answers are written to twelve places: more than any count of questions tells, and
+/// the same on every machine.
+fn to_twelve_places<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    value
+        .map(|value| (value * 1e12).round() / 1e12)
+        .serialize(serializer)
+}
+
+impl AccuracyShare {
+    /// The share that a count of wrong answers leaves. `whole` says that the questions are all there
+    /// are.
+    pub fn of(wrong: Count, whole: bool) -> Self {
+        let bounds = (!whole).then(|| wrong.bounds(ACCURACY_ALPHA / 2.0));
+        AccuracyShare {
+            questions: wrong.trials,
+            right: wrong.trials - wrong.hits,
+            wrong: wrong.hits,
+            accuracy: (wrong.trials > 0).then(|| 1.0 - wrong.share()),
+            lower: bounds.map(|bounds| 1.0 - bounds.upper),
+            upper: bounds.map(|bounds| 1.0 - bounds.lower),
+            nines: nines(wrong),
+            nines_at_least: bounds.map(|bounds| nines_at_least(bounds.upper)),
+        }
+    }
+}
+
+impl<'a> MeasuredAccuracy<'a> {
+    /// What a tally of these questions comes to.
+    pub fn new(
+        identity: Identity,
+        decode: Decode,
+        questions: &Questions,
+        tally: &'a AccuracyTally,
+    ) -> Self {
+        let whole = questions.is_a_whole_space();
+        let complexities = |class: Class| {
+            let of_class = tally.complexities.iter();
+            of_class
+                .filter(|(complexity, _)| complexity.class == class)
+                .map(|(&complexity, &wrong)| ComplexityShare {
+                    complexity,
+                    share: AccuracyShare::of(wrong, whole),
+                })
+                .collect()
+        };
+        let total = tally.total();
+        MeasuredAccuracy {
+            identity,
+            decode: decode.name(),
+            source: questions.source(),
+            all: AccuracyShare::of(total, whole),
+            ties: tally.ties,
+            classes: (tally.classes().into_iter())
+                .map(|(class, wrong)| ClassShare {
+                    class,
+                    share: AccuracyShare::of(wrong, whole),
+                    complexities: complexities(class),
+                })
+                .collect(),
+            wrong_answers: (tally.wrong.iter())
+                .map(|wrong| StatedWrongAnswer {
+                    place: wrong.place,
+                    question: &wrong.question,
+                    answer: &wrong.answer,
+                    true_answer: Answer::of(&wrong.question),
+                })
+                .collect(),
+            not_kept: total.hits - tally.wrong.len() as u64,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Where an unfinished measurement is kept, and how it goes on from there.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::{Measurement, Questions, Saved, SavedError, Work};
+use crate::storage::lock::{Lock, LockError};
+use crate::storage::{OutputError, check_writable};
+use crate::verify::Progress;
+
+/// How often an unfinished measurement is saved: what an interruption costs at most.
+const SAVED_EVERY: Duration = Duration::from_secs(2);
+
+/// Blocks that each thread does between two looks at the clock.
+const BLOCKS_AT_ONCE: u64 = 4;
+
+/// What happens on the way that a user may want to know.
+#[derive(Debug)]
+pub enum AccuracyNews<'a> {
+    /// Part of it was measured before.
+    GoingOn {
+        /// The file it is taken from.
+        file: &'a Path,
+        /// Questions asked before.
+        done: u64,
+        /// All questions.
+        of: u64,
+    },
+    /// It cannot be saved, for this reason.
+    NotSaved(String),
+    /// How far it is.
+    Asked(Progress),
+}
+
+/// Where an unfinished measurement is kept.
+#[derive(Debug)]
+pub struct SaveFile {
+    path: PathBuf,
+    /// Whether the user named it: it stays when all is done, and has to be writable.
+    named: bool,
+    /// Keeps other processes from the file; without it, nothing is read there or saved.
+    lock: Option<Lock>,
+}
+
+impl SaveFile {
+    /// The file the user named or, without one, that of this work in reports/ and the model's name, which
+    /// is done without where it cannot be had.
+    ///
+    /// # Errors
+    /// [`SavedError`] for a named file that cannot be had.
+    pub fn new(
+        named: Option<&Path>,
+        model: &str,
+        work: &Work,
+        tell: &mut dyn FnMut(AccuracyNews),
+    ) -> Result<Self, SavedError> {
+        let path = match named {
+            Some(path) => path.to_owned(),
+            None => Path::new("reports").join(model).join(work.file_name()),
+        };
+        let named = named.is_some();
+        if named {
+            check_writable(path.parent().unwrap_or(Path::new("")))?;
+        }
+        let Some(file_name) = path.file_name() else {
+            return Err(SavedError::NoName { path });
+        };
+        let lock_name = format!(".{}.lock", file_name.to_string_lossy());
+        let lock = match Lock::take(&path.with_file_name(lock_name)) {
+            Ok(lock) => Some(lock),
+            Err(LockError::Output(error)) if named => return Err(error.into()),
+            Err(held @ LockError::Held { .. }) if named => {
+                return Err(SavedError::Held { path, held });
+            }
+            Err(error) => {
+                tell(AccuracyNews::NotSaved(error.to_string()));
+                None
+            }
+        };
+        Ok(SaveFile { path, named, lock })
+    }
+
+    /// Asks what has not been asked yet.
+    ///
+    /// # Errors
+    /// [`SavedError`] where what was saved is of other work, or a named file cannot be written.
+    pub fn measure(
+        &self,
+        measurement: &Measurement,
+        work: &Work,
+        tell: &mut dyn FnMut(AccuracyNews),
+    ) -> Result<Saved, SavedError> {
+        let questions = measurement.questions;
+        let before = self.read(work, questions)?;
+        if let Some(before) = &before {
+            tell(AccuracyNews::GoingOn {
+                file: &self.path,
+                done: before.done(),
+                of: questions.len(),
+            });
+        }
+        let mut saved = before.unwrap_or_else(|| Saved::nothing(work.clone()));
+        let mut last_save = Instant::now();
+        let at_once = BLOCKS_AT_ONCE * rayon::current_num_threads() as u64;
+        while saved.next_block() < questions.blocks() {
+            let next = saved.next_block();
+            let until = (next + at_once).min(questions.blocks());
+            saved.add(measurement.blocks(next..until)?);
+            tell(AccuracyNews::Asked(Progress {
+                phase: "questions",
+                done: saved.done() as usize,
+                of: questions.len() as usize,
+            }));
+            if last_save.elapsed() > SAVED_EVERY {
+                self.save(&saved, tell)?;
+                last_save = Instant::now();
+            }
+        }
+        self.finish(&saved, tell)?;
+        Ok(saved)
+    }
+
+    /// What was saved before of this work.
+    fn read(&self, work: &Work, questions: &Questions) -> Result<Option<Saved>, SavedError> {
+        match &self.lock {
+            Some(_) => Saved::read(&self.path, work, questions),
+            None => Ok(None),
+        }
+    }
+
+    /// Saves, where that can be done. Only a file the user named has to be.
+    fn save(&self, saved: &Saved, tell: &mut dyn FnMut(AccuracyNews)) -> Result<(), SavedError> {
+        if self.lock.is_none() {
+            return Ok(());
+        }
+        match saved.write(&self.path) {
+            Err(error) if self.named => Err(error.into()),
+            Err(error) => {
+                tell(AccuracyNews::NotSaved(error.to_string()));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn finish(&self, saved: &Saved, tell: &mut dyn FnMut(AccuracyNews)) -> Result<(), SavedError> {
+        if self.named || self.lock.is_none() {
+            return self.save(saved, tell);
+        }
+        match std::fs::remove_file(&self.path) {
+            Err(reason) if reason.kind() != std::io::ErrorKind::NotFound => {
+                let path = self.path.clone();
+                Err(OutputError { path, reason }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+}

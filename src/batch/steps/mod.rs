@@ -1,0 +1,299 @@
+//! The steps in which all there is to find out of a model is found out: what each needs, reads and
+//! leaves, and how a row of them goes on where it was stopped.
+
+mod record;
+mod run;
+
+pub use record::{StepRecord, StepState, forget};
+pub use run::StepFailure;
+
+use std::path::{Path, PathBuf};
+
+use crate::analysis::hypothesis::Hypothesis;
+use crate::analysis::property::PropertyOptions;
+use crate::inputs::model::ModelFolder;
+use crate::network::engine::Engine;
+use crate::report::{DISCOVERED, EVIDENCE_FILE};
+use crate::storage::OutputError;
+use crate::verify::{Options, Progress};
+
+/// The model that steps are about.
+pub struct StepModel<'a> {
+    /// Its files.
+    pub folder: &'a ModelFolder,
+    /// Its network.
+    pub engine: &'a Engine,
+    /// How the command line names it; empty for the bundled one.
+    pub shown: &'a str,
+}
+
+/// What is the same for the steps of all models.
+#[derive(Debug, Clone)]
+pub struct StepSettings {
+    /// Questions of the accuracy step.
+    pub questions: u64,
+    /// Cases of each property.
+    pub cases: usize,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Hypotheses, each with its file.
+    pub hypotheses: Vec<(PathBuf, Hypothesis)>,
+}
+
+/// What a step does, with all that it depends on beside the model and the files it reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Verifies the claims, and reports.
+    Verify {
+        /// Seed of every draw.
+        seed: u64,
+    },
+    /// Counts right answers.
+    Accuracy {
+        /// Questions asked.
+        questions: u64,
+        /// Seed of the questions.
+        seed: u64,
+    },
+    /// Tests properties of the answers.
+    Property {
+        /// Cases of each property.
+        cases: usize,
+        /// Seed of every draw.
+        seed: u64,
+    },
+    /// Describes the model from its weights by the published protocol.
+    Discover {
+        /// Seed of every draw.
+        seed: u64,
+    },
+    /// Measures the dependency graph.
+    Graph {
+        /// Seed of every draw.
+        seed: u64,
+        /// Whether drawings are written beside it.
+        drawn: bool,
+    },
+    /// Compares circuits.
+    Circuit {
+        /// Seed of every draw.
+        seed: u64,
+        /// Whether the nodes of the model's behaviours are one of them.
+        behaviors: bool,
+        /// Hypotheses whose nodes are others.
+        hypotheses: Vec<PathBuf>,
+        /// Whether a page about them is written beside them.
+        page: bool,
+    },
+    /// Makes the report of all that is stored.
+    Report,
+    /// Tests a hypothesis.
+    Hypothesis {
+        /// Its file.
+        file: PathBuf,
+        /// Seed of every draw.
+        seed: u64,
+    },
+}
+
+/// What a report shows of other steps, if it is there.
+const SHOWN_BY_REPORT: [&str; 6] = [
+    EVIDENCE_FILE,
+    "property.json",
+    "graph.json",
+    "circuit.json",
+    "discovered/behaviors.json",
+    "discovered/features.json",
+];
+
+impl Step {
+    /// All steps of a sweep for a model, in their order: those about hypotheses are left out where these
+    /// are not about it.
+    pub fn all(settings: &StepSettings, model: &ModelFolder) -> Vec<Self> {
+        let &StepSettings {
+            questions,
+            cases,
+            seed,
+            ..
+        } = settings;
+        let hypotheses: Vec<PathBuf> = (settings.hypotheses.iter())
+            .filter(|(_, hypothesis)| hypothesis.check_folder(model).is_ok())
+            .map(|(file, _)| file.clone())
+            .collect();
+        let mut steps = vec![
+            Step::Verify { seed },
+            Step::Accuracy { questions, seed },
+            Step::Property { cases, seed },
+            Step::Discover { seed },
+            Step::Graph { seed, drawn: false },
+            Step::Circuit {
+                seed,
+                behaviors: model.behaviors.is_some(),
+                hypotheses: hypotheses.clone(),
+                page: false,
+            },
+            // The page of all this: that of verify was made before the rest was there.
+            Step::Report,
+        ];
+        let tests = hypotheses.into_iter();
+        steps.extend(tests.map(|file| Step::Hypothesis { file, seed }));
+        steps
+    }
+
+    /// The step that makes a file which a report shows, by the usual rules.
+    pub fn usual(file: &str) -> Self {
+        let Options { seed, .. } = Options::default();
+        match file {
+            "graph.json" => Step::Graph { seed, drawn: true },
+            "circuit.json" => Step::Circuit {
+                seed,
+                behaviors: false,
+                hypotheses: Vec::new(),
+                page: true,
+            },
+            _ => {
+                let PropertyOptions { cases, seed, .. } = PropertyOptions::default();
+                Step::Property { cases, seed }
+            }
+        }
+    }
+
+    /// Its name, by which it is known in the summary.
+    pub fn name(&self) -> String {
+        match self {
+            Step::Verify { .. } => "verify".into(),
+            Step::Accuracy { .. } => "accuracy".into(),
+            Step::Property { .. } => "property".into(),
+            Step::Discover { .. } => "discover".into(),
+            Step::Graph { .. } => "graph".into(),
+            Step::Circuit { .. } => "circuit".into(),
+            Step::Report => "report".into(),
+            Step::Hypothesis { file, .. } => format!("hypothesis {}", stem(file)),
+        }
+    }
+
+    /// The command that does the same, its model aside: what a fingerprint is made of, so that a record
+    /// stands for as long as the command means the same.
+    fn command(&self, folder: &Path) -> Vec<String> {
+        let at = |name: &str| folder.join(name).display().to_string();
+        let evidence = || ["--evidence".to_owned(), at(EVIDENCE_FILE)];
+        let words = |words: &[&str]| -> Vec<String> { words.iter().map(|&w| w.into()).collect() };
+        match self {
+            Step::Verify { seed } => {
+                words(&["verify", "--seed", &seed.to_string(), "--out", &at("")])
+            }
+            Step::Accuracy { questions, seed } => {
+                let (questions, seed) = (questions.to_string(), seed.to_string());
+                let draws = ["--questions", &questions, "--seed", &seed];
+                words(&[&["accuracy"], &draws[..], &["--json"]].concat())
+            }
+            Step::Property { cases, seed } => {
+                let (cases, seed) = (cases.to_string(), seed.to_string());
+                let draws = ["--cases", &cases, "--seed", &seed];
+                words(&[&["property"], &draws[..], &["--out", &at("")]].concat())
+            }
+            Step::Discover { seed } => {
+                let seed = seed.to_string();
+                words(&["discover", "--seed", &seed, "--out", &at(DISCOVERED)])
+            }
+            Step::Graph { seed, .. } => {
+                let mut command =
+                    words(&["graph", "--measure", "--seed", &seed.to_string(), "--json"]);
+                command.extend(evidence());
+                command
+            }
+            Step::Circuit {
+                seed,
+                behaviors,
+                hypotheses,
+                ..
+            } => {
+                let mut command =
+                    words(&["circuit", "--claims", "--seed", &seed.to_string(), "--json"]);
+                command.extend(evidence());
+                command.extend(behaviors.then(|| "--behaviors".into()));
+                for file in hypotheses {
+                    command.extend(["--hypothesis".into(), file.display().to_string()]);
+                }
+                command
+            }
+            Step::Report => words(&["report", "--stored", "--out", &at("")]),
+            Step::Hypothesis { file, seed } => {
+                let (file, seed) = (file.display().to_string(), seed.to_string());
+                let mut command =
+                    words(&["test", "--hypothesis", &file, "--seed", &seed, "--json"]);
+                command.extend(evidence());
+                command
+            }
+        }
+    }
+
+    /// The file without which it has no result; a model that fails the baseline leaves none.
+    fn result(&self) -> Option<String> {
+        match self {
+            Step::Verify { .. } => Some(EVIDENCE_FILE.into()),
+            Step::Accuracy { .. } => Some("accuracy.json".into()),
+            Step::Graph { .. } => Some("graph.json".into()),
+            Step::Circuit { .. } => Some("circuit.json".into()),
+            Step::Hypothesis { file, .. } => Some(format!("hypothesis-{}.json", stem(file))),
+            Step::Property { .. } | Step::Discover { .. } | Step::Report => None,
+        }
+    }
+
+    /// Files whose content is part of what it was.
+    fn reads(&self, folder: &Path) -> Vec<PathBuf> {
+        let evidence = folder.join(EVIDENCE_FILE);
+        match self {
+            Step::Verify { .. }
+            | Step::Accuracy { .. }
+            | Step::Property { .. }
+            | Step::Discover { .. } => Vec::new(),
+            Step::Graph { .. } => vec![evidence],
+            Step::Circuit { hypotheses, .. } => {
+                let mut reads = vec![evidence];
+                reads.extend_from_slice(hypotheses);
+                reads
+            }
+            Step::Report => SHOWN_BY_REPORT.map(|name| folder.join(name)).into(),
+            Step::Hypothesis { file, .. } => vec![evidence, file.clone()],
+        }
+    }
+
+    /// Whether it needs the result of the verification.
+    fn needs_evidence(&self) -> bool {
+        matches!(
+            self,
+            Step::Graph { .. } | Step::Circuit { .. } | Step::Report | Step::Hypothesis { .. }
+        )
+    }
+}
+
+fn stem(file: &Path) -> String {
+    file.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Does all steps of a sweep for a model whose results are to lie in `folder`, but those that were done
+/// before. Tells of each step as it ends, and whether it was done now.
+///
+/// # Errors
+/// [`OutputError`], where what became of a step cannot be written.
+pub fn run_steps(
+    settings: &StepSettings,
+    model: &StepModel,
+    folder: &Path,
+    tell: &mut dyn FnMut(&StepRecord, bool),
+) -> Result<Vec<StepRecord>, OutputError> {
+    let mut records = Vec::new();
+    for step in Step::all(settings, model.folder) {
+        let (record, done_now) = step.resume(model, folder, &records)?;
+        tell(&record, done_now);
+        records.push(record);
+    }
+    Ok(records)
+}
+
+/// A step's progress, where nobody looks.
+fn unseen(_: Progress) {}
