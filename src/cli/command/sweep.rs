@@ -20,9 +20,9 @@ use crate::cli::term::output::{hold, tell, write};
 /// Find out all there is about many models
 ///
 /// For each model: verify, accuracy, property, discover, graph --measure, circuit, report, and test for
-/// every hypothesis that is about it. Each runs as a process of its own, so that no failure stops the rest. What
-/// is done is not done again: the same command goes on where it was stopped, and does anew what failed, and
-/// what hangs on a file that changed.
+/// every hypothesis that is about it. A step that fails does not stop the others. What is done is not done
+/// again: the same command goes on where it was stopped, and does anew what failed, and what hangs on a file
+/// that changed.
 ///
 /// Writes a folder for each model, and over all of them summary.json, summary.md and summary.html, and the
 /// same as tables: models, claims, hypotheses, sufficiency and steps, each with .parquet at its end.
