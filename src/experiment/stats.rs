@@ -207,13 +207,17 @@ impl Rate {
         }
     }
 
-    /// The share of hits.
-    pub fn share(&self) -> f64 {
+    /// The count without its bounds.
+    pub const fn count(&self) -> Count {
         Count {
             hits: self.hits,
             trials: self.trials,
         }
-        .share()
+    }
+
+    /// The share of hits.
+    pub fn share(&self) -> f64 {
+        self.count().share()
     }
 
     /// The rate of a rare event as text: `6/25807 [0.00007, 0.00058]`.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::analysis::circuit::{Circuit, CircuitEvidence, CircuitScore};
 use crate::analysis::hypothesis::{ClauseResult, TestedHypothesis};
 use crate::domain::node::NodeName;
-use crate::experiment::stats::{Count, Rate};
+use crate::experiment::stats::Count;
 
 /// Rows of the minimality table.
 const SHOWN: usize = 12;
@@ -16,14 +16,6 @@ const WRITES: &str = "a String takes any text";
 /// A share in percent: `94.3 %`.
 pub fn percent(count: &Count) -> String {
     format!("{:.1} %", 100.0 * count.share())
-}
-
-/// A rate's count.
-fn count_of(rate: &Rate) -> Count {
-    Count {
-        hits: rate.hits,
-        trials: rate.trials,
-    }
 }
 
 /// The tokens that go wrong, the most frequent first: `A3 12, A5 4`.
@@ -86,7 +78,7 @@ fn write(text: &mut String, evidence: &CircuitEvidence) -> std::fmt::Result {
             let scores = circuit.scores.iter();
             let scores = scores.filter(|score| score.ablation.name() == ablation);
             let shares: Vec<String> = scores
-                .map(|score| format!("{} {}", score.class, percent(&count_of(&score.right))))
+                .map(|score| format!("{} {}", score.class, percent(&score.right.count())))
                 .collect();
             shares.join("<br>")
         };
@@ -137,7 +129,7 @@ fn write_circuit(
             "| {} | {} | {} [{:.3}, {:.3}] | {} | {} | {} |",
             score.class,
             score.ablation,
-            percent(&count_of(&score.right)),
+            percent(&score.right.count()),
             score.right.lower,
             score.right.upper,
             percent(&score.random),

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
 use thiserror::Error;
 
 use super::attention::Attention;
-use super::command;
+use super::parts::{self, FoundPart, PartContent, PartKind, StoredPart, quoted};
+use crate::analysis::circuit::{CircuitError, CircuitEvidence};
 use crate::analysis::graph::{
     Flows, Graph, GraphError, GraphEvidence, KnownClaims, Stands, Subject,
 };
+use crate::analysis::property::evidence::{PropertyEvidence, PropertyEvidenceError};
 use crate::inputs::claims::{ClaimsError, TaggedNode, read_tagged_nodes};
 use crate::inputs::model::{ModelFolder, sha256};
 use crate::verify::evidence::{ClaimEvidence, Evidence, EvidenceError};
@@ -28,15 +29,6 @@ pub const ATTENTION_FILE: &str = "attention.json";
 
 /// What single nodes do when they are ablated.
 const BEHAVIORS_FILE: &str = "behaviors.json";
-
-/// The dependency graph.
-pub(super) const GRAPH_FILE: &str = "graph.json";
-
-/// How well nodes do alone.
-pub(super) const CIRCUIT_FILE: &str = "circuit.json";
-
-/// Results of other commands that a report takes in where they lie beside the evidence.
-const PARTS: [&str; 3] = ["property.json", GRAPH_FILE, CIRCUIT_FILE];
 
 /// Where behaviours lie that were measured because the model has none of its own.
 pub const DISCOVERED: &str = "discovered";
@@ -65,28 +57,7 @@ pub struct Report {
     /// and the network can do.
     pub graph: Graph,
     /// Results of other commands.
-    pub parts: Vec<Part>,
-}
-
-/// A result of another command.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Part {
-    /// The file it stands in.
-    pub file: &'static str,
-    /// What makes it, or made it as far as it tells: a command of this program and its options, without the
-    /// model and the place.
-    pub arguments: Vec<String>,
-    /// Its content and SHA-256; `None` where the file is not there.
-    pub found: Option<(Value, String)>,
-    /// Whether it is of other weights than the evidence or, for a graph, of other verdicts.
-    pub of_other_evidence: bool,
-}
-
-impl Part {
-    /// What makes it where it is not there.
-    pub fn usual_arguments(&self) -> Vec<String> {
-        command::usual(self.file)
-    }
+    pub parts: Vec<StoredPart>,
 }
 
 /// A difference between the model that evidence is of and the one it is reported for.
@@ -159,13 +130,21 @@ pub enum ReportError {
         /// What is wrong with it.
         reason: EvidenceError,
     },
-    /// A file beside the evidence is no JSON of the form it should have.
+    /// The attention beside the evidence is of another form.
     #[error("{}: {reason}", .path.display())]
-    Part {
+    Attention {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: serde_json::Error,
+    },
+    /// The stored properties are of another form.
+    #[error("{}: {reason}", .path.display())]
+    Property {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: PropertyEvidenceError,
     },
     /// The stored graph is of another form.
     #[error("{}: {reason}", .path.display())]
@@ -174,6 +153,14 @@ pub enum ReportError {
         path: PathBuf,
         /// What is wrong with it.
         reason: GraphError,
+    },
+    /// The stored circuits are of another form.
+    #[error("{}: {reason}", .path.display())]
+    Circuit {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: CircuitError,
     },
     /// The behaviours file cannot be read.
     #[error(transparent)]
@@ -187,13 +174,6 @@ fn content(path: PathBuf) -> Result<Option<(PathBuf, Vec<u8>)>, ReportError> {
         Err(reason) if reason.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(reason) => Err(ReportError::Unreadable { path, reason }),
     }
-}
-
-fn json<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, ReportError> {
-    serde_json::from_slice(bytes).map_err(|reason| ReportError::Part {
-        path: path.to_owned(),
-        reason,
-    })
 }
 
 impl Report {
@@ -214,7 +194,10 @@ impl Report {
             Evidence::from_json(&bytes).map_err(|reason| ReportError::Evidence { path, reason })?;
         let weights = &evidence.inputs.weights_sha256;
         let attention = match content(stored.join(ATTENTION_FILE))? {
-            Some((path, bytes)) => Some(json::<Attention>(&path, &bytes)?),
+            Some((path, bytes)) => {
+                let read = serde_json::from_slice::<Attention>(&bytes);
+                Some(read.map_err(|reason| ReportError::Attention { path, reason })?)
+            }
             None => None,
         };
         let shape = evidence.inputs.shape;
@@ -223,30 +206,9 @@ impl Report {
             ..Flows::default()
         };
         let mut graph = Graph::new(KnownClaims::of(&evidence, &shape), shape, flows);
-        let mut parts = Vec::new();
-        for file in PARTS {
-            let mut part = Part {
-                file,
-                arguments: command::usual(file),
-                found: None,
-                of_other_evidence: false,
-            };
-            if let Some((path, bytes)) = content(stored.join(file))? {
-                let value: Value = json(&path, &bytes)?;
-                part.of_other_evidence = value["weights_sha256"] != weights.as_str();
-                if file == GRAPH_FILE {
-                    let stored = GraphEvidence::from_json(&bytes);
-                    let stored = stored.map_err(|reason| ReportError::Graph { path, reason })?;
-                    part.of_other_evidence |= verdicts(&stored.graph) != verdicts(&graph);
-                    if !part.of_other_evidence {
-                        graph = stored.graph;
-                    }
-                }
-                part.arguments = command::again(file, &value);
-                part.found = Some((value, sha256(&bytes)));
-            }
-            parts.push(part);
-        }
+        let parts = (PartKind::ALL.into_iter())
+            .map(|kind| part(kind, stored, weights, &mut graph))
+            .collect::<Result<_, _>>()?;
         let own = folder.and_then(|folder| folder.behaviors.as_ref());
         let found = match own {
             Some(file) => Some((file.path.clone(), file.bytes.clone())),
@@ -275,7 +237,7 @@ impl Report {
     pub fn argument(&self) -> String {
         match self.model.is_empty() {
             true => String::new(),
-            false => format!(" {}", command::quoted(&self.model)),
+            false => format!(" {}", quoted(&self.model)),
         }
     }
 
@@ -285,13 +247,13 @@ impl Report {
     }
 
     /// The command that makes a part and stores it beside the evidence.
-    pub fn part_command(&self, part: &Part) -> String {
+    pub fn part_command(&self, part: &StoredPart) -> String {
         let (name, options) = part.arguments.split_first().expect("a part has a command");
         let options: String = (options.iter())
-            .map(|option| format!(" {}", command::quoted(option)))
+            .map(|option| format!(" {}", quoted(option)))
             .collect();
         let folder = format!("reports/{}", self.evidence.inputs.model);
-        let folder = command::quoted(&folder);
+        let folder = quoted(&folder);
         format!(
             "circuitcheck {name}{}{options} --out {folder}",
             self.argument()
@@ -328,6 +290,59 @@ impl Report {
         }
         command
     }
+}
+
+/// A part as it is stored. A graph that is of these weights and verdicts takes the place of `graph`.
+fn part(
+    kind: PartKind,
+    stored: &Path,
+    weights: &str,
+    graph: &mut Graph,
+) -> Result<StoredPart, ReportError> {
+    let Some((path, bytes)) = content(stored.join(kind.file()))? else {
+        return Ok(StoredPart {
+            kind,
+            arguments: kind.usual_arguments(),
+            found: None,
+            of_other_evidence: false,
+        });
+    };
+    let (content, arguments, of_other_evidence) = match kind {
+        PartKind::Property => {
+            let made = PropertyEvidence::from_json(&bytes)
+                .map_err(|reason| ReportError::Property { path, reason })?;
+            let arguments = parts::property_arguments(&made);
+            let is_other = made.weights_sha256 != weights;
+            (PartContent::Property(made), arguments, is_other)
+        }
+        PartKind::Graph => {
+            let made = GraphEvidence::from_json(&bytes)
+                .map_err(|reason| ReportError::Graph { path, reason })?;
+            let arguments = parts::graph_arguments(&made);
+            let is_other =
+                made.weights_sha256 != weights || verdicts(&made.graph) != verdicts(graph);
+            if !is_other {
+                *graph = made.graph;
+            }
+            (PartContent::Graph, arguments, is_other)
+        }
+        PartKind::Circuit => {
+            let made = CircuitEvidence::from_json(&bytes)
+                .map_err(|reason| ReportError::Circuit { path, reason })?;
+            let arguments = parts::circuit_arguments(&made);
+            let is_other = made.weights_sha256 != weights;
+            (PartContent::Circuit(made), arguments, is_other)
+        }
+    };
+    Ok(StoredPart {
+        kind,
+        arguments,
+        found: Some(FoundPart {
+            content,
+            sha256: sha256(&bytes),
+        }),
+        of_other_evidence,
+    })
 }
 
 /// How the claims of a graph stand.

@@ -146,14 +146,12 @@ fn write_trail(text: &mut String, report: &Report) -> std::fmt::Result {
         report.evidence_sha256
     )?;
     for part in &report.parts {
+        let file = part.kind.file();
         match &part.found {
-            Some((_, sha256)) => {
-                writeln!(text, "Beside it lies {}, SHA-256 `{sha256}`.", part.file)?
-            }
+            Some(found) => writeln!(text, "Beside it lies {file}, SHA-256 `{}`.", found.sha256)?,
             None => writeln!(
                 text,
-                "There is no {}; `{}` makes it.",
-                part.file,
+                "There is no {file}; `{}` makes it.",
                 report.part_command(part)
             )?,
         }

@@ -3,13 +3,13 @@
 mod attention;
 mod behaviors;
 mod circuit;
-mod command;
 mod comparison;
 mod document;
 mod html;
 mod junit;
 mod markdown;
 mod parquet;
+mod parts;
 mod property;
 mod protocol;
 mod run;
@@ -24,11 +24,12 @@ pub use behaviors::{
 pub use circuit::{circuit_markdown, clause_verdict, failing_tokens, percent};
 pub use comparison::{Apart, Comparison, Flip, Player, Role, Term};
 pub use document::{
-    ATTENTION_FILE, Change, DISCOVERED, EVIDENCE_FILE, Part, RUN_FILE, Report, ReportError,
+    ATTENTION_FILE, Change, DISCOVERED, EVIDENCE_FILE, RUN_FILE, Report, ReportError,
 };
 pub(crate) use html::{ORDER as VERDICT_ORDER, STYLE as PAGE_STYLE, badge as verdict_badge};
 pub use markdown::{explanation, markdown};
 pub use parquet::{ClaimRow, claim_rows, claims_table, measures_table, trials_table};
+pub use parts::{FoundPart, PartContent, PartKind, StoredPart};
 pub use property::{property_markdown, property_summary};
 pub use protocol::{changes_text, effects_markdown, strict_markdown};
 pub use run::{Margin, Run, margins};

@@ -265,10 +265,7 @@ fn add_measures<'a>(
             variable: None,
             measure,
             part,
-            count: Count {
-                hits: rate.hits,
-                trials: rate.trials,
-            },
+            count: rate.count(),
             bounds: Some(*rate),
         });
     };

@@ -135,9 +135,9 @@ pub fn summary(report: &Report) -> String {
         }
     });
     let parts = report.parts.iter().map(|part| PartSummary {
-        file: part.file,
+        file: part.kind.file(),
         command: report.part_command(part),
-        sha256: part.found.as_ref().map(|(_, sha256)| sha256.as_str()),
+        sha256: part.found.as_ref().map(|found| found.sha256.as_str()),
         of_other_evidence: part.of_other_evidence,
     });
     laid_out(&Summary {

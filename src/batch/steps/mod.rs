@@ -13,7 +13,7 @@ use crate::analysis::hypothesis::Hypothesis;
 use crate::analysis::property::PropertyOptions;
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::Engine;
-use crate::report::{DISCOVERED, EVIDENCE_FILE};
+use crate::report::{DISCOVERED, EVIDENCE_FILE, PartKind};
 use crate::storage::OutputError;
 use crate::verify::{Options, Progress};
 
@@ -141,17 +141,17 @@ impl Step {
     }
 
     /// The step that makes a file which a report shows, by the usual rules.
-    pub fn usual(file: &str) -> Self {
+    pub fn usual(part: PartKind) -> Self {
         let Options { seed, .. } = Options::default();
-        match file {
-            "graph.json" => Step::Graph { seed, drawn: true },
-            "circuit.json" => Step::Circuit {
+        match part {
+            PartKind::Graph => Step::Graph { seed, drawn: true },
+            PartKind::Circuit => Step::Circuit {
                 seed,
                 behaviors: false,
                 hypotheses: Vec::new(),
                 page: true,
             },
-            _ => {
+            PartKind::Property => {
                 let PropertyOptions { cases, seed, .. } = PropertyOptions::default();
                 Step::Property { cases, seed }
             }

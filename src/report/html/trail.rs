@@ -39,11 +39,7 @@ fn inputs(report: &Report) -> Markup {
     ];
     rows.extend(inputs.behaviors_sha256.clone().map(|b| ("behaviours", b)));
     for part in &report.parts {
-        rows.extend(
-            part.found
-                .as_ref()
-                .map(|(_, sha256)| (part.file, sha256.clone())),
-        );
+        rows.extend((part.found.as_ref()).map(|found| (part.kind.file(), found.sha256.clone())));
     }
     html! {
         dl.rules.digests { @for (name, value) in &rows { div { dt { (name) } dd { code { (value) } } } } }

@@ -26,7 +26,7 @@ pub fn run_missing(stored: &Path, model: &Model, shown: &str) -> Result<(), CliE
     };
     for part in &report.parts {
         if part.found.is_none() || part.of_other_evidence {
-            run(&Step::usual(part.file), part.file, &subject, stored)?;
+            run(&Step::usual(part.kind), part.kind.file(), &subject, stored)?;
         }
     }
     if report.behaviors.is_empty() {
