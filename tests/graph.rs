@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use circuitcheck::analysis::graph::{
-    Budget, Edge, EdgeVerdict, EvidenceError, Flows, Graph, GraphError, GraphEvidence, KnownClaim,
-    KnownClaims, SCRIPT, Selector, SelectorError, Stands, Subject, dot, figure, html, mermaid, svg,
+    Budget, Edge, EdgeVerdict, Flows, Graph, GraphError, GraphEvidence, KnownClaim, KnownClaims,
+    SCRIPT, Selector, SelectorError, Subject, dot, figure, html, mermaid, svg,
 };
 use circuitcheck::domain::arithmetic::AnswerToken;
 use circuitcheck::domain::node::Node;
@@ -14,6 +14,8 @@ use circuitcheck::domain::task::Variable;
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::engine::Engine;
 use circuitcheck::network::handmade::{Carries, Handmade, addition};
+use circuitcheck::verify::VerdictKind;
+use circuitcheck::verify::evidence::Evidence;
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 
@@ -50,16 +52,16 @@ fn true_claims(handmade: &Handmade) -> KnownClaims {
         .true_claims
         .iter()
         .map(|((node, variable), carries)| {
-            let (nodes, stands) = match carries {
-                Carries::Alone => (vec![node.resolve(&shape).unwrap()], Stands::Supported),
-                Carries::Jointly => (sharing[variable].clone(), Stands::Joint),
-                Carries::Redundantly => (sharing[variable].clone(), Stands::Redundant),
+            let (nodes, verdict) = match carries {
+                Carries::Alone => (vec![node.resolve(&shape).unwrap()], VerdictKind::Supported),
+                Carries::Jointly => (sharing[variable].clone(), VerdictKind::Joint),
+                Carries::Redundantly => (sharing[variable].clone(), VerdictKind::Redundant),
             };
             KnownClaim {
                 claim: format!("{node} {variable}"),
                 variable: *variable,
                 nodes,
-                stands,
+                verdict: Some(verdict),
             }
         });
     KnownClaims {
@@ -231,7 +233,7 @@ fn a_claim_that_rests_on_refuted_ones_alone_is_undermined_and_so_is_what_rests_o
     let mut known = true_claims(&handmade);
     for claim in &mut known.claims {
         if claim.nodes[0].layer() == 0 && claim.nodes[0].head().is_some() {
-            claim.stands = Stands::Refuted;
+            claim.verdict = Some(VerdictKind::Refuted);
         }
     }
     let graph = Graph::new(known.clone(), shape, DIRECT);
@@ -251,7 +253,7 @@ fn a_claim_that_rests_on_refuted_ones_alone_is_undermined_and_so_is_what_rests_o
         .iter_mut()
         .find(|claim| claim.claim.ends_with("A1.SC"))
         .unwrap();
-    supported.stands = Stands::Supported;
+    supported.verdict = Some(VerdictKind::Supported);
     let graph = Graph::new(known, shape, DIRECT);
     assert!(graph.undermined().count() < undermined.len());
 }
@@ -292,7 +294,7 @@ fn sets_that_span_layers_never_feed_each_other() {
             })
             .unwrap(),
         nodes,
-        stands: Stands::Joint,
+        verdict: Some(VerdictKind::Joint),
     });
     let known = KnownClaims {
         claims: claims.to_vec(),
@@ -364,9 +366,10 @@ fn bundled(name: &str) -> ModelFolder {
     ModelFolder::open(&root.join("models").join(name)).unwrap()
 }
 
-fn evidence(name: &str) -> Vec<u8> {
+fn evidence(name: &str) -> Evidence {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    std::fs::read(root.join("reports").join(name).join("evidence.json")).unwrap()
+    let json = std::fs::read(root.join("reports").join(name).join("evidence.json")).unwrap();
+    Evidence::from_json(&json).unwrap()
 }
 
 /// A graph as a command stores it.
@@ -383,7 +386,7 @@ fn stored_json() -> String {
     let handmade = addition(2);
     let engine = Engine::new(&handmade.weights);
     let mut known = true_claims(&handmade);
-    known.claims[0].stands = Stands::Refuted;
+    known.claims[0].verdict = Some(VerdictKind::Refuted);
     known.left_out.push("P99L0H0 A0.SA".into());
     let mut graph = Graph::new(known, engine.shape(), EVERYTHING);
     let budget = Budget {
@@ -489,13 +492,8 @@ const ADD: &str = "w126_add_d5_l2_h3_t15K_s372001";
 fn on_the_bundled_addition_model_the_carry_reaches_the_answer_through_nodes_without_a_claim() {
     let folder = bundled(ADD);
     let engine = Engine::new(&folder.weights);
-    let known = KnownClaims::read(
-        "evidence.json",
-        &evidence(ADD),
-        &folder.weights_sha256,
-        &engine.shape(),
-    )
-    .unwrap();
+    let known =
+        KnownClaims::about(&evidence(ADD), &folder.weights_sha256, &engine.shape()).unwrap();
     let mut graph = Graph::new(known, engine.shape(), EVERYTHING);
     graph.measure(&engine, BUDGET, &mut |_, _| {}).unwrap();
     let verdict = |from: &str, to: &str| {
@@ -521,14 +519,11 @@ fn on_the_bundled_addition_model_the_carry_reaches_the_answer_through_nodes_with
 #[test]
 fn evidence_about_other_weights_is_refused_with_both_digests() {
     let shape = bundled(ADD).weights.shape();
-    let error = KnownClaims::read("e.json", &evidence(ADD), "0000", &shape).unwrap_err();
-    assert!(matches!(error, EvidenceError::OtherWeights { .. }));
+    let error = KnownClaims::about(&evidence(ADD), "0000", &shape).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "e.json: the evidence is about weights 8d0b0e3e6f7e, the model's are 0000"
+        "the evidence is about weights 8d0b0e3e6f7e, the model's are 0000"
     );
-    let error = KnownClaims::read("e.json", b"[]", "0000", &shape).unwrap_err();
-    assert!(error.to_string().starts_with("e.json: "), "{error}");
 }
 
 #[test]

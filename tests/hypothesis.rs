@@ -7,7 +7,7 @@ use circuitcheck::analysis::circuit::{
     Circuit, CircuitError, CircuitEvidence, CircuitScore, NodeSet, Scoring, Workbench, grow,
     minimality, prune,
 };
-use circuitcheck::analysis::graph::{Budget, KnownClaim, KnownClaims, Stands};
+use circuitcheck::analysis::graph::{Budget, KnownClaim, KnownClaims};
 use circuitcheck::analysis::hypothesis::{
     ClauseResult, Hypothesis, HypothesisError, TestedHypothesis, Tester,
 };
@@ -18,6 +18,7 @@ use circuitcheck::inputs::model::{ModelFolder, Operations};
 use circuitcheck::network::engine::{Engine, Site};
 use circuitcheck::network::handmade::{Carries, Handmade, addition};
 use circuitcheck::report::circuit_markdown;
+use circuitcheck::verify::VerdictKind;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -209,7 +210,7 @@ fn true_claims(handmade: &Handmade) -> KnownClaims {
                 Carries::Alone => vec![node.resolve(&shape).unwrap()],
                 _ => together.collect(),
             },
-            stands: Stands::Supported,
+            verdict: Some(VerdictKind::Supported),
         }
     });
     KnownClaims {
@@ -368,7 +369,7 @@ fn an_optional_clause_or_one_that_does_not_apply_fails_nothing() {
 fn a_refuted_claim_meets_no_clause() {
     let mut known = BENCH.known.clone();
     for claim in &mut known.claims {
-        claim.stands = Stands::Refuted;
+        claim.verdict = Some(VerdictKind::Refuted);
     }
     let clause = "[[exists]]\nsays = \"so\"\nclaim = \"SA 1\"\n";
     assert!(!tested(&known, clause).holds);

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+use super::arithmetic::AnswerToken;
 use super::shape::Shape;
 use super::text::deserialize_from_text;
 
@@ -211,14 +212,37 @@ impl Node {
         self.head().is_some() == other.head().is_some()
     }
 
-    /// Whether anything that this node writes can be read by another: one of a later layer at the same
-    /// position or after it, or the MLP of its own layer and position where it is a head.
+    /// Its place in the order of computation: its layer, MLPs after heads.
+    pub fn depth(&self) -> usize {
+        2 * self.layer() + usize::from(self.head().is_none())
+    }
+
+    /// Whether what this node writes can be read by another, directly or by way of any others.
     pub fn can_feed(&self, other: &Node) -> bool {
-        let later = other.layer() > self.layer() && other.position() >= self.position();
-        let into_mlp = (other.layer(), other.position()) == (self.layer(), self.position())
-            && self.head().is_some()
-            && other.head().is_none();
-        later || into_mlp
+        self.writes_to(other)
+            || (self.layer() < other.layer() && self.position() <= other.position())
+    }
+
+    /// Whether the node adds to what `reader` reads, with no other node between: a head reads all
+    /// positions up to its own, an MLP its own position and the heads beside it.
+    pub fn writes_to(&self, reader: &Node) -> bool {
+        match reader.head() {
+            Some(_) => self.layer() < reader.layer() && self.position() <= reader.position(),
+            None => self.position() == reader.position() && self.depth() < reader.depth(),
+        }
+    }
+
+    /// Whether what this node writes can reach the logits of an answer token, directly or by way of any
+    /// others.
+    pub fn can_feed_token(&self, token: AnswerToken, shape: &Shape) -> bool {
+        let predicting = shape.predicting(token);
+        self.position() == predicting
+            || (self.position() < predicting && self.layer() + 1 < shape.n_layers)
+    }
+
+    /// The answer token whose logits the node adds to, with no other node between.
+    pub fn writes_to_token(&self, shape: &Shape) -> Option<AnswerToken> {
+        shape.predicted_at(self.position())
     }
 }
 
@@ -304,6 +328,47 @@ mod tests {
         assert!(!feeds("P3L0H1", "P3L0H1") && !feeds("P3L0H1", "P3L0H2"));
         assert!(!feeds("P3L0M0", "P3L0H1") && !feeds("P3L0H1", "P4L0M0"));
         assert!(!feeds("P3L0H1", "P2L1H0") && !feeds("P3L1H1", "P4L0H0"));
+    }
+
+    #[test]
+    fn a_node_can_feed_what_a_chain_of_nodes_that_write_to_each_other_leads_to() {
+        let nodes = Node::all(&SHAPE);
+        for from in &nodes {
+            let mut reached: Vec<bool> = nodes.iter().map(|to| from.writes_to(to)).collect();
+            // In two layers no way has more than three steps.
+            for _ in 0..3 {
+                let open: Vec<usize> = (0..nodes.len()).filter(|&i| reached[i]).collect();
+                for (to, reached) in nodes.iter().zip(&mut reached) {
+                    *reached |= open.iter().any(|&i| nodes[i].writes_to(to));
+                }
+            }
+            for (to, reached) in nodes.iter().zip(reached) {
+                assert_eq!(from.can_feed(to), reached, "{from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_feeds_the_token_predicted_where_it_is_and_below_the_last_layer_all_after_it() {
+        let node = |text: &str| parse(text).resolve(&SHAPE).unwrap();
+        let fed = |text: &str| -> Vec<usize> {
+            let tokens = (0..=6).filter(|&k| node(text).can_feed_token(AnswerToken(k), &SHAPE));
+            tokens.collect()
+        };
+        assert_eq!(
+            node("P17L1H0").writes_to_token(&SHAPE),
+            Some(AnswerToken(0))
+        );
+        assert_eq!(
+            node("P11L0M0").writes_to_token(&SHAPE),
+            Some(AnswerToken(6))
+        );
+        assert_eq!(node("P10L1H0").writes_to_token(&SHAPE), None);
+        assert_eq!(node("P18L1H0").writes_to_token(&SHAPE), None);
+        assert_eq!(fed("P15L1H0"), [2]);
+        assert_eq!(fed("P15L0H0"), [0, 1, 2]);
+        assert_eq!(fed("P3L0H0"), [0, 1, 2, 3, 4, 5, 6]);
+        assert!(fed("P3L1H0").is_empty() && fed("P18L0H0").is_empty());
     }
 
     #[test]

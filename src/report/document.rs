@@ -10,12 +10,11 @@ use thiserror::Error;
 use super::attention::Attention;
 use super::parts::{self, FoundPart, PartContent, PartKind, StoredPart, quoted};
 use crate::analysis::circuit::{CircuitError, CircuitEvidence};
-use crate::analysis::graph::{
-    Flows, Graph, GraphError, GraphEvidence, KnownClaims, Stands, Subject,
-};
+use crate::analysis::graph::{Flows, Graph, GraphError, GraphEvidence, KnownClaims, Subject};
 use crate::analysis::property::evidence::{PropertyEvidence, PropertyEvidenceError};
 use crate::inputs::claims::{ClaimsError, TaggedNode, read_tagged_nodes};
 use crate::inputs::model::{ModelFolder, sha256};
+use crate::verify::VerdictKind;
 use crate::verify::evidence::{ClaimEvidence, Evidence, EvidenceError};
 
 /// The evidence of a verification.
@@ -345,10 +344,10 @@ fn part(
     })
 }
 
-/// How the claims of a graph stand.
-fn verdicts(graph: &Graph) -> BTreeMap<&Subject, Option<Stands>> {
+/// The verdicts on the claims of a graph.
+fn verdicts(graph: &Graph) -> BTreeMap<&Subject, Option<VerdictKind>> {
     let vertices = graph.edges.node_weights();
-    vertices.map(|v| (&v.subject, v.stands)).collect()
+    vertices.map(|v| (&v.subject, v.verdict)).collect()
 }
 
 /// How the model in `folder` differs from the one the evidence is of.

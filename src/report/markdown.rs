@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Report, summary_line};
-use crate::analysis::graph::{Stands, mermaid};
+use crate::analysis::graph::{Vertex, mermaid};
 use crate::domain::node::NodeName;
 use crate::experiment::stats::Rate;
 use crate::experiment::{Aspect, TIE_MARGIN};
@@ -106,15 +106,11 @@ const MERMAID_LIMIT: usize = 50_000;
 fn write_graph(text: &mut String, report: &Report) -> std::fmt::Result {
     let whole = &report.graph;
     let holding = whole.edges.node_indices().filter(|&vertex| {
-        let stands = whole.edges[vertex].stands;
-        stands.is_none_or(Stands::holds)
+        let vertex = &whole.edges[vertex];
+        !vertex.is_claim() || vertex.holds()
     });
     let graph = whole.part(&holding.collect());
-    if graph
-        .edges
-        .node_weights()
-        .all(|vertex| vertex.stands.is_none())
-    {
+    if !graph.edges.node_weights().any(Vertex::is_claim) {
         return Ok(());
     }
     writeln!(

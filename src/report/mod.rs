@@ -26,7 +26,7 @@ pub use comparison::{Apart, Comparison, Flip, Player, Role, Term};
 pub use document::{
     ATTENTION_FILE, Change, DISCOVERED, EVIDENCE_FILE, RUN_FILE, Report, ReportError,
 };
-pub(crate) use html::{ORDER as VERDICT_ORDER, STYLE as PAGE_STYLE, badge as verdict_badge};
+pub(crate) use html::{STYLE as PAGE_STYLE, badge as verdict_badge};
 pub use markdown::{explanation, markdown};
 pub use parquet::{ClaimRow, claim_rows, claims_table, measures_table, trials_table};
 pub use parts::{FoundPart, PartContent, PartKind, StoredPart};

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::document::{CIRCUIT_FILE, GRAPH_FILE};
 use super::{
-    ATTENTION_FILE, Attention, EVIDENCE_FILE, Format, RUN_FILE, Report, ReportError, Run,
+    ATTENTION_FILE, Attention, EVIDENCE_FILE, Format, PartKind, RUN_FILE, Report, ReportError, Run,
     circuit_markdown, margins, property_markdown,
 };
 use crate::analysis::circuit::CircuitEvidence;
@@ -116,7 +115,7 @@ pub fn store_properties(
     model: &str,
 ) -> Result<(), OutputError> {
     let mut files = vec![
-        ("property.json", evidence.to_json()),
+        (PartKind::Property.file(), evidence.to_json()),
         ("property.md", property_markdown(evidence, model)),
     ];
     if !kept.is_empty() || out.join(KEPT_FILE).exists() {
@@ -132,7 +131,7 @@ pub fn store_properties(
 pub fn store_graph(out: &Path, evidence: &GraphEvidence) -> Result<(), OutputError> {
     let graph = &evidence.graph;
     let files = [
-        (GRAPH_FILE, evidence.to_json()),
+        (PartKind::Graph.file(), evidence.to_json()),
         ("graph.svg", svg(graph)),
         ("graph.html", html(graph, &evidence.title())),
     ];
@@ -145,7 +144,7 @@ pub fn store_graph(out: &Path, evidence: &GraphEvidence) -> Result<(), OutputErr
 /// [`OutputError`].
 pub fn store_circuits(out: &Path, evidence: &CircuitEvidence) -> Result<(), OutputError> {
     let files = [
-        (CIRCUIT_FILE, evidence.to_json()),
+        (PartKind::Circuit.file(), evidence.to_json()),
         ("circuit.md", circuit_markdown(evidence)),
     ];
     write_files(out, &files)

@@ -121,6 +121,19 @@ impl VerdictKind {
         VerdictKind::NotTestable,
     ];
 
+    /// Every kind in the order in which readers see them: from what holds to what does not.
+    pub const FROM_TRUE_TO_FALSE: [VerdictKind; 9] = [
+        VerdictKind::Supported,
+        VerdictKind::Joint,
+        VerdictKind::Redundant,
+        VerdictKind::Partial,
+        VerdictKind::Correlational,
+        VerdictKind::Inconclusive,
+        VerdictKind::Unspecific,
+        VerdictKind::Refuted,
+        VerdictKind::NotTestable,
+    ];
+
     /// The name, as it is written everywhere.
     pub const fn name(self) -> &'static str {
         match self {

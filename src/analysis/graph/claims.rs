@@ -1,70 +1,18 @@
-//! What is known of each claim before a graph is drawn: its node set and its verdict, from evidence.
+//! What is known of each claim before a graph is drawn: its node set and its verdict.
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
 use crate::domain::task::Variable;
-use crate::inputs::claims::Claim;
+use crate::inputs::claims::{Claim, UntestableTag};
 use crate::verify::evidence::Evidence;
+use crate::verify::{Verdict, VerdictKind};
 
-/// How a claim stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stands {
-    /// True of the node.
-    Supported,
-    /// True of a set.
-    Joint,
-    /// True with the other carriers neutralised.
-    Redundant,
-    /// True on part of its domain.
-    Partial,
-    /// Only attention is as claimed.
-    Correlational,
-    /// Not decided.
-    Inconclusive,
-    /// Not testable.
-    #[serde(rename = "not testable")]
-    NotTestable,
-    /// Not specific.
-    Unspecific,
-    /// False.
-    Refuted,
-    /// Not tested.
-    Untested,
-}
-
-impl Stands {
-    /// The verdict's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Stands::Supported => "supported",
-            Stands::Joint => "joint",
-            Stands::Redundant => "redundant",
-            Stands::Partial => "partial",
-            Stands::Correlational => "correlational",
-            Stands::Inconclusive => "inconclusive",
-            Stands::NotTestable => "not testable",
-            Stands::Unspecific => "unspecific",
-            Stands::Refuted => "refuted",
-            Stands::Untested => "untested",
-        }
-    }
-
-    /// Whether the claim is true, of the node or of a set.
-    pub const fn holds(self) -> bool {
-        matches!(self, Stands::Supported | Stands::Joint | Stands::Redundant)
-    }
-
-    /// Whether the claim counts as refuted.
-    pub const fn is_refuted(self) -> bool {
-        matches!(self, Stands::Refuted | Stands::Unspecific)
-    }
-}
+/// What a claim without a verdict is called.
+pub const UNTESTED: &str = "untested";
 
 /// One claim with what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,60 +24,33 @@ pub struct KnownClaim {
     /// The nodes it is true of together: the node claimed, the set it is joint with, or all that
     /// carry the variable redundantly. Sorted.
     pub nodes: Vec<Node>,
-    /// How it stands.
-    pub stands: Stands,
+    /// What was found of it; `None` where it was not tested.
+    pub verdict: Option<VerdictKind>,
 }
 
-/// What can be wrong with evidence that a graph is to be drawn from.
-#[derive(Debug, Error)]
-pub enum EvidenceError {
-    /// Not evidence.
-    #[error("{file}: {source} (expected an evidence.json written by circuitcheck verify)")]
-    Json {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// Evidence about other weights.
-    #[error("{file}: the evidence is about weights {found:.12}, the model's are {expected:.12}")]
-    OtherWeights {
-        /// The file.
-        file: String,
-        /// The digest in the evidence.
-        found: String,
-        /// The model's.
-        expected: String,
-    },
+impl KnownClaim {
+    /// Whether it was found to hold.
+    pub fn holds(&self) -> bool {
+        self.verdict.is_some_and(VerdictKind::holds)
+    }
+
+    /// The verdict's name, or [`UNTESTED`].
+    pub fn verdict_name(&self) -> &'static str {
+        self.verdict.map_or(UNTESTED, VerdictKind::name)
+    }
 }
 
-/// The part of evidence.json that is read.
-#[derive(Deserialize)]
-struct Wire {
-    inputs: WireInputs,
-    claims: Vec<WireClaim>,
+/// Evidence about other weights than the model's.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[error("the evidence is about weights {found:.12}, the model's are {expected:.12}")]
+pub struct OtherWeights {
+    /// The digest in the evidence.
+    pub found: String,
+    /// The model's.
+    pub expected: String,
 }
 
-#[derive(Deserialize)]
-struct WireInputs {
-    weights_sha256: String,
-}
-
-#[derive(Deserialize)]
-struct WireClaim {
-    claim: String,
-    nodes: Vec<String>,
-    verdict: Stands,
-    because: Option<WireBecause>,
-}
-
-#[derive(Deserialize)]
-struct WireBecause {
-    #[serde(default)]
-    neutralised: Vec<String>,
-}
-
-/// Claims read from evidence, and those that no vertex can be made of.
+/// Claims with their verdicts, and those that no vertex can be made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownClaims {
     /// The claims, in the file's order.
@@ -139,84 +60,76 @@ pub struct KnownClaims {
 }
 
 impl KnownClaims {
-    /// Reads an evidence.json about weights of this digest; `file` names it in errors.
+    /// The claims of evidence that should be about weights of this digest.
     ///
     /// # Errors
-    /// [`EvidenceError`], one variant per thing that can be wrong.
-    pub fn read(
-        file: &str,
-        bytes: &[u8],
+    /// [`OtherWeights`] where it is not.
+    pub fn about(
+        evidence: &Evidence,
         weights_sha256: &str,
         shape: &Shape,
-    ) -> Result<Self, EvidenceError> {
-        let wire: Wire = serde_json::from_slice(bytes).map_err(|source| EvidenceError::Json {
-            file: file.into(),
-            source,
-        })?;
-        if wire.inputs.weights_sha256 != weights_sha256 {
-            return Err(EvidenceError::OtherWeights {
-                file: file.into(),
-                found: wire.inputs.weights_sha256,
+    ) -> Result<Self, OtherWeights> {
+        let found = &evidence.inputs.weights_sha256;
+        if found != weights_sha256 {
+            return Err(OtherWeights {
+                found: found.clone(),
                 expected: weights_sha256.into(),
             });
         }
-        let mut known = KnownClaims::default();
-        for claim in wire.claims {
-            let because = claim.because.map(|because| because.neutralised);
-            let names: Vec<String> = claim
-                .nodes
-                .iter()
-                .cloned()
-                .chain(because.into_iter().flatten())
-                .collect();
-            match of_text(&claim.claim, &names, shape) {
-                Some((variable, nodes)) => known.claims.push(KnownClaim {
-                    claim: claim.claim,
-                    variable,
-                    nodes,
-                    stands: claim.verdict,
-                }),
-                None => known.left_out.push(claim.claim),
-            }
-        }
-        Ok(known)
+        Ok(Self::of(evidence, shape))
     }
 
-    /// The claims of evidence just made.
+    /// The claims of evidence.
     pub fn of(evidence: &Evidence, shape: &Shape) -> Self {
-        let json = serde_json::to_vec(evidence).expect("evidence has string keys");
-        Self::read("evidence", &json, &evidence.inputs.weights_sha256, shape)
-            .expect("evidence is read back as it was written")
+        let mut known = KnownClaims::default();
+        for claim in &evidence.claims {
+            let (_, tag) = claim.claim.split_once(' ').unwrap_or_default();
+            let neutralised = match &claim.verdict {
+                Verdict::Redundant { neutralised, .. } => &neutralised[..],
+                _ => &[],
+            };
+            known.add(
+                claim.claim.clone(),
+                Claim::parse(claim.node, tag).variable,
+                claim.nodes.iter().chain(neutralised).copied(),
+                Some(claim.verdict.kind()),
+                shape,
+            );
+        }
+        known
     }
 
     /// Claims of which nothing is known, each of its own node alone.
     pub fn untested(claims: &[Claim], shape: &Shape) -> Self {
         let mut known = KnownClaims::default();
         for claim in claims {
-            match of_text(&claim.to_string(), &[claim.node.to_string()], shape) {
-                Some((variable, nodes)) => known.claims.push(KnownClaim {
-                    claim: claim.to_string(),
-                    variable,
-                    nodes,
-                    stands: Stands::Untested,
-                }),
-                None => known.left_out.push(claim.to_string()),
-            }
+            let variable = claim.variable.clone();
+            known.add(claim.to_string(), variable, [claim.node], None, shape);
         }
         known
     }
-}
 
-/// The variable and nodes of a claim; `None` where the model does not have them.
-fn of_text(claim: &str, nodes: &[String], shape: &Shape) -> Option<(Variable, Vec<Node>)> {
-    let (node, minor) = claim.split_once(' ')?;
-    let variable = Claim::parse(node.parse().ok()?, minor).variable.ok()?;
-    if variable.digit.is_some_and(|digit| digit > shape.n_digits) {
-        return None;
+    /// Adds a claim, or leaves it out where the model does not have its nodes or its digit.
+    fn add(
+        &mut self,
+        claim: String,
+        variable: Result<Variable, UntestableTag>,
+        nodes: impl IntoIterator<Item = NodeName>,
+        verdict: Option<VerdictKind>,
+        shape: &Shape,
+    ) {
+        let nodes = nodes.into_iter().map(|name| name.resolve(shape));
+        let nodes: Result<BTreeSet<Node>, _> = nodes.collect();
+        match (variable, nodes) {
+            (Ok(variable), Ok(nodes)) if variable.digit.is_none_or(|k| k <= shape.n_digits) => {
+                self.claims.push(KnownClaim {
+                    claim,
+                    variable,
+                    nodes: nodes.into_iter().collect(),
+                    verdict,
+                });
+            }
+            _ => self.left_out.push(claim),
+        }
     }
-    let nodes: Option<BTreeSet<Node>> = nodes
-        .iter()
-        .map(|name| name.parse::<NodeName>().ok()?.resolve(shape).ok())
-        .collect();
-    Some((variable, nodes?.into_iter().collect()))
 }

@@ -10,7 +10,7 @@ mod measure;
 mod query;
 mod stored;
 
-pub use claims::{EvidenceError, KnownClaim, KnownClaims, Stands};
+pub use claims::{KnownClaim, KnownClaims, OtherWeights, UNTESTED};
 pub use draw::{SCRIPT, dot, figure, html, mermaid, svg};
 pub use measure::{Budget, EdgeVerdict, Measured, Protocol, Route, TRIALS};
 pub use query::{Selector, SelectorError};
@@ -27,7 +27,7 @@ use crate::domain::causal::{feeds, reach};
 use crate::domain::node::Node;
 use crate::domain::shape::Shape;
 use crate::domain::task::Variable;
-use crate::verify::Conclusion;
+use crate::verify::{Conclusion, VerdictKind};
 
 /// What a vertex stands for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,12 +63,24 @@ pub struct Vertex {
     pub subject: Subject,
     /// The claims it stands for; none for an answer token.
     pub claims: Vec<String>,
-    /// How they stand; `None` for an answer token.
-    pub stands: Option<Stands>,
+    /// What was found of them; `None` for an answer token, and for claims that were not tested.
+    pub verdict: Option<VerdictKind>,
     /// Whether the claim holds, rests on others, and all of those are refuted or undermined.
     pub undermined: bool,
     /// Whether a path leads to an answer token.
     pub reaches_an_answer: bool,
+}
+
+impl Vertex {
+    /// Whether it is a claim, and no answer token.
+    pub fn is_claim(&self) -> bool {
+        matches!(self.subject, Subject::Claim { .. })
+    }
+
+    /// Whether it is a claim that was found to hold.
+    pub fn holds(&self) -> bool {
+        self.verdict.is_some_and(VerdictKind::holds)
+    }
 }
 
 /// An edge: the one vertex feeds the other.
@@ -123,23 +135,6 @@ pub struct Flows {
     pub relayed: bool,
 }
 
-/// A node's place in the order of computation: its layer, MLPs after heads.
-fn depth(node: &Node) -> usize {
-    2 * node.layer() + usize::from(node.head().is_none())
-}
-
-/// Whether information can flow from the one node to the other by way of any others.
-fn can_reach(from: &Node, to: &Node) -> bool {
-    from.writes_to(to) || (from.layer() < to.layer() && from.position() <= to.position())
-}
-
-/// Whether information can flow from a node to the logits of a token by way of any others.
-fn can_reach_token(from: &Node, token: AnswerToken, shape: &Shape) -> bool {
-    let predicting = shape.predicting(token);
-    from.position() == predicting
-        || (from.position() < predicting && from.layer() + 1 < shape.n_layers)
-}
-
 /// The tokens a vertex's value can change.
 fn reach_of(subject: &Subject, shape: &Shape) -> TokenSet {
     match subject {
@@ -161,10 +156,10 @@ fn edge(from: &Subject, to: &Subject, shape: &Shape, flows: Flows) -> Option<Edg
         Subject::Token(token) => (
             sources
                 .iter()
-                .any(|node| node.writes_to_answer(shape).contains(*token)),
+                .any(|node| node.writes_to_token(shape) == Some(*token)),
             sources
                 .iter()
-                .any(|node| can_reach_token(node, *token, shape)),
+                .any(|node| node.can_feed_token(*token, shape)),
             reach(*variable, shape.n_digits).contains(*token),
         ),
         Subject::Claim {
@@ -173,7 +168,7 @@ fn edge(from: &Subject, to: &Subject, shape: &Shape, flows: Flows) -> Option<Edg
         } => {
             // Sets that span layers could feed each other; the one that is complete first comes
             // first, so no cycle can be made.
-            let last = |nodes: &[Node]| nodes.iter().map(depth).max();
+            let last = |nodes: &[Node]| nodes.iter().map(Node::depth).max();
             if last(sources) >= last(targets) || sources.iter().any(|node| targets.contains(node)) {
                 return None;
             }
@@ -182,7 +177,11 @@ fn edge(from: &Subject, to: &Subject, shape: &Shape, flows: Flows) -> Option<Edg
                     .iter()
                     .any(|from| targets.iter().any(|to| flows(from, to)))
             };
-            (any(Node::writes_to), any(can_reach), feeds(*variable, *fed))
+            (
+                any(Node::writes_to),
+                any(Node::can_feed),
+                feeds(*variable, *fed),
+            )
         }
     };
     let overlaps = !reach_of(from, shape)
@@ -197,31 +196,42 @@ fn edge(from: &Subject, to: &Subject, shape: &Shape, flows: Flows) -> Option<Edg
     })
 }
 
+/// Of two verdicts on claims of the same nodes, the one that says more for them.
+fn best(one: Option<VerdictKind>, other: Option<VerdictKind>) -> Option<VerdictKind> {
+    let place = |kind: &VerdictKind| {
+        VerdictKind::FROM_TRUE_TO_FALSE
+            .iter()
+            .position(|k| k == kind)
+    };
+    one.into_iter().chain(other).min_by_key(place)
+}
+
 impl Graph {
     /// The graph of these claims, no edge of which is measured yet.
     pub fn new(known: KnownClaims, shape: Shape, flows: Flows) -> Self {
-        let mut claims: BTreeMap<Subject, (Vec<String>, Stands)> = BTreeMap::new();
+        type Claims = (Vec<String>, Option<VerdictKind>);
+        let mut claims: BTreeMap<Subject, Claims> = BTreeMap::new();
         for claim in known.claims {
             let subject = Subject::Claim {
                 variable: claim.variable,
                 nodes: claim.nodes,
             };
-            let (names, stands) = claims
+            let (names, verdict) = claims
                 .entry(subject)
-                .or_insert_with(|| (Vec::new(), claim.stands));
+                .or_insert_with(|| (Vec::new(), claim.verdict));
             names.push(claim.claim);
-            *stands = (*stands).min(claim.stands);
+            *verdict = best(*verdict, claim.verdict);
         }
         let mut edges = DiGraph::new();
-        let vertex = |subject, claims, stands| Vertex {
+        let vertex = |subject, claims, verdict| Vertex {
             subject,
             claims,
-            stands,
+            verdict,
             undermined: false,
             reaches_an_answer: false,
         };
-        for (subject, (names, stands)) in claims {
-            edges.add_node(vertex(subject, names, Some(stands)));
+        for (subject, (names, verdict)) in claims {
+            edges.add_node(vertex(subject, names, verdict));
         }
         for token in TokenSet::all(shape.n_digits).iter() {
             edges.add_node(vertex(Subject::Token(token), Vec::new(), None));
@@ -276,10 +286,10 @@ impl Graph {
         let order = self.order();
         for &vertex in &order {
             let supports: Vec<NodeIndex> = self.feeding(vertex);
-            let holds = self.edges[vertex].stands.is_some_and(Stands::holds);
+            let holds = self.edges[vertex].holds();
             let sound = |support: &NodeIndex| {
                 let support = &self.edges[*support];
-                !support.undermined && !support.stands.is_some_and(Stands::is_refuted)
+                !support.undermined && !support.verdict.is_some_and(VerdictKind::refutes)
             };
             self.edges[vertex].undermined =
                 holds && !supports.is_empty() && !supports.iter().any(sound);

@@ -7,13 +7,14 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Edge, EdgeVerdict, Graph, Measured, Protocol, Stands, Subject, Vertex};
+use super::{Edge, EdgeVerdict, Graph, Measured, Protocol, Subject, UNTESTED, Vertex};
 use crate::domain::arithmetic::AnswerToken;
 use crate::domain::node::{Node, NodeError, NodeName};
 use crate::domain::shape::Shape;
 use crate::domain::task::{Task, Variable};
 use crate::inputs::model::ModelFolder;
 use crate::storage::pretty_json;
+use crate::verify::VerdictKind;
 
 /// The name and version of the form in which a graph is written.
 pub const SCHEMA: &str = "circuitcheck/graph/2";
@@ -119,10 +120,34 @@ enum WireKind {
         digit: Option<usize>,
         nodes: Vec<NodeName>,
         claims: Vec<String>,
-        verdict: Stands,
+        #[serde(with = "verdict_or_untested")]
+        verdict: Option<VerdictKind>,
         undermined: bool,
         reaches_an_answer: bool,
     },
+}
+
+/// A verdict by its name, or [`UNTESTED`].
+mod verdict_or_untested {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use super::{UNTESTED, VerdictKind};
+
+    pub fn serialize<S: Serializer>(
+        verdict: &Option<VerdictKind>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(verdict.map_or(UNTESTED, VerdictKind::name))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<VerdictKind>, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            UNTESTED => Ok(None),
+            name => name.parse().map(Some).map_err(D::Error::custom),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -278,7 +303,7 @@ impl WireVertex {
                     digit: variable.digit,
                     nodes: Node::names(nodes),
                     claims: vertex.claims.clone(),
-                    verdict: vertex.stands.unwrap_or(Stands::Untested),
+                    verdict: vertex.verdict,
                     undermined: vertex.undermined,
                     reaches_an_answer: vertex.reaches_an_answer,
                 },
@@ -302,7 +327,7 @@ impl WireVertex {
                 Vertex {
                     subject: Subject::Token(token),
                     claims: Vec::new(),
-                    stands: None,
+                    verdict: None,
                     undermined: false,
                     reaches_an_answer: true,
                 }
@@ -332,7 +357,7 @@ impl WireVertex {
                         nodes,
                     },
                     claims,
-                    stands: Some(verdict),
+                    verdict,
                     undermined,
                     reaches_an_answer,
                 }

@@ -268,7 +268,7 @@ impl Tester<'_> {
     fn holding(&self, variable: Variable) -> Vec<&KnownClaim> {
         let claims = self.known.claims.iter();
         claims
-            .filter(|claim| claim.variable == variable && claim.stands.holds())
+            .filter(|claim| claim.variable == variable && claim.holds())
             .collect()
     }
 
@@ -278,7 +278,7 @@ impl Tester<'_> {
             let claims = self.known.claims.iter().filter(|claim| wanted(claim));
             claims
                 .take(NEAREST)
-                .map(|claim| format!("{} ({})", claim.claim, claim.stands.name()))
+                .map(|claim| format!("{} ({})", claim.claim, claim.verdict_name()))
                 .collect()
         };
         let same = of(&|claim| claim.variable == variable);
@@ -622,8 +622,7 @@ impl Tester<'_> {
         };
         let mut graph = Graph::new(self.known.clone(), shape, flows);
         graph.keep_edges(|from, to| {
-            let from_holds = from.stands.is_some_and(|stands| stands.holds());
-            from_holds
+            from.holds()
                 && links
                     .iter()
                     .any(|link| is_link(&from.subject, &to.subject, link))

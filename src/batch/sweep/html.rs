@@ -5,7 +5,8 @@ use std::fmt::Write;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{ModelSummary, Summary};
-use crate::report::{PAGE_STYLE, VERDICT_ORDER, verdict_badge};
+use crate::report::{PAGE_STYLE, verdict_badge};
+use crate::verify::VerdictKind;
 
 /// What this page has beyond the pages of reports.
 const STYLE: &str = "\
@@ -229,7 +230,7 @@ impl ModelSummary {
                 td { @if self.has_claims() { (hold) " of " (claims) } @else { "–" } }
                 td {
                     ul {
-                        @for verdict in VERDICT_ORDER {
+                        @for verdict in VerdictKind::FROM_TRUE_TO_FALSE {
                             @if let Some(count) = self.verdicts.get(verdict.name()) {
                                 li.nowrap { (count) " " (verdict_badge(verdict)) }
                             }

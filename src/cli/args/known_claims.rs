@@ -1,10 +1,12 @@
 //! Where the verdicts of a model's claims are taken from.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::graph::KnownClaims;
 use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
+use circuitcheck::verify::evidence::Evidence;
 use circuitcheck::verify::{Options, verify};
 use clap::Args;
 
@@ -32,8 +34,12 @@ impl Known {
         let read = |path: &Path| -> Result<KnownClaims, CliError> {
             let shown = path.display().to_string();
             let bytes = RawFile::read(path)?.bytes;
-            KnownClaims::read(&shown, &bytes, &folder.weights_sha256, &shape)
-                .map_err(|error| CliError::input(&folder.name, error))
+            let wrong = |error: &dyn Display| {
+                CliError::input(&folder.name, format_args!("{shown}: {error}"))
+            };
+            let evidence = Evidence::from_json(&bytes).map_err(|error| wrong(&error))?;
+            KnownClaims::about(&evidence, &folder.weights_sha256, &shape)
+                .map_err(|error| wrong(&error))
         };
         if let Some(path) = &self.evidence {
             return read(path);

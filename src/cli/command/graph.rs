@@ -268,7 +268,7 @@ fn print_text(graph: &Graph) -> Result<(), CliError> {
     let claims = graph
         .edges
         .node_weights()
-        .filter(|vertex| vertex.stands.is_some())
+        .filter(|vertex| vertex.is_claim())
         .count();
     write(format_args!(
         "{table}\n{claims} claims, {} edges\nundermined: {}\nno path to an answer: {}\n",

@@ -18,7 +18,7 @@ use super::norm::LayerNorm;
 use super::{Activations, Decode, Engine, EngineError, Intervention, Overwrite, Run, Site, Source};
 use crate::domain::arithmetic::TokenSet;
 use crate::domain::node::Node;
-use crate::domain::shape::{D_VOCAB, Shape};
+use crate::domain::shape::D_VOCAB;
 use crate::network::logits::AnswerLogits;
 
 /// Where the exchanged contributions go.
@@ -62,27 +62,6 @@ impl<'a> PathPatch<'a> {
             target,
             scale,
         }
-    }
-}
-
-impl Node {
-    /// Whether the node adds to what `reader` reads, with no other node between.
-    pub fn writes_to(&self, reader: &Node) -> bool {
-        match reader.head() {
-            Some(_) => self.layer() < reader.layer() && self.position() <= reader.position(),
-            None => {
-                self.position() == reader.position()
-                    && (self.layer() < reader.layer()
-                        || (self.layer() == reader.layer() && self.head().is_some()))
-            }
-        }
-    }
-
-    /// The answer token whose logits the node adds to, with no other node between.
-    pub fn writes_to_answer(&self, shape: &Shape) -> TokenSet {
-        shape
-            .predicted_at(self.position())
-            .map_or(TokenSet::EMPTY, TokenSet::only)
     }
 }
 
@@ -321,7 +300,7 @@ impl Engine {
         let shape = self.shape();
         for token in tokens.iter() {
             let deltas = self.deltas(clean, question, patch, |source| {
-                source.writes_to_answer(&shape).contains(token)
+                source.writes_to_token(&shape) == Some(token)
             });
             let Some((&position, delta)) = deltas.first_key_value() else {
                 continue;

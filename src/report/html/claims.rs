@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 
 use super::bars::{Limit, bar, count, row};
-use super::{ORDER, Section, anchor, badge, command, names, sign, tone};
+use super::{Section, anchor, badge, command, names, sign, tone};
 use crate::domain::arithmetic::{Answer, AnswerToken, Prompt};
 use crate::experiment::stats::Rate;
 use crate::experiment::{Aspect, Counterexample, Measures};
 use crate::report::Report;
 use crate::verify::evidence::{ClaimEvidence, Escalated, Trials};
-use crate::verify::{Controls, PublishedResult, Verdict};
+use crate::verify::{Controls, PublishedResult, Verdict, VerdictKind};
 
 pub fn section(report: &Report) -> Section {
     Section {
@@ -48,7 +48,7 @@ fn controls(report: &Report) -> Markup {
             }
             fieldset {
                 legend.visually-hidden { "Verdicts shown" }
-                @for kind in ORDER {
+                @for kind in VerdictKind::FROM_TRUE_TO_FALSE {
                     @if let Some(number) = evidence.summary.get(&kind) {
                         button.chip.(tone(kind)) type="button" aria-pressed="false" data-verdict=(kind) {
                             span aria-hidden="true" { (sign(kind)) } " " (kind) " " b { (number) }
@@ -107,7 +107,7 @@ fn table(report: &Report) -> Markup {
             } }
             @for (index, claim) in claims.iter().enumerate() {
                 @let verdict = claim.verdict.kind();
-                @let rank = ORDER.iter().position(|kind| *kind == verdict).unwrap_or(0);
+                @let rank = VerdictKind::FROM_TRUE_TO_FALSE.iter().position(|kind| *kind == verdict).unwrap_or(0);
                 @let tag_rank = tags.binary_search(&tag(claim)).unwrap_or(0);
                 tbody id=(anchor(claim)) data-verdict=(verdict) data-task=(claim.task)
                     data-keys={ (index) "," (tag_rank) "," (published_rank(claim.published)) "," (rank) "," (agreement_rank(claim)) } {

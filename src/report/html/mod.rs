@@ -86,19 +86,6 @@ pub fn page(report: &Report) -> String {
     page.into_string() + "\n"
 }
 
-/// Verdicts in the order in which readers see them: from what holds to what does not.
-pub const ORDER: [VerdictKind; 9] = [
-    VerdictKind::Supported,
-    VerdictKind::Joint,
-    VerdictKind::Redundant,
-    VerdictKind::Partial,
-    VerdictKind::Correlational,
-    VerdictKind::Inconclusive,
-    VerdictKind::Unspecific,
-    VerdictKind::Refuted,
-    VerdictKind::NotTestable,
-];
-
 /// The anchor of a claim.
 fn anchor(claim: &ClaimEvidence) -> String {
     claim.claim.replace(' ', "-")
@@ -150,12 +137,15 @@ mod tests {
 
     #[test]
     fn every_verdict_has_a_place_and_a_sign_of_its_own() {
-        let mut order = ORDER.to_vec();
+        let mut order = VerdictKind::FROM_TRUE_TO_FALSE.to_vec();
         order.sort();
         assert_eq!(order, VerdictKind::ALL);
-        let mut signs: Vec<&str> = ORDER.into_iter().map(sign).collect();
+        let mut signs: Vec<&str> = VerdictKind::FROM_TRUE_TO_FALSE
+            .into_iter()
+            .map(sign)
+            .collect();
         signs.sort();
         signs.dedup();
-        assert_eq!(signs.len(), ORDER.len());
+        assert_eq!(signs.len(), VerdictKind::FROM_TRUE_TO_FALSE.len());
     }
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::bars::{Limit, bar};
-use super::{ORDER, badge, tone};
+use super::{badge, tone};
 use crate::report::Report;
 use crate::verify::evidence::Evidence;
 use crate::verify::{PublishedResult, VerdictKind};
@@ -80,14 +80,14 @@ pub fn summary(report: &Report) -> Markup {
                 }
             }
             div.stack role="img" aria-label={ "Verdicts: " (crate::report::summary_line(evidence)) } {
-                @for kind in ORDER {
+                @for kind in VerdictKind::FROM_TRUE_TO_FALSE {
                     @if let Some(number) = evidence.summary.get(&kind) {
                         span.(tone(kind)) style={ "flex-grow:" (number) } title={ (number) " " (kind) } { (number) }
                     }
                 }
             }
             ul.legend {
-                @for kind in ORDER {
+                @for kind in VerdictKind::FROM_TRUE_TO_FALSE {
                     @if let Some(number) = evidence.summary.get(&kind) {
                         li { (badge(kind)) " " (number) }
                     }
@@ -109,7 +109,7 @@ pub fn summary(report: &Report) -> Markup {
 
 /// How often each published result came to each verdict.
 fn cross(evidence: &Evidence) -> Markup {
-    let present: Vec<VerdictKind> = ORDER
+    let present: Vec<VerdictKind> = VerdictKind::FROM_TRUE_TO_FALSE
         .into_iter()
         .filter(|kind| evidence.summary.contains_key(kind))
         .collect();

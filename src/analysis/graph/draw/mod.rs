@@ -9,8 +9,9 @@ pub use page::{SCRIPT, figure, html};
 pub use svg::svg;
 pub use text::{dot, mermaid};
 
-use super::{Graph, Route, Stands, Subject, Vertex};
+use super::{Graph, Route, Subject, UNTESTED, Vertex};
 use crate::domain::node::Node;
+use crate::verify::VerdictKind;
 
 /// Writing into a String cannot fail.
 const WRITES: &str = "a String takes any text";
@@ -26,13 +27,13 @@ fn label(vertex: &Vertex) -> (String, String) {
     }
 }
 
-/// How the claim stands, in words.
+/// What was found of the claim, in words; nothing for an answer token.
 fn standing(vertex: &Vertex) -> String {
-    let stands = vertex.stands.map_or("", Stands::name);
-    if vertex.undermined {
-        format!("{stands}, undermined")
-    } else {
-        stands.to_owned()
+    let verdict = vertex.verdict.map_or(UNTESTED, VerdictKind::name);
+    match (vertex.is_claim(), vertex.undermined) {
+        (false, _) => String::new(),
+        (true, false) => verdict.to_owned(),
+        (true, true) => format!("{verdict}, undermined"),
     }
 }
 

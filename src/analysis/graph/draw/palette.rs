@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::WRITES;
-use crate::analysis::graph::{Edge, EdgeVerdict, Stands, Vertex};
+use crate::analysis::graph::{Edge, EdgeVerdict, Vertex};
+use crate::verify::VerdictKind;
 
 /// Fill and border.
 type Paint = (&'static str, &'static str);
@@ -30,17 +31,18 @@ impl Tone {
     ];
 
     pub(super) fn of(vertex: &Vertex) -> Self {
-        let Some(stands) = vertex.stands else {
+        use VerdictKind as V;
+        if !vertex.is_claim() {
             return Tone::Answer;
-        };
+        }
         if vertex.undermined {
             return Tone::Undermined;
         }
-        match stands {
-            Stands::Supported | Stands::Joint | Stands::Redundant => Tone::Holds,
-            Stands::Partial | Stands::Inconclusive | Stands::Correlational => Tone::Doubtful,
-            Stands::Unspecific | Stands::Refuted => Tone::Refuted,
-            Stands::NotTestable | Stands::Untested => Tone::Untested,
+        match vertex.verdict {
+            Some(V::Supported | V::Joint | V::Redundant) => Tone::Holds,
+            Some(V::Partial | V::Inconclusive | V::Correlational) => Tone::Doubtful,
+            Some(V::Unspecific | V::Refuted) => Tone::Refuted,
+            Some(V::NotTestable) | None => Tone::Untested,
         }
     }
 

@@ -11,7 +11,7 @@ use petgraph::graph::{EdgeIndex, NodeIndex};
 
 use super::palette::{Tone, VERDICTS, is_dashed, stroke, style};
 use super::{WRITES, escaped, label, standing, told};
-use crate::analysis::graph::{Graph, Subject, Vertex, depth};
+use crate::analysis::graph::{Graph, Subject, Vertex};
 use crate::domain::position::PromptPart;
 use crate::domain::shape::Shape;
 
@@ -45,7 +45,7 @@ fn cell(subject: &Subject, shape: &Shape) -> (usize, usize) {
         Subject::Token(token) => (2 * shape.n_layers, shape.predicting(*token)),
         Subject::Claim { nodes, .. } => nodes
             .iter()
-            .map(|node| (depth(node), node.position()))
+            .map(|node| (node.depth(), node.position()))
             .max()
             .expect("a claim is of a node"),
     }
@@ -354,7 +354,7 @@ impl<'a> Layout<'a> {
 /// A vertex in words.
 fn name_of(vertex: &Vertex) -> String {
     let mut text = vertex.subject.to_string();
-    if vertex.stands.is_some() {
+    if vertex.is_claim() {
         text += &format!(": {}", standing(vertex));
     }
     if !vertex.reaches_an_answer {
