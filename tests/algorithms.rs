@@ -248,13 +248,7 @@ fn regenerates(model: &str, dir: &[&str], published: &str, own: &str) {
     run(&circuit.concat());
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let committed = root.join("reports").join(model);
-    for file in [
-        "graph.json",
-        "graph.svg",
-        "graph.html",
-        "circuit.json",
-        "circuit.md",
-    ] {
+    for file in ["graph.json", "circuit.json", "circuit.md"] {
         let made = std::fs::read(folder.path().join(file)).unwrap();
         assert!(
             made == std::fs::read(committed.join(file)).unwrap(),
