@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::attention::Attention;
+use super::claim_view::ClaimView;
 use super::parts::{self, FoundPart, PartContent, PartKind, StoredPart, quoted};
 use crate::analysis::circuit::{CircuitError, CircuitEvidence};
 use crate::analysis::graph::{Flows, Graph, GraphError, GraphEvidence, KnownClaims, Subject};
@@ -15,7 +16,7 @@ use crate::analysis::property::evidence::{PropertyEvidence, PropertyEvidenceErro
 use crate::inputs::claims::{ClaimsError, TaggedNode, read_tagged_nodes};
 use crate::inputs::model::{ModelFolder, sha256};
 use crate::verify::VerdictKind;
-use crate::verify::evidence::{ClaimEvidence, Evidence, EvidenceError};
+use crate::verify::evidence::{Evidence, EvidenceError};
 
 /// The evidence of a verification.
 pub const EVIDENCE_FILE: &str = "evidence.json";
@@ -232,17 +233,14 @@ impl Report {
         }))
     }
 
-    /// The model as an argument after a command, with the space before it.
-    pub fn argument(&self) -> String {
-        match self.model.is_empty() {
-            true => String::new(),
-            false => format!(" {}", quoted(&self.model)),
-        }
+    /// The claims as readers see them.
+    pub fn claims(&self) -> Vec<ClaimView<'_>> {
+        ClaimView::all(&self.evidence, &self.model)
     }
 
-    /// The command that prints the whole trail of a claim.
-    pub fn explain_command(&self, claim: &ClaimEvidence) -> String {
-        format!("{} --explain \"{}\"", self.verify_command(), claim.claim)
+    /// The model as an argument after a command, with the space before it.
+    pub fn argument(&self) -> String {
+        argument(&self.model)
     }
 
     /// The command that makes a part and stores it beside the evidence.
@@ -266,29 +264,42 @@ impl Report {
 
     /// The command that makes the evidence again, by the same rules.
     pub fn verify_command(&self) -> String {
-        let protocol = &self.evidence.protocol;
-        let defaults = crate::verify::Options::default();
-        let mut command = format!("circuitcheck verify{}", self.argument());
-        if protocol.threshold != defaults.threshold {
-            command += &format!(" --threshold {}", protocol.threshold);
-        }
-        if protocol.alpha != defaults.alpha {
-            command += &format!(" --alpha {}", protocol.alpha);
-        }
-        if protocol.max_trials != defaults.max_trials {
-            command += &format!(" --max-trials {}", protocol.max_trials);
-        }
-        if protocol.seed != defaults.seed {
-            command += &format!(" --seed {}", protocol.seed);
-        }
-        if protocol.decode != defaults.decoding {
-            command += &format!(" --decode {}", protocol.decode);
-        }
-        for filter in &protocol.filters {
-            command += &format!(" --{filter}");
-        }
-        command
+        verify_command(&self.evidence, &self.model)
     }
+}
+
+/// The model as an argument after a command, with the space before it.
+pub(super) fn argument(model: &str) -> String {
+    match model.is_empty() {
+        true => String::new(),
+        false => format!(" {}", quoted(model)),
+    }
+}
+
+/// The command that makes evidence again, by the same rules.
+pub(super) fn verify_command(evidence: &Evidence, model: &str) -> String {
+    let protocol = &evidence.protocol;
+    let defaults = crate::verify::Options::default();
+    let mut command = format!("circuitcheck verify{}", argument(model));
+    if protocol.threshold != defaults.threshold {
+        command += &format!(" --threshold {}", protocol.threshold);
+    }
+    if protocol.alpha != defaults.alpha {
+        command += &format!(" --alpha {}", protocol.alpha);
+    }
+    if protocol.max_trials != defaults.max_trials {
+        command += &format!(" --max-trials {}", protocol.max_trials);
+    }
+    if protocol.seed != defaults.seed {
+        command += &format!(" --seed {}", protocol.seed);
+    }
+    if protocol.decode != defaults.decoding {
+        command += &format!(" --decode {}", protocol.decode);
+    }
+    for filter in &protocol.filters {
+        command += &format!(" --{filter}");
+    }
+    command
 }
 
 /// A part as it is stored. A graph that is of these weights and verdicts takes the place of `graph`.

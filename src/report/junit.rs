@@ -2,9 +2,8 @@
 
 use quick_junit::{NonSuccessKind, Report as Document, TestCase, TestCaseStatus, TestSuite};
 
-use super::{Report, summary_line};
-use crate::verify::Verdict;
-use crate::verify::evidence::ClaimEvidence;
+use super::{ClaimView, Report, summary_line};
+use crate::verify::VerdictKind;
 
 /// The report as JUnit XML: a claim that is refuted or unspecific is a failure; one that could not be
 /// decided or tested is skipped, which is neither; every other passes. A suite is a task.
@@ -12,7 +11,8 @@ pub fn junit(report: &Report) -> String {
     let evidence = &report.evidence;
     let inputs = &evidence.inputs;
     let mut document = Document::new(format!("circuitcheck {}", inputs.model));
-    let mut tasks: Vec<&str> = evidence.claims.iter().map(|c| c.task.as_str()).collect();
+    let claims = report.claims();
+    let mut tasks: Vec<&str> = claims.iter().map(|claim| claim.task).collect();
     tasks.sort();
     tasks.dedup();
     for task in tasks {
@@ -24,43 +24,36 @@ pub fn junit(report: &Report) -> String {
         for change in &report.changes {
             suite.add_property(("change", change.to_string().as_str()));
         }
-        let claims = evidence.claims.iter().filter(|claim| claim.task == task);
-        suite.add_test_cases(claims.map(|claim| case(report, claim)));
+        let of_task = claims.iter().filter(|claim| claim.task == task);
+        suite.add_test_cases(of_task.map(|claim| case(&inputs.model, claim)));
         document.add_test_suite(suite);
     }
     let xml = document.to_string();
     xml.expect("text of claims is valid in XML")
 }
 
-fn case(report: &Report, claim: &ClaimEvidence) -> TestCase {
-    let verdict = claim.verdict.name();
-    let note = claim.note();
-    let mut status = match &claim.verdict {
+fn case(model: &str, claim: &ClaimView) -> TestCase {
+    let ClaimView { verdict, note, .. } = claim;
+    let mut status = match verdict {
+        VerdictKind::Inconclusive | VerdictKind::NotTestable => TestCaseStatus::skipped(),
         verdict if verdict.refutes() => TestCaseStatus::non_success(NonSuccessKind::Failure),
-        Verdict::Inconclusive { .. } | Verdict::NotTestable { .. } => TestCaseStatus::skipped(),
         _ => TestCaseStatus::success(),
     };
     if !matches!(status, TestCaseStatus::Success { .. }) {
-        status.set_type(verdict);
+        status.set_type(verdict.name());
         status.set_message(format!("{verdict}: {note}"));
     }
-    let mut told = format!("{verdict}; agreement {}\n", claim.agreement_text());
-    if !note.is_empty() {
-        told += &format!("{note}\n");
+    let mut told = format!("{verdict}; agreement {}\n", claim.evidence.agreement_text());
+    for line in [Some(note), claim.replay.as_ref(), Some(&claim.explain)] {
+        if let Some(line) = line.filter(|line| !line.is_empty()) {
+            told += &format!("{line}\n");
+        }
     }
-    if let Some(example) = claim.verdict.counterexample() {
-        let argument = report.argument();
-        told += &format!(
-            "circuitcheck patch{argument} {}\n",
-            example.arguments(report.evidence.protocol.decode_of_verdicts())
-        );
-    }
-    told += &format!("{}\n", report.explain_command(claim));
-    if claim.verdict.refutes() {
+    if verdict.refutes() {
         status.set_description(told.clone());
     }
-    let mut case = TestCase::new(claim.claim.as_str(), status);
-    case.set_classname(format!("{}.{}", report.evidence.inputs.model, claim.task));
+    let mut case = TestCase::new(claim.claim, status);
+    case.set_classname(format!("{model}.{}", claim.task));
     case.set_system_out(told);
     case
 }

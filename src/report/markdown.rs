@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{Report, summary_line};
+use super::{ClaimView, Report, summary_line};
 use crate::analysis::graph::{Vertex, mermaid};
 use crate::domain::node::NodeName;
 use crate::experiment::stats::Rate;
 use crate::experiment::{Aspect, TIE_MARGIN};
-use crate::verify::evidence::{ClaimEvidence, Escalated, Evidence, Trials};
-use crate::verify::{SELECTIVITY_MARGIN, Verdict};
+use crate::verify::evidence::{Escalated, Evidence, Trials};
+use crate::verify::{Controls, SELECTIVITY_MARGIN, VerdictKind};
 
 /// The report as Markdown.
 pub fn markdown(report: &Report) -> String {
@@ -70,29 +70,26 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
         text,
         "| node | claim | published | verdict | agreement | note |\n|---|---|---|---|---|---|"
     )?;
-    for claim in &evidence.claims {
-        let (node, tag) = claim.claim.split_once(' ').unwrap_or((&claim.claim, ""));
+    let claims = report.claims();
+    for claim in &claims {
         writeln!(
             text,
-            "| {node} | {tag} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} |",
+            claim.node,
+            claim.tag,
             claim.published.name(),
-            claim.verdict.name(),
-            claim.agreement_text(),
-            claim.note().replace('|', "\\|"),
+            claim.verdict,
+            claim.evidence.agreement_text(),
+            claim.note.replace('|', "\\|"),
         )?;
     }
 
-    let detailed: Vec<&ClaimEvidence> = evidence
-        .claims
-        .iter()
-        .filter(|claim| claim.trials.is_some())
-        .collect();
-    if !detailed.is_empty() {
+    if claims.iter().any(|claim| claim.evidence.trials.is_some()) {
         writeln!(text, "\n## Each claim\n")?;
     }
-    for claim in detailed {
-        if let Some(trials) = &claim.trials {
-            write_claim(text, claim, trials, evidence, &report.model)?;
+    for claim in &claims {
+        if let Some(trials) = &claim.evidence.trials {
+            write_claim(text, claim, trials)?;
         }
     }
     write_graph(text, report)?;
@@ -157,42 +154,53 @@ fn write_trail(text: &mut String, report: &Report) -> std::fmt::Result {
 
 /// The whole trail of one claim: what was drawn, each measure, each control, and why its verdict.
 /// `margin` is the smallest logit margin of its counterexample, where it has one.
-pub fn explanation(
-    claim: &ClaimEvidence,
-    evidence: &Evidence,
-    model: &str,
-    margin: Option<f32>,
-) -> String {
+pub fn explanation(claim: &ClaimView, evidence: &Evidence, margin: Option<f32>) -> String {
     let mut text = String::new();
-    write_explanation(&mut text, claim, evidence, model, margin).expect("a String takes any text");
+    write_explanation(&mut text, claim, evidence, margin).expect("a String takes any text");
     text
 }
 
 fn write_explanation(
     text: &mut String,
-    claim: &ClaimEvidence,
+    claim: &ClaimView,
     evidence: &Evidence,
-    model: &str,
     margin: Option<f32>,
 ) -> std::fmt::Result {
-    let protocol = &evidence.protocol;
-    let Some(trials) = &claim.trials else {
+    let Some(trials) = &claim.evidence.trials else {
         return writeln!(
             text,
             "### {}: {}\n\n{}",
-            claim.claim,
-            claim.verdict.name(),
-            claim.note()
+            claim.claim, claim.verdict, claim.note
         );
     };
-    write_claim(text, claim, trials, evidence, model)?;
+    write_claim(text, claim, trials)?;
     if let Some(margin) = margin {
         writeln!(
             text,
             "The counterexample's answer leads by {margin:.4} in logits at least; under {TIE_MARGIN} it would be a tie and refute nothing.\n"
         )?;
     }
-    writeln!(text, "Why: {}\n", why(claim))?;
+    writeln!(text, "Why: {}\n", why(claim.verdict, &claim.note))?;
+    write_draws(text, trials, evidence)?;
+    write_tried(text, trials)?;
+    if let Some(test) = &claim.evidence.published_test {
+        writeln!(text, "Published test ({}):\n", claim.published.name())?;
+        for trial in &test.answers {
+            writeln!(
+                text,
+                "- {} into {}: {}",
+                trial.store.question, trial.clean, trial.got
+            )?;
+        }
+        writeln!(text)?;
+    }
+    write_strata(text, trials)?;
+    write_elsewhere(text, &trials.controls)
+}
+
+/// What was drawn, and what error the bounds spend.
+fn write_draws(text: &mut String, trials: &Trials, evidence: &Evidence) -> std::fmt::Result {
+    let protocol = &evidence.protocol;
     let judged: u64 = trials.alone.spill.values().map(|rate| rate.trials).sum();
     writeln!(
         text,
@@ -208,19 +216,11 @@ fn write_explanation(
         text,
         "Bounds: the claim spends {:.2e} in each direction, half of its share in α = {}; the sets tried for it spend the other half. The last look was look {}, which spends 2^-{} of that. Bounds that speak against the claim (agreement's upper, spill's and placebo's lower) share it evenly, those that speak for it need no share.\n",
         trials.alpha, protocol.alpha, trials.alone.looks, trials.alone.looks
-    )?;
-    write_tried(text, trials)?;
-    if let Some(test) = &claim.published_test {
-        writeln!(text, "Published test ({}):\n", claim.published.name())?;
-        for trial in &test.answers {
-            writeln!(
-                text,
-                "- {} into {}: {}",
-                trial.store.question, trial.clean, trial.got
-            )?;
-        }
-        writeln!(text)?;
-    }
+    )
+}
+
+/// The measures and the tokens moved, by stratum of pairs.
+fn write_strata(text: &mut String, trials: &Trials) -> std::fmt::Result {
     if !trials.strata.is_empty() {
         writeln!(text, "By stratum of pairs:\n")?;
     }
@@ -244,8 +244,13 @@ fn write_explanation(
             count.token, count.moved.hits, count.moved.trials
         )?;
     }
+    Ok(())
+}
+
+/// What else passes, and what the nodes pass elsewhere.
+fn write_elsewhere(text: &mut String, controls: &Controls) -> std::fmt::Result {
     writeln!(text, "\nDecoys, the closest first:\n")?;
-    for decoy in &trials.controls.decoys {
+    for decoy in &controls.decoys {
         let names: Vec<String> = decoy.nodes.iter().map(ToString::to_string).collect();
         writeln!(
             text,
@@ -261,9 +266,9 @@ fn write_explanation(
             }
         )?;
     }
-    let elsewhere = trials.controls.wrong_digits.iter();
+    let elsewhere = controls.wrong_digits.iter();
     writeln!(text, "\nThe same nodes elsewhere:\n")?;
-    for result in elsewhere.chain(&trials.controls.wrong_tasks) {
+    for result in elsewhere.chain(&controls.wrong_tasks) {
         writeln!(
             text,
             "- {}: {} of {}",
@@ -330,27 +335,26 @@ fn tried_text(tried: &Escalated) -> String {
 }
 
 /// Why a claim has its verdict, in a sentence.
-fn why(claim: &ClaimEvidence) -> String {
-    let rule = match &claim.verdict {
-        Verdict::Supported => {
+fn why(verdict: VerdictKind, note: &str) -> String {
+    let rule = match verdict {
+        VerdictKind::Supported => {
             "the predicted answers come out at the threshold, placebo and spill are negligible, and every decoy and wrong digit is beaten"
         }
-        Verdict::Unspecific { .. } => "more moves than is predicted, or decoys do as well",
-        Verdict::Joint { .. } => {
+        VerdictKind::Unspecific => "more moves than is predicted, or decoys do as well",
+        VerdictKind::Joint => {
             "a set that holds the node passes every test, and neither the node alone nor the rest of the set does"
         }
-        Verdict::Redundant { .. } => {
+        VerdictKind::Redundant => {
             "patching the node alone moves none of the tokens that should change, and with the other carriers neutralised it decides"
         }
-        Verdict::Partial { .. } => {
+        VerdictKind::Partial => {
             "agreement is below the threshold and at least one half, with nothing else disturbed"
         }
-        Verdict::Refuted { .. } => "agreement is below one half",
-        Verdict::Correlational { .. } => "no effect of patching was shown",
-        Verdict::Inconclusive { .. } => "the budget ended before the bounds decided",
-        Verdict::NotTestable { .. } => "the claim cannot be tested",
+        VerdictKind::Refuted => "agreement is below one half",
+        VerdictKind::Correlational => "no effect of patching was shown",
+        VerdictKind::Inconclusive => "the budget ended before the bounds decided",
+        VerdictKind::NotTestable => "the claim cannot be tested",
     };
-    let note = claim.note();
     if note.is_empty() {
         format!("{rule}.")
     } else {
@@ -358,14 +362,8 @@ fn why(claim: &ClaimEvidence) -> String {
     }
 }
 
-fn write_claim(
-    text: &mut String,
-    claim: &ClaimEvidence,
-    trials: &Trials,
-    evidence: &Evidence,
-    model: &str,
-) -> std::fmt::Result {
-    writeln!(text, "### {}: {}\n", claim.claim, claim.verdict.name())?;
+fn write_claim(text: &mut String, claim: &ClaimView, trials: &Trials) -> std::fmt::Result {
+    writeln!(text, "### {}: {}\n", claim.claim, claim.verdict)?;
     for (aspect, rate) in &trials.alone.agreement {
         let aspect = format!("{aspect:?}").to_lowercase();
         writeln!(text, "- {aspect}: agreement {}", rate)?;
@@ -379,11 +377,14 @@ fn write_claim(
         }
     }
     writeln!(text, "- placebo {}", trials.alone.placebo)?;
-    if let Some(free) = &claim.free_running {
-        writeln!(text, "- reading its own tokens: {}", free.verdict.name())?;
+    if let Some(verdict) = claim.free_running {
+        writeln!(text, "- reading its own tokens: {verdict}")?;
     }
     writeln!(text, "- judged on {}", trials.reach)?;
-    let set = claim.reach().filter(|&reach| reach != trials.reach);
+    let set = claim
+        .evidence
+        .reach()
+        .filter(|&reach| reach != trials.reach);
     if let Some(reach) = set {
         writeln!(text, "- the set on {reach}")?;
     }
@@ -412,6 +413,23 @@ fn write_claim(
             agreement.join(", ")
         )?;
     }
+    write_controls(text, trials)?;
+    for weakness in claim.fails_where {
+        writeln!(text, "- fails where {weakness}")?;
+    }
+    if let (Some(example), Some(replay)) = (claim.counterexample, &claim.replay) {
+        writeln!(
+            text,
+            "- counterexample: {} predicted, {} given",
+            example.predicted, example.got
+        )?;
+        writeln!(text, "\n  ```\n  {replay}\n  ```")?;
+    }
+    writeln!(text)
+}
+
+/// How the nodes do against controls, and whether they are needed.
+fn write_controls(text: &mut String, trials: &Trials) -> std::fmt::Result {
     let controls = &trials.controls;
     writeln!(
         text,
@@ -450,26 +468,5 @@ fn write_claim(
         necessity.needing.trials,
         necessity.not_needing.hits,
         necessity.not_needing.trials
-    )?;
-    if let Verdict::Partial { fails_where, .. } | Verdict::Refuted { fails_where, .. } =
-        &claim.verdict
-    {
-        for weakness in fails_where {
-            writeln!(text, "- fails where {weakness}")?;
-        }
-    }
-    if let Some(example) = claim.verdict.counterexample() {
-        writeln!(
-            text,
-            "- counterexample: {} predicted, {} given",
-            example.predicted, example.got
-        )?;
-        let space = if model.is_empty() { "" } else { " " };
-        writeln!(
-            text,
-            "\n  ```\n  circuitcheck patch{space}{model} {}\n  ```",
-            example.arguments(evidence.protocol.decode_of_verdicts())
-        )?;
-    }
-    writeln!(text)
+    )
 }

@@ -3,6 +3,7 @@
 mod attention;
 mod behaviors;
 mod circuit;
+mod claim_view;
 mod comparison;
 mod document;
 mod html;
@@ -22,11 +23,12 @@ pub use behaviors::{
     verdict_names, verdict_text,
 };
 pub use circuit::{circuit_markdown, clause_verdict, failing_tokens, percent};
+pub use claim_view::ClaimView;
 pub use comparison::{Apart, Comparison, Flip, Player, Role, Term};
 pub use document::{
     ATTENTION_FILE, Change, DISCOVERED, EVIDENCE_FILE, RUN_FILE, Report, ReportError,
 };
-pub(crate) use html::{STYLE as PAGE_STYLE, badge as verdict_badge};
+pub(crate) use html::{badge as verdict_badge, head as page_head};
 pub use markdown::{explanation, markdown};
 pub use parquet::{ClaimRow, claim_rows, claims_table, measures_table, trials_table};
 pub use parts::{FoundPart, PartContent, PartKind, StoredPart};

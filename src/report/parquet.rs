@@ -1,14 +1,14 @@
 //! The evidence as Parquet tables in long form: claims, measures, and single trials.
 
-use super::Report;
+use super::{ClaimView, Report};
 use crate::domain::arithmetic::Answer;
 use crate::domain::causal::Kind;
 use crate::domain::node::{Component, NodeName};
 use crate::experiment::stats::{Count, Rate};
 use crate::experiment::{Counterexample, Judgment, Measures};
 use crate::storage::parquet::{ParquetTable, flag, integer, number, text, whole};
-use crate::verify::Replayed;
 use crate::verify::evidence::{ClaimEvidence, Evidence};
+use crate::verify::{PublishedResult, Replayed, VerdictKind};
 
 fn names(nodes: &[NodeName]) -> String {
     let names: Vec<String> = nodes.iter().map(NodeName::to_string).collect();
@@ -24,9 +24,8 @@ pub struct ClaimRow {
     node: NodeName,
     task: String,
     digit: Option<usize>,
-    published: &'static str,
-    verdict: &'static str,
-    refutes: bool,
+    published: PublishedResult,
+    verdict: VerdictKind,
     nodes: String,
     agreement: Option<Rate>,
     note: String,
@@ -35,28 +34,21 @@ pub struct ClaimRow {
 
 /// The claims of some evidence, in its order.
 pub fn claim_rows(evidence: &Evidence) -> Vec<ClaimRow> {
-    let row = |claim: &ClaimEvidence| ClaimRow {
+    let row = |claim: ClaimView| ClaimRow {
         model: evidence.inputs.model.clone(),
         weights_sha256: evidence.inputs.weights_sha256.clone(),
-        claim: claim.claim.clone(),
+        claim: claim.claim.to_owned(),
         node: claim.node,
-        task: claim.task.clone(),
+        task: claim.task.to_owned(),
         digit: claim.digit,
-        published: claim.published.name(),
-        verdict: claim.verdict.name(),
-        refutes: claim.verdict.refutes(),
-        nodes: names(&claim.nodes),
-        // The rate that is lowest among the parts a verdict rests on.
-        agreement: claim.deciding_measures().and_then(|measures| {
-            let rates = measures.agreement.values();
-            rates
-                .min_by(|a, b| a.share().total_cmp(&b.share()))
-                .copied()
-        }),
-        note: claim.note(),
-        counterexample: claim.verdict.counterexample().cloned(),
+        published: claim.published,
+        verdict: claim.verdict,
+        nodes: names(claim.nodes),
+        agreement: claim.lowest_agreement().copied(),
+        note: claim.note,
+        counterexample: claim.counterexample.cloned(),
     };
-    evidence.claims.iter().map(row).collect()
+    ClaimView::all(evidence, "").into_iter().map(row).collect()
 }
 
 /// A row for each claim: of one model, or of many.
@@ -104,14 +96,16 @@ pub fn claims_table(rows: &[ClaimRow]) -> ParquetTable {
                 |r| r.digit.and_then(whole),
             ),
             text("published", "What the published test gives.", rows, |r| {
-                Some(r.published.into())
+                Some(r.published.name().into())
             }),
-            text("verdict", "The verdict.", rows, |r| Some(r.verdict.into())),
+            text("verdict", "The verdict.", rows, |r| {
+                Some(r.verdict.name().into())
+            }),
             flag(
                 "refutes",
                 "Whether the verdict counts as refuted.",
                 rows,
-                |r| Some(r.refutes),
+                |r| Some(r.verdict.refutes()),
             ),
             text(
                 "nodes",

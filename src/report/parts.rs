@@ -85,7 +85,7 @@ fn unusual<T: PartialEq + ToString>(option: &str, value: T, usual: T) -> Vec<Str
 /// What made these properties: the usual command, with the options that are not the usual ones.
 pub(super) fn property_arguments(made: &PropertyEvidence) -> Vec<String> {
     let options = property::PropertyOptions::default();
-    let decode = property::evidence::decode_name(options.decode);
+    let decode = options.decode.name();
     [
         PartKind::Property.usual_arguments(),
         unusual("--cases", made.cases, options.cases),

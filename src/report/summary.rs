@@ -105,34 +105,25 @@ pub fn summary_schema() -> Schema {
 /// The report as JSON.
 pub fn summary(report: &Report) -> String {
     let evidence = &report.evidence;
-    let argument = report.argument();
-    let claims = evidence.claims.iter().map(|claim| {
-        let example = claim.verdict.counterexample();
-        ClaimSummary {
-            claim: &claim.claim,
-            node: claim.node,
-            nodes: &claim.nodes,
-            task: &claim.task,
-            digit: claim.digit,
-            published: claim.published,
-            verdict: claim.verdict.name(),
-            refutes: claim.verdict.refutes(),
-            note: claim.note(),
-            measures: claim.deciding_measures().map(|measures| MeasuresSummary {
-                agreement: &measures.agreement,
-                effect: &measures.effect,
-                spill: &measures.spill,
-                placebo: &measures.placebo,
-            }),
-            explain: report.explain_command(claim),
-            counterexample: example,
-            replay: example.map(|example| {
-                format!(
-                    "circuitcheck patch{argument} {}",
-                    example.arguments(report.evidence.protocol.decode_of_verdicts())
-                )
-            }),
-        }
+    let claims = report.claims().into_iter().map(|claim| ClaimSummary {
+        claim: claim.claim,
+        node: claim.node,
+        nodes: claim.nodes,
+        task: claim.task,
+        digit: claim.digit,
+        published: claim.published,
+        verdict: claim.verdict.name(),
+        refutes: claim.verdict.refutes(),
+        note: claim.note,
+        measures: claim.measures.map(|measures| MeasuresSummary {
+            agreement: &measures.agreement,
+            effect: &measures.effect,
+            spill: &measures.spill,
+            placebo: &measures.placebo,
+        }),
+        explain: claim.explain,
+        counterexample: claim.counterexample,
+        replay: claim.replay,
     });
     let parts = report.parts.iter().map(|part| PartSummary {
         file: part.kind.file(),

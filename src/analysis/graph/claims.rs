@@ -83,14 +83,13 @@ impl KnownClaims {
     pub fn of(evidence: &Evidence, shape: &Shape) -> Self {
         let mut known = KnownClaims::default();
         for claim in &evidence.claims {
-            let (_, tag) = claim.claim.split_once(' ').unwrap_or_default();
             let neutralised = match &claim.verdict {
                 Verdict::Redundant { neutralised, .. } => &neutralised[..],
                 _ => &[],
             };
             known.add(
                 claim.claim.clone(),
-                Claim::parse(claim.node, tag).variable,
+                Claim::parse(claim.node, claim.tag()).variable,
                 claim.nodes.iter().chain(neutralised).copied(),
                 Some(claim.verdict.kind()),
                 shape,

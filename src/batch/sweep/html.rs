@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
 use super::{ModelSummary, Summary};
-use crate::report::{PAGE_STYLE, verdict_badge};
+use crate::report::{page_head, verdict_badge};
 use crate::verify::VerdictKind;
 
 /// What this page has beyond the pages of reports.
@@ -50,14 +50,7 @@ impl Summary {
         let page = html! {
             (DOCTYPE)
             html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    meta name="generator" content="circuitcheck";
-                    title { "What holds of " (title) }
-                    style { (PreEscaped(PAGE_STYLE)) (PreEscaped(STYLE)) }
-                }
+                (page_head(&format!("What holds of {title}"), STYLE))
                 body {
                     header {
                         p.kicker { "circuitcheck sweep" }

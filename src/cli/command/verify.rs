@@ -8,10 +8,10 @@ use circuitcheck::domain::task::Task;
 use circuitcheck::inputs::claims::Claim;
 use circuitcheck::inputs::model::{ModelFolder, RawFile};
 use circuitcheck::report::{
-    Format, Margin, explanation, margins, store_attention, store_evidence, store_report,
+    ClaimView, Format, Margin, explanation, margins, store_attention, store_evidence, store_report,
     stored_report, summary_line,
 };
-use circuitcheck::verify::evidence::{ClaimEvidence, Evidence};
+use circuitcheck::verify::evidence::Evidence;
 use circuitcheck::verify::{Decoding, MOVE_FOR_OTHERS, Options, VerdictKind, verify};
 use clap::Args;
 
@@ -192,10 +192,9 @@ impl Verify {
         margins: &[Margin],
         wanted: &str,
     ) -> Result<(), CliError> {
-        let found: Vec<&ClaimEvidence> = evidence
-            .claims
-            .iter()
-            .filter(|claim| claim.claim == wanted || claim.claim.ends_with(&format!(" {wanted}")))
+        let found: Vec<ClaimView> = ClaimView::all(evidence, &self.model.shown())
+            .into_iter()
+            .filter(|claim| claim.claim == wanted || claim.tag == wanted)
             .collect();
         if found.is_empty() {
             return Err(CliError::input(
@@ -209,8 +208,7 @@ impl Verify {
         for claim in found {
             let margin = margins.iter().find(|margin| margin.claim == claim.claim);
             let margin = margin.map(|margin| margin.logit_margin);
-            let model = self.model.shown();
-            write(explanation(claim, evidence, &model, margin))?;
+            write(explanation(&claim, evidence, margin))?;
         }
         Ok(())
     }
@@ -231,17 +229,17 @@ pub fn measure(
 fn print_table(evidence: &Evidence) -> Result<(), CliError> {
     let mut table = Table::new([Side::Left; 5]);
     table.heading(["claim", "published", "verdict", "agreement", "note"]);
-    for claim in &evidence.claims {
-        let name = match &claim.free_running {
-            Some(free) => format!("{} / free: {}", claim.verdict.name(), free.verdict.name()),
-            None => claim.verdict.name().to_owned(),
+    for claim in ClaimView::all(evidence, "") {
+        let name = match claim.free_running {
+            Some(free) => format!("{} / free: {free}", claim.verdict),
+            None => claim.verdict.to_string(),
         };
         table.row([
-            (&claim.claim).into(),
+            claim.claim.into(),
             claim.published.name().into(),
-            Cell::styled(name, verdict_style(claim.verdict.kind())),
-            claim.agreement_text().into(),
-            shortened(&claim.note()).into(),
+            Cell::styled(name, verdict_style(claim.verdict)),
+            claim.evidence.agreement_text().into(),
+            shortened(&claim.note).into(),
         ]);
     }
     write(format_args!("{table}\n{}\n", summary_line(evidence)))?;

@@ -9,9 +9,9 @@ use super::{Section, anchor, badge, command, names, sign, tone};
 use crate::domain::arithmetic::{Answer, AnswerToken, Prompt};
 use crate::experiment::stats::Rate;
 use crate::experiment::{Aspect, Counterexample, Measures};
-use crate::report::Report;
+use crate::report::{ClaimView, Report};
 use crate::verify::evidence::{ClaimEvidence, Escalated, Trials};
-use crate::verify::{Controls, PublishedResult, Verdict, VerdictKind};
+use crate::verify::{Controls, PublishedResult, Verdict, VerdictKind, Weakness};
 
 pub fn section(report: &Report) -> Section {
     Section {
@@ -78,22 +78,15 @@ fn published_rank(result: PublishedResult) -> usize {
 }
 
 /// The smallest agreement that the verdict rests on, in thousandths; −1 where nothing was measured.
-fn agreement_rank(claim: &ClaimEvidence) -> i64 {
-    let rates = claim
-        .deciding_measures()
-        .map(|measures| measures.agreement.values());
-    rates
-        .into_iter()
-        .flatten()
-        .map(|rate| (rate.share() * 1000.0).round() as i64)
-        .min()
-        .unwrap_or(-1)
+fn agreement_rank(claim: &ClaimView) -> i64 {
+    let lowest = claim.lowest_agreement();
+    lowest.map_or(-1, |rate| (rate.share() * 1000.0).round() as i64)
 }
 
 fn table(report: &Report) -> Markup {
-    let claims = &report.evidence.claims;
+    let claims = report.claims();
     let threshold = report.evidence.protocol.threshold;
-    let mut tags: Vec<&str> = claims.iter().map(tag).collect();
+    let mut tags: Vec<&str> = claims.iter().map(|claim| claim.tag).collect();
     tags.sort();
     tags.dedup();
     let mut seen = BTreeSet::new();
@@ -106,37 +99,32 @@ fn table(report: &Report) -> Markup {
                 th scope="col" { "why" }
             } }
             @for (index, claim) in claims.iter().enumerate() {
-                @let verdict = claim.verdict.kind();
+                @let verdict = claim.verdict;
                 @let rank = VerdictKind::FROM_TRUE_TO_FALSE.iter().position(|kind| *kind == verdict).unwrap_or(0);
-                @let tag_rank = tags.binary_search(&tag(claim)).unwrap_or(0);
-                tbody id=(anchor(claim)) data-verdict=(verdict) data-task=(claim.task)
+                @let tag_rank = tags.binary_search(&claim.tag).unwrap_or(0);
+                tbody id=(anchor(claim.claim)) data-verdict=(verdict) data-task=(claim.task)
                     data-keys={ (index) "," (tag_rank) "," (published_rank(claim.published)) "," (rank) "," (agreement_rank(claim)) } {
                     tr.claim {
                         th scope="row" id=[seen.insert(claim.node).then(|| claim.node.to_string())] {
-                            button.toggle type="button" aria-expanded="true" aria-controls={ (anchor(claim)) "-more" } { (claim.node) }
+                            button.toggle type="button" aria-expanded="true" aria-controls={ (anchor(claim.claim)) "-more" } { (claim.node) }
                         }
-                        td.tag { (tag(claim)) }
+                        td.tag { (claim.tag) }
                         td { (claim.published.name()) }
                         td { (badge(verdict)) }
                         td.agreement { (agreement(claim, threshold)) }
-                        td.note { (claim.note()) }
+                        td.note { (claim.note) }
                     }
-                    tr.more id={ (anchor(claim)) "-more" } { td colspan="6" { (more(report, claim)) } }
+                    tr.more id={ (anchor(claim.claim)) "-more" } { td colspan="6" { (more(report, claim)) } }
                 }
             }
         }
     }
 }
 
-/// The tag of a claim, without its node.
-fn tag(claim: &ClaimEvidence) -> &str {
-    claim.claim.split_once(' ').map_or("", |(_, tag)| tag)
-}
-
-fn agreement(claim: &ClaimEvidence, threshold: f64) -> Markup {
+fn agreement(claim: &ClaimView, threshold: f64) -> Markup {
     let direction_only = direction_only(claim);
     html! {
-        @if let Some(measures) = claim.deciding_measures() {
+        @if let Some(measures) = claim.measures {
             @for (aspect, rate) in &measures.agreement {
                 @let limit = if direction_only { Limit::None } else { Limit::AtLeast(threshold) };
                 (bar(rate, limit))
@@ -149,7 +137,7 @@ fn agreement(claim: &ClaimEvidence, threshold: f64) -> Markup {
     }
 }
 
-fn direction_only(claim: &ClaimEvidence) -> bool {
+fn direction_only(claim: &ClaimView) -> bool {
     let task = claim.task.parse::<crate::domain::task::Task>();
     task.is_ok_and(|task| task.predicts_only_direction())
 }
@@ -163,18 +151,18 @@ fn aspect_name(aspect: Aspect) -> &'static str {
 }
 
 /// What a row opens to.
-fn more(report: &Report, claim: &ClaimEvidence) -> Markup {
+fn more(report: &Report, claim: &ClaimView) -> Markup {
     html! {
         div.sheet {
-            @if let Some(trials) = &claim.trials {
+            @if let Some(trials) = &claim.evidence.trials {
                 div.columns {
                     div {
                         (measures("The node alone", &trials.alone, report, claim))
-                        @if let Verdict::Joint { set, measures: of_set, need } = &claim.verdict {
+                        @if let Verdict::Joint { set, measures: of_set, need } = &claim.evidence.verdict {
                             (measures(&format!("{} together", names(set)), of_set, report, claim))
                             p.small { "The set needs this node: without it, agreement falls by at least " (format!("{need:.2}")) "." }
                         }
-                        @if let Verdict::Redundant { neutralised, measures: silenced } = &claim.verdict {
+                        @if let Verdict::Redundant { neutralised, measures: silenced } = &claim.evidence.verdict {
                             (measures(&format!("With {} neutralised", names(neutralised)), silenced, report, claim))
                         }
                         (tokens(trials))
@@ -185,17 +173,17 @@ fn more(report: &Report, claim: &ClaimEvidence) -> Markup {
                         (attempts(trials))
                     }
                 }
-                (failures(&claim.verdict))
+                (failures(claim.fails_where))
             } @else {
-                p { "Not tested: " (claim.note()) "." }
+                p { "Not tested: " (claim.note) "." }
             }
-            @if let Some(free) = &claim.free_running {
+            @if let Some(free) = &claim.evidence.free_running {
                 p.small { "Reading its own tokens: " (badge(free.verdict.kind())) " " (free.verdict.note()) }
             }
-            (published(claim))
-            @if let Some(example) = claim.verdict.counterexample() { (counterexample(report, example)) }
+            (published(claim.evidence))
+            @if let Some(example) = claim.counterexample { (counterexample(example, claim.replay.as_deref())) }
             h4 { "The whole trail" }
-            (command(&report.explain_command(claim)))
+            (command(&claim.explain))
             p.links {
                 @if let Some(vertex) = vertex(report, claim) { a.to-graph href="#graph" data-find=(vertex) { "in the graph" } }
                 a href={ "#map-" (claim.node) } { "on the maps" }
@@ -206,13 +194,13 @@ fn more(report: &Report, claim: &ClaimEvidence) -> Markup {
 }
 
 /// The vertex of the graph that stands for a claim, by its name.
-fn vertex(report: &Report, claim: &ClaimEvidence) -> Option<String> {
+fn vertex(report: &Report, claim: &ClaimView) -> Option<String> {
     let mut vertices = report.graph.edges.node_weights();
-    let vertex = vertices.find(|vertex| vertex.claims.contains(&claim.claim));
+    let vertex = vertices.find(|vertex| vertex.claims.iter().any(|name| name == claim.claim));
     vertex.map(|vertex| vertex.subject.to_string())
 }
 
-fn measures(title: &str, measures: &Measures, report: &Report, claim: &ClaimEvidence) -> Markup {
+fn measures(title: &str, measures: &Measures, report: &Report, claim: &ClaimView) -> Markup {
     let protocol = &report.evidence.protocol;
     let deciding = Limit::AtLeast(protocol.threshold);
     let (agreement, effect) = match direction_only(claim) {
@@ -352,13 +340,7 @@ fn attempts(trials: &Trials) -> Markup {
     }
 }
 
-fn failures(verdict: &Verdict) -> Markup {
-    let fails_where = match verdict {
-        Verdict::Partial { fails_where, .. } | Verdict::Refuted { fails_where, .. } => {
-            &fails_where[..]
-        }
-        _ => &[],
-    };
+fn failures(fails_where: &[Weakness]) -> Markup {
     html! {
         @if !fails_where.is_empty() {
             h4 { "Where it fails" }
@@ -389,7 +371,7 @@ fn prompt(prompt: &Prompt) -> String {
 }
 
 /// The simplest failing pair, its wrong tokens marked, with the command that replays it.
-fn counterexample(report: &Report, example: &Counterexample) -> Markup {
+fn counterexample(example: &Counterexample, replay: Option<&str>) -> Markup {
     let tokens = |answer: &Answer| -> Markup {
         let text = answer.to_string();
         let last = text.chars().count().saturating_sub(1);
@@ -408,6 +390,6 @@ fn counterexample(report: &Report, example: &Counterexample) -> Markup {
             div { dt { "predicted" } dd { code { (tokens(&example.predicted)) } } }
             div { dt { "given" } dd { code { (tokens(&example.got)) } } }
         }
-        (command(&format!("circuitcheck patch{} {}", report.argument(), example.arguments(report.evidence.protocol.decode_of_verdicts()))))
+        @if let Some(replay) = replay { (command(replay)) }
     }
 }

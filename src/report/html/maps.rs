@@ -206,10 +206,6 @@ fn by_node(report: &Report) -> BTreeMap<NodeName, Vec<&ClaimEvidence>> {
     nodes
 }
 
-fn tag(claim: &ClaimEvidence) -> &str {
-    claim.claim.split_once(' ').map_or("", |(_, tag)| tag)
-}
-
 fn claimed(
     report: &Report,
     line: impl Fn(&ClaimEvidence) -> String,
@@ -219,7 +215,7 @@ fn claimed(
         .map(|(node, claims)| {
             let words: Vec<String> = claims
                 .iter()
-                .map(|claim| format!("{} {}", tag(claim), claim.verdict))
+                .map(|claim| format!("{} {}", claim.tag(), claim.verdict))
                 .collect();
             let cell = MapCell {
                 tones: claims.iter().map(|c| tone(c.verdict.kind())).collect(),
@@ -250,7 +246,7 @@ fn tasks(report: &Report) -> Map {
         id: "tasks",
         title: "tasks",
         about: "what the node is claimed to do",
-        cells: claimed(report, |claim| tag(claim).to_owned()),
+        cells: claimed(report, |claim| claim.tag().to_owned()),
     }
 }
 

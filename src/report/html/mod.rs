@@ -18,10 +18,9 @@ use super::Report;
 use crate::analysis::graph::SCRIPT as GRAPH_SCRIPT;
 use crate::domain::node::NodeName;
 use crate::verify::VerdictKind;
-use crate::verify::evidence::ClaimEvidence;
 
 /// How pages look.
-pub const STYLE: &str = include_str!("page.css");
+const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
 /// A section of the page: its anchor, its title, what it is about in a sentence, and its content.
@@ -51,14 +50,7 @@ pub fn page(report: &Report) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="generator" content="circuitcheck";
-                title { "Claims about " (model) }
-                style { (PreEscaped(STYLE)) }
-            }
+            (head(&format!("Claims about {model}"), ""))
             body {
                 a.skip href="#claims" { "To the claims" }
                 (overview::header(report))
@@ -86,9 +78,23 @@ pub fn page(report: &Report) -> String {
     page.into_string() + "\n"
 }
 
-/// The anchor of a claim.
-fn anchor(claim: &ClaimEvidence) -> String {
-    claim.claim.replace(' ', "-")
+/// The head of a page; `style` is what it has beyond the style of all pages.
+pub fn head(title: &str, style: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            meta name="generator" content="circuitcheck";
+            title { (title) }
+            style { (PreEscaped(STYLE)) (PreEscaped(style)) }
+        }
+    }
+}
+
+/// The anchor of a claim, by its name.
+fn anchor(claim: &str) -> String {
+    claim.replace(' ', "-")
 }
 
 /// The class that colours what has a verdict.

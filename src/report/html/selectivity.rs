@@ -58,7 +58,7 @@ fn matrix(task: &str, rows: &[Row]) -> Markup {
                 tbody {
                     @for (claim, trials) in distinct {
                         tr {
-                            th scope="row" { a href={ "#" (anchor(claim)) } { (names(&claim.nodes)) } }
+                            th scope="row" { a href={ "#" (anchor(&claim.claim)) } { (names(&claim.nodes)) } }
                             @for digit in (0..=last).rev() { (cell(claim, trials, digit)) }
                             td.sign title=(claim.verdict.name()) { (sign(claim.verdict.kind())) }
                         }

@@ -192,6 +192,11 @@ impl ClaimEvidence {
         })
     }
 
+    /// The tag claimed of the node, e.g. `A1.ST`.
+    pub fn tag(&self) -> &str {
+        self.claim.split_once(' ').map_or("", |(_, tag)| tag)
+    }
+
     /// The deciding agreement as text; empty where the claim was not tested.
     pub fn agreement_text(&self) -> String {
         let Some(measures) = self.deciding_measures() else {

@@ -1,0 +1,97 @@
+//! What a reader needs of a claim, in order: every form of a report is made from this.
+
+use super::document::{argument, verify_command};
+use crate::domain::node::NodeName;
+use crate::experiment::stats::Rate;
+use crate::experiment::{Counterexample, Measures};
+use crate::verify::evidence::{ClaimEvidence, Evidence};
+use crate::verify::{PublishedResult, Verdict, VerdictKind, Weakness};
+
+/// A claim as readers see it.
+#[derive(Debug, Clone)]
+pub struct ClaimView<'a> {
+    /// Node and tag, e.g. `P9L0H1 A1.ST`.
+    pub claim: &'a str,
+    /// The node claimed.
+    pub node: NodeName,
+    /// The tag, e.g. `A1.ST`.
+    pub tag: &'a str,
+    /// The task claimed.
+    pub task: &'a str,
+    /// The digit claimed.
+    pub digit: Option<usize>,
+    /// What the published test gives.
+    pub published: PublishedResult,
+    /// The verdict.
+    pub verdict: VerdictKind,
+    /// The verdict when the model reads its own tokens, where both were asked for.
+    pub free_running: Option<VerdictKind>,
+    /// The nodes the verdict is about.
+    pub nodes: &'a [NodeName],
+    /// Why, in a line.
+    pub note: String,
+    /// The measures the verdict rests on; `None` where the claim was not tested.
+    pub measures: Option<&'a Measures>,
+    /// Where it fails more often.
+    pub fails_where: &'a [Weakness],
+    /// A pair on which it fails.
+    pub counterexample: Option<&'a Counterexample>,
+    /// The command that replays that pair.
+    pub replay: Option<String>,
+    /// The command that prints the whole trail.
+    pub explain: String,
+    /// All that was found of it.
+    pub evidence: &'a ClaimEvidence,
+}
+
+impl<'a> ClaimView<'a> {
+    /// One claim of some evidence; `model` is how the command line names the model.
+    pub fn new(claim: &'a ClaimEvidence, evidence: &Evidence, model: &str) -> Self {
+        let counterexample = claim.verdict.counterexample();
+        let decode = evidence.protocol.decode_of_verdicts();
+        ClaimView {
+            claim: &claim.claim,
+            node: claim.node,
+            tag: claim.tag(),
+            task: &claim.task,
+            digit: claim.digit,
+            published: claim.published,
+            verdict: claim.verdict.kind(),
+            free_running: claim.free_running.as_ref().map(|free| free.verdict.kind()),
+            nodes: &claim.nodes,
+            note: claim.note(),
+            measures: claim.deciding_measures(),
+            fails_where: match &claim.verdict {
+                Verdict::Partial { fails_where, .. } | Verdict::Refuted { fails_where, .. } => {
+                    fails_where
+                }
+                _ => &[],
+            },
+            counterexample,
+            replay: counterexample.map(|example| {
+                let arguments = example.arguments(decode);
+                format!("circuitcheck patch{} {arguments}", argument(model))
+            }),
+            explain: format!(
+                "{} --explain \"{}\"",
+                verify_command(evidence, model),
+                claim.claim
+            ),
+            evidence: claim,
+        }
+    }
+
+    /// Every claim of some evidence, in its order.
+    pub fn all(evidence: &'a Evidence, model: &str) -> Vec<Self> {
+        let claims = evidence.claims.iter();
+        claims
+            .map(|claim| Self::new(claim, evidence, model))
+            .collect()
+    }
+
+    /// The agreement that the verdict rests on; of several parts of the task the lowest.
+    pub fn lowest_agreement(&self) -> Option<&'a Rate> {
+        let rates = self.measures?.agreement.values();
+        rates.min_by(|a, b| a.share().total_cmp(&b.share()))
+    }
+}
