@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use circuitcheck::analysis::circuit::CircuitEvidence;
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::report::summary_schema;
 use circuitcheck::verify::evidence::{Evidence, EvidenceError, evidence_schema, schema_text};
@@ -56,6 +57,27 @@ fn stored_evidence_is_read_and_written_again_byte_for_byte() {
         let json = committed(model, "evidence.json");
         let evidence = Evidence::from_json(json.as_bytes()).unwrap();
         assert!(evidence.to_json() == json, "{model}");
+    }
+}
+
+#[test]
+fn a_page_tells_of_every_circuit_how_many_nodes_it_has_of_how_many() {
+    for model in [ADD, SUB, MIX] {
+        let json = committed(model, "circuit.json");
+        let stored = CircuitEvidence::from_json(json.as_bytes()).unwrap();
+        let page = committed(model, "report.html");
+        assert!(!stored.circuits.is_empty());
+        for circuit in &stored.circuits {
+            let sentence = format!(
+                "{} of {} nodes at work, from {}; all others ablated. {} of {} useful nodes are among them.",
+                circuit.nodes.len(),
+                stored.available,
+                circuit.from,
+                circuit.covered.len(),
+                stored.useful.len()
+            );
+            assert!(page.contains(&sentence), "{model}: {sentence}");
+        }
     }
 }
 

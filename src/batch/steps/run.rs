@@ -28,6 +28,7 @@ use crate::report::{
 };
 use crate::storage::lock::Lock;
 use crate::storage::{check_writable, pretty_json, write_files};
+use crate::verify::evidence::Evidence;
 use crate::verify::{Conclusion, Options, Progress, verify};
 
 /// Wrong answers that the accuracy step keeps.
@@ -310,9 +311,7 @@ fn tested(
 
 /// The claims with the verdicts that the verification left.
 fn known(model: &StepModel, folder: &Path) -> Result<KnownClaims, Box<dyn Error>> {
-    let path = folder.join(EVIDENCE_FILE);
-    let bytes = RawFile::read(&path)?.bytes;
-    let file = path.display().to_string();
+    let evidence = Evidence::from_json(&RawFile::read(&folder.join(EVIDENCE_FILE))?.bytes)?;
     let (weights, shape) = (&model.folder.weights_sha256, model.engine.shape());
-    Ok(KnownClaims::read(&file, &bytes, weights, &shape)?)
+    Ok(KnownClaims::about(&evidence, weights, &shape)?)
 }

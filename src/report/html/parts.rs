@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::bars::count;
 use super::{Section, command};
 use crate::analysis::circuit::{Circuit, CircuitEvidence};
-use crate::analysis::property::evidence::{PropertyEvidence, PropertyResult, Standing};
+use crate::analysis::property::evidence::{PropertyEvidence, PropertyResult, PropertyStanding};
 use crate::experiment::stats::Count;
 use crate::report::{PartContent, Report, percent};
 
@@ -60,7 +60,7 @@ fn property_row(property: &PropertyResult) -> Markup {
             th scope="row" { (property.property) }
             td { (property.says) }
             td { span.standing.(standing.replace(' ', "_")) { (standing) } }
-            td.figure { @if property.standing != Standing::NotAsked { (count(&property.failures)) } }
+            td.figure { @if property.standing != PropertyStanding::NotAsked { (count(&property.failures)) } }
             td {
                 @if let Some(example) = property.counterexamples.first() {
                     @let asked = example.question();
