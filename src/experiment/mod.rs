@@ -16,8 +16,8 @@ pub use sequential::{
     looks, reach_of,
 };
 pub use shrink::{Counterexample, counterexample};
-pub use tally::{Aspect, HALF, Measures, NEGLIGIBLE, Standing, StratumTally, Tally, Telling};
+pub use tally::{Aspect, HALF, Measures, NEGLIGIBLE, Standing, StratumTally, Telling, TrialTally};
 pub use trial::{
-    Bench, Block, Judged, Outcome, Reference, StoreFrom, Subject, TIE_MARGIN, Terms, Trial,
-    default_block,
+    Bench, Judged, Outcome, Reference, StoreFrom, TIE_MARGIN, Terms, TestedNodes, Trial,
+    TrialBlock, default_block,
 };

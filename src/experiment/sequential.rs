@@ -7,8 +7,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::rng::stream;
 use super::stats::alpha_of_look;
-use super::tally::{Measures, NEGLIGIBLE, Standing, StratumTally, Tally};
-use super::trial::{Bench, Block, Outcome, StoreFrom, Subject, Terms, Trial};
+use super::tally::{Measures, NEGLIGIBLE, Standing, StratumTally, TrialTally};
+use super::trial::{Bench, Outcome, StoreFrom, Terms, TestedNodes, Trial, TrialBlock};
 use crate::domain::arithmetic::{AnswerToken, TokenSet};
 use crate::domain::causal::{Draws, Family, Kind, Pair, Quantity, Stratum};
 use crate::network::engine::EngineError;
@@ -73,7 +73,7 @@ pub struct Judgment {
 #[derive(Debug, Clone)]
 pub struct Finding {
     /// The subject.
-    pub subject: Subject,
+    pub subject: TestedNodes,
     /// The tokens it was judged on.
     pub reach: TokenSet,
     /// Rates with intervals, at the last look taken.
@@ -111,16 +111,16 @@ impl Finding {
 }
 
 /// Pairs of one kind in one named stream, all of them where they are few.
-struct Source<'f> {
+struct PairSource<'f> {
     draws: Draws<'f>,
     rng: ChaCha8Rng,
     all: Option<Vec<(Stratum, Pair)>>,
 }
 
-impl<'f> Source<'f> {
+impl<'f> PairSource<'f> {
     fn new(family: &'f Family, rng: ChaCha8Rng, budget: usize) -> Self {
         let all = (family.len() <= budget as f64).then(|| family.enumerate());
-        Source {
+        PairSource {
             draws: family.draws(),
             rng,
             all,
@@ -163,7 +163,7 @@ pub fn reach_of(
 pub fn discover(
     bench: &Bench,
     quantity: impl Into<Quantity>,
-    subjects: &[Subject],
+    subjects: &[TestedNodes],
     rules: Rules,
     name: &str,
 ) -> Result<Vec<TokenSet>, EngineError> {
@@ -178,7 +178,7 @@ pub fn discover(
     let count = DISCOVERY_PER_STRATUM * family.strata().len();
     let pairs = family.draws().take(count, &mut rng);
     let terms = Terms::new(quantity, everything, bench.decode);
-    let mut tallies = vec![Tally::default(); subjects.len()];
+    let mut tallies = vec![TrialTally::default(); subjects.len()];
     bench.run(quantity, &pairs, StoreFrom::Store, subjects, |block| {
         for (tally, outcomes) in tallies.iter_mut().zip(&block.outcomes) {
             for (trial, outcome) in block.trials.iter().zip(outcomes) {
@@ -196,7 +196,7 @@ pub fn discover(
 #[derive(Debug, Clone)]
 pub struct Sampling {
     /// Everything counted.
-    pub tally: Tally,
+    pub tally: TrialTally,
     /// Rates with intervals, at the last look taken.
     pub measures: Measures,
     /// What they say.
@@ -210,7 +210,7 @@ impl Sampling {
     /// A sampling before its first trial. `exhaustive` tells, for telling and placebo trials, that
     /// the first look sees every pair there is.
     pub fn new(rules: Rules, direction_only: bool, exhaustive: (bool, bool)) -> Self {
-        let tally = Tally::default();
+        let tally = TrialTally::default();
         Sampling {
             measures: Measures::of(&tally, rules.alpha, 0, (false, false)),
             tally,
@@ -261,7 +261,7 @@ pub fn looks(max_trials: usize) -> impl Iterator<Item = usize> {
 
 struct Candidate {
     sampling: Sampling,
-    subject: Subject,
+    subject: TestedNodes,
     terms: Terms,
     kept: Vec<Judgment>,
     dropped: usize,
@@ -272,7 +272,7 @@ struct Candidate {
 pub fn judge(
     bench: &Bench,
     quantity: impl Into<Quantity>,
-    subjects: Vec<Subject>,
+    subjects: Vec<TestedNodes>,
     reaches: &[TokenSet],
     goal: Goal,
     rules: Rules,
@@ -287,7 +287,7 @@ pub fn judge(
             Kind::Placebo => "placebo",
         };
         let rng = stream(rules.seed, &format!("{quantity}/{kind}/{name}"));
-        Source::new(family, rng, rules.max_trials)
+        PairSource::new(family, rng, rules.max_trials)
     });
     let exhaustive = (sources[0].exhaustive(), sources[1].exhaustive());
     let mut candidates: Vec<Candidate> = (subjects.into_iter().zip(reaches))
@@ -315,7 +315,7 @@ pub fn judge(
                 .filter(|candidate| candidate.sampling.wants(kind))
                 .map(|candidate| &mut **candidate)
                 .collect();
-            let subjects: Vec<Subject> = wanting.iter().map(|c| c.subject.clone()).collect();
+            let subjects: Vec<TestedNodes> = wanting.iter().map(|c| c.subject.clone()).collect();
             if subjects.is_empty() {
                 continue;
             }
@@ -353,7 +353,7 @@ impl From<Candidate> for Finding {
 
 impl Candidate {
     /// Counts the candidate's outcomes in the trials of a block.
-    fn add(&mut self, kind: Kind, block: &Block, outcomes: &[Option<Outcome>]) {
+    fn add(&mut self, kind: Kind, block: &TrialBlock, outcomes: &[Option<Outcome>]) {
         self.dropped += block.dropped;
         for (trial, outcome) in block.trials.iter().zip(outcomes) {
             let tally = &mut self.sampling.tally;

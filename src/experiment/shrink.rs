@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sequential::Judgment;
-use super::trial::{Bench, StoreFrom, Subject, Terms};
+use super::trial::{Bench, StoreFrom, Terms, TestedNodes};
 use crate::domain::arithmetic::{Answer, Prompt, Question, TokenSet, power_of_ten};
 use crate::domain::causal::{Kind, Pair, Stratum, predict, value};
 use crate::domain::node::{Node, NodeName};
@@ -147,7 +147,7 @@ fn simpler_pairs(variable: Variable, kind: Kind, pair: &Pair) -> Vec<Pair> {
 pub fn counterexample(
     bench: &Bench,
     variable: Variable,
-    subject: &Subject,
+    subject: &TestedNodes,
     terms: Terms,
     kept: &[Judgment],
 ) -> Result<Option<Counterexample>, EngineError> {

@@ -63,7 +63,7 @@ pub struct StratumTally {
 
 /// Everything counted of one subject.
 #[derive(Debug, Clone, Default)]
-pub struct Tally {
+pub struct TrialTally {
     /// Telling trials, by aspect.
     pub telling: BTreeMap<Aspect, Telling>,
     /// Placebo trials in which anything changed.
@@ -78,7 +78,7 @@ pub struct Tally {
     pub tokens: BTreeMap<(Stratum, AnswerToken), Count>,
 }
 
-impl Tally {
+impl TrialTally {
     /// Counts one outcome; returns how it was judged, or `None` where it says nothing.
     pub fn add(
         &mut self,
@@ -195,7 +195,7 @@ impl Measures {
     /// A claim holds where all rates are on the right side of their limits, so that each bound that
     /// speaks for it may spend all of `alpha`. It fails where any one is on the wrong side: the bounds
     /// that speak against it share `alpha` evenly.
-    pub fn of(tally: &Tally, alpha: f64, looks: usize, exhaustive: (bool, bool)) -> Self {
+    pub fn of(tally: &TrialTally, alpha: f64, looks: usize, exhaustive: (bool, bool)) -> Self {
         let telling = |count: fn(&Telling) -> Count| {
             let counts = tally
                 .telling
@@ -289,16 +289,16 @@ impl Measures {
 mod tests {
     use super::*;
 
-    fn tally(aspects: &[Aspect], agreement: Count, spill: Count) -> Tally {
+    fn tally(aspects: &[Aspect], agreement: Count, spill: Count) -> TrialTally {
         let telling = Telling {
             agreement,
             effect: agreement,
             spill,
         };
-        Tally {
+        TrialTally {
             telling: aspects.iter().map(|&aspect| (aspect, telling)).collect(),
             placebo: spill,
-            ..Tally::default()
+            ..TrialTally::default()
         }
     }
 
@@ -342,8 +342,9 @@ mod tests {
             trials: 500,
         };
         let mut counted = tally(&[Aspect::Sign], always, never);
-        let standing =
-            |counted: &Tally| Measures::of(counted, 0.001, 1, (false, false)).standing(0.95, false);
+        let standing = |counted: &TrialTally| {
+            Measures::of(counted, 0.001, 1, (false, false)).standing(0.95, false)
+        };
         assert_eq!(standing(&counted), Standing::Holds);
         // Outside the reach there is nothing to agree with.
         let digits = Telling {

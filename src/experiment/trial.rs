@@ -20,7 +20,7 @@ const BLOCK_BYTES: usize = 32 << 20;
 
 /// A node set under test.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Subject {
+pub struct TestedNodes {
     /// The nodes patched together, sorted.
     pub nodes: Vec<Node>,
     /// Nodes held at their mean in both arms, so that they carry nothing; sorted.
@@ -28,10 +28,10 @@ pub struct Subject {
     pub neutralised: Vec<Node>,
 }
 
-impl Subject {
+impl TestedNodes {
     /// A set of nodes, all else left as it is.
     pub fn of(nodes: impl IntoIterator<Item = Node>) -> Self {
-        Subject {
+        TestedNodes {
             nodes: sorted(nodes),
             neutralised: Vec::new(),
         }
@@ -106,7 +106,7 @@ impl Outcome {
 
 /// Trials with each subject's outcomes.
 #[derive(Debug, Default)]
-pub struct Block {
+pub struct TrialBlock {
     /// The trials that count.
     pub trials: Vec<Trial>,
     /// `outcomes[subject][trial]`; `None` where the subject's neutralised nodes alone already change
@@ -145,8 +145,8 @@ impl Bench<'_> {
         quantity: impl Into<Quantity>,
         pairs: &[(Stratum, Pair)],
         store_from: StoreFrom,
-        subjects: &[Subject],
-        mut consume: impl FnMut(Block),
+        subjects: &[TestedNodes],
+        mut consume: impl FnMut(TrialBlock),
     ) -> Result<(), EngineError> {
         let quantity = quantity.into();
         for block in pairs.chunks(self.block) {
@@ -160,8 +160,8 @@ impl Bench<'_> {
         quantity: Quantity,
         pairs: &[(Stratum, Pair)],
         store_from: StoreFrom,
-        subjects: &[Subject],
-    ) -> Result<Block, EngineError> {
+        subjects: &[TestedNodes],
+    ) -> Result<TrialBlock, EngineError> {
         let cleans: Vec<Prompt> = pairs.iter().map(|(_, p)| Prompt::truth(p.clean)).collect();
         let run = self.engine.run(&cleans)?;
         let asked = self.trials(quantity, pairs, &run);
@@ -179,7 +179,7 @@ impl Bench<'_> {
         };
         let nodes = subjects.iter().flat_map(|subject| &subject.nodes);
         let stored = (self.engine).activations(&stores, nodes.map(|&node| Site::from(node)))?;
-        let asked = Asked {
+        let asked = ReadyTrials {
             run,
             questions,
             trials,
@@ -190,7 +190,7 @@ impl Bench<'_> {
         let outcomes: Result<_, EngineError> = (subjects.par_iter())
             .map(|subject| self.outcomes(&asked, subject))
             .collect();
-        Ok(Block {
+        Ok(TrialBlock {
             outcomes: outcomes?,
             trials: asked.trials,
             dropped,
@@ -232,8 +232,8 @@ impl Bench<'_> {
     /// What one subject makes of every trial.
     fn outcomes(
         &self,
-        asked: &Asked,
-        subject: &Subject,
+        asked: &ReadyTrials,
+        subject: &TestedNodes,
     ) -> Result<Vec<Option<Outcome>>, EngineError> {
         let held = || {
             let neutralised = subject.neutralised.iter();
@@ -264,7 +264,7 @@ impl Bench<'_> {
 }
 
 /// Trials ready to be patched.
-struct Asked {
+struct ReadyTrials {
     /// The clean questions, unpatched.
     run: Run,
     /// For each trial, its place in the run.

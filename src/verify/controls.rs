@@ -16,7 +16,7 @@ use crate::experiment::stats::{
     Bounds, Count, Errors, difference, paired_difference, rounded, rounded_option,
 };
 use crate::experiment::{
-    Baseline, Bench, NEGLIGIBLE, Reference, Rules, StoreFrom, Subject, Terms, stream,
+    Baseline, Bench, NEGLIGIBLE, Reference, Rules, StoreFrom, Terms, TestedNodes, stream,
 };
 use crate::network::engine::EngineError;
 
@@ -142,7 +142,7 @@ pub struct Controlled {
     /// What it claims.
     pub variable: Variable,
     /// The nodes it is about.
-    pub subject: Subject,
+    pub subject: TestedNodes,
     /// The tokens it is judged on.
     pub reach: TokenSet,
     /// Error that what was found of the nodes may spend in each direction.
@@ -166,7 +166,7 @@ pub struct Setting<'a> {
 }
 
 /// Judged outcomes of one subject on a panel: whether each trial agreed, in order.
-type Column = Vec<Option<bool>>;
+type AgreementColumn = Vec<Option<bool>>;
 
 impl Setting<'_> {
     /// The controls of every claim in `claims`, in order. Claims that share a panel of trials share
@@ -191,7 +191,7 @@ impl Setting<'_> {
     }
 
     fn panel(&self, claims: &[Controlled], size: usize) -> Result<Vec<Controls>, EngineError> {
-        let decoys: Vec<Vec<Subject>> = claims.iter().map(|c| self.decoys(c)).collect();
+        let decoys: Vec<Vec<TestedNodes>> = claims.iter().map(|c| self.decoys(c)).collect();
         let mut panels = Panels::default();
         for (claim, decoys) in claims.iter().zip(&decoys) {
             panels.ask(claim.variable, size, &claim.subject, claim.reach);
@@ -220,12 +220,12 @@ impl Setting<'_> {
     fn assemble(
         &self,
         claim: &Controlled,
-        decoys: &[Subject],
+        decoys: &[TestedNodes],
         panels: &Panels,
         size: usize,
     ) -> Result<Controls, EngineError> {
         let alpha = claim.alpha / PANELS.len() as f64;
-        let column = |variable: Variable, trials: usize, subject: &Subject, reach: TokenSet| {
+        let column = |variable: Variable, trials: usize, subject: &TestedNodes, reach: TokenSet| {
             panels.get(variable, trials, subject, reach)
         };
         let own = column(claim.variable, size, &claim.subject, claim.reach);
@@ -301,7 +301,7 @@ impl Setting<'_> {
 
     /// Sets of as many unclaimed nodes of the same kinds, at or before the position that predicts the
     /// last token judged: first those of the claim's own layer and position, then others at random.
-    fn decoys(&self, claim: &Controlled) -> Vec<Subject> {
+    fn decoys(&self, claim: &Controlled) -> Vec<TestedNodes> {
         let shape = self.bench.engine.shape();
         let lowest = claim.reach.iter().last().unwrap_or(AnswerToken(0));
         let last_position = shape.predicting(lowest);
@@ -313,13 +313,13 @@ impl Setting<'_> {
         };
         let pool: Vec<Node> = Node::all(&shape).into_iter().filter(free).collect();
         let nodes = &claim.subject.nodes;
-        let mut found: Vec<Subject> = Vec::new();
+        let mut found: Vec<TestedNodes> = Vec::new();
         if let [node] = nodes[..] {
             let siblings = pool.iter().filter(|other| {
                 other.same_kind(&node)
                     && (other.layer(), other.position()) == (node.layer(), node.position())
             });
-            found.extend(siblings.map(|&other| Subject::of([other])));
+            found.extend(siblings.map(|&other| TestedNodes::of([other])));
         }
         let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
         let name = format!("{}/decoys/{}", claim.variable, names.join("+"));
@@ -338,9 +338,9 @@ impl Setting<'_> {
                     .find(|other| other.same_kind(node) && !chosen.contains(other));
                 chosen.extend(next);
             }
-            let decoy = Subject {
+            let decoy = TestedNodes {
                 neutralised: claim.subject.neutralised.clone(),
-                ..Subject::of(chosen)
+                ..TestedNodes::of(chosen)
             };
             if decoy.nodes.len() == nodes.len() && !found.contains(&decoy) {
                 found.push(decoy);
@@ -352,7 +352,7 @@ impl Setting<'_> {
     fn leaves_placebos_alone(
         &self,
         claim: &Controlled,
-        decoy: &Subject,
+        decoy: &TestedNodes,
     ) -> Result<bool, EngineError> {
         let trials = self.side_pairs(claim.variable, Kind::Placebo, FIND_PLACEBOS);
         let mut changed = Count::default();
@@ -393,7 +393,7 @@ impl Setting<'_> {
         let pairs = self.side_pairs(claim.variable, Kind::Telling, SIDE_TRIALS);
         let mut changed = Count::default();
         // Nothing else is touched here, so neutralised nodes play no part.
-        let subject = [Subject::of(claim.subject.nodes.iter().copied())];
+        let subject = [TestedNodes::of(claim.subject.nodes.iter().copied())];
         self.bench.run(
             claim.variable,
             &pairs,
@@ -413,7 +413,7 @@ impl Setting<'_> {
         let pairs = self.side_pairs(claim.variable, Kind::Telling, SIDE_TRIALS);
         let terms = Terms::new(claim.variable, claim.reach, self.untrained.decode);
         let mut agreed = Count::default();
-        let subject = [Subject::of(claim.subject.nodes.iter().copied())];
+        let subject = [TestedNodes::of(claim.subject.nodes.iter().copied())];
         self.untrained.run(
             claim.variable,
             &pairs,
@@ -459,7 +459,7 @@ impl Setting<'_> {
     }
 }
 
-fn count(column: &Column) -> Count {
+fn count(column: &AgreementColumn) -> Count {
     let mut count = Count::default();
     column
         .iter()
@@ -491,11 +491,11 @@ pub fn paired(first: &[Option<bool>], second: &[Option<bool>], errors: Errors) -
 /// Subjects to be tried on panels of trials: one run of each panel serves everyone who asked.
 #[derive(Default)]
 struct Panels {
-    asked: BTreeMap<(Variable, usize), BTreeMap<(Subject, TokenSet), Column>>,
+    asked: BTreeMap<(Variable, usize), BTreeMap<(TestedNodes, TokenSet), AgreementColumn>>,
 }
 
 impl Panels {
-    fn ask(&mut self, variable: Variable, trials: usize, subject: &Subject, reach: TokenSet) {
+    fn ask(&mut self, variable: Variable, trials: usize, subject: &TestedNodes, reach: TokenSet) {
         self.asked
             .entry((variable, trials))
             .or_default()
@@ -507,16 +507,16 @@ impl Panels {
         &self,
         variable: Variable,
         trials: usize,
-        subject: &Subject,
+        subject: &TestedNodes,
         reach: TokenSet,
-    ) -> &Column {
+    ) -> &AgreementColumn {
         &self.asked[&(variable, trials)][&(subject.clone(), reach)]
     }
 
     fn run(&mut self, setting: &Setting) -> Result<(), EngineError> {
         for (&(variable, trials), columns) in &mut self.asked {
             let pairs = setting.side_pairs(variable, Kind::Telling, trials);
-            let mut subjects: Vec<Subject> = columns.keys().map(|(s, _)| s.clone()).collect();
+            let mut subjects: Vec<TestedNodes> = columns.keys().map(|(s, _)| s.clone()).collect();
             subjects.dedup();
             setting
                 .bench
@@ -543,7 +543,7 @@ impl Panels {
 mod tests {
     use super::*;
 
-    fn columns(first: usize, second: usize, trials: usize) -> [Column; 2] {
+    fn columns(first: usize, second: usize, trials: usize) -> [AgreementColumn; 2] {
         [first, second].map(|hits| (0..trials).map(|i| Some(i < hits)).collect())
     }
 

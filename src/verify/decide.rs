@@ -8,7 +8,8 @@ use super::weakness::weaknesses;
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::Variable;
 use crate::experiment::{
-    Bench, Counterexample, Finding, Measures, NEGLIGIBLE, Standing, Subject, Terms, counterexample,
+    Bench, Counterexample, Finding, Measures, NEGLIGIBLE, Standing, Terms, TestedNodes,
+    counterexample,
 };
 use crate::network::engine::EngineError;
 
@@ -214,7 +215,7 @@ impl Grounds<'_> {
 
 /// The nodes of an attempt, and those neutralised.
 fn names_of(attempt: &Attempt) -> String {
-    let Subject { nodes, neutralised } = &attempt.finding.subject;
+    let TestedNodes { nodes, neutralised } = &attempt.finding.subject;
     let names = |nodes: &[Node]| {
         let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
         names.join(" ")

@@ -10,7 +10,7 @@ use crate::domain::node::Node;
 use crate::domain::task::Variable;
 use crate::experiment::stats::{Bounds, Errors};
 use crate::experiment::{
-    Bench, Finding, Goal, Rules, Standing, StoreFrom, Subject, Terms, discover, judge, stream,
+    Bench, Finding, Goal, Rules, Standing, StoreFrom, Terms, TestedNodes, discover, judge, stream,
 };
 use crate::network::engine::EngineError;
 
@@ -126,7 +126,7 @@ fn succeeded(attempts: Option<&Vec<Attempt>>) -> bool {
 struct Wanted {
     place: usize,
     node: Node,
-    subject: Subject,
+    subject: TestedNodes,
 }
 
 /// How it is judged.
@@ -143,7 +143,7 @@ impl Judging<'_> {
         wanted: &[Wanted],
         attempts: &mut BTreeMap<usize, Vec<Attempt>>,
     ) -> Result<(), EngineError> {
-        let subjects: BTreeSet<Subject> = wanted.iter().map(|w| w.subject.clone()).collect();
+        let subjects: BTreeSet<TestedNodes> = wanted.iter().map(|w| w.subject.clone()).collect();
         if subjects.is_empty() {
             return Ok(());
         }
@@ -152,7 +152,7 @@ impl Judging<'_> {
             variable,
             rules,
         } = *self;
-        let subjects: Vec<Subject> = subjects.into_iter().collect();
+        let subjects: Vec<TestedNodes> = subjects.into_iter().collect();
         let reaches = discover(bench, variable, &subjects, rules, SETS)?;
         let goal = Goal::Holds;
         let findings = judge(
@@ -164,7 +164,7 @@ impl Judging<'_> {
             rules,
             SETS,
         )?;
-        let finding_of = |subject: &Subject| {
+        let finding_of = |subject: &TestedNodes| {
             let at = subjects
                 .binary_search(subject)
                 .expect("every subject wanted was judged");
@@ -243,11 +243,11 @@ impl Judging<'_> {
         let alpha = rules.alpha / NEED_PAIRS.len() as f64;
         let parts = |&(set, node): &(&Finding, Node)| {
             let others = set.subject.nodes.iter().copied();
-            let rest = Subject::of(others.filter(|&other| other != node));
-            [set.subject.clone(), rest, Subject::of([node])]
+            let rest = TestedNodes::of(others.filter(|&other| other != node));
+            [set.subject.clone(), rest, TestedNodes::of([node])]
         };
-        let subjects: BTreeSet<Subject> = sets.iter().flat_map(parts).collect();
-        let subjects: Vec<Subject> = subjects.into_iter().collect();
+        let subjects: BTreeSet<TestedNodes> = sets.iter().flat_map(parts).collect();
+        let subjects: Vec<TestedNodes> = subjects.into_iter().collect();
         let at: Vec<[usize; 3]> = sets
             .iter()
             .map(|set| {

@@ -9,7 +9,7 @@ use crate::domain::arithmetic::{Prompt, Question};
 use crate::domain::causal::needs;
 use crate::domain::task::Variable;
 use crate::experiment::stats::Count;
-use crate::experiment::{Baseline, Subject};
+use crate::experiment::{Baseline, TestedNodes};
 use crate::network::engine::{Activations, Decode, Engine, EngineError, Intervention, Source};
 
 /// Rightly answered questions ablated on each side.
@@ -39,7 +39,7 @@ pub fn measure(
     engine: &Engine,
     means: &Activations,
     baseline: &Baseline,
-    claims: &[(Variable, &Subject)],
+    claims: &[(Variable, &TestedNodes)],
 ) -> Result<Vec<Necessity>, EngineError> {
     let mut found = vec![Necessity::default(); claims.len()];
     let mut by_variable: BTreeMap<Variable, Vec<usize>> = BTreeMap::new();
@@ -54,7 +54,7 @@ pub fn measure(
             .copied();
         let (needing, not_needing): (Vec<Question>, Vec<Question>) =
             questions.partition(|question| needs(variable, question));
-        let subjects: Vec<&Subject> = sharing.iter().map(|&claim| claims[claim].1).collect();
+        let subjects: Vec<&TestedNodes> = sharing.iter().map(|&claim| claims[claim].1).collect();
         let needing = still_right(engine, means, &needing, &subjects)?;
         let not_needing = still_right(engine, means, &not_needing, &subjects)?;
         for (i, &claim) in sharing.iter().enumerate() {
@@ -72,7 +72,7 @@ fn still_right(
     engine: &Engine,
     means: &Activations,
     questions: &[Question],
-    subjects: &[&Subject],
+    subjects: &[&TestedNodes],
 ) -> Result<Vec<Count>, EngineError> {
     let prompts: Vec<Prompt> = questions
         .iter()

@@ -9,7 +9,7 @@ use crate::domain::node::Node;
 use crate::domain::task::Variable;
 use crate::experiment::stats::Count;
 use crate::experiment::{
-    Bench, Outcome, Rules, StoreFrom, Subject, Terms, Trial, reach_of, stream,
+    Bench, Outcome, Rules, StoreFrom, Terms, TestedNodes, Trial, reach_of, stream,
 };
 use crate::network::engine::{EngineError, Site};
 
@@ -62,12 +62,12 @@ impl Score {
 pub struct Choice {
     /// Sets with the node, the one with fewer members first: the best one found, and what it is
     /// without the members it does not need.
-    pub sets: Vec<Subject>,
+    pub sets: Vec<TestedNodes>,
     /// Whether the node is inert and the first set does about as well with another node in its place,
     /// or with none.
     pub exchangeable: bool,
     /// The node with the carriers neutralised beside which it does best.
-    pub neutralised: Option<Subject>,
+    pub neutralised: Option<TestedNodes>,
 }
 
 /// Picks sets for the nodes claimed for one variable.
@@ -78,7 +78,7 @@ pub struct Chooser<'a> {
     telling: Vec<(Stratum, Pair)>,
     placebo: Vec<(Stratum, Pair)>,
     /// Scores on the whole sample.
-    known: BTreeMap<Subject, Score>,
+    known: BTreeMap<TestedNodes, Score>,
 }
 
 impl<'a> Chooser<'a> {
@@ -151,7 +151,7 @@ impl<'a> Chooser<'a> {
     /// The node alone, and with its partners, the smallest set first: the heads of its layer and
     /// position claimed for the same variable, all heads there, the nodes claimed for it at the
     /// position, and those claimed for it anywhere.
-    fn starts(&self, node: Node) -> Vec<Subject> {
+    fn starts(&self, node: Node) -> Vec<TestedNodes> {
         let beside = |other: &Node| {
             (other.layer(), other.position()) == (node.layer(), node.position())
                 && other.same_kind(&node)
@@ -166,9 +166,9 @@ impl<'a> Chooser<'a> {
                 .collect(),
             claimed().collect(),
         ];
-        let mut starts = vec![Subject::of([node])];
+        let mut starts = vec![TestedNodes::of([node])];
         for set in sets {
-            let subject = Subject::of(set.into_iter().chain([node]));
+            let subject = TestedNodes::of(set.into_iter().chain([node]));
             if !starts.contains(&subject) {
                 starts.push(subject);
             }
@@ -182,14 +182,15 @@ impl<'a> Chooser<'a> {
     fn exchangeable(
         &mut self,
         node: Node,
-        set: &Subject,
+        set: &TestedNodes,
         score: Score,
-        starts: &[Subject],
+        starts: &[TestedNodes],
     ) -> Result<bool, EngineError> {
         let rest = without(set, node);
         let pool: BTreeSet<Node> = starts.iter().flat_map(|s| &s.nodes).copied().collect();
         let others = pool.iter().filter(|other| !set.nodes.contains(other));
-        let exchanged = others.map(|&other| Subject::of(rest.nodes.iter().copied().chain([other])));
+        let exchanged =
+            others.map(|&other| TestedNodes::of(rest.nodes.iter().copied().chain([other])));
         let best = self.best([rest.clone()].into_iter().chain(exchanged).collect())?;
         Ok(best.is_some_and(|(_, other)| other.at_least(score, WORTH_ADDING)))
     }
@@ -199,9 +200,9 @@ impl<'a> Chooser<'a> {
     fn grown(
         &mut self,
         node: Node,
-        mut set: Subject,
+        mut set: TestedNodes,
         mut score: Score,
-    ) -> Result<(Subject, Score), EngineError> {
+    ) -> Result<(TestedNodes, Score), EngineError> {
         let shape = self.bench.engine.shape();
         let mut pool: Vec<Node> = Node::all(&shape)
             .into_iter()
@@ -212,7 +213,8 @@ impl<'a> Chooser<'a> {
         let mut added = 0;
         while added < MOST_ADDED {
             let wider = pool.iter();
-            let wider = wider.map(|&other| Subject::of(set.nodes.iter().copied().chain([other])));
+            let wider =
+                wider.map(|&other| TestedNodes::of(set.nodes.iter().copied().chain([other])));
             let Some((best, higher)) = self.best(wider.collect())? else {
                 break;
             };
@@ -233,18 +235,25 @@ impl<'a> Chooser<'a> {
 
     /// Whether a node does so well alone that no set with it can need another.
     fn carries_alone(&mut self, node: Node) -> Result<bool, EngineError> {
-        let score = self.scores(&[Subject::of([node])])?[0];
+        let score = self.scores(&[TestedNodes::of([node])])?[0];
         Ok(score.moved.min(score.agrees) >= 1.0 - SLACK)
     }
 
     /// The starts without the partners that do well alone.
-    fn partners(&mut self, node: Node, starts: &[Subject]) -> Result<Vec<Subject>, EngineError> {
+    fn partners(
+        &mut self,
+        node: Node,
+        starts: &[TestedNodes],
+    ) -> Result<Vec<TestedNodes>, EngineError> {
         let others: BTreeSet<Node> = (starts.iter().flat_map(|start| &start.nodes))
             .filter(|&&other| other != node)
             .copied()
             .collect();
         // All at once: the unpatched runs are the same for each.
-        let singles: Vec<Subject> = others.iter().map(|&other| Subject::of([other])).collect();
+        let singles: Vec<TestedNodes> = others
+            .iter()
+            .map(|&other| TestedNodes::of([other]))
+            .collect();
         self.scores(&singles)?;
         let mut alone = BTreeSet::new();
         for other in others {
@@ -252,9 +261,9 @@ impl<'a> Chooser<'a> {
                 alone.insert(other);
             }
         }
-        let mut sets: Vec<Subject> = Vec::new();
+        let mut sets: Vec<TestedNodes> = Vec::new();
         for start in starts {
-            let set = Subject::of(start.nodes.iter().copied().filter(|n| !alone.contains(n)));
+            let set = TestedNodes::of(start.nodes.iter().copied().filter(|n| !alone.contains(n)));
             if !sets.contains(&set) {
                 sets.push(set);
             }
@@ -264,16 +273,19 @@ impl<'a> Chooser<'a> {
     }
 
     /// The best of many, after a screening on few pairs.
-    fn best(&mut self, subjects: Vec<Subject>) -> Result<Option<(Subject, Score)>, EngineError> {
+    fn best(
+        &mut self,
+        subjects: Vec<TestedNodes>,
+    ) -> Result<Option<(TestedNodes, Score)>, EngineError> {
         let (telling, placebo) = (
             &self.telling[..SCREEN.0.min(self.telling.len())],
             &self.placebo[..SCREEN.1.min(self.placebo.len())],
         );
         let screened = self.measure(telling, placebo, &subjects)?;
-        let mut ranked: Vec<(Subject, Score)> = subjects.into_iter().zip(screened).collect();
+        let mut ranked: Vec<(TestedNodes, Score)> = subjects.into_iter().zip(screened).collect();
         ranked.sort_by(|(a, x), (b, y)| y.moved.total_cmp(&x.moved).then(a.cmp(b)));
         ranked.truncate(SHORTLIST);
-        let short: Vec<Subject> = ranked.into_iter().map(|(subject, _)| subject).collect();
+        let short: Vec<TestedNodes> = ranked.into_iter().map(|(subject, _)| subject).collect();
         let scores = self.scores(&short)?;
         Ok(short
             .into_iter()
@@ -282,7 +294,12 @@ impl<'a> Chooser<'a> {
     }
 
     /// A set without the members that it does about as well without, the least expected first.
-    fn reduced(&mut self, node: Node, set: &Subject, score: Score) -> Result<Subject, EngineError> {
+    fn reduced(
+        &mut self,
+        node: Node,
+        set: &TestedNodes,
+        score: Score,
+    ) -> Result<TestedNodes, EngineError> {
         let mut members: Vec<Node> = set.nodes.iter().copied().filter(|&n| n != node).collect();
         members.sort_by_key(|other| {
             let beside = (other.layer(), other.position()) == (node.layer(), node.position());
@@ -290,7 +307,7 @@ impl<'a> Chooser<'a> {
         });
         let mut left = set.clone();
         for member in members {
-            let fewer = Subject {
+            let fewer = TestedNodes {
                 nodes: without(&left, member).nodes,
                 ..left.clone()
             };
@@ -307,17 +324,17 @@ impl<'a> Chooser<'a> {
     fn neutralised(
         &mut self,
         node: Node,
-        starts: &[Subject],
-    ) -> Result<Option<Subject>, EngineError> {
-        let others = |set: &Subject| -> Vec<Node> {
+        starts: &[TestedNodes],
+    ) -> Result<Option<TestedNodes>, EngineError> {
+        let others = |set: &TestedNodes| -> Vec<Node> {
             let others = set.nodes.iter().copied();
             others
                 .filter(|&other| other != node && !node.can_feed(&other))
                 .collect()
         };
-        let mut subjects: Vec<Subject> = Vec::new();
+        let mut subjects: Vec<TestedNodes> = Vec::new();
         for start in starts {
-            let subject = Subject::of([node]).with_neutralised(others(start));
+            let subject = TestedNodes::of([node]).with_neutralised(others(start));
             if !subject.neutralised.is_empty() && !subjects.contains(&subject) {
                 subjects.push(subject);
             }
@@ -334,13 +351,16 @@ impl<'a> Chooser<'a> {
             return Ok(None);
         };
         // Where too much is held, most clean answers break: a set built up from nothing may do better.
-        let mut grown = (Subject::of([node]), self.scores(&[Subject::of([node])])?[0]);
+        let mut grown = (
+            TestedNodes::of([node]),
+            self.scores(&[TestedNodes::of([node])])?[0],
+        );
         for _ in 0..MOST_ADDED {
             let wider = (pool.iter())
                 .filter(|other| !grown.0.neutralised.contains(other))
                 .map(|&other| {
                     let held = grown.0.neutralised.iter().copied().chain([other]);
-                    Subject::of([node]).with_neutralised(held)
+                    TestedNodes::of([node]).with_neutralised(held)
                 })
                 .collect();
             match self.best(wider)? {
@@ -357,7 +377,7 @@ impl<'a> Chooser<'a> {
         if score.agrees >= PROMISING {
             for other in subject.neutralised.clone() {
                 let held = (subject.neutralised.iter().copied()).filter(|&held| held != other);
-                let fewer = Subject::of([node]).with_neutralised(held);
+                let fewer = TestedNodes::of([node]).with_neutralised(held);
                 if !fewer.neutralised.is_empty()
                     && self.scores(std::slice::from_ref(&fewer))?[0].at_least(score, SLACK)
                 {
@@ -369,13 +389,13 @@ impl<'a> Chooser<'a> {
     }
 
     /// Scores on the whole sample.
-    fn scores(&mut self, subjects: &[Subject]) -> Result<Vec<Score>, EngineError> {
-        let unknown: BTreeSet<Subject> = subjects
+    fn scores(&mut self, subjects: &[TestedNodes]) -> Result<Vec<Score>, EngineError> {
+        let unknown: BTreeSet<TestedNodes> = subjects
             .iter()
             .filter(|subject| !self.known.contains_key(subject))
             .cloned()
             .collect();
-        let unknown: Vec<Subject> = unknown.into_iter().collect();
+        let unknown: Vec<TestedNodes> = unknown.into_iter().collect();
         let scores = self.measure(&self.telling, &self.placebo, &unknown)?;
         self.known.extend(unknown.into_iter().zip(scores));
         Ok(subjects.iter().map(|subject| self.known[subject]).collect())
@@ -385,7 +405,7 @@ impl<'a> Chooser<'a> {
         &self,
         telling: &[(Stratum, Pair)],
         placebo: &[(Stratum, Pair)],
-        subjects: &[Subject],
+        subjects: &[TestedNodes],
     ) -> Result<Vec<Score>, EngineError> {
         if subjects.is_empty() {
             return Ok(Vec::new());
@@ -411,8 +431,8 @@ impl<'a> Chooser<'a> {
 }
 
 /// A set without one of its nodes, whatever it neutralises.
-fn without(set: &Subject, node: Node) -> Subject {
-    Subject::of(set.nodes.iter().copied().filter(|&other| other != node))
+fn without(set: &TestedNodes, node: Node) -> TestedNodes {
+    TestedNodes::of(set.nodes.iter().copied().filter(|&other| other != node))
 }
 
 /// A subject's outcomes on a sample.

@@ -19,7 +19,7 @@ use super::{Progress, VerifyError, necessity};
 use crate::domain::arithmetic::Prompt;
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
-use crate::experiment::{Baseline, Bench, Finding, Goal, Reference, Subject, discover, judge};
+use crate::experiment::{Baseline, Bench, Finding, Goal, Reference, TestedNodes, discover, judge};
 use crate::inputs::claims::TaggedNode;
 use crate::inputs::model::{ModelFolder, Weights};
 use crate::network::engine::{Activations, Decode, Engine, EngineError, Site};
@@ -203,7 +203,8 @@ impl<'a> Verification<'a> {
                 of: steps,
             });
             let rules = self.options.rules(self.alpha());
-            let subjects: Vec<Subject> = claims.iter().map(|c| Subject::of([c.node])).collect();
+            let subjects: Vec<TestedNodes> =
+                claims.iter().map(|c| TestedNodes::of([c.node])).collect();
             let reaches = discover(&bench, variable, &subjects, rules, "alone")?;
             let findings = judge(
                 &bench,
@@ -286,7 +287,7 @@ impl<'a> Verification<'a> {
             })
             .collect();
         let controls = setting.run(&controlled)?;
-        let claims: Vec<(Variable, &Subject)> = controlled
+        let claims: Vec<(Variable, &TestedNodes)> = controlled
             .iter()
             .map(|c| (c.variable, &c.subject))
             .collect();

@@ -8,7 +8,7 @@ use super::evidence::{ClaimEvidence, Evidence};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
 use crate::experiment::{
-    Bench, Goal, Judgment, Reference, Rules, Subject, default_block, discover, judge,
+    Bench, Goal, Judgment, Reference, Rules, TestedNodes, default_block, discover, judge,
 };
 use crate::network::engine::{Engine, EngineError};
 
@@ -82,7 +82,10 @@ pub fn replay<'a>(
             max_trials: protocol.max_trials,
             seed: protocol.seed,
         };
-        let subjects: Vec<Subject> = claims.iter().map(|(_, n, _)| Subject::of([*n])).collect();
+        let subjects: Vec<TestedNodes> = claims
+            .iter()
+            .map(|(_, n, _)| TestedNodes::of([*n]))
+            .collect();
         let reaches = discover(&bench, variable, &subjects, rules, STREAM)?;
         let goal = Goal::Standing;
         let findings = judge(&bench, variable, subjects, &reaches, goal, rules, STREAM)?;

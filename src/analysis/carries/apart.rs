@@ -5,7 +5,7 @@ use super::catalogue::{rank, shown_by};
 use super::{Carried, CarrierSearch, QuantityScore};
 use crate::domain::arithmetic::{Answer, TokenSet};
 use crate::domain::causal::{Family, Kind, Pair, Quantity, Stratum};
-use crate::experiment::{StoreFrom, Subject, stream};
+use crate::experiment::{StoreFrom, TestedNodes, stream};
 use crate::network::engine::EngineError;
 
 /// Telling pairs of each of two quantities among which those are looked for on which they differ.
@@ -31,7 +31,7 @@ impl CarrierSearch<'_> {
     /// What a node set carries, of all that holds there.
     pub(super) fn told_apart(
         &self,
-        subject: &Subject,
+        subject: &TestedNodes,
         held: &[&QuantityScore],
     ) -> Result<Vec<Carried>, EngineError> {
         let mut held = held.to_vec();
@@ -68,7 +68,7 @@ impl CarrierSearch<'_> {
 
     fn relation(
         &self,
-        subject: &Subject,
+        subject: &TestedNodes,
         first: &QuantityScore,
         second: &QuantityScore,
     ) -> Result<Ranking, EngineError> {

@@ -2,7 +2,7 @@
 //! what cannot be told apart.
 
 use crate::domain::arithmetic::{Class, TokenSet};
-use crate::domain::causal::{ColumnQuantity, Family, Kind, Part, Quantity};
+use crate::domain::causal::{ColumnPart, ColumnQuantity, Family, Kind, Quantity};
 use crate::domain::node::Node;
 use crate::domain::shape::Shape;
 use crate::domain::task::{Task, Variable};
@@ -38,11 +38,16 @@ pub fn catalogue(classes: &[Class], n_digits: usize) -> Vec<Quantity> {
             .map(move |digit| Quantity::Task(Variable { task, digit }))
     });
     let columns = classes.iter().flat_map(|&class| {
-        let parts = [Part::First, Part::Second, Part::Whole, Part::Resolved];
+        let parts = [
+            ColumnPart::First,
+            ColumnPart::Second,
+            ColumnPart::Whole,
+            ColumnPart::Resolved,
+        ];
         parts
             .into_iter()
             // The carry out of a column of an addition is SV.
-            .filter(move |&part| part != Part::Resolved || class != Class::Add)
+            .filter(move |&part| part != ColumnPart::Resolved || class != Class::Add)
             .flat_map(move |part| {
                 (0..n_digits)
                     .map(move |digit| Quantity::Column(ColumnQuantity { part, digit, class }))
@@ -88,8 +93,8 @@ fn earliest(quantity: Quantity, shape: &Shape) -> usize {
             (_, digit) => digit.map_or(0, |k| shape.second_operand(k.min(shape.n_digits))),
         },
         Quantity::Column(part) => match part.part {
-            Part::First => shape.first_operand(part.digit),
-            Part::Resolved => shape.second_operand(0),
+            ColumnPart::First => shape.first_operand(part.digit),
+            ColumnPart::Resolved => shape.second_operand(0),
             _ => shape.second_operand(part.digit),
         },
         Quantity::Both(one, other) => {
@@ -114,12 +119,12 @@ pub fn rank(quantity: Quantity) -> usize {
             Task::Stc | Task::Mtc | Task::Ntc => 7,
         },
         Quantity::Column(part) => match part.part {
-            Part::Resolved => 1,
-            Part::Tri => 2,
-            Part::Base => 3,
-            Part::Whole => 8,
-            Part::First => 9,
-            Part::Second => 10,
+            ColumnPart::Resolved => 1,
+            ColumnPart::Tri => 2,
+            ColumnPart::Base => 3,
+            ColumnPart::Whole => 8,
+            ColumnPart::First => 9,
+            ColumnPart::Second => 10,
         },
         Quantity::Both(one, other) => {
             11 + rank(Quantity::Column(one)) + rank(Quantity::Column(other))
@@ -137,9 +142,9 @@ pub fn as_part(quantity: Quantity, class: Class) -> Option<ColumnQuantity> {
         Quantity::Both(..) => None,
         Quantity::Task(Variable { task, digit }) => {
             let part = match task {
-                Task::Sa | Task::Md | Task::Nd => Part::Base,
-                Task::St | Task::Mt => Part::Tri,
-                Task::Sv => Part::Resolved,
+                Task::Sa | Task::Md | Task::Nd => ColumnPart::Base,
+                Task::St | Task::Mt => ColumnPart::Tri,
+                Task::Sv => ColumnPart::Resolved,
                 _ => return None,
             };
             let digit = digit?;

@@ -18,8 +18,8 @@ use crate::domain::arithmetic::{Class, TokenSet};
 use crate::domain::causal::{Family, Kind, Quantity};
 use crate::domain::node::{Node, NodeName};
 use crate::experiment::{
-    Baseline, Bench, Goal, Measures, Reference, Rules, Standing, StoreFrom, Subject, Tally, Terms,
-    default_block, judge, stream,
+    Baseline, Bench, Goal, Measures, Reference, Rules, Standing, StoreFrom, Terms, TestedNodes,
+    TrialTally, default_block, judge, stream,
 };
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::{Activations, Decode, Engine, EngineError};
@@ -226,7 +226,7 @@ impl<'a> CarrierSearch<'a> {
         nodes: &[Node],
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Carriers, EngineError> {
-        let subjects = [Subject::of(nodes.iter().copied())];
+        let subjects = [TestedNodes::of(nodes.iter().copied())];
         let carriers = self.carriers(&subjects, 1, progress)?;
         Ok(self.found(1, carriers))
     }
@@ -240,7 +240,8 @@ impl<'a> CarrierSearch<'a> {
         nodes: &[Node],
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Carriers, EngineError> {
-        let mut subjects: Vec<Subject> = nodes.iter().map(|&node| Subject::of([node])).collect();
+        let mut subjects: Vec<TestedNodes> =
+            nodes.iter().map(|&node| TestedNodes::of([node])).collect();
         subjects.extend(sets::beside_each_other(nodes));
         // Sets across positions are proposed by what single nodes move in part; the error they may
         // spend is laid aside for as many as there can be.
@@ -266,7 +267,7 @@ impl<'a> CarrierSearch<'a> {
 
     fn carriers(
         &self,
-        subjects: &[Subject],
+        subjects: &[TestedNodes],
         sets: usize,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Vec<Carrier>, EngineError> {
@@ -299,7 +300,7 @@ impl<'a> CarrierSearch<'a> {
     /// Tries everything that could be carried on a few pairs.
     fn screen(
         &self,
-        subjects: &[Subject],
+        subjects: &[TestedNodes],
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Screened, EngineError> {
         let shape = self.engine.shape();
@@ -320,9 +321,9 @@ impl<'a> CarrierSearch<'a> {
             let mut rng = stream(self.options.seed, &format!("{quantity}/telling/screen"));
             let strata = family.strata().len().min(SCREENED_STRATA);
             let pairs = family.draws().take(SCREEN * strata, &mut rng);
-            let tried: Vec<Subject> = able.iter().map(|&s| subjects[s].clone()).collect();
+            let tried: Vec<TestedNodes> = able.iter().map(|&s| subjects[s].clone()).collect();
             let terms = Terms::new(quantity, TokenSet::all(shape.n_digits), Decode::Forced);
-            let mut tallies = vec![Tally::default(); able.len()];
+            let mut tallies = vec![TrialTally::default(); able.len()];
             let store = StoreFrom::Store;
             (self.bench()).run(quantity, &pairs, store, &tried, |block| {
                 for (tally, outcomes) in tallies.iter_mut().zip(&block.outcomes) {
@@ -341,7 +342,7 @@ impl<'a> CarrierSearch<'a> {
     /// Judges what was screened in, and tells apart what holds.
     fn judged(
         &self,
-        subjects: &[Subject],
+        subjects: &[TestedNodes],
         screened: &Screened,
         sets: usize,
         progress: &mut dyn FnMut(Progress),
@@ -393,7 +394,7 @@ impl<'a> CarrierSearch<'a> {
 
     fn judge(
         &self,
-        subjects: &[Subject],
+        subjects: &[TestedNodes],
         wanted: BTreeMap<Quantity, Vec<usize>>,
         rules: Rules,
         scores: &mut [Vec<QuantityScore>],
@@ -407,7 +408,7 @@ impl<'a> CarrierSearch<'a> {
                 done,
                 of,
             });
-            let tried: Vec<Subject> = able.iter().map(|&s| subjects[s].clone()).collect();
+            let tried: Vec<TestedNodes> = able.iter().map(|&s| subjects[s].clone()).collect();
             let name = "carries";
             let reaches = crate::experiment::discover(&bench, quantity, &tried, rules, name)?;
             let goal = Goal::Holds;
@@ -461,7 +462,7 @@ impl<'a> CarrierSearch<'a> {
 
 /// The largest share of any token's trials that moved it as predicted; of trials that agree, for what
 /// predicts only a direction.
-fn moved(tally: &Tally, terms: Terms) -> f64 {
+fn moved(tally: &TrialTally, terms: Terms) -> f64 {
     if terms.direction_only {
         let shares = tally
             .telling

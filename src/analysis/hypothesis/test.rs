@@ -16,8 +16,7 @@ use crate::domain::shape::Shape;
 use crate::domain::task::Variable;
 use crate::experiment::stats::Rate;
 use crate::experiment::{
-    Baseline, Bench, Goal, Reference, Rules, Standing, Subject as NodeSet, default_block, discover,
-    judge,
+    Baseline, Bench, Goal, Reference, Rules, Standing, TestedNodes, default_block, discover, judge,
 };
 use crate::inputs::model::{ModelFolder, Operations};
 use crate::network::engine::{Activations, Engine, EngineError, Site};
@@ -560,7 +559,7 @@ impl Tester<'_> {
             alpha: self.rules.alpha / (2 * claims.max(1)) as f64,
             ..self.rules
         };
-        let subjects = vec![NodeSet::of(nodes.clone())];
+        let subjects = vec![TestedNodes::of(nodes.clone())];
         let name = format!("hypothesis/{claim}");
         let reaches = discover(&bench, variable, &subjects, rules, &name)?;
         let goal = Goal::Standing;

@@ -10,7 +10,7 @@ mod space;
 pub use canonical::{Canonical, Expectation, canonical_pairs, impact_text};
 pub use feeds::{feeds, reach, responds};
 pub use pairs::{Draws, Family, Kind, Pair, Stratum};
-pub use quantity::{ColumnQuantity, Part, Quantity};
+pub use quantity::{ColumnPart, ColumnQuantity, Quantity};
 pub use space::{Sampler, Space};
 
 use std::cmp::Ordering;

@@ -8,7 +8,7 @@ use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::quantity::{ColumnQuantity, Part, Quantity};
+use super::quantity::{ColumnPart, ColumnQuantity, Quantity};
 use super::space::{Sampler, Space, weighted};
 use super::{base, carry_out, classes, makes};
 use crate::domain::arithmetic::{Answer, Class, Operation, Prompt, Question};
@@ -113,7 +113,7 @@ impl Family {
             Quantity::Task(variable) => task_pairs(variable, kind, n_digits),
             Quantity::Column(part) => column_pairs(part, kind, n_digits),
             Quantity::Both(first, _) => match first.part {
-                Part::Resolved => whole_class(first.class, n_digits),
+                ColumnPart::Resolved => whole_class(first.class, n_digits),
                 _ => column_pairs(first, kind, n_digits),
             },
         };
@@ -329,7 +329,7 @@ fn column_pairs(part: ColumnQuantity, kind: Kind, n_digits: usize) -> Vec<Group>
     if k >= n_digits || part.reach(n_digits).is_empty() {
         return Vec::new();
     }
-    if part.part == Part::Resolved {
+    if part.part == ColumnPart::Resolved {
         return resolved_pairs(k, class, kind, n_digits);
     }
     if kind == Kind::Telling {

@@ -27,7 +27,7 @@ pub enum Quantity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ColumnQuantity {
     /// What of it.
-    pub part: Part,
+    pub part: ColumnPart,
     /// The column, units at 0.
     pub digit: usize,
     /// The class.
@@ -36,7 +36,7 @@ pub struct ColumnQuantity {
 
 /// What of a column is replaced; everything that follows from it follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
+pub enum ColumnPart {
     /// The first operand's digit, Dn.
     First,
     /// The second operand's digit, D′n.
@@ -61,14 +61,14 @@ impl fmt::Display for ColumnQuantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let k = self.digit;
         match (self.part, self.class) {
-            (Part::First, _) => write!(f, "D{k}"),
-            (Part::Second, _) => write!(f, "D'{k}"),
-            (Part::Whole, Class::Add) => write!(f, "D{k}+D'{k}"),
-            (Part::Whole, _) => write!(f, "D{k}-D'{k}"),
-            (Part::Base, _) => write!(f, "base {k}"),
-            (Part::Tri, _) => write!(f, "tri-case {k}"),
-            (Part::Resolved, Class::Add) => write!(f, "carry out of {k}"),
-            (Part::Resolved, _) => write!(f, "borrow out of {k}"),
+            (ColumnPart::First, _) => write!(f, "D{k}"),
+            (ColumnPart::Second, _) => write!(f, "D'{k}"),
+            (ColumnPart::Whole, Class::Add) => write!(f, "D{k}+D'{k}"),
+            (ColumnPart::Whole, _) => write!(f, "D{k}-D'{k}"),
+            (ColumnPart::Base, _) => write!(f, "base {k}"),
+            (ColumnPart::Tri, _) => write!(f, "tri-case {k}"),
+            (ColumnPart::Resolved, Class::Add) => write!(f, "carry out of {k}"),
+            (ColumnPart::Resolved, _) => write!(f, "borrow out of {k}"),
         }
     }
 }
@@ -145,9 +145,9 @@ impl ColumnQuantity {
             Class::Sub | Class::Neg => n_digits - 1,
         };
         let (lowest, highest) = match self.part {
-            Part::First | Part::Second | Part::Whole => (k, highest),
-            Part::Base => (k, k),
-            Part::Tri | Part::Resolved => (k + 1, highest),
+            ColumnPart::First | ColumnPart::Second | ColumnPart::Whole => (k, highest),
+            ColumnPart::Base => (k, k),
+            ColumnPart::Tri | ColumnPart::Resolved => (k + 1, highest),
         };
         (lowest..=highest).map(AnswerToken).collect()
     }
@@ -155,13 +155,13 @@ impl ColumnQuantity {
     /// What tells the values of a column apart for this part; `None` for what hangs on other columns.
     pub(super) fn key(&self, (x, y): (u8, u8)) -> Option<u8> {
         match self.part {
-            Part::First => Some(x),
-            Part::Second => Some(y),
-            Part::Whole if self.class == Class::Add => Some(x + y),
-            Part::Whole => Some(10 + x - y),
-            Part::Base => Some(base((x, y), self.class)),
-            Part::Tri => Some((tri_case((x, y), operation(self.class)) as i8 + 1) as u8),
-            Part::Resolved => None,
+            ColumnPart::First => Some(x),
+            ColumnPart::Second => Some(y),
+            ColumnPart::Whole if self.class == Class::Add => Some(x + y),
+            ColumnPart::Whole => Some(10 + x - y),
+            ColumnPart::Base => Some(base((x, y), self.class)),
+            ColumnPart::Tri => Some((tri_case((x, y), operation(self.class)) as i8 + 1) as u8),
+            ColumnPart::Resolved => None,
         }
     }
 }
@@ -189,10 +189,10 @@ fn replaced(parts: &[ColumnQuantity], store: &Question, clean: &Question) -> Opt
     for part in parts {
         let k = part.digit;
         match part.part {
-            Part::First => columns[k].0 = store.column(k).0,
-            Part::Second => columns[k].1 = store.column(k).1,
-            Part::Whole => columns[k] = store.column(k),
-            Part::Base | Part::Tri | Part::Resolved => {}
+            ColumnPart::First => columns[k].0 = store.column(k).0,
+            ColumnPart::Second => columns[k].1 = store.column(k).1,
+            ColumnPart::Whole => columns[k] = store.column(k),
+            ColumnPart::Base | ColumnPart::Tri | ColumnPart::Resolved => {}
         }
     }
     let operation = clean.operation();
@@ -202,10 +202,10 @@ fn replaced(parts: &[ColumnQuantity], store: &Question, clean: &Question) -> Opt
     for part in parts {
         let k = part.digit;
         match part.part {
-            Part::Base => bases[k] = base(store.column(k), class),
-            Part::Tri => tris[k] = tri_case(store.column(k), operation),
-            Part::Resolved => out[k] = Some(resolved(store, k)),
-            Part::First | Part::Second | Part::Whole => {}
+            ColumnPart::Base => bases[k] = base(store.column(k), class),
+            ColumnPart::Tri => tris[k] = tri_case(store.column(k), operation),
+            ColumnPart::Resolved => out[k] = Some(resolved(store, k)),
+            ColumnPart::First | ColumnPart::Second | ColumnPart::Whole => {}
         }
     }
     if class != Class::Add {
@@ -232,16 +232,16 @@ mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
-    const PARTS: [Part; 6] = [
-        Part::First,
-        Part::Second,
-        Part::Whole,
-        Part::Base,
-        Part::Tri,
-        Part::Resolved,
+    const PARTS: [ColumnPart; 6] = [
+        ColumnPart::First,
+        ColumnPart::Second,
+        ColumnPart::Whole,
+        ColumnPart::Base,
+        ColumnPart::Tri,
+        ColumnPart::Resolved,
     ];
 
-    fn part(part: Part, digit: usize, class: Class) -> ColumnQuantity {
+    fn part(part: ColumnPart, digit: usize, class: Class) -> ColumnQuantity {
         ColumnQuantity { part, digit, class }
     }
 
@@ -255,36 +255,36 @@ mod tests {
     #[test]
     fn predictions_by_hand() {
         // D1 becomes 9: 12395+23456 = 35851.
-        let first = part(Part::First, 1, Class::Add);
+        let first = part(ColumnPart::First, 1, Class::Add);
         assert_eq!(
             predicted(first, "00090+00000", "12345+23456").unwrap(),
             "+035851"
         );
-        let whole = part(Part::Whole, 1, Class::Add);
+        let whole = part(ColumnPart::Whole, 1, Class::Add);
         // 4+5 becomes 9+9, with one from below: 18+1, so 9 and a carry.
         assert_eq!(
             predicted(whole, "00090+00090", "12345+23456").unwrap(),
             "+035891"
         );
-        let base = part(Part::Base, 1, Class::Add);
+        let base = part(ColumnPart::Base, 1, Class::Add);
         assert_eq!(
             predicted(base, "00090+00090", "12345+23456").unwrap(),
             "+035891"
         );
         // The carry out of 0 is lost.
-        let out = part(Part::Resolved, 0, Class::Add);
+        let out = part(ColumnPart::Resolved, 0, Class::Add);
         assert_eq!(
             predicted(out, "00000+00000", "12345+23456").unwrap(),
             "+035791"
         );
-        let second = part(Part::Second, 0, Class::Neg);
+        let second = part(ColumnPart::Second, 0, Class::Neg);
         // 00002-10009 = -10007.
         assert_eq!(
             predicted(second, "00000-00009", "00002-10000").unwrap(),
             "-010007"
         );
         // The order would turn.
-        let top = part(Part::First, 4, Class::Sub);
+        let top = part(ColumnPart::First, 4, Class::Sub);
         assert_eq!(predicted(top, "10000-00000", "50000-20000"), None);
         // Another class.
         assert_eq!(predicted(top, "10000+00000", "50000-20000"), None);
@@ -303,7 +303,7 @@ mod tests {
                     let first =
                         clean.first() - u128::from(own) * power + u128::from(stored) * power;
                     let asked = Question::new(first, clean.operation(), clean.second(), 4);
-                    let quantity = Quantity::Column(part(Part::First, digit, class));
+                    let quantity = Quantity::Column(part(ColumnPart::First, digit, class));
                     let expected = (asked.class() == class).then(|| Answer::of(&asked));
                     assert_eq!(quantity.predict(&Prompt::truth(store), &clean), expected);
                 }
@@ -315,11 +315,11 @@ mod tests {
     fn parts_that_tasks_name_are_predicted_as_the_tasks_are() {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         for (task, named, class) in [
-            (Task::Sa, Part::Base, Class::Add),
-            (Task::Md, Part::Base, Class::Sub),
-            (Task::Nd, Part::Base, Class::Neg),
-            (Task::St, Part::Tri, Class::Add),
-            (Task::Sv, Part::Resolved, Class::Add),
+            (Task::Sa, ColumnPart::Base, Class::Add),
+            (Task::Md, ColumnPart::Base, Class::Sub),
+            (Task::Nd, ColumnPart::Base, Class::Neg),
+            (Task::St, ColumnPart::Tri, Class::Add),
+            (Task::Sv, ColumnPart::Resolved, Class::Add),
         ] {
             let sampler = Space::of_class(class, 4).sampler();
             for _ in 0..500 {
@@ -345,7 +345,7 @@ mod tests {
         for class in Class::ALL {
             for digit in 0..3 {
                 let singles = PARTS.map(|p| Quantity::Column(part(p, digit, class)));
-                let other = part(Part::First, (digit + 1) % 3, class);
+                let other = part(ColumnPart::First, (digit + 1) % 3, class);
                 let both = PARTS.map(|p| Quantity::Both(part(p, digit, class), other));
                 for quantity in singles.into_iter().chain(both) {
                     for kind in [Kind::Telling, Kind::Placebo] {

@@ -53,7 +53,7 @@ pub(super) fn attend<'a>(
     z: &'a mut [f32],
     weighed: Option<Weighed<'a>>,
 ) {
-    dispatch(Attention {
+    dispatch(AttentionKernel {
         heads,
         rows,
         looked_at,
@@ -62,7 +62,7 @@ pub(super) fn attend<'a>(
     });
 }
 
-struct Attention<'a> {
+struct AttentionKernel<'a> {
     heads: Heads,
     rows: &'a [Asking<'a>],
     looked_at: &'a [&'a [f32]],
@@ -70,7 +70,7 @@ struct Attention<'a> {
     weighed: Option<Weighed<'a>>,
 }
 
-impl Kernel for Attention<'_> {
+impl Kernel for AttentionKernel<'_> {
     #[inline(always)]
     fn run<L: Lanes>(mut self, lanes: L) {
         let Heads { count, width } = self.heads;

@@ -3,15 +3,15 @@
 
 use super::attention::Heads;
 use super::matrix::Matrix;
-use super::norm::LayerNorm;
+use super::norm::NormWeights;
 use crate::domain::arithmetic::Token;
 use crate::domain::shape::{D_VOCAB, Shape};
 use crate::inputs::model::Weights;
 
 /// One layer.
 #[derive(Debug, Clone)]
-pub(super) struct Block {
-    pub ln1: LayerNorm,
+pub(super) struct LayerWeights {
+    pub ln1: NormWeights,
     /// `[d_model, heads]`, heads side by side, scaled by `1/sqrt(d_head)`.
     pub query: Matrix,
     pub query_bias: Vec<f32>,
@@ -21,7 +21,7 @@ pub(super) struct Block {
     /// `[n_heads * d_head, d_model]`
     pub output: Matrix,
     pub output_bias: Vec<f32>,
-    pub ln2: LayerNorm,
+    pub ln2: NormWeights,
     /// `[d_model, d_mlp]`
     pub mlp_in: Matrix,
     pub mlp_in_bias: Vec<f32>,
@@ -30,12 +30,12 @@ pub(super) struct Block {
     pub mlp_out_bias: Vec<f32>,
 }
 
-impl Block {
+impl LayerWeights {
     fn load(weights: &Weights, layer: usize) -> Self {
         let shape = weights.shape();
         let heads = Heads::of(&shape);
         let array = |name: &str| weights.array(&format!("blocks.{layer}.{name}")).data();
-        let norm = |name: &str| LayerNorm {
+        let norm = |name: &str| NormWeights {
             weight: array(&format!("{name}.w")).to_vec(),
             bias: array(&format!("{name}.b")).to_vec(),
         };
@@ -69,7 +69,7 @@ impl Block {
             array("attn.b_V"),
             1.0,
         );
-        Block {
+        LayerWeights {
             ln1: norm("ln1"),
             query: Matrix::new(d, width, &query),
             query_bias,
@@ -123,8 +123,8 @@ pub(super) struct Packed {
     pub first_query: TokenTable,
     /// Layer 0's keys and values, `[2 * heads]` a row.
     pub first_key_value: TokenTable,
-    pub blocks: Vec<Block>,
-    pub ln_final: LayerNorm,
+    pub blocks: Vec<LayerWeights>,
+    pub ln_final: NormWeights,
     /// `[d_model, 15]`
     pub unembed: Matrix,
     pub unembed_bias: Vec<f32>,
@@ -141,8 +141,8 @@ impl Packed {
                 embedding.extend(token.iter().zip(position).map(|(t, p)| t + p));
             }
         }
-        let blocks: Vec<Block> = (0..shape.n_layers)
-            .map(|layer| Block::load(weights, layer))
+        let blocks: Vec<LayerWeights> = (0..shape.n_layers)
+            .map(|layer| LayerWeights::load(weights, layer))
             .collect();
         let first = &blocks[0];
         let normed = first.ln1.apply(&embedding);
@@ -158,7 +158,7 @@ impl Packed {
             ),
             embedding: table(shape.d_model, embedding),
             blocks,
-            ln_final: LayerNorm {
+            ln_final: NormWeights {
                 weight: array("ln_final.w").to_vec(),
                 bias: array("ln_final.b").to_vec(),
             },

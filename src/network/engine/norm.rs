@@ -7,14 +7,14 @@ const EPS: f32 = 1e-5;
 
 /// Layer normalisation with weight and bias.
 #[derive(Debug, Clone)]
-pub struct LayerNorm {
+pub struct NormWeights {
     /// `[d_model]`
     pub weight: Vec<f32>,
     /// `[d_model]`
     pub bias: Vec<f32>,
 }
 
-impl LayerNorm {
+impl NormWeights {
     /// Normalises every row of `x` (`[m, d_model]`) into `out`, of the same shape.
     pub fn apply_to(&self, x: &[f32], out: &mut [f32]) {
         assert_eq!(x.len(), out.len());
@@ -43,7 +43,7 @@ impl LayerNorm {
 }
 
 struct Normalise<'a> {
-    norm: &'a LayerNorm,
+    norm: &'a NormWeights,
     x: &'a [f32],
     out: &'a mut [f32],
 }
@@ -66,7 +66,7 @@ impl Kernel for Normalise<'_> {
 }
 
 struct ChangeAtScale<'a> {
-    norm: &'a LayerNorm,
+    norm: &'a NormWeights,
     x: &'a [f32],
     delta: &'a [f32],
     out: &'a mut [f32],

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use super::attention::{Asking, attend};
 use super::base::Base;
 use super::matrix::{Matrix, Onto};
-use super::norm::LayerNorm;
+use super::norm::NormWeights;
 use super::{Activations, Decode, Engine, EngineError, Intervention, Overwrite, Run, Site, Source};
 use crate::domain::arithmetic::TokenSet;
 use crate::domain::node::Node;
@@ -329,7 +329,7 @@ impl Engine {
 
 /// What a matrix behind a layer norm makes of `x + delta`, where it makes `clean` of `x`.
 fn read(
-    norm: &LayerNorm,
+    norm: &NormWeights,
     matrix: &Matrix,
     bias: &[f32],
     x: &[f32],

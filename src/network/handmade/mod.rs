@@ -37,7 +37,7 @@ mod sheet;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::sheet::{Entry, Head, Sheet, Step};
+use self::sheet::{Entry, Head, MlpStep, Sheet};
 use crate::domain::arithmetic::{AnswerToken, token_of};
 use crate::domain::node::{Component, Node, NodeName};
 use crate::domain::shape::{D_VOCAB, Shape};
@@ -206,7 +206,7 @@ fn vote(sheet: &mut Sheet, n_digits: usize) {
     let mut step = |entry, from, to| {
         sheet.step(
             0,
-            &Step {
+            &MlpStep {
                 reads: &[(entry, 1.0)],
                 from,
                 to,
@@ -235,7 +235,7 @@ fn compare(sheet: &mut Sheet) {
     const SUM_WEIGHT: f32 = 2.0;
     sheet.step(
         1,
-        &Step {
+        &MlpStep {
             reads: &[(Entry::Votes, 1.0)],
             from: THRESHOLD - CLEAR,
             to: THRESHOLD + CLEAR,
@@ -246,7 +246,7 @@ fn compare(sheet: &mut Sheet) {
     let threshold = THRESHOLD + 9.0 * SUM_WEIGHT;
     sheet.step(
         1,
-        &Step {
+        &MlpStep {
             reads: &[(Entry::Votes, 1.0), (Entry::Sum, SUM_WEIGHT)],
             from: threshold - CLEAR,
             to: threshold + CLEAR,

@@ -85,7 +85,7 @@ pub(super) struct Head {
 }
 
 /// A step: 0 while `Σ weight · entry` is at most `from`, `height` once it is at least `to`.
-pub(super) struct Step<'a> {
+pub(super) struct MlpStep<'a> {
     pub(super) reads: &'a [(Entry, f32)],
     pub(super) from: f32,
     pub(super) to: f32,
@@ -222,7 +222,7 @@ impl Sheet {
     }
 
     /// Adds a step to the MLP of a layer, at every position.
-    pub(super) fn step(&mut self, layer: usize, step: &Step) {
+    pub(super) fn step(&mut self, layer: usize, step: &MlpStep) {
         let tensor = |part: &str| format!("blocks.{layer}.mlp.{part}");
         let slope = 1.0 / (step.to - step.from);
         let first = NEURONS_PER_STEP * self.steps[layer];

@@ -43,7 +43,7 @@ pub(super) fn linear(weight: Tensor, bias: Tensor) -> Result<Linear> {
 
 /// Causal softmax attention.
 #[derive(Debug)]
-struct Attention {
+struct SelfAttention {
     query: Linear,
     key: Linear,
     value: Linear,
@@ -55,7 +55,7 @@ struct Attention {
     d_head: usize,
 }
 
-impl Attention {
+impl SelfAttention {
     fn load(vb: VarBuilder, shape: &Shape, layer: usize) -> Result<Self> {
         let (n_heads, d_head, d_model) = (shape.n_heads, shape.d_head, shape.d_model);
         // The heads side by side: [h, d_model, d_head] becomes [d_model, h * d_head].
@@ -73,7 +73,7 @@ impl Attention {
                 .reshape((shape.d_heads(), d_model))?,
             vb.get(d_model, "b_O")?,
         )?;
-        Ok(Attention {
+        Ok(SelfAttention {
             query: projection("W_Q", "b_Q")?,
             key: projection("W_K", "b_K")?,
             value: projection("W_V", "b_V")?,
@@ -151,7 +151,7 @@ impl Mlp {
 #[derive(Debug)]
 pub(super) struct Block {
     ln1: LayerNorm,
-    attention: Attention,
+    attention: SelfAttention,
     ln2: LayerNorm,
     mlp: Mlp,
     layer: usize,
@@ -161,7 +161,7 @@ impl Block {
     pub(super) fn load(vb: VarBuilder, shape: &Shape, layer: usize) -> Result<Self> {
         Ok(Block {
             ln1: LayerNorm::load(vb.pp("ln1"), shape.d_model)?,
-            attention: Attention::load(vb.pp("attn"), shape, layer)?,
+            attention: SelfAttention::load(vb.pp("attn"), shape, layer)?,
             ln2: LayerNorm::load(vb.pp("ln2"), shape.d_model)?,
             mlp: Mlp::load(vb.pp("mlp"), shape, layer)?,
             layer,

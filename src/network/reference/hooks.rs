@@ -74,7 +74,7 @@ impl<'a> Hooks<'a> {
     /// # Errors
     /// If a value is wider or narrower than its site.
     pub(super) fn at(&mut self, point: HookPoint, activation: Tensor) -> Result<Tensor> {
-        let layout = Layout::of(&activation)?;
+        let layout = SiteLayout::of(&activation)?;
         let here = |site: Site| HookPoint::from(site) == point && layout.holds(site);
         let overwrites: Vec<_> = self
             .overwrites
@@ -146,7 +146,7 @@ pub(super) struct Recording {
 
 /// Where the sites of a hook point lie in its tensor, `[batch, n_ctx, width]` or
 /// `[batch, n_ctx, h, width]`.
-struct Layout {
+struct SiteLayout {
     batch: usize,
     n_ctx: usize,
     /// Sites at each position: the heads, or 1.
@@ -154,13 +154,13 @@ struct Layout {
     width: usize,
 }
 
-impl Layout {
+impl SiteLayout {
     fn of(activation: &Tensor) -> Result<Self> {
         let (batch, n_ctx, slots, width) = match *activation.dims() {
             [batch, n_ctx, width] => (batch, n_ctx, 1, width),
             _ => activation.dims4()?,
         };
-        Ok(Layout {
+        Ok(SiteLayout {
             batch,
             n_ctx,
             slots,

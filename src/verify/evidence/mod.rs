@@ -92,10 +92,10 @@ impl Evidence {
     /// [`EvidenceError`] where it is of another form.
     pub fn from_json(json: &[u8]) -> Result<Self, EvidenceError> {
         #[derive(Deserialize)]
-        struct Header {
+        struct EvidenceHeader {
             schema: String,
         }
-        let Header { schema } = serde_json::from_slice(json)?;
+        let EvidenceHeader { schema } = serde_json::from_slice(json)?;
         if schema != SCHEMA {
             return Err(EvidenceError::Schema { found: schema });
         }
