@@ -10,7 +10,7 @@ pub const D_VOCAB: usize = 15;
 /// which hold every sum of two 37-digit numbers.
 pub const MAX_DIGITS: usize = 37;
 
-/// The dimensions of a network. Only [`crate::inputs::model`] makes one, from tensors that agree with it.
+/// The dimensions of a network. Made only from tensors that agree with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema, Serialize)]
 pub struct Shape {
     /// Digits in each operand.
