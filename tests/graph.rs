@@ -6,7 +6,7 @@ use std::path::Path;
 
 use circuitcheck::analysis::graph::{
     Budget, Edge, EdgeVerdict, Flows, Graph, GraphError, GraphEvidence, KnownClaim, KnownClaims,
-    SCRIPT, Selector, SelectorError, Subject, dot, figure, html, mermaid, svg,
+    SCRIPT, Selector, SelectorError, VertexKind, dot, figure, html, mermaid, svg,
 };
 use circuitcheck::domain::arithmetic::AnswerToken;
 use circuitcheck::domain::node::Node;
@@ -83,10 +83,10 @@ fn written(node: &Node) -> &'static [&'static str] {
 }
 
 /// Entries that a node, or the logits, read.
-fn read(target: &Subject) -> &'static [&'static str] {
+fn read(target: &VertexKind) -> &'static [&'static str] {
     match target {
-        Subject::Token(_) => &["sum", "carry", "overflow"],
-        Subject::Claim { nodes, .. } => match (nodes[0].layer(), nodes[0].head()) {
+        VertexKind::Token(_) => &["sum", "carry", "overflow"],
+        VertexKind::Claim { nodes, .. } => match (nodes[0].layer(), nodes[0].head()) {
             (0, None) => &["below", "lower"],
             (1, None) => &["votes", "sum"],
             _ => &[],
@@ -94,8 +94,8 @@ fn read(target: &Subject) -> &'static [&'static str] {
     }
 }
 
-fn is_wired(from: &Subject, to: &Subject) -> bool {
-    let Subject::Claim { nodes, .. } = from else {
+fn is_wired(from: &VertexKind, to: &VertexKind) -> bool {
+    let VertexKind::Claim { nodes, .. } = from else {
         return false;
     };
     nodes
@@ -104,7 +104,7 @@ fn is_wired(from: &Subject, to: &Subject) -> bool {
         .any(|entry| read(to).contains(entry))
 }
 
-fn ends(graph: &Graph) -> Vec<(&Subject, &Subject, &Edge)> {
+fn ends(graph: &Graph) -> Vec<(&VertexKind, &VertexKind, &Edge)> {
     let indices = graph.edges.edge_indices();
     indices
         .map(|edge| {
@@ -190,7 +190,7 @@ fn what_passes_through_nodes_without_a_claim_is_relayed() {
         .retain(|claim| claim.variable.to_string() == "A1.SC" && claim.nodes[0].head().is_some());
     let mut graph = Graph::new(known, engine.shape(), EVERYTHING);
     graph.measure(&engine, BUDGET, &mut |_, _| {}).unwrap();
-    let token = Subject::Token(AnswerToken(2));
+    let token = VertexKind::Token(AnswerToken(2));
     let (_, _, edge) = ends(&graph)
         .into_iter()
         .find(|(_, to, _)| **to == token)
@@ -541,7 +541,7 @@ fn a_drawing_names_every_vertex_and_has_every_edge() {
     assert_eq!(svg.matches("<path ").count(), edges);
     assert_eq!(svg.matches("data-vertex=").count(), vertices);
     for vertex in graph.edges.node_weights() {
-        if let Subject::Claim { variable, .. } = &vertex.subject {
+        if let VertexKind::Claim { variable, .. } = &vertex.subject {
             assert!(svg.contains(&format!(">{variable}</text>")));
         }
     }

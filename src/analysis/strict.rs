@@ -23,7 +23,6 @@ use super::published::{Changes, Description, Discovered, Quirks, describe};
 pub struct Strict {
     /// What was found without quirks.
     pub found: Discovered,
-    /// Its behaviours file.
     pub behaviors: Vec<TaggedNode>,
     /// The claims that the method supports.
     pub features: Vec<TaggedNode>,

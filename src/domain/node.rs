@@ -12,7 +12,6 @@ use super::text::deserialize_from_text;
 
 /// What can be wrong with the name of a node.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the messages say what each field is")]
 pub enum NodeError {
     /// Text that is no node name.
     #[error("{text:?} is no node name: expected one such as P12L0H1 (a head) or P14L1M0 (an MLP)")]
@@ -57,7 +56,6 @@ pub enum Component {
 pub struct NodeName {
     /// Token position.
     pub position: usize,
-    /// Layer.
     pub layer: usize,
     /// Head or MLP; heads sort before MLPs, as the published files have them.
     pub component: Component,
@@ -194,7 +192,6 @@ impl Node {
         self.0.position
     }
 
-    /// Layer.
     pub fn layer(&self) -> usize {
         self.0.layer
     }

@@ -8,7 +8,6 @@ use super::shape::Shape;
 pub enum PromptPart {
     /// A digit of the first operand.
     First(usize),
-    /// The operator.
     Operator,
     /// A digit of the second operand.
     Second(usize),

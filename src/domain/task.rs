@@ -124,7 +124,6 @@ impl Serialize for Task {
 /// The variable a claim is about: a task, of one digit where the task has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Variable {
-    /// The task.
     pub task: Task,
     /// The digit, for tasks that [take one](Task::takes_digit).
     pub digit: Option<usize>,

@@ -33,13 +33,11 @@ const KEPT_TRIALS: usize = 4096;
 /// The rules of a verification that sampling hangs on.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// Agreement to reach.
     pub threshold: f64,
     /// Error that the claim may spend in each direction, over all looks.
     pub alpha: f64,
     /// Telling trials after which sampling ends.
     pub max_trials: usize,
-    /// Seed of every draw.
     pub seed: u64,
 }
 
@@ -56,11 +54,8 @@ pub enum Goal {
 /// A trial that was judged, kept to describe failures.
 #[derive(Debug, Clone, Copy)]
 pub struct Judgment {
-    /// Telling or placebo.
     pub kind: Kind,
-    /// The trial.
     pub trial: Trial,
-    /// What was answered.
     pub outcome: Outcome,
     /// Whether it counts towards agreement; one that does not was kept because it moved what it must
     /// not.
@@ -72,19 +67,16 @@ pub struct Judgment {
 /// What sampling found of one subject.
 #[derive(Debug, Clone)]
 pub struct Finding {
-    /// The subject.
     pub subject: TestedNodes,
     /// The tokens it was judged on.
     pub reach: TokenSet,
     /// Rates with intervals, at the last look taken.
     pub measures: Measures,
-    /// What they say.
     pub standing: Standing,
     /// What was counted of each stratum, over all looks.
     pub strata: BTreeMap<Stratum, StratumTally>,
     /// By stratum and token: telling trials that moved it as predicted, over all looks.
     pub tokens: BTreeMap<(Stratum, AnswerToken), crate::experiment::stats::Count>,
-    /// The first judged trials.
     pub kept: Vec<Judgment>,
     /// Pairs dropped because the unpatched network was wrong.
     pub dropped: usize,
@@ -195,11 +187,9 @@ pub fn discover(
 /// The sampling of one subject: what was counted, and what that says at the last look.
 #[derive(Debug, Clone)]
 pub struct Sampling {
-    /// Everything counted.
     pub tally: TrialTally,
     /// Rates with intervals, at the last look taken.
     pub measures: Measures,
-    /// What they say.
     pub standing: Standing,
     rules: Rules,
     direction_only: bool,

@@ -27,12 +27,10 @@ use std::fmt;
 pub struct Count {
     /// Trials with the outcome counted.
     pub hits: u64,
-    /// All trials.
     pub trials: u64,
 }
 
 impl Count {
-    /// Counts one more trial.
     pub fn add(&mut self, hit: bool) {
         self.trials += 1;
         self.hits += u64::from(hit);
@@ -94,9 +92,7 @@ fn beta_quantile(a: f64, b: f64, p: f64) -> f64 {
 /// The errors that the two bounds of a rate may spend: each is the chance that the bound is wrong.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Errors {
-    /// Of the lower bound.
     pub lower: f64,
-    /// Of the upper bound.
     pub upper: f64,
 }
 
@@ -215,7 +211,6 @@ impl Rate {
         }
     }
 
-    /// The share of hits.
     pub fn share(&self) -> f64 {
         self.count().share()
     }

@@ -46,7 +46,6 @@ impl From<Stratum> for Aspect {
 pub struct Telling {
     /// Exactly as predicted.
     pub agreement: Count,
-    /// Any predicted token changed.
     pub effect: Count,
     /// A token changed that cannot.
     pub spill: Count,
@@ -55,7 +54,6 @@ pub struct Telling {
 /// Counts over the trials of one stratum.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StratumTally {
-    /// Telling trials.
     pub telling: Telling,
     /// Placebo trials in which anything changed.
     pub placebo: Count,
@@ -64,7 +62,6 @@ pub struct StratumTally {
 /// Everything counted of one subject.
 #[derive(Debug, Clone, Default)]
 pub struct TrialTally {
-    /// Telling trials, by aspect.
     pub telling: BTreeMap<Aspect, Telling>,
     /// Placebo trials in which anything changed.
     pub placebo: Count,

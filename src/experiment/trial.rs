@@ -74,7 +74,6 @@ pub enum Reference {
 pub struct Trial {
     /// The group of pairs it was drawn from.
     pub stratum: Stratum,
-    /// The pair.
     pub pair: Pair,
     /// The answer without the patch.
     pub reference: Answer,
@@ -85,14 +84,12 @@ pub struct Trial {
 /// What the network answered in one trial with one subject patched.
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
-    /// The answer.
     pub answer: Answer,
     /// Tokens whose lead is under [`TIE_MARGIN`].
     pub ties: TokenSet,
 }
 
 impl Outcome {
-    /// What these logits answer.
     pub fn of(logits: &AnswerLogits) -> Self {
         Outcome {
             answer: logits.answer(),
@@ -107,7 +104,6 @@ impl Outcome {
 /// Trials with each subject's outcomes.
 #[derive(Debug, Default)]
 pub struct TrialBlock {
-    /// The trials that count.
     pub trials: Vec<Trial>,
     /// `outcomes[subject][trial]`; `None` where the subject's neutralised nodes alone already change
     /// the answer.
@@ -116,13 +112,10 @@ pub struct TrialBlock {
     pub dropped: usize,
 }
 
-/// A network under test.
 pub struct Bench<'a> {
-    /// The network.
     pub engine: &'a Engine,
     /// Mean activations of every node, for neutralising.
     pub means: &'a Activations,
-    /// How answers are read.
     pub decode: Decode,
     /// What they are compared with.
     pub reference: Reference,
@@ -265,7 +258,6 @@ impl Bench<'_> {
 
 /// Trials ready to be patched.
 struct ReadyTrials {
-    /// The clean questions, unpatched.
     run: Run,
     /// For each trial, its place in the run.
     questions: Vec<usize>,
@@ -275,7 +267,6 @@ struct ReadyTrials {
     source: Source,
 }
 
-/// How outcomes are judged.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
     /// The tokens a subject is judged on.
@@ -283,7 +274,6 @@ pub struct Terms {
     /// Whether only where tokens move is predicted: none must, but those that do must move as
     /// predicted, and one at least.
     pub direction_only: bool,
-    /// How answers are read.
     pub decode: Decode,
 }
 

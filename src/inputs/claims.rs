@@ -17,7 +17,6 @@ pub const MAX_CLAIMS_BYTES: usize = 4 << 20;
 
 /// What can be wrong with a claims or behaviours file.
 #[derive(Debug, Error)]
-#[allow(missing_docs, reason = "the messages say what each field is")]
 pub enum ClaimsError {
     /// A file longer than any that names the nodes of one model.
     #[error("{file}: {bytes} bytes, more than the {MAX_CLAIMS_BYTES} that are read of claims")]
@@ -53,7 +52,6 @@ pub enum ClaimsError {
 pub struct Tag {
     /// What kind of fact it is: `Algo`, `Fail%`, `Impact`, `Attn`, …
     pub major: String,
-    /// The fact.
     pub minor: String,
 }
 

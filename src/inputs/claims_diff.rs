@@ -11,7 +11,6 @@ use crate::domain::node::NodeName;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Presence {
-    /// Both.
     Both,
     /// The first alone.
     First,
@@ -22,9 +21,7 @@ pub enum Presence {
 /// A node of which two files say different things.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NodeDifference {
-    /// The node.
     pub node: NodeName,
-    /// Where it is listed.
     pub listed: Presence,
     /// Tags that the first file alone has, in its order.
     #[serde(serialize_with = "texts")]
@@ -45,14 +42,12 @@ fn texts<S: Serializer>(tags: &[Tag], serializer: S) -> Result<S::Ok, S::Error> 
 /// All that differs between two files.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Difference {
-    /// The nodes, sorted.
     pub nodes: Vec<NodeDifference>,
     /// Whether the nodes that both list stand in another order.
     pub reordered: bool,
 }
 
 impl Difference {
-    /// Compares two files.
     pub fn between(first: &[TaggedNode], second: &[TaggedNode]) -> Self {
         let firsts: BTreeMap<NodeName, &TaggedNode> = by_name(first);
         let seconds: BTreeMap<NodeName, &TaggedNode> = by_name(second);

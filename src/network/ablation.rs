@@ -18,7 +18,6 @@ use crate::domain::text::deserialize_from_text;
 pub enum Ablation {
     /// The mean of its values over a set of questions.
     Mean,
-    /// Zeros.
     Zero,
     /// Its value in another question of a set, drawn at random; the same question for all nodes
     /// ablated together.
@@ -26,7 +25,6 @@ pub enum Ablation {
 }
 
 impl Ablation {
-    /// All of them.
     pub const ALL: [Self; 3] = [Self::Mean, Self::Zero, Self::Resample];
 
     /// The name it is written by.
@@ -85,7 +83,6 @@ impl Serialize for Ablation {
 
 /// Why nodes can't be ablated.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the messages say what each field is")]
 pub enum AblationError {
     /// A text that names no ablation.
     #[error("unknown ablation {0:?}, the known ones are mean, zero and resample")]
@@ -186,7 +183,6 @@ impl<'a> AblationBench<'a> {
         })
     }
 
-    /// The questions.
     pub fn prompts(&self) -> &[Prompt] {
         &self.prompts
     }
@@ -222,7 +218,6 @@ pub struct AblationBlock<'a> {
 }
 
 impl AblationBlock<'_> {
-    /// The questions.
     pub fn prompts(&self) -> &[Prompt] {
         self.run.prompts()
     }

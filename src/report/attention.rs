@@ -21,22 +21,18 @@ const QUESTIONS: usize = 512;
 /// again byte for byte on any machine: percents may round otherwise on another one.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Attention {
-    /// The form.
     pub schema: String,
     /// SHA-256 of the weights file.
     pub weights_sha256: String,
-    /// Seed of the questions.
     pub seed: u64,
     /// Questions averaged over, by class.
     pub questions: BTreeMap<Class, usize>,
-    /// Each head, sorted.
     pub heads: Vec<HeadAttention>,
 }
 
 /// Where one head looks from its position.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct HeadAttention {
-    /// The head.
     pub node: NodeName,
     /// Percent of its attention on each position, by class.
     pub percents: BTreeMap<Class, Vec<u8>>,

@@ -15,7 +15,6 @@ pub const BEHAVIORS_SCHEMA: &str = "circuitcheck/behaviors/1";
 pub struct BehaviorEvidence {
     /// [`BEHAVIORS_SCHEMA`].
     pub schema: &'static str,
-    /// The model's name.
     pub model: String,
     /// SHA-256 of the weights file.
     pub weights_sha256: String,
@@ -23,13 +22,9 @@ pub struct BehaviorEvidence {
     pub behaviors_sha256: String,
     /// SHA-256 of the question set, where one was given.
     pub questions_sha256: Option<String>,
-    /// Question sets measured on.
     pub sets: usize,
-    /// Draws of clustering questions.
     pub clusterings: usize,
-    /// Error of each interval.
     pub alpha: f64,
-    /// Seed of all draws.
     pub seed: u64,
     /// Tags by kind and verdict.
     pub summary: BTreeMap<&'static str, BTreeMap<&'static str, usize>>,
@@ -122,7 +117,6 @@ pub fn verdict_names() -> [&'static str; 5] {
     .map(|verdict| verdict.name())
 }
 
-/// The report as Markdown.
 pub fn behaviors_markdown(evidence: &BehaviorEvidence) -> String {
     let mut text = String::new();
     write_markdown(&mut text, evidence).expect("a String takes any text");

@@ -12,23 +12,18 @@ use crate::verify::{PublishedResult, Verdict, VerdictKind, Weakness};
 pub struct ClaimView<'a> {
     /// Node and tag, e.g. `P9L0H1 A1.ST`.
     pub claim: &'a str,
-    /// The node claimed.
     pub node: NodeName,
     /// The tag, e.g. `A1.ST`.
     pub tag: &'a str,
-    /// The task claimed.
     pub task: &'a str,
-    /// The digit claimed.
     pub digit: Option<usize>,
     /// What the published test gives.
     pub published: PublishedResult,
-    /// The verdict.
     pub verdict: VerdictKind,
     /// The verdict when the model reads its own tokens, where both were asked for.
     pub free_running: Option<VerdictKind>,
     /// The nodes the verdict is about.
     pub nodes: &'a [NodeName],
-    /// Why, in a line.
     pub note: String,
     /// The measures the verdict rests on; `None` where the claim was not tested.
     pub measures: Option<&'a Measures>,

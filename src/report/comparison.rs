@@ -12,11 +12,9 @@ use crate::verify::evidence::{ClaimEvidence, Evidence};
 /// What two verifications of one model's claims differ in, or how two models compare.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// The models' names.
     pub models: [String; 2],
     /// What differs in the inputs and rules of the two.
     pub terms: Vec<Term>,
-    /// Claims with another verdict.
     pub flipped: Vec<Flip>,
     /// Rates whose intervals do not overlap: more than chance sets the runs apart.
     pub apart: Vec<Apart>,
@@ -31,22 +29,16 @@ pub struct Comparison {
 /// An input or rule that is not the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Term {
-    /// What it is.
     pub term: &'static str,
-    /// In the first.
     pub first: String,
-    /// In the second.
     pub second: String,
 }
 
 /// A claim with two verdicts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Flip {
-    /// The claim.
     pub claim: String,
-    /// The first's verdict.
     pub first: &'static str,
-    /// The second's.
     pub second: &'static str,
     /// Why the second's, in a line.
     pub note: String,
@@ -55,13 +47,10 @@ pub struct Flip {
 /// A rate that two runs put apart.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Apart {
-    /// The claim.
     pub claim: String,
     /// The measure, of the node alone.
     pub measure: String,
-    /// In the first.
     pub first: Rate,
-    /// In the second.
     pub second: Rate,
 }
 
@@ -70,9 +59,7 @@ pub struct Apart {
 pub struct Role {
     /// The variable, e.g. `A2.ST`.
     pub variable: String,
-    /// In the first model.
     pub first: Vec<Player>,
-    /// In the second.
     pub second: Vec<Player>,
 }
 
@@ -81,7 +68,6 @@ pub struct Role {
 pub struct Player {
     /// The nodes the verdict is about.
     pub nodes: Vec<NodeName>,
-    /// The verdict.
     pub verdict: &'static str,
 }
 

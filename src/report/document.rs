@@ -11,7 +11,7 @@ use super::attention::Attention;
 use super::claim_view::ClaimView;
 use super::parts::{self, FoundPart, PartContent, PartKind, StoredPart, quoted};
 use crate::analysis::circuit::{CircuitError, CircuitEvidence};
-use crate::analysis::graph::{Flows, Graph, GraphError, GraphEvidence, KnownClaims, Subject};
+use crate::analysis::graph::{Flows, Graph, GraphError, GraphEvidence, KnownClaims, VertexKind};
 use crate::analysis::property::evidence::{PropertyEvidence, PropertyEvidenceError};
 use crate::inputs::claims::{ClaimsError, TaggedNode, read_tagged_nodes};
 use crate::inputs::model::{ModelFolder, sha256};
@@ -35,7 +35,6 @@ pub const DISCOVERED: &str = "discovered";
 
 /// Everything a report is made of.
 pub struct Report {
-    /// What a verification found.
     pub evidence: Evidence,
     /// SHA-256 of the file it stands in.
     pub evidence_sha256: String,
@@ -56,7 +55,6 @@ pub struct Report {
     /// Which claims feed which: as measured and stored or, where nothing is, what the arithmetic says
     /// and the network can do.
     pub graph: Graph,
-    /// Results of other commands.
     pub parts: Vec<StoredPart>,
 }
 
@@ -67,11 +65,9 @@ pub enum Change {
     Absent,
     /// A file is not the one that was tested; digests are SHA-256, `None` for no file.
     File {
-        /// What the file holds.
         what: &'static str,
         /// The digest in the evidence.
         tested: Option<String>,
-        /// Today's.
         today: Option<String>,
     },
 }
@@ -356,7 +352,7 @@ fn part(
 }
 
 /// The verdicts on the claims of a graph.
-fn verdicts(graph: &Graph) -> BTreeMap<&Subject, Option<VerdictKind>> {
+fn verdicts(graph: &Graph) -> BTreeMap<&VertexKind, Option<VerdictKind>> {
     let vertices = graph.edges.node_weights();
     vertices.map(|v| (&v.subject, v.verdict)).collect()
 }

@@ -11,7 +11,6 @@ use crate::experiment::{Aspect, TIE_MARGIN};
 use crate::verify::evidence::{Escalated, Evidence, Trials};
 use crate::verify::{Controls, SELECTIVITY_MARGIN, VerdictKind};
 
-/// The report as Markdown.
 pub fn markdown(report: &Report) -> String {
     let mut text = String::new();
     write(&mut text, report).expect("a String takes any text");

@@ -158,7 +158,7 @@ pub fn claims_table(rows: &[ClaimRow]) -> ParquetTable {
 }
 
 /// One count of one claim.
-struct Measured<'a> {
+struct MeasuresRow<'a> {
     claim: &'a str,
     subject: &'static str,
     nodes: String,
@@ -170,7 +170,7 @@ struct Measured<'a> {
 }
 
 /// The rows of one claim, from the node alone to the controls.
-fn measured(claim: &ClaimEvidence) -> Vec<Measured<'_>> {
+fn measured(claim: &ClaimEvidence) -> Vec<MeasuresRow<'_>> {
     let Some(trials) = &claim.trials else {
         return Vec::new();
     };
@@ -190,7 +190,7 @@ fn measured(claim: &ClaimEvidence) -> Vec<Measured<'_>> {
             &tried.measures,
         );
     }
-    let row = |subject, nodes: &str, measure, count| Measured {
+    let row = |subject, nodes: &str, measure, count| MeasuresRow {
         claim: &claim.claim,
         subject,
         nodes: nodes.to_owned(),
@@ -202,7 +202,7 @@ fn measured(claim: &ClaimEvidence) -> Vec<Measured<'_>> {
     };
     for token in &trials.tokens {
         let stratum = serde_json::to_string(&token.stratum).expect("a stratum has string keys");
-        rows.push(Measured {
+        rows.push(MeasuresRow {
             part: Some(format!("{} {stratum}", token.token)),
             ..row("alone", &alone, "token moved", token.moved)
         });
@@ -223,7 +223,7 @@ fn measured(claim: &ClaimEvidence) -> Vec<Measured<'_>> {
         ("other task", &controls.wrong_tasks),
     ] {
         for result in elsewhere {
-            rows.push(Measured {
+            rows.push(MeasuresRow {
                 variable: Some(result.variable.to_string()),
                 ..row(subject, &nodes, "agreement", result.agreement)
             });
@@ -245,14 +245,14 @@ fn measured(claim: &ClaimEvidence) -> Vec<Measured<'_>> {
 }
 
 fn add_measures<'a>(
-    rows: &mut Vec<Measured<'a>>,
+    rows: &mut Vec<MeasuresRow<'a>>,
     claim: &'a ClaimEvidence,
     subject: &'static str,
     nodes: String,
     measures: &Measures,
 ) {
     let mut add = |measure, part: Option<String>, rate: &Rate| {
-        rows.push(Measured {
+        rows.push(MeasuresRow {
             claim: &claim.claim,
             subject,
             nodes: nodes.clone(),
@@ -277,7 +277,7 @@ fn add_measures<'a>(
 
 /// A row for each count in the evidence.
 pub fn measures_table(report: &Report) -> ParquetTable {
-    let rows: Vec<Measured> = report.evidence.claims.iter().flat_map(measured).collect();
+    let rows: Vec<MeasuresRow> = report.evidence.claims.iter().flat_map(measured).collect();
     ParquetTable {
         file: "measures.parquet",
         says: "One row for each count that the evidence holds of a claim.",

@@ -43,7 +43,6 @@ impl PartKind {
 /// A result of another command.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredPart {
-    /// What it is.
     pub kind: PartKind,
     /// What makes it, or made it as far as it tells: a command of this program and its options, without the
     /// model and the place.
@@ -57,13 +56,11 @@ pub struct StoredPart {
 /// A result that is there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FoundPart {
-    /// Its content.
     pub content: PartContent,
     /// SHA-256 of its file.
     pub sha256: String,
 }
 
-/// The content of a part.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PartContent {
     /// Tested properties of the answers.
@@ -95,7 +92,6 @@ pub(super) fn property_arguments(made: &PropertyEvidence) -> Vec<String> {
     .concat()
 }
 
-/// What made this graph.
 pub(super) fn graph_arguments(made: &GraphEvidence) -> Vec<String> {
     let Some(protocol) = &made.graph.protocol else {
         return vec!["graph".into()];
@@ -110,7 +106,6 @@ pub(super) fn graph_arguments(made: &GraphEvidence) -> Vec<String> {
     .concat()
 }
 
-/// What scored these circuits.
 pub(super) fn circuit_arguments(made: &CircuitEvidence) -> Vec<String> {
     let method = verify::Options::default();
     [

@@ -15,15 +15,12 @@ use crate::verify::evidence::Evidence;
 pub struct Run {
     /// SHA-256 of the `evidence.json` this run wrote.
     pub evidence_sha256: String,
-    /// The program's version.
     pub program: &'static str,
     /// Whether the program was built with optimisation.
     pub optimised: bool,
-    /// Processor family.
     pub architecture: &'static str,
     /// Instruction set extensions found at run time that products may use.
     pub instruction_sets: Vec<&'static str>,
-    /// Threads computed with.
     pub threads: usize,
     /// Wall-clock seconds of the verification.
     pub seconds: f64,
@@ -34,7 +31,6 @@ pub struct Run {
 /// How far the answer of a counterexample is from another.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Margin {
-    /// The claim.
     pub claim: String,
     /// The smallest lead of a highest logit over the second, over the patched answer's tokens.
     pub logit_margin: f32,

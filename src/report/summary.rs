@@ -17,7 +17,8 @@ pub const SUMMARY_SCHEMA: &str = "circuitcheck/report/1";
 
 /// The content of `report.json`.
 #[derive(Debug, JsonSchema, Serialize)]
-struct Summary<'a> {
+#[schemars(rename = "Summary")]
+struct ReportSummary<'a> {
     /// `circuitcheck/report/1`.
     schema: &'static str,
     /// SHA-256 of the evidence.json that the report is made from.
@@ -99,10 +100,9 @@ struct PartSummary<'a> {
 
 /// The schema of `report.json`, as docs/report.schema.json publishes it.
 pub fn summary_schema() -> Schema {
-    schema_of::<Summary>()
+    schema_of::<ReportSummary>()
 }
 
-/// The report as JSON.
 pub fn summary(report: &Report) -> String {
     let evidence = &report.evidence;
     let claims = report.claims().into_iter().map(|claim| ClaimSummary {
@@ -131,7 +131,7 @@ pub fn summary(report: &Report) -> String {
         sha256: part.found.as_ref().map(|found| found.sha256.as_str()),
         of_other_evidence: part.of_other_evidence,
     });
-    laid_out(&Summary {
+    laid_out(&ReportSummary {
         schema: SUMMARY_SCHEMA,
         evidence_sha256: &report.evidence_sha256,
         command: report.verify_command(),

@@ -27,25 +27,19 @@ pub enum Values {
     Flag(Vec<Option<bool>>),
 }
 
-/// A column.
 #[derive(Debug, Clone)]
 pub struct ParquetColumn {
-    /// Its name.
     pub name: &'static str,
     /// What it holds, in a sentence.
     pub says: &'static str,
-    /// Its values.
     pub values: Values,
 }
 
 /// A table: columns of one length.
 #[derive(Debug, Clone)]
 pub struct ParquetTable {
-    /// Its file.
     pub file: &'static str,
-    /// What a row is.
     pub says: &'static str,
-    /// Its columns.
     pub columns: Vec<ParquetColumn>,
 }
 

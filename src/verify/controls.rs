@@ -139,7 +139,6 @@ impl Controls {
 /// What a claim's controls start from.
 #[derive(Debug, Clone)]
 pub struct Controlled {
-    /// What it claims.
     pub variable: Variable,
     /// The nodes it is about.
     pub subject: TestedNodes,
@@ -153,15 +152,12 @@ pub struct Controlled {
 
 /// What the controls are drawn from.
 pub struct Setting<'a> {
-    /// The network under test.
     pub bench: &'a Bench<'a>,
     /// A network of the same shape with untrained weights.
     pub untrained: &'a Bench<'a>,
     /// Nodes claimed for each variable, which are no decoys for it.
     pub claimed: &'a BTreeMap<Variable, BTreeSet<Node>>,
-    /// The unpatched model.
     pub baseline: &'a Baseline,
-    /// Threshold, error and seed.
     pub rules: Rules,
 }
 

@@ -129,7 +129,6 @@ struct Wanted {
     subject: TestedNodes,
 }
 
-/// How it is judged.
 struct Judging<'a> {
     bench: &'a Bench<'a>,
     variable: Variable,

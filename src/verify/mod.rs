@@ -97,11 +97,9 @@ pub enum VerifyError {
 /// One step of a verification, for progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// What is being done.
     pub phase: &'static str,
     /// Steps done of this phase.
     pub done: usize,
-    /// Steps it has.
     pub of: usize,
 }
 

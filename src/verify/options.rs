@@ -24,10 +24,8 @@ pub enum Decoding {
 }
 
 impl Decoding {
-    /// All three.
     pub const ALL: [Self; 3] = [Self::Forced, Self::Free, Self::Both];
 
-    /// The option's value.
     pub fn name(self) -> &'static str {
         match self {
             Decoding::Forced => "forced",
@@ -60,9 +58,7 @@ pub struct Options {
     pub alpha: f64,
     /// Telling trials after which a claim's sampling ends.
     pub max_trials: usize,
-    /// Seed of every draw.
     pub seed: u64,
-    /// How answers are read.
     pub decoding: Decoding,
     /// Only claims of these tasks; all where empty.
     pub tasks: Vec<Task>,

@@ -82,7 +82,6 @@ pub struct Chooser<'a> {
 }
 
 impl<'a> Chooser<'a> {
-    /// Draws the sample.
     pub fn new(
         bench: &'a Bench<'a>,
         variable: Variable,

@@ -30,7 +30,6 @@ pub const MEAN_QUESTIONS: usize = 512;
 /// Seed of the untrained network; fixed, so that only the trials hang on the run's seed.
 pub const UNTRAINED_SEED: u64 = 0;
 
-/// A verification under way.
 pub struct Verification<'a> {
     engine: &'a Engine,
     untrained: Engine,

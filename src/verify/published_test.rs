@@ -33,7 +33,6 @@ pub enum PublishedResult {
 }
 
 impl PublishedResult {
-    /// The word reports use.
     pub fn name(self) -> &'static str {
         match self {
             PublishedResult::NoTest => "no test",
@@ -83,7 +82,6 @@ pub struct ImpactReading {
     pub sorted: bool,
 }
 
-/// Runs the published tests.
 pub struct PublishedTests<'a> {
     engine: &'a Engine,
     reading: ImpactReading,

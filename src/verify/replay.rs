@@ -17,7 +17,6 @@ const STREAM: &str = "alone";
 
 /// The trials of one claim.
 pub struct Replayed<'a> {
-    /// The claim.
     pub claim: &'a ClaimEvidence,
     /// Its judged trials, in the order they were drawn; of very many, the first.
     pub judgments: Vec<Judgment>,

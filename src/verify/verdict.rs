@@ -108,7 +108,6 @@ pub enum VerdictKind {
 }
 
 impl VerdictKind {
-    /// Every kind, in order.
     pub const ALL: [VerdictKind; 9] = [
         VerdictKind::Supported,
         VerdictKind::Unspecific,
@@ -195,7 +194,6 @@ impl From<Carries> for VerdictKind {
 }
 
 impl Verdict {
-    /// Which verdict it is.
     pub fn kind(&self) -> VerdictKind {
         match self {
             Verdict::Supported => VerdictKind::Supported,
@@ -210,7 +208,6 @@ impl Verdict {
         }
     }
 
-    /// The verdict's name.
     pub fn name(&self) -> &'static str {
         self.kind().name()
     }
@@ -313,30 +310,18 @@ pub enum Untestable {
     Node(NodeError),
     /// The model has no such digit.
     Digit {
-        /// What is claimed.
         variable: Variable,
         /// Digits of an operand.
         n_digits: usize,
     },
     /// The model was not trained for a class of question the task is about.
-    Untrained {
-        /// What is claimed.
-        variable: Variable,
-        /// The class.
-        class: Class,
-    },
+    Untrained { variable: Variable, class: Class },
     /// The task has no pair of questions at this digit that could tell.
-    NoPairs {
-        /// What is claimed.
-        variable: Variable,
-    },
+    NoPairs { variable: Variable },
     /// The model is not accurate enough on a class of question the task is about.
     Inaccurate {
-        /// The class.
         class: Class,
-        /// Its accuracy.
         accuracy: Rate,
-        /// What it must reach.
         gate: f64,
     },
 }

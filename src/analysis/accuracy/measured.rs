@@ -11,47 +11,34 @@ use crate::network::engine::Decode;
 /// Error of each interval: each is a 99 % interval on its own.
 pub const ACCURACY_ALPHA: f64 = 0.01;
 
-/// What was measured.
 #[derive(Debug, Serialize)]
 pub struct MeasuredAccuracy<'a> {
-    /// Of which model.
     #[serde(flatten)]
     pub identity: Identity,
     /// How answers are read: `forced` or `free`.
     pub decode: &'static str,
-    /// Which questions.
     pub source: QuestionSource,
-    /// All questions.
     #[serde(flatten)]
     pub all: AccuracyShare,
     /// Wrong answers that are numerical ties.
     pub ties: u64,
-    /// Each class.
     pub classes: Vec<ClassShare>,
-    /// The first wrong answers.
     pub wrong_answers: Vec<StatedWrongAnswer<'a>>,
     /// Wrong answers that were only counted.
     pub not_kept: u64,
 }
 
-/// One class.
 #[derive(Debug, Serialize)]
 pub struct ClassShare {
-    /// The class.
     pub class: Class,
-    /// Its questions.
     #[serde(flatten)]
     pub share: AccuracyShare,
-    /// Its complexity classes.
     pub complexities: Vec<ComplexityShare>,
 }
 
-/// One complexity class.
 #[derive(Debug, Serialize)]
 pub struct ComplexityShare {
-    /// The complexity class.
     pub complexity: Complexity,
-    /// Its questions.
     #[serde(flatten)]
     pub share: AccuracyShare,
 }
@@ -61,22 +48,16 @@ pub struct ComplexityShare {
 pub struct StatedWrongAnswer<'a> {
     /// Where it is in the row of questions.
     pub place: u64,
-    /// The question.
     pub question: &'a Question,
-    /// What the model says.
     pub answer: &'a Answer,
-    /// What is true.
     pub true_answer: Answer,
 }
 
 /// How many of some questions were answered rightly.
 #[derive(Debug, Clone, Serialize)]
 pub struct AccuracyShare {
-    /// Questions asked.
     pub questions: u64,
-    /// Right answers.
     pub right: u64,
-    /// Wrong answers.
     pub wrong: u64,
     /// Share of right answers; `None` without a question.
     #[serde(serialize_with = "to_twelve_places")]
@@ -84,7 +65,6 @@ pub struct AccuracyShare {
     /// Its lower bound; `None` where every question was asked.
     #[serde(serialize_with = "to_twelve_places")]
     pub lower: Option<f64>,
-    /// Its upper bound.
     #[serde(serialize_with = "to_twelve_places")]
     pub upper: Option<f64>,
     /// Nines of the accuracy; `None` where nothing is wrong.

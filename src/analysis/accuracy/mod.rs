@@ -30,11 +30,8 @@ use crate::network::logits::AnswerLogits;
 /// A model put to a row of questions.
 #[derive(Debug, Clone, Copy)]
 pub struct Measurement<'a> {
-    /// The network.
     pub engine: &'a Engine,
-    /// What is asked.
     pub questions: &'a Questions,
-    /// How answers are read.
     pub decode: Decode,
     /// Most wrong answers that are kept; the others are counted.
     pub keep: usize,

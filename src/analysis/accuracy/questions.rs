@@ -24,24 +24,11 @@ pub const BLOCK: u64 = 1000;
 #[serde(tag = "drawn", rename_all = "lowercase")]
 pub enum QuestionSource {
     /// Drawn with replacement, operations and then operands equally often.
-    Uniform {
-        /// Seed of every draw.
-        seed: u64,
-    },
+    Uniform { seed: u64 },
     /// Drawn as in training, with more carries and borrows, and in training's share of operations.
-    Enriched {
-        /// Seed of every draw.
-        seed: u64,
-        /// Share of subtractions.
-        subtractions: f64,
-    },
+    Enriched { seed: u64, subtractions: f64 },
     /// Every question whose operands lie in these ranges.
-    Every {
-        /// First operands.
-        first: Operands,
-        /// Second operands.
-        second: Operands,
-    },
+    Every { first: Operands, second: Operands },
 }
 
 /// Operands from one number to another, both included; written `0..999`.
@@ -65,7 +52,6 @@ impl Operands {
         }
     }
 
-    /// The highest operand.
     pub fn highest(self) -> u128 {
         self.highest
     }
@@ -206,7 +192,6 @@ impl Questions {
         })
     }
 
-    /// How many there are.
     pub fn len(&self) -> u64 {
         self.len
     }
@@ -216,7 +201,6 @@ impl Questions {
         self.len == 0
     }
 
-    /// Where they come from.
     pub fn source(&self) -> QuestionSource {
         self.source
     }

@@ -21,9 +21,7 @@ pub enum AccuracyNews<'a> {
     GoingOn {
         /// The file it is taken from.
         file: &'a Path,
-        /// Questions asked before.
         done: u64,
-        /// All questions.
         of: u64,
     },
     /// It cannot be saved, for this reason.

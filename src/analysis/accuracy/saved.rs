@@ -116,12 +116,10 @@ pub struct Saved {
     work: Work,
     /// Questions asked, the first of the row.
     done: u64,
-    /// What came of them.
     tally: AccuracyTally,
 }
 
 impl Saved {
-    /// Nothing asked yet.
     pub fn nothing(work: Work) -> Self {
         Saved {
             work,
@@ -130,7 +128,6 @@ impl Saved {
         }
     }
 
-    /// Questions asked.
     pub fn done(&self) -> u64 {
         self.done
     }

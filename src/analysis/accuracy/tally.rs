@@ -11,14 +11,11 @@ use crate::experiment::TIE_MARGIN;
 use crate::experiment::stats::Count;
 use crate::network::logits::AnswerLogits;
 
-/// A question answered wrongly.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 pub struct WrongAnswer {
     /// Its place in the row of questions.
     pub place: u64,
-    /// The question.
     pub question: Question,
-    /// What was answered.
     pub answer: Answer,
 }
 

@@ -21,7 +21,6 @@ enum Ranking {
     Same,
     /// The first is right more often.
     First,
-    /// The second is.
     Second,
     /// Both are, as often as each other.
     Neither,

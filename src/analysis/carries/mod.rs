@@ -53,7 +53,6 @@ pub struct CarriesOptions {
     pub alpha: f64,
     /// Telling trials after which the sampling of one quantity at one node set ends.
     pub max_trials: usize,
-    /// Seed of every draw.
     pub seed: u64,
 }
 
@@ -71,7 +70,6 @@ impl Default for CarriesOptions {
 /// A quantity judged at a node set, on fresh trials.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct QuantityScore {
-    /// The quantity.
     pub quantity: Quantity,
     /// The tokens it was judged on: those that the nodes reach.
     pub reach: TokenSet,
@@ -95,7 +93,6 @@ impl QuantityScore {
 /// A quantity that moved too little on the screening pairs to be judged.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ScreenedOut {
-    /// The quantity.
     pub quantity: Quantity,
     /// The largest share of any token's trials that moved it as predicted.
     pub moved: f64,
@@ -104,7 +101,6 @@ pub struct ScreenedOut {
 /// A quantity that is carried.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Carried {
-    /// The quantity.
     pub quantity: Quantity,
     /// Quantities that also hold, and of which no pair of questions shows the difference here.
     pub same_here: Vec<Quantity>,
@@ -115,7 +111,6 @@ pub struct Carried {
 /// What a node set carries.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Carrier {
-    /// The nodes, patched together.
     pub nodes: Vec<NodeName>,
     /// What they carry: nothing of the catalogue, one quantity for a class, or more.
     pub carries: Vec<Carried>,
@@ -147,16 +142,12 @@ impl Carrier {
     }
 }
 
-/// What was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Carriers {
     /// The classes that the model answers well enough.
     pub classes: Vec<Class>,
-    /// Quantities in the catalogue.
     pub catalogue: usize,
-    /// Node sets tried.
     pub sets: usize,
-    /// How it was done.
     pub options: CarriesOptions,
     /// The node sets: those asked for; or every useful node, and the sets inside one layer that carry
     /// what none of their parts does.

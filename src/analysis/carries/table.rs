@@ -104,7 +104,6 @@ impl Carriers {
         parts.join(", ")
     }
 
-    /// The table, in Markdown.
     pub fn markdown(&self, model: &str) -> String {
         let mut text = format!("# What the nodes of {model} carry\n\n");
         let options = &self.options;

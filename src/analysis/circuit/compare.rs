@@ -24,7 +24,6 @@ use crate::verify::{Options, Progress};
 pub struct NamedCircuit {
     /// A hypothesis, or a file.
     pub from: String,
-    /// The nodes.
     pub nodes: BTreeSet<NodeName>,
     /// What was found of the hypothesis, where they are from one.
     pub tested: Option<TestedHypothesis>,
@@ -174,11 +173,9 @@ pub struct Comparing {
     pub prune: bool,
     /// Share of questions that is enough.
     pub until: f64,
-    /// Most nodes to add.
     pub most: usize,
     /// Chance of any wrong interval.
     pub alpha: f64,
-    /// Seed of every draw.
     pub seed: u64,
 }
 

@@ -21,11 +21,9 @@ pub const SCHEMA: &str = "circuitcheck/circuit/1";
 pub struct CircuitEvidence {
     /// [`SCHEMA`].
     pub schema: String,
-    /// The model's name.
     pub model: String,
     /// SHA-256 of the weights file.
     pub weights_sha256: String,
-    /// The network's dimensions.
     pub shape: Shape,
     /// Most rightly answered questions of each class.
     pub questions: usize,
@@ -35,13 +33,11 @@ pub struct CircuitEvidence {
     pub alpha: f64,
     /// Share of questions that growing and pruning hold to.
     pub until: f64,
-    /// Seed of every draw.
     pub seed: u64,
     /// Nodes that can reach an answer: what circuits are made of.
     pub available: usize,
     /// Those whose mean ablation, alone, makes some question go wrong.
     pub useful: BTreeSet<NodeName>,
-    /// The circuits.
     pub circuits: Vec<Circuit>,
 }
 

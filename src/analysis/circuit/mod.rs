@@ -28,7 +28,6 @@ use crate::network::logits::AnswerLogits;
 /// Questions run together: their activations at every node are held at once.
 const BLOCK: usize = 32;
 
-/// Questions of each class.
 pub const QUESTIONS: usize = 300;
 
 /// Random sets that a circuit is compared with.
@@ -43,7 +42,6 @@ pub const MOST_ADDED: usize = 40;
 /// Ablations a circuit is scored by.
 pub const ABLATIONS: [Ablation; 2] = [Ablation::Mean, Ablation::Resample];
 
-/// A set of nodes.
 pub type NodeSet = BTreeSet<Node>;
 
 /// Rightly answered questions of one class.
@@ -97,11 +95,9 @@ pub struct Workbench<'a> {
 /// How a circuit does on one class under one ablation.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct CircuitScore {
-    /// The class.
     pub class: Class,
     /// What the other nodes hold.
     pub ablation: Ablation,
-    /// Questions still answered rightly.
     pub right: Rate,
     /// Questions on which each answer token goes wrong; tokens that never do are left out.
     pub wrong: BTreeMap<AnswerToken, u64>,
@@ -111,14 +107,12 @@ pub struct CircuitScore {
     pub best_random: Count,
 }
 
-/// How circuits are scored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scoring {
     /// Random sets compared with, for each class and ablation.
     pub random_sets: usize,
     /// Error of all intervals together.
     pub alpha: f64,
-    /// Seed of every draw.
     pub seed: u64,
 }
 

@@ -25,7 +25,6 @@ const LEFT_OUT_TOGETHER: usize = 16;
 /// What a circuit loses without one node.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Minimality {
-    /// The node left out.
     pub node: NodeName,
     /// Questions of all classes right without it, others at their means.
     pub right: Count,
@@ -37,7 +36,6 @@ pub struct Minimality {
 /// One node added to a circuit.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Added {
-    /// The node.
     pub node: NodeName,
     /// Questions of all classes right with it, others at their means.
     pub right: Count,
@@ -45,10 +43,8 @@ pub struct Added {
     pub random: Count,
 }
 
-/// A circuit made smaller.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Pruned {
-    /// What is left.
     pub nodes: BTreeSet<NodeName>,
     /// Questions of all classes right with it, others at their means.
     pub right: Count,

@@ -35,7 +35,6 @@ pub struct CoverageOptions {
     pub questions: usize,
     /// Error of all intervals together.
     pub alpha: f64,
-    /// Seed of the questions.
     pub seed: u64,
 }
 
@@ -44,7 +43,6 @@ pub struct CoverageOptions {
 pub struct Harm {
     /// What stands in the nodes' place.
     pub ablation: Ablation,
-    /// Questions that go wrong.
     pub wrong: Rate,
     /// The tokens that hurt: each goes wrong in more than [`HURTS`] of the questions.
     pub tokens: TokenSet,
@@ -53,11 +51,8 @@ pub struct Harm {
 /// A node set whose ablation hurts questions of one class.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Hurt {
-    /// The nodes.
     pub nodes: Vec<NodeName>,
-    /// The class.
     pub class: Class,
-    /// What each ablation does.
     pub harms: Vec<Harm>,
     /// Claims on the nodes, whatever they are about.
     pub claims: Vec<String>,
@@ -65,18 +60,15 @@ pub struct Hurt {
     pub unexplained: TokenSet,
 }
 
-/// What claims explain.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Coverage {
     /// Nodes that can reach an answer.
     pub nodes: usize,
-    /// Those whose ablation hurts.
     pub load_bearing: usize,
     /// Those of them that carry no claim.
     pub unclaimed: usize,
     /// Those of them that carry claims, but not about every class and token that hurts.
     pub claimed_for_other: usize,
-    /// Questions of each class.
     pub asked: BTreeMap<String, usize>,
     /// Everything that hurts, by node and class.
     pub hurts: Vec<Hurt>,

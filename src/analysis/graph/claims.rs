@@ -19,7 +19,6 @@ pub const UNTESTED: &str = "untested";
 pub struct KnownClaim {
     /// Node and tag, e.g. `P9L0H1 A1.ST`.
     pub claim: String,
-    /// What is claimed.
     pub variable: Variable,
     /// The nodes it is true of together: the node claimed, the set it is joint with, or all that
     /// carry the variable redundantly. Sorted.
@@ -79,7 +78,6 @@ impl KnownClaims {
         Ok(Self::of(evidence, shape))
     }
 
-    /// The claims of evidence.
     pub fn of(evidence: &Evidence, shape: &Shape) -> Self {
         let mut known = KnownClaims::default();
         for claim in &evidence.claims {

@@ -6,7 +6,7 @@ use std::fmt;
 use petgraph::graph::{EdgeIndex, NodeIndex};
 use serde::{Deserialize, Serialize};
 
-use super::{Graph, Subject, reach_of};
+use super::{Graph, VertexKind, reach_of};
 use crate::domain::arithmetic::{Answer, Prompt, TokenSet};
 use crate::domain::causal::{Family, Kind, Pair, predict, responds, value};
 use crate::domain::node::Node;
@@ -33,7 +33,6 @@ pub struct Budget {
     pub trials: usize,
     /// Error of the whole graph.
     pub alpha: f64,
-    /// Seed of every draw.
     pub seed: u64,
     /// Whether the way through nodes that nothing is claimed of is measured too.
     pub relayed: bool,
@@ -41,12 +40,11 @@ pub struct Budget {
 
 /// The rules that a graph was measured by.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-pub struct Protocol {
+pub struct GraphProtocol {
     /// Telling, and placebo, trials for each edge.
     pub trials: usize,
     /// Error of the whole graph, both directions of all measurements together.
     pub alpha: f64,
-    /// Seed of every draw.
     pub seed: u64,
     /// Measurements the error is shared by.
     pub measurements: usize,
@@ -63,9 +61,8 @@ pub struct Route {
     pub null: Rate,
 }
 
-/// What was measured of an edge.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-pub struct Measured {
+pub struct MeasuredEdge {
     /// The source's own contribution to what the target reads, all else frozen, layer norms too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direct: Option<Route>,
@@ -128,7 +125,7 @@ impl Route {
     }
 }
 
-impl Measured {
+impl MeasuredEdge {
     /// What both ways together say.
     pub fn verdict(&self) -> EdgeVerdict {
         let direct = self.direct.map(|route| route.verdict());
@@ -147,7 +144,7 @@ impl Measured {
 struct Link<'a> {
     variable: Variable,
     sources: &'a [Node],
-    target: &'a Subject,
+    target: &'a VertexKind,
     /// Tokens the target can change.
     tokens: TokenSet,
     claimed: bool,
@@ -159,7 +156,7 @@ impl Link<'_> {
     /// Whether a pair shows the target through the source, if there is a path.
     fn tells(&self, pair: &Pair) -> bool {
         match self.target {
-            Subject::Claim { variable, .. } if self.claimed => {
+            VertexKind::Claim { variable, .. } if self.claimed => {
                 responds(self.variable, *variable, pair)
             }
             _ => !self.expected(pair).is_empty(),
@@ -176,8 +173,8 @@ impl Link<'_> {
     /// Whether the clean question is one on which the target means something.
     fn in_domain(&self, pair: &Pair) -> bool {
         match self.target {
-            Subject::Token(_) => true,
-            Subject::Claim { variable, .. } => {
+            VertexKind::Token(_) => true,
+            VertexKind::Claim { variable, .. } => {
                 value(*variable, &Prompt::truth(pair.clean)).is_some()
             }
         }
@@ -212,19 +209,18 @@ impl Link<'_> {
 }
 
 /// One pair whose clean question is answered rightly, by its place in the base run.
-struct Trial {
+struct PathTrial {
     question: usize,
     pair: Pair,
 }
 
-/// Counts of one way.
 #[derive(Debug, Clone, Copy, Default)]
-struct Tally {
+struct EdgeTally {
     effect: Count,
     agreement: Count,
 }
 
-impl Tally {
+impl EdgeTally {
     fn route(self, null: Count, alpha: f64) -> Route {
         Route {
             effect: Rate::sampled(self.effect, alpha).as_written(),
@@ -257,7 +253,7 @@ impl Graph {
             let measured = self.measure_edge(engine, edge, (from, to), alpha, budget)?;
             self.edges[edge].measured = Some(measured);
         }
-        self.protocol = Some(Protocol {
+        self.protocol = Some(GraphProtocol {
             trials: budget.trials,
             alpha: budget.alpha,
             seed: budget.seed,
@@ -274,8 +270,8 @@ impl Graph {
         (from, to): (NodeIndex, NodeIndex),
         alpha: f64,
         budget: Budget,
-    ) -> Result<Measured, EngineError> {
-        let Subject::Claim {
+    ) -> Result<MeasuredEdge, EngineError> {
+        let VertexKind::Claim {
             variable,
             nodes: sources,
         } = &self.edges[from].subject
@@ -298,13 +294,13 @@ impl Graph {
             budget.relayed.then_some(Way::Relayed),
         ];
         let [frozen, running, relayed] = ways;
-        let mut tallies = [Tally::default(); 3];
+        let mut tallies = [EdgeTally::default(); 3];
         let mut nulls = [Count::default(); 3];
         for kind in [Kind::Telling, Kind::Placebo] {
             let pairs = link.pairs(kind, self.shape.n_digits, budget.trials, budget.seed);
             let block = crate::experiment::default_block(engine);
             for pairs in pairs.chunks(block) {
-                let bench = Bench::new(engine, &link, pairs)?;
+                let bench = PathBench::new(engine, &link, pairs)?;
                 for (i, way) in ways.into_iter().enumerate() {
                     let Some(way) = way else { continue };
                     // The unfrozen result stands beside the frozen one; it decides nothing.
@@ -315,7 +311,7 @@ impl Graph {
                 }
             }
         }
-        Ok(Measured {
+        Ok(MeasuredEdge {
             direct: frozen.map(|_| tallies[0].route(nulls[0], alpha)),
             unfrozen: running.map(|_| tallies[1].effect),
             relayed: relayed.map(|_| tallies[2].route(nulls[2], alpha)),
@@ -325,8 +321,8 @@ impl Graph {
     /// The nodes of all vertices that belong to neither end.
     fn other_nodes(&self, from: NodeIndex, to: NodeIndex) -> Vec<Node> {
         let nodes_of = |vertex: NodeIndex| match &self.edges[vertex].subject {
-            Subject::Claim { nodes, .. } => nodes.as_slice(),
-            Subject::Token(_) => &[],
+            VertexKind::Claim { nodes, .. } => nodes.as_slice(),
+            VertexKind::Token(_) => &[],
         };
         let all: BTreeSet<Node> = self
             .edges
@@ -348,29 +344,29 @@ enum Way {
 }
 
 /// Pairs of one link with everything its patches need.
-struct Bench<'a> {
+struct PathBench<'a> {
     engine: &'a Engine,
     link: &'a Link<'a>,
     run: crate::network::engine::Run,
-    trials: Vec<Trial>,
+    trials: Vec<PathTrial>,
     stored: Activations,
     /// Clean values of the other vertices' nodes, by question.
     clean: Activations,
 }
 
-impl<'a> Bench<'a> {
+impl<'a> PathBench<'a> {
     fn new(engine: &'a Engine, link: &'a Link, pairs: &[Pair]) -> Result<Self, EngineError> {
         let cleans: Vec<Prompt> = pairs.iter().map(|p| Prompt::truth(p.clean)).collect();
         let run = engine.run(&cleans)?;
-        let trials: Vec<Trial> = pairs
+        let trials: Vec<PathTrial> = pairs
             .iter()
             .enumerate()
             .filter(|(question, _)| run.logits()[*question].answer() == cleans[*question].forced)
-            .map(|(question, &pair)| Trial { question, pair })
+            .map(|(question, &pair)| PathTrial { question, pair })
             .collect();
         let stores: Vec<Prompt> = trials.iter().map(|trial| trial.pair.store).collect();
         let sites = |nodes: &[Node]| nodes.iter().map(|&n| Site::from(n)).collect::<Vec<_>>();
-        Ok(Bench {
+        Ok(PathBench {
             stored: engine.activations(&stores, sites(link.sources))?,
             clean: engine.activations(&cleans, sites(&link.others))?,
             engine,
@@ -384,7 +380,7 @@ impl<'a> Bench<'a> {
         &self,
         way: Way,
         kind: Kind,
-        tally: &mut Tally,
+        tally: &mut EdgeTally,
         null: &mut Count,
     ) -> Result<(), EngineError> {
         let logits = match way {
@@ -430,8 +426,8 @@ impl<'a> Bench<'a> {
 
     fn direct(&self, scale: Scale) -> Result<Vec<AnswerLogits>, EngineError> {
         let target = || match self.link.target {
-            Subject::Token(token) => Target::Answer(TokenSet::only(*token)),
-            Subject::Claim { nodes, .. } => Target::Nodes(nodes.clone()),
+            VertexKind::Token(token) => Target::Answer(TokenSet::only(*token)),
+            VertexKind::Claim { nodes, .. } => Target::Nodes(nodes.clone()),
         };
         let jobs: Vec<(usize, PathPatch)> = self
             .trials
@@ -446,7 +442,7 @@ impl<'a> Bench<'a> {
     }
 
     fn relayed(&self) -> Result<Vec<AnswerLogits>, EngineError> {
-        let shown = |i: usize, trial: &Trial| {
+        let shown = |i: usize, trial: &PathTrial| {
             let stored = self.link.sources.iter();
             let stored = stored.map(move |&node| self.stored.overwrite(i, node, Source::Stored));
             let others = self.link.others.iter();
@@ -462,7 +458,7 @@ impl<'a> Bench<'a> {
             .map(|(i, trial)| shown(i, trial))
             .collect();
         let question_of = |trial: usize| self.trials[trial].question;
-        let Subject::Claim { nodes, .. } = self.link.target else {
+        let VertexKind::Claim { nodes, .. } = self.link.target else {
             let jobs: Vec<(usize, Intervention)> = patches
                 .into_iter()
                 .enumerate()

@@ -12,7 +12,7 @@ mod stored;
 
 pub use claims::{KnownClaim, KnownClaims, OtherWeights, UNTESTED};
 pub use draw::{SCRIPT, dot, figure, html, mermaid, svg};
-pub use measure::{Budget, EdgeVerdict, Measured, Protocol, Route, TRIALS};
+pub use measure::{Budget, EdgeVerdict, GraphProtocol, MeasuredEdge, Route, TRIALS};
 pub use query::{Selector, SelectorError};
 pub use stored::{GraphError, GraphEvidence, SCHEMA};
 
@@ -31,24 +31,21 @@ use crate::verify::{Conclusion, VerdictKind};
 
 /// What a vertex stands for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Subject {
+pub enum VertexKind {
     /// A variable and the nodes that carry it.
     Claim {
-        /// The variable.
         variable: Variable,
-        /// The nodes, sorted.
         nodes: Vec<Node>,
     },
-    /// An answer token.
     Token(AnswerToken),
 }
 
-impl fmt::Display for Subject {
+impl fmt::Display for VertexKind {
     /// Writes `A1.ST P9L0H2+P11L0H1`, or `A3`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Subject::Token(token) => token.fmt(f),
-            Subject::Claim { variable, nodes } => {
+            VertexKind::Token(token) => token.fmt(f),
+            VertexKind::Claim { variable, nodes } => {
                 let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
                 write!(f, "{variable} {}", names.join("+"))
             }
@@ -56,11 +53,9 @@ impl fmt::Display for Subject {
     }
 }
 
-/// A vertex.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vertex {
-    /// What it stands for.
-    pub subject: Subject,
+    pub subject: VertexKind,
     /// The claims it stands for; none for an answer token.
     pub claims: Vec<String>,
     /// What was found of them; `None` for an answer token, and for claims that were not tested.
@@ -74,7 +69,7 @@ pub struct Vertex {
 impl Vertex {
     /// Whether it is a claim, and no answer token.
     pub fn is_claim(&self) -> bool {
-        matches!(self.subject, Subject::Claim { .. })
+        matches!(self.subject, VertexKind::Claim { .. })
     }
 
     /// Whether it is a claim that was found to hold.
@@ -92,7 +87,7 @@ pub struct Edge {
     /// information can only come by way of nodes that nothing is claimed of.
     pub direct: bool,
     /// What was measured, if anything was.
-    pub measured: Option<Measured>,
+    pub measured: Option<MeasuredEdge>,
 }
 
 impl Edge {
@@ -100,7 +95,7 @@ impl Edge {
     pub fn verdict(&self) -> EdgeVerdict {
         self.measured
             .as_ref()
-            .map_or(EdgeVerdict::Unmeasured, Measured::verdict)
+            .map_or(EdgeVerdict::Unmeasured, MeasuredEdge::verdict)
     }
 
     /// Whether the edge carries verdicts: it is measured to feed, or claimed and not measured.
@@ -113,20 +108,16 @@ impl Edge {
     }
 }
 
-/// The graph.
 #[derive(Debug, Clone)]
 pub struct Graph {
-    /// The network's dimensions.
     pub shape: Shape,
-    /// Vertices and edges.
     pub edges: DiGraph<Vertex, Edge>,
     /// Claims that no vertex could be made of.
     pub left_out: Vec<String>,
     /// How the edges were measured, if they were.
-    pub protocol: Option<Protocol>,
+    pub protocol: Option<GraphProtocol>,
 }
 
-/// Which flows become edges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flows {
     /// Also those that the arithmetic knows nothing of.
@@ -136,16 +127,16 @@ pub struct Flows {
 }
 
 /// The tokens a vertex's value can change.
-fn reach_of(subject: &Subject, shape: &Shape) -> TokenSet {
+fn reach_of(subject: &VertexKind, shape: &Shape) -> TokenSet {
     match subject {
-        Subject::Token(token) => TokenSet::only(*token),
-        Subject::Claim { variable, .. } => reach(*variable, shape.n_digits),
+        VertexKind::Token(token) => TokenSet::only(*token),
+        VertexKind::Claim { variable, .. } => reach(*variable, shape.n_digits),
     }
 }
 
 /// The edge from one vertex to another, if information can flow.
-fn edge(from: &Subject, to: &Subject, shape: &Shape, flows: Flows) -> Option<Edge> {
-    let Subject::Claim {
+fn edge(from: &VertexKind, to: &VertexKind, shape: &Shape, flows: Flows) -> Option<Edge> {
+    let VertexKind::Claim {
         variable,
         nodes: sources,
     } = from
@@ -153,7 +144,7 @@ fn edge(from: &Subject, to: &Subject, shape: &Shape, flows: Flows) -> Option<Edg
         return None;
     };
     let (direct, possible, claimed) = match to {
-        Subject::Token(token) => (
+        VertexKind::Token(token) => (
             sources
                 .iter()
                 .any(|node| node.writes_to_token(shape) == Some(*token)),
@@ -162,7 +153,7 @@ fn edge(from: &Subject, to: &Subject, shape: &Shape, flows: Flows) -> Option<Edg
                 .any(|node| node.can_feed_token(*token, shape)),
             reach(*variable, shape.n_digits).contains(*token),
         ),
-        Subject::Claim {
+        VertexKind::Claim {
             variable: fed,
             nodes: targets,
         } => {
@@ -210,9 +201,9 @@ impl Graph {
     /// The graph of these claims, no edge of which is measured yet.
     pub fn new(known: KnownClaims, shape: Shape, flows: Flows) -> Self {
         type Claims = (Vec<String>, Option<VerdictKind>);
-        let mut claims: BTreeMap<Subject, Claims> = BTreeMap::new();
+        let mut claims: BTreeMap<VertexKind, Claims> = BTreeMap::new();
         for claim in known.claims {
-            let subject = Subject::Claim {
+            let subject = VertexKind::Claim {
                 variable: claim.variable,
                 nodes: claim.nodes,
             };
@@ -234,7 +225,7 @@ impl Graph {
             edges.add_node(vertex(subject, names, verdict));
         }
         for token in TokenSet::all(shape.n_digits).iter() {
-            edges.add_node(vertex(Subject::Token(token), Vec::new(), None));
+            edges.add_node(vertex(VertexKind::Token(token), Vec::new(), None));
         }
         let all: Vec<NodeIndex> = edges.node_indices().collect();
         for &from in &all {
@@ -296,8 +287,8 @@ impl Graph {
         }
         for &vertex in order.iter().rev() {
             let reaches = match self.edges[vertex].subject {
-                Subject::Token(_) => true,
-                Subject::Claim { .. } => self
+                VertexKind::Token(_) => true,
+                VertexKind::Claim { .. } => self
                     .fed_by(vertex)
                     .iter()
                     .any(|&fed| self.edges[fed].reaches_an_answer),

@@ -8,7 +8,7 @@ use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 use thiserror::Error;
 
-use super::{Graph, Subject};
+use super::{Graph, VertexKind};
 use crate::domain::arithmetic::AnswerToken;
 use crate::domain::node::NodeName;
 use crate::domain::task::Variable;
@@ -18,7 +18,6 @@ use crate::inputs::claims::Claim;
 /// `A1.ST`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Selector {
-    /// An answer token.
     Token(AnswerToken),
     /// Every claim whose nodes include this one.
     Node(NodeName),
@@ -82,12 +81,12 @@ impl Graph {
     /// # Errors
     /// [`SelectorError::Missing`] where there are none.
     pub fn select(&self, selector: Selector) -> Result<Vec<NodeIndex>, SelectorError> {
-        let means = |subject: &Subject| match (selector, subject) {
-            (Selector::Token(wanted), Subject::Token(token)) => wanted == *token,
-            (Selector::Node(wanted), Subject::Claim { nodes, .. }) => {
+        let means = |subject: &VertexKind| match (selector, subject) {
+            (Selector::Token(wanted), VertexKind::Token(token)) => wanted == *token,
+            (Selector::Node(wanted), VertexKind::Claim { nodes, .. }) => {
                 nodes.iter().any(|node| node.name() == wanted)
             }
-            (Selector::Variable(wanted), Subject::Claim { variable, .. }) => wanted == *variable,
+            (Selector::Variable(wanted), VertexKind::Claim { variable, .. }) => wanted == *variable,
             _ => false,
         };
         let found: Vec<NodeIndex> = self

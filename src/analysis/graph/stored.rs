@@ -7,7 +7,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Edge, EdgeVerdict, Graph, Measured, Protocol, Subject, UNTESTED, Vertex};
+use super::{Edge, EdgeVerdict, Graph, GraphProtocol, MeasuredEdge, UNTESTED, Vertex, VertexKind};
 use crate::domain::arithmetic::AnswerToken;
 use crate::domain::node::{Node, NodeError, NodeName};
 use crate::domain::shape::Shape;
@@ -23,11 +23,9 @@ pub const SCHEMA: &str = "circuitcheck/graph/2";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "Wire", into = "Wire")]
 pub struct GraphEvidence {
-    /// The model's name.
     pub model: String,
     /// SHA-256 of the weights file.
     pub weights_sha256: String,
-    /// The graph.
     pub graph: Graph,
 }
 
@@ -90,7 +88,7 @@ struct Wire {
     model: String,
     weights_sha256: String,
     shape: Shape,
-    protocol: Option<Protocol>,
+    protocol: Option<GraphProtocol>,
     vertices: Vec<WireVertex>,
     edges: Vec<WireEdge>,
     #[serde(skip_deserializing)]
@@ -158,7 +156,7 @@ struct WireEdge {
     direct: bool,
     verdict: EdgeVerdict,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    measured: Option<Measured>,
+    measured: Option<MeasuredEdge>,
 }
 
 /// How a stored graph contradicts itself or its model.
@@ -258,7 +256,7 @@ impl Wire {
         };
         for wire in self.edges {
             let (from, to) = (find(&wire.from)?, find(&wire.to)?);
-            if matches!(edges[from].subject, Subject::Token(_)) {
+            if matches!(edges[from].subject, VertexKind::Token(_)) {
                 return Err(Contradiction::FromToken(wire.from));
             }
             let edge = Edge {
@@ -297,8 +295,8 @@ impl WireVertex {
         WireVertex {
             id: vertex.subject.to_string(),
             kind: match &vertex.subject {
-                Subject::Token(token) => WireKind::Answer { token: *token },
-                Subject::Claim { variable, nodes } => WireKind::Claim {
+                VertexKind::Token(token) => WireKind::Answer { token: *token },
+                VertexKind::Claim { variable, nodes } => WireKind::Claim {
                     task: variable.task,
                     digit: variable.digit,
                     nodes: Node::names(nodes),
@@ -325,7 +323,7 @@ impl WireVertex {
             WireKind::Answer { token } => {
                 digit_is_there(token.0, shape.n_digits + 1)?;
                 Vertex {
-                    subject: Subject::Token(token),
+                    subject: VertexKind::Token(token),
                     claims: Vec::new(),
                     verdict: None,
                     undermined: false,
@@ -352,7 +350,7 @@ impl WireVertex {
                     source,
                 })?;
                 Vertex {
-                    subject: Subject::Claim {
+                    subject: VertexKind::Claim {
                         variable: Variable { task, digit },
                         nodes,
                     },

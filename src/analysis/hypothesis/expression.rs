@@ -353,7 +353,6 @@ impl TryFrom<String> for Pattern {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Fed {
-    /// A claim.
     Claim(Pattern),
     /// An answer token.
     Token(Number),
@@ -400,9 +399,7 @@ impl TryFrom<String> for Fed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum OrderSide {
-    /// A claim.
     Claim(Pattern),
-    /// A place.
     Place(Place),
 }
 
@@ -433,7 +430,6 @@ impl TryFrom<String> for OrderSide {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct SetClaim {
-    /// What is claimed.
     pub variable: Variable,
     /// The nodes, not yet known to be inside a model.
     pub nodes: Vec<crate::domain::node::NodeName>,

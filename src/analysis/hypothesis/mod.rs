@@ -91,7 +91,6 @@ pub enum HypothesisError {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hypothesis {
-    /// Its name.
     pub name: String,
     /// What it says, in words, and where that was published.
     #[serde(default)]
@@ -111,7 +110,6 @@ pub struct Hypothesis {
     /// Claims of given nodes, tested by intervening.
     #[serde(default)]
     pub intervention: Vec<InterventionClause>,
-    /// What feeds what.
     #[serde(default)]
     pub feeds: Vec<Feeds>,
     /// Nodes that belong to the circuit though nothing is claimed of them.
@@ -119,7 +117,6 @@ pub struct Hypothesis {
     pub keep: Vec<Keep>,
 }
 
-/// Conditions on a model.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Models {
@@ -142,7 +139,6 @@ pub struct Models {
     pub name: Option<NamePattern>,
 }
 
-/// What models are called.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct NamePattern(glob::Pattern);
@@ -180,9 +176,7 @@ impl Does {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeKind {
-    /// A head.
     Head,
-    /// An MLP.
     Mlp,
 }
 
@@ -190,7 +184,6 @@ pub enum NodeKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Layer {
-    /// By number.
     Number(usize),
     /// `last`.
     Named(Last),
@@ -207,11 +200,9 @@ pub enum Last {
 /// What a node must be like.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub struct Like {
-    /// Where it sits.
     pub at: Option<Where>,
     /// A head or an MLP.
     pub kind: Option<NodeKind>,
-    /// Its layer.
     pub layer: Option<Layer>,
 }
 
@@ -237,16 +228,12 @@ impl Like {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exists {
-    /// The clause in words.
     pub says: String,
-    /// What is carried.
     pub claim: Pattern,
     /// The digits n runs over.
     #[serde(rename = "for")]
     pub digits: Option<Digits>,
-    /// Where the nodes sit.
     pub at: Option<Where>,
-    /// Heads or MLPs.
     pub kind: Option<NodeKind>,
     /// Their layer.
     pub layer: Option<Layer>,
@@ -275,9 +262,7 @@ impl Exists {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SharedClause {
-    /// The clause in words.
     pub says: String,
-    /// What is carried.
     pub claims: Vec<Pattern>,
     /// The digits n runs over.
     #[serde(rename = "for")]
@@ -294,11 +279,8 @@ pub struct SharedClause {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
-    /// The clause in words.
     pub says: String,
-    /// What sits left.
     pub first: OrderSide,
-    /// What sits right.
     pub then: OrderSide,
     /// The digits n runs over.
     #[serde(rename = "for")]
@@ -315,7 +297,6 @@ pub struct Order {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InterventionClause {
-    /// The clause in words.
     pub says: String,
     /// The claims, each of its own nodes.
     pub claims: Vec<SetClaim>,
@@ -328,11 +309,8 @@ pub struct InterventionClause {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feeds {
-    /// The clause in words.
     pub says: String,
-    /// What feeds.
     pub from: Pattern,
-    /// What is fed.
     pub to: Fed,
     /// The digits n runs over.
     #[serde(rename = "for")]
@@ -351,12 +329,9 @@ pub struct Feeds {
 pub struct Keep {
     /// Why they belong to it.
     pub says: String,
-    /// Their names.
     #[serde(default)]
     pub nodes: Vec<NamedNode>,
-    /// Where they sit.
     pub at: Option<Where>,
-    /// Heads or MLPs.
     pub kind: Option<NodeKind>,
     /// Their layer.
     pub layer: Option<Layer>,

@@ -9,7 +9,7 @@ use super::{
     Digits, Does, Exists, Fed, Feeds, Hypothesis, HypothesisError, InterventionClause, Order,
     OrderSide, Pattern, SetClaim, SharedClause,
 };
-use crate::analysis::graph::{Budget, Flows, Graph, KnownClaim, KnownClaims, Subject};
+use crate::analysis::graph::{Budget, Flows, Graph, KnownClaim, KnownClaims, VertexKind};
 use crate::domain::arithmetic::Prompt;
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
@@ -43,17 +43,14 @@ impl TestedHypothesis {
 
 /// What is needed to test hypotheses on one model.
 pub struct Tester<'a> {
-    /// The network.
     pub engine: &'a Engine,
     /// What it was trained for.
     pub operations: Operations,
     /// What is known of the model's own claims.
     pub known: &'a KnownClaims,
-    /// The unpatched model.
     pub baseline: &'a Baseline,
     /// Mean activations of every node.
     pub means: &'a Activations,
-    /// How edges are measured.
     pub budget: Budget,
     /// How claims are judged; its error is shared by the claims of the file.
     pub rules: Rules,
@@ -65,7 +62,6 @@ pub struct ClauseCase {
     /// The digit n stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<usize>,
-    /// Whether it is so.
     pub met: bool,
     /// The nodes that meet it.
     pub nodes: Vec<NodeName>,
@@ -85,7 +81,6 @@ pub enum ClauseKind {
     Order,
     /// Claims of given nodes.
     Intervention,
-    /// What feeds what.
     Feeds,
 }
 
@@ -105,9 +100,7 @@ impl ClauseKind {
 /// What was found of one clause.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct ClauseResult {
-    /// What it speaks of.
     pub kind: ClauseKind,
-    /// The clause in words.
     pub says: String,
     /// Whether the hypothesis stands without it.
     pub optional: bool,
@@ -115,18 +108,15 @@ pub struct ClauseResult {
     pub applies: bool,
     /// Whether every case is met; a clause without a case is not.
     pub met: bool,
-    /// Its cases.
     pub cases: Vec<ClauseCase>,
 }
 
 /// What was found of a hypothesis.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct TestedHypothesis {
-    /// Its name.
     pub hypothesis: String,
     /// Whether every clause that is required and applies is met.
     pub holds: bool,
-    /// Every clause.
     pub clauses: Vec<ClauseResult>,
     /// Nodes that meet a clause: what the hypothesis explains.
     pub explained: BTreeSet<NodeName>,
@@ -602,13 +592,13 @@ impl Tester<'_> {
                     })
             })
             .collect();
-        let is_link = |from: &Subject, to: &Subject, wanted: &(Variable, Fed, usize)| {
+        let is_link = |from: &VertexKind, to: &VertexKind, wanted: &(Variable, Fed, usize)| {
             let (variable, fed, n) = wanted;
             let is_from =
-                matches!(from, Subject::Claim { variable: found, .. } if found == variable);
+                matches!(from, VertexKind::Claim { variable: found, .. } if found == variable);
             let is_to = match (to, fed) {
-                (Subject::Token(token), fed) => fed.token(*n, &shape) == Some(*token),
-                (Subject::Claim { variable, .. }, Fed::Claim(pattern)) => {
+                (VertexKind::Token(token), fed) => fed.token(*n, &shape) == Some(*token),
+                (VertexKind::Claim { variable, .. }, Fed::Claim(pattern)) => {
                     pattern.variable(*n, &shape) == Some(*variable)
                 }
                 _ => false,
@@ -668,7 +658,7 @@ impl Tester<'_> {
         &self,
         graph: &Graph,
         digit: Option<usize>,
-        is_link: impl Fn(&Subject, &Subject) -> bool,
+        is_link: impl Fn(&VertexKind, &VertexKind) -> bool,
     ) -> Option<ClauseCase> {
         let subject = |vertex: NodeIndex| &graph.edges[vertex].subject;
         let links: Vec<_> = graph
@@ -687,8 +677,8 @@ impl Tester<'_> {
             format!("{} to {}: {}", subject(*from), subject(*to), edge.verdict())
         }));
         let nodes_of = |vertex: NodeIndex| match subject(vertex) {
-            Subject::Claim { nodes, .. } => nodes.clone(),
-            Subject::Token(_) => Vec::new(),
+            VertexKind::Claim { nodes, .. } => nodes.clone(),
+            VertexKind::Token(_) => Vec::new(),
         };
         let nodes: BTreeSet<Node> = standing
             .iter()

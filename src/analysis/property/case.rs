@@ -10,7 +10,6 @@ use crate::domain::arithmetic::power_of_ten;
 /// A variable: its letter, and which digits it may have at each place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseVariable {
-    /// The letter.
     pub name: char,
     /// The lowest and highest digit at each place, units first. As many as the variable has digits.
     pub ranges: Vec<(u8, u8)>,
@@ -45,7 +44,6 @@ pub fn digit(number: u128, place: usize) -> u8 {
     (number / power_of_ten(place) % 10) as u8
 }
 
-/// One case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Case {
     /// Which of the property's clauses it is put to.
@@ -109,7 +107,6 @@ impl Moves {
         Moves(moves.chain(pass(true)).chain(pass(false)).collect())
     }
 
-    /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -180,7 +177,6 @@ impl Case {
                 .all(|(&number, variable)| variable.admits(number))
     }
 
-    /// How simple it is.
     pub fn simplicity(&self, variables: &[CaseVariable]) -> Simplicity {
         let (mut raised, mut sum) = (0, 0);
         for (&number, variable) in self.numbers.iter().zip(variables) {

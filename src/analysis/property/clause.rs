@@ -68,7 +68,6 @@ impl fmt::Display for Relation {
     }
 }
 
-/// One side of a clause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClauseSide {
     /// What is asked, or the number that is known.
@@ -77,7 +76,6 @@ pub struct ClauseSide {
     pub decode: Option<Decode>,
 }
 
-/// A relation over variables.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clause {
     n_digits: usize,
@@ -123,7 +121,6 @@ impl Clause {
         self.n_digits
     }
 
-    /// The relation.
     pub fn relation(&self) -> Relation {
         self.relation
     }

@@ -20,25 +20,20 @@ pub const SCHEMA: &str = "circuitcheck/property/1";
 pub struct PropertyEvidence {
     /// [`SCHEMA`].
     pub schema: String,
-    /// The model's name.
     pub model: String,
     /// SHA-256 of the weights file.
     pub weights_sha256: String,
     /// What the model was trained for.
     pub operations: String,
-    /// The network's dimensions.
     pub shape: Shape,
     /// How answers are read: `forced` or `free`.
     pub decode: String,
     /// Distinct cases drawn of each property.
     pub cases: usize,
-    /// Seed of every draw.
     pub seed: u64,
     /// Chance that a bound of an interval is wrong, each bound on its own.
     pub alpha: f64,
-    /// Each property.
     pub properties: Vec<PropertyResult>,
-    /// Each claimed node.
     pub nodes: Vec<Separation>,
 }
 
@@ -97,7 +92,6 @@ impl PropertyEvidence {
     }
 }
 
-/// How a property stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PropertyStanding {
@@ -110,7 +104,6 @@ pub enum PropertyStanding {
 }
 
 impl PropertyStanding {
-    /// As reports write it.
     pub fn name(self) -> &'static str {
         match self {
             PropertyStanding::Holds => "holds",
@@ -123,14 +116,11 @@ impl PropertyStanding {
 /// What came of one property.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct PropertyResult {
-    /// Its name.
     pub property: String,
-    /// What it says.
     pub says: String,
     /// The file it stands in and that file's SHA-256, for a user's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PropertyFile>,
-    /// How it stands.
     pub standing: PropertyStanding,
     /// What the model was not asked, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -146,7 +136,6 @@ pub struct PropertyResult {
     /// The group with the fewest distinct cases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub smallest_group: Option<GroupCount>,
-    /// Groups with failures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failing_groups: Vec<GroupCount>,
     /// Failures by the complexity class of the case's first question, over all groups.
@@ -164,7 +153,6 @@ pub struct PropertyResult {
 /// A file of a user's.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct PropertyFile {
-    /// Its name.
     pub name: String,
     /// SHA-256 of its content.
     pub sha256: String,
@@ -173,19 +161,14 @@ pub struct PropertyFile {
 /// Failures in a group drawn uniformly.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 pub struct GroupRate {
-    /// The group.
     pub group: Group,
-    /// Failures, with exact bounds.
     #[serde(flatten)]
     pub rate: Rate,
 }
 
-/// Failures in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub struct GroupCount {
-    /// The group.
     pub group: Group,
-    /// Failures.
     #[serde(flatten)]
     pub failures: Count,
 }
@@ -193,9 +176,7 @@ pub struct GroupCount {
 /// Failures in a complexity class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ClassCount {
-    /// The complexity class.
     pub class: Complexity,
-    /// Failures.
     #[serde(flatten)]
     pub failures: Count,
 }
@@ -213,7 +194,6 @@ pub struct FailingCase {
     pub asked: Vec<AskedQuestion>,
     /// Which of them is at fault.
     pub at_fault: usize,
-    /// The token at fault.
     pub token: AnswerToken,
     /// By how many logits the right token leads there; negative where another leads.
     #[serde(serialize_with = "to_hundredths")]
@@ -221,7 +201,6 @@ pub struct FailingCase {
 }
 
 impl FailingCase {
-    /// The question at fault.
     pub fn question(&self) -> &AskedQuestion {
         &self.asked[self.at_fault]
     }
@@ -249,13 +228,10 @@ impl FailingCase {
 /// A question with the model's answer and the true one.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct AskedQuestion {
-    /// The question.
     pub question: Question,
     /// How its answer was read: `forced` or `free`.
     pub decode: String,
-    /// What the model answers.
     pub answer: Answer,
-    /// What arithmetic answers.
     pub truth: Answer,
     /// The wrong tokens, highest first.
     pub wrong: TokenSet,

@@ -20,14 +20,12 @@ pub enum Group {
     /// Those of one complexity class.
     Grade(Complexity),
     /// A carry (borrow) made in column `from` that the next `length` columns pass on and no more.
-    #[allow(missing_docs)]
     Chain {
         class: Class,
         from: usize,
         length: usize,
     },
     /// The lowest `columns` columns all sum to nine (ADD) or hold equal digits.
-    #[allow(missing_docs)]
     Even { class: Class, columns: usize },
     /// Both operands are the same.
     EqualOperands(Class),
@@ -168,7 +166,6 @@ pub struct GroupSource {
 const MOST_TRIES: usize = 1000;
 
 impl GroupSource {
-    /// The group.
     pub fn group(&self) -> Group {
         self.group
     }

@@ -89,7 +89,6 @@ pub enum Drawing {
 /// Something that should be true of a model's answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Property {
-    /// Its name.
     pub name: String,
     /// What it says, in a sentence.
     pub says: String,
@@ -133,9 +132,7 @@ impl Property {
 pub struct PropertyOptions {
     /// Distinct cases drawn of each property.
     pub cases: usize,
-    /// Seed of every draw.
     pub seed: u64,
-    /// How answers are read.
     pub decode: Decode,
     /// Lead of the right token that `confident` asks for, in logits.
     pub margin: f32,

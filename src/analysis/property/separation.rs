@@ -49,7 +49,6 @@ pub enum Separates {
 }
 
 impl Separates {
-    /// As reports write it.
     pub fn name(self) -> &'static str {
         match self {
             Separates::Yes => "separates",
@@ -65,14 +64,11 @@ impl Separates {
 pub struct Separation {
     /// Node and tag, e.g. `P9L0H1 A1.ST`.
     pub claim: String,
-    /// The node.
     pub node: NodeName,
-    /// How it stands.
     pub separates: Separates,
     /// Why it was not asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_asked: Option<String>,
-    /// What was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<NodeDistances>,
 }
@@ -205,7 +201,6 @@ fn resolve(
     Ok((node, variable))
 }
 
-/// Rules of the measurement.
 #[derive(Debug, Clone, Copy)]
 pub struct SeparationTerms {
     /// Most triplets of each variable.
@@ -214,7 +209,6 @@ pub struct SeparationTerms {
     pub distance: f64,
     /// Chance that a bound is wrong.
     pub alpha: f64,
-    /// Seed of every draw.
     pub seed: u64,
 }
 

@@ -49,7 +49,6 @@ fn classes(operation: Operation) -> &'static [Class] {
 }
 
 impl CaseStrategy {
-    /// The strategy of a property.
     pub fn new(property: Arc<Property>, groups: &Groups) -> Self {
         let mut clauses: BTreeMap<Class, Vec<usize>> = BTreeMap::new();
         if property.drawing != Drawing::Ranges {

@@ -20,7 +20,6 @@ use crate::domain::arithmetic::Operation;
 
 /// What can be wrong with the text of a template.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the messages say what each field is")]
 pub enum TemplateError {
     /// Something else stands where a part of the template is expected.
     #[error("{text:?} at character {at}: expected {expected}, found {found}")]
@@ -47,7 +46,6 @@ pub enum TemplatePiece {
     Digits(String),
     /// A variable's digits at its full width, after the offset is added to its number.
     Variable {
-        /// Its letter.
         name: char,
         /// What is added to it.
         offset: i64,
@@ -66,11 +64,9 @@ pub enum Template {
 /// Two operands and an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
-    /// The first operand.
     pub first: Template,
     /// What is to be done.
     pub operation: Operation,
-    /// The second operand.
     pub second: Template,
 }
 

@@ -42,7 +42,6 @@ impl CaseTree {
         self.group
     }
 
-    /// The case in question.
     pub fn case(&self) -> &Case {
         self.candidate.as_ref().unwrap_or(&self.failing)
     }

@@ -22,16 +22,13 @@ pub const DEFAULT_BATCH: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 /// What the model gave to one question of a case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Given {
-    /// The question.
     pub question: Question,
     /// How its answer was read.
     pub decode: Decode,
-    /// The logits of its answer.
     pub logits: AnswerLogits,
 }
 
 impl Given {
-    /// The true answer.
     pub fn truth(&self) -> Answer {
         Answer::of(&self.question)
     }
@@ -54,7 +51,6 @@ impl Given {
     }
 }
 
-/// Where a case fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
     /// Which of the case's questions is answered wrongly; the first where several are.
@@ -84,7 +80,6 @@ impl CaseOutcome {
 /// A case after its questions were asked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TriedCase {
-    /// What came of it.
     pub outcome: CaseOutcome,
     /// Every question asked, in order.
     pub given: Vec<Given>,
@@ -93,7 +88,6 @@ pub struct TriedCase {
 /// The model that questions are put to.
 #[derive(Debug, Clone, Copy)]
 pub struct Examiner<'a> {
-    /// The network.
     pub engine: &'a Engine,
     /// How answers are read where a clause does not say.
     pub decode: Decode,

@@ -11,7 +11,6 @@ use crate::inputs::claims::{TaggedNode, claims_of};
 /// How one list of claims became another.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Changes {
-    /// Claims in both.
     pub kept: usize,
     /// Claims new in the second, as `P9L0H1 A2.ST`.
     pub gained: Vec<String>,
@@ -24,7 +23,6 @@ pub struct Changes {
 /// A variable that is claimed of other nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Moved {
-    /// The variable.
     pub variable: Variable,
     /// The nodes it was claimed of.
     pub from: Vec<NodeName>,

@@ -18,7 +18,6 @@ use crate::inputs::model::Weights;
 
 use super::quirk::{Quirk, Quirks};
 
-/// Questions of each case.
 const CASE_QUESTIONS: usize = 100;
 
 /// Draws for each question wanted, after which a case is taken to have no more.
@@ -36,10 +35,8 @@ const RUNS: usize = 10;
 /// The first component's share of the variance must be above this.
 const LEAST_SHARE: f64 = 0.30;
 
-/// Silhouette to reach.
 const LEAST_SILHOUETTE: f64 = 0.20;
 
-/// Calinski–Harabasz score to reach.
 const LEAST_CALINSKI_HARABASZ: f64 = 50.0;
 
 /// Agreement of clusters and cases that must be passed.
@@ -57,9 +54,7 @@ enum TriCaseKind {
 /// Questions of the three cases of one digit under one operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TriCase {
-    /// The operation.
     pub operation: Operation,
-    /// The digit.
     pub digit: usize,
     /// The questions, the lowest case first.
     pub questions: Vec<Prompt>,
@@ -244,7 +239,6 @@ impl HeadOutput {
             .collect()
     }
 
-    /// The head.
     pub fn node(&self) -> Node {
         self.node
     }
@@ -365,7 +359,6 @@ fn different_points(points: &Array2<f64>) -> usize {
     different.len()
 }
 
-/// Members of each cluster.
 fn sizes(labels: &Array1<usize>, clusters: usize) -> Vec<usize> {
     let mut sizes = vec![0; clusters];
     labels.iter().for_each(|&label| sizes[label] += 1);

@@ -18,9 +18,7 @@ use super::{Clustered, Discovered, clusterings, useful};
 /// What moves when one quirk is removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QuirkEffect {
-    /// The quirk removed.
     pub quirk: Quirk,
-    /// Nodes that become useful.
     pub nodes_gained: usize,
     /// Nodes that are no longer useful.
     pub nodes_lost: usize,
@@ -87,7 +85,6 @@ pub fn effects(
         .collect()
 }
 
-/// Behaviours and claims.
 type Described = (Vec<TaggedNode>, Vec<TaggedNode>);
 
 fn compare(quirk: Quirk, before: &Described, after: &Described) -> QuirkEffect {

@@ -37,22 +37,18 @@ use crate::verify::attention_percents;
 /// Everything found of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Discovered {
-    /// Questions in the set.
     pub questions: usize,
     /// Those answered rightly without an ablation; the others count in the means alone.
     pub right: usize,
     /// Positions without which some question fails.
     pub positions: Vec<usize>,
-    /// The useful nodes, sorted.
     pub nodes: Vec<UsefulNode>,
 }
 
 /// A node without which some question fails, and what is seen of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UsefulNode {
-    /// The node.
     pub node: Node,
-    /// What fails without it.
     pub failures: Failures,
     /// Main sources of attention with rounded percents, the largest first; none for an MLP.
     pub attention: Vec<(usize, u32)>,
@@ -63,11 +59,8 @@ pub struct UsefulNode {
 /// A model described by one protocol, and the two files that say so.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Description {
-    /// What was found.
     pub found: Discovered,
-    /// The behaviours file.
     pub behaviors: Vec<TaggedNode>,
-    /// The claims file.
     pub features: Vec<TaggedNode>,
 }
 
@@ -155,9 +148,7 @@ pub fn useful(engine: &Engine, set: &[Prompt], quirks: &Quirks) -> Result<Discov
 /// How some heads' output clusters by the cases of one digit under one operation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clustered {
-    /// The operation.
     pub operation: Operation,
-    /// The digit.
     pub digit: usize,
     /// One for each head asked for, in their order.
     pub clusterings: Vec<Clustering>,
@@ -294,7 +285,6 @@ impl Discovered {
         }
     }
 
-    /// The behaviours file's nodes.
     pub fn behaviors(
         &self,
         n_digits: usize,

@@ -37,9 +37,7 @@ struct Curated {
 /// all questions of an operation, and percentages hang on it more than on the questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Enrichment {
-    /// Additions.
     pub additions: bool,
-    /// Subtractions.
     pub subtractions: bool,
 }
 
@@ -66,7 +64,6 @@ impl Enrichment {
             .collect()
     }
 
-    /// Tosses the coins.
     fn toss(rng: &mut impl Rng) -> Self {
         Enrichment {
             additions: rng.random_bool(ENRICHED_BATCHES),

@@ -105,12 +105,10 @@ impl Quirks {
         Quirks(Quirk::all().collect())
     }
 
-    /// None of them.
     pub fn none() -> Self {
         Quirks(BTreeSet::new())
     }
 
-    /// These without one.
     pub fn without(mut self, quirk: Quirk) -> Self {
         self.0.remove(&quirk);
         self

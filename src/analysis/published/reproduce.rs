@@ -29,7 +29,6 @@ pub struct Remeasuring<'a> {
     pub sets: usize,
     /// Error of each prediction interval.
     pub alpha: f64,
-    /// Seed of all draws.
     pub seed: u64,
 }
 
@@ -53,7 +52,6 @@ pub enum Reproduction {
 }
 
 impl Reproduction {
-    /// Its name.
     pub fn name(&self) -> &'static str {
         match self {
             Reproduction::Reproduced => "reproduced",
@@ -97,19 +95,14 @@ pub struct Predicted {
     /// Lower end of the prediction interval; with one set, that set's own less a rounding.
     #[serde(serialize_with = "rounded")]
     pub lower: f64,
-    /// Upper end of it.
     #[serde(serialize_with = "rounded")]
     pub upper: f64,
 }
 
-/// One tag, measured again.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TagEvidence {
-    /// The node.
     pub node: Node,
-    /// The tag as published.
     pub tag: String,
-    /// Under the published protocol.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<TagReading>,
     /// Without quirks, where that makes a difference to how the tag is made.
@@ -351,7 +344,6 @@ fn read(tag: &Tag) -> Said {
 struct Judge {
     quirky: MeasuredTags,
     plain: MeasuredTags,
-    /// With one quirk removed.
     single: BTreeMap<Quirk, MeasuredTags>,
     draws: usize,
     alpha: f64,

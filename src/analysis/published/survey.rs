@@ -27,7 +27,6 @@ pub struct Failures {
     pub count: Count,
     /// The places that go wrong in any of them.
     pub impact: TokenSet,
-    /// Their complexity classes.
     pub complexities: BTreeSet<Complexity>,
 }
 

@@ -19,24 +19,19 @@ use crate::inputs::model::ModelFolder;
 /// one of a dozen or so.
 const REACH_PAIRS: usize = 512;
 
-/// What was exchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Corruption {
-    /// The digit.
     Digit,
     /// The head, for another of its layer and position.
     Head,
-    /// The position.
     Position,
-    /// The task.
     Task,
     /// The head, for the MLP of its layer and position.
     Mlp,
 }
 
 impl Corruption {
-    /// Every kind.
     pub const ALL: [Self; 5] = [
         Self::Digit,
         Self::Head,
@@ -58,12 +53,9 @@ impl fmt::Display for Corruption {
     }
 }
 
-/// A claim made false.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Corrupted {
-    /// What was exchanged.
     pub kind: Corruption,
-    /// The published claim.
     pub from: (NodeName, Variable),
     /// What it was made into.
     pub claim: (NodeName, Variable),

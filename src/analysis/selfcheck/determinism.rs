@@ -15,7 +15,6 @@ use crate::verify::{Options, VerifyError, verify};
 /// Numbers of questions run together.
 const BLOCKS: [usize; 3] = [1, 7, 512];
 
-/// Numbers of threads.
 const THREADS: [usize; 2] = [1, 2];
 
 /// Verifies some claims of a model again and again, each time in another way that must not matter.

@@ -19,7 +19,6 @@ use crate::inputs::model::ModelFolder;
 use crate::network::handmade;
 use crate::verify::{Options, VerifyError};
 
-/// A kind of check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckPart {
     /// Decisions on claims of known rates.
@@ -52,7 +51,6 @@ impl CheckPart {
     }
 }
 
-/// How much is tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effort {
     /// Corrupted claims of each kind and model.
@@ -70,7 +68,6 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// Half a minute's.
     pub const QUICK: Effort = Effort {
         corruptions: 4,
         max_trials: 512,
@@ -141,11 +138,9 @@ pub fn run(
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {
-    /// A short name.
     pub name: String,
     /// What was held against what.
     pub what: String,
-    /// What came out.
     pub figures: Vec<Figure>,
     /// Whether every figure that has a limit keeps it.
     pub passed: bool,
@@ -163,25 +158,21 @@ impl Check {
     }
 }
 
-/// One figure of a check.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figure {
     /// What it counts or tells.
     pub what: String,
-    /// The figure.
     pub value: FigureValue,
     /// The most it may be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub most: Option<u64>,
 }
 
-/// A figure's value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum FigureValue {
     /// A number of things.
     Count(u64),
-    /// A mean.
     Mean(f64),
     /// One thing found, told.
     Text(String),
@@ -214,7 +205,6 @@ impl Figure {
         }
     }
 
-    /// Something found, told.
     pub fn text(what: impl Into<String>, text: impl Into<String>) -> Self {
         Figure {
             what: what.into(),

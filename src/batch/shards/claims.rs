@@ -50,9 +50,7 @@ pub struct Miss {
     pub store: Question,
     /// What it is patched into.
     pub clean: Question,
-    /// What the claim predicts.
     pub predicted: Answer,
-    /// What was answered.
     pub given: Answer,
 }
 

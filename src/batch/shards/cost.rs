@@ -31,7 +31,6 @@ pub fn cost_of_block(shape: &Shape, questions: &Questions, claims: &Claims) -> u
 /// Products that it takes to compute one token's row in one layer, and all that is needed of a question.
 struct RowsRun {
     shape: Shape,
-    /// Queries, keys and values.
     inputs: f64,
     /// What heads make of them.
     outputs: f64,

@@ -26,13 +26,10 @@ use crate::network::engine::{Decode, Engine, EngineError};
 
 /// A planned model, opened and seen to be the one that was planned.
 pub struct Job<'a> {
-    /// The network.
     pub engine: &'a Engine,
-    /// What it is asked.
     pub questions: &'a Questions,
     /// What is claimed of its nodes.
     pub claims: &'a Claims,
-    /// How answers are read.
     pub decode: Decode,
     /// Most wrong answers that are kept.
     pub keep: usize,

@@ -27,7 +27,6 @@ pub struct ShardPlan {
     schema: String,
     /// The program's version: another may count otherwise.
     program: String,
-    /// Questions in a block.
     block: u64,
     decode: String,
     keep: usize,
@@ -41,7 +40,6 @@ pub struct ShardPlan {
 pub struct PlannedModel {
     /// Its folder or its address, as the machines that work will find it.
     pub location: Location,
-    /// Its name.
     pub name: String,
     /// The digest of its weights.
     pub weights_sha256: String,
@@ -49,7 +47,6 @@ pub struct PlannedModel {
     pub operations: String,
     /// Where the questions come from.
     pub source: QuestionSource,
-    /// How many there are.
     pub questions: u64,
     /// The claims put to them.
     pub claims: Vec<String>,
@@ -61,7 +58,6 @@ pub struct PlannedModel {
 pub struct Piece {
     /// The model's place in the plan.
     pub model: usize,
-    /// The first block.
     pub from: u64,
     /// The block after the last.
     pub to: u64,
@@ -337,7 +333,6 @@ impl ShardPlan {
         sha256(self.to_json().as_bytes())
     }
 
-    /// How answers are read.
     pub fn decode(&self) -> Decode {
         Decode::named(&self.decode).expect("plans are checked when they are read")
     }
@@ -347,7 +342,6 @@ impl ShardPlan {
         self.keep
     }
 
-    /// The models.
     pub fn models(&self) -> &[PlannedModel] {
         &self.models
     }

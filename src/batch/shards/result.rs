@@ -19,7 +19,6 @@ pub struct ShardResult {
     schema: String,
     /// The digest of the plan.
     plan: String,
-    /// Which shard.
     shard: u64,
     done: Vec<Done>,
 }
@@ -28,9 +27,7 @@ pub struct ShardResult {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Done {
-    /// Which blocks.
     pub piece: Piece,
-    /// The answers.
     pub tally: AccuracyTally,
     /// The claims, in the plan's order.
     pub claims: Vec<ClaimCount>,
@@ -39,7 +36,6 @@ pub struct Done {
 /// What came of all questions of one model.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Merged {
-    /// The answers.
     pub tally: AccuracyTally,
     /// The claims, in the plan's order.
     pub claims: Vec<ClaimCount>,
@@ -91,7 +87,6 @@ impl Done {
 }
 
 impl ShardResult {
-    /// Nothing done yet.
     pub fn nothing(plan: &ShardPlan, shard: u64) -> Self {
         Self {
             schema: SCHEMA.into(),

@@ -19,9 +19,7 @@ use crate::verify::{Options, Progress};
 
 /// The model that steps are about.
 pub struct StepModel<'a> {
-    /// Its files.
     pub folder: &'a ModelFolder,
-    /// Its network.
     pub engine: &'a Engine,
     /// How the command line names it; empty for the bundled one.
     pub shown: &'a str,
@@ -32,9 +30,7 @@ pub struct StepModel<'a> {
 pub struct StepSettings {
     /// Questions of the accuracy step.
     pub questions: u64,
-    /// Cases of each property.
     pub cases: usize,
-    /// Seed of every draw.
     pub seed: u64,
     /// Hypotheses, each with its file.
     pub hypotheses: Vec<(PathBuf, Hypothesis)>,
@@ -44,39 +40,21 @@ pub struct StepSettings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Verifies the claims, and reports.
-    Verify {
-        /// Seed of every draw.
-        seed: u64,
-    },
+    Verify { seed: u64 },
     /// Counts right answers.
-    Accuracy {
-        /// Questions asked.
-        questions: u64,
-        /// Seed of the questions.
-        seed: u64,
-    },
+    Accuracy { questions: u64, seed: u64 },
     /// Tests properties of the answers.
-    Property {
-        /// Cases of each property.
-        cases: usize,
-        /// Seed of every draw.
-        seed: u64,
-    },
+    Property { cases: usize, seed: u64 },
     /// Describes the model from its weights by the published protocol.
-    Discover {
-        /// Seed of every draw.
-        seed: u64,
-    },
+    Discover { seed: u64 },
     /// Measures the dependency graph.
     Graph {
-        /// Seed of every draw.
         seed: u64,
         /// Whether drawings are written beside it.
         drawn: bool,
     },
     /// Compares circuits.
     Circuit {
-        /// Seed of every draw.
         seed: u64,
         /// Whether the nodes of the model's behaviours are one of them.
         behaviors: bool,
@@ -88,12 +66,7 @@ pub enum Step {
     /// Makes the report of all that is stored.
     Report,
     /// Tests a hypothesis.
-    Hypothesis {
-        /// Its file.
-        file: PathBuf,
-        /// Seed of every draw.
-        seed: u64,
-    },
+    Hypothesis { file: PathBuf, seed: u64 },
 }
 
 /// What a report shows of other steps, if it is there.

@@ -15,11 +15,9 @@ use crate::verify::Conclusion;
 /// What became of a step, and what it was.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct StepRecord {
-    /// Its name.
     pub step: String,
     /// The digest of the program's version, the command, and all files it hangs on.
     pub fingerprint: String,
-    /// What became of it.
     pub state: StepState,
     /// The exit code; `None` where there was none.
     pub exit: Option<i32>,

@@ -26,7 +26,6 @@ pub struct Summary {
 /// What was found of one model.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct ModelSummary {
-    /// Where it was found.
     pub location: String,
     /// Its name; empty where it could not be opened.
     pub model: String,
@@ -34,7 +33,6 @@ pub struct ModelSummary {
     pub weights_sha256: String,
     /// What it was trained for.
     pub operations: String,
-    /// Its dimensions.
     pub shape: Option<Shape>,
     /// Why it could not be opened.
     pub error: Option<String>,
@@ -59,9 +57,7 @@ pub struct ModelSummary {
 /// How often a model answers rightly.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct AccuracySummary {
-    /// Questions asked.
     pub questions: u64,
-    /// Wrong answers among them.
     pub wrong: u64,
     /// Nines of the share of right ones; `None` where none is wrong.
     pub nines: Option<u32>,
@@ -72,7 +68,6 @@ pub struct AccuracySummary {
 /// What is known of the claims of one task.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct TaskSummary {
-    /// Claims of it.
     pub claims: usize,
     /// Those that hold, each as `P17L0H1 A0.SA`.
     pub hold: Vec<String>,
@@ -81,13 +76,9 @@ pub struct TaskSummary {
 /// What became of a hypothesis.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct HypothesisSummary {
-    /// Its name.
     pub name: String,
-    /// Whether it holds.
     pub holds: bool,
-    /// Clauses met.
     pub met: usize,
-    /// Clauses that apply.
     pub of: usize,
 }
 
@@ -96,15 +87,11 @@ pub struct HypothesisSummary {
 pub struct SufficiencySummary {
     /// Where the nodes are from: a hypothesis, or a file.
     pub circuit: String,
-    /// How many there are.
     pub nodes: usize,
-    /// The class.
     pub class: String,
     /// How the others are ablated: by their mean, or resampled.
     pub ablation: String,
-    /// Questions that stay right.
     pub right: u64,
-    /// Rightly answered questions asked.
     pub questions: u64,
 }
 

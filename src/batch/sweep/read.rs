@@ -4,32 +4,17 @@ use std::fmt::Display;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use serde::Deserialize;
-
 use super::{
     AccuracySummary, HypothesisSummary, ModelSummary, StepRecord, StepState, SufficiencySummary,
 };
 use crate::analysis::circuit::{Circuit, CircuitEvidence};
+use crate::analysis::hypothesis::{ClauseResult, TestedHypothesis};
 use crate::inputs::model::ModelFolder;
 use crate::report::claim_rows;
 use crate::verify::evidence::{Evidence, by_name};
 
 /// How the names of steps begin that test hypotheses.
 const HYPOTHESIS_STEP: &str = "hypothesis ";
-
-/// A tested hypothesis, as far as a summary tells of it.
-#[derive(Deserialize)]
-struct TestedHypothesis {
-    hypothesis: String,
-    holds: bool,
-    clauses: Vec<TestedClause>,
-}
-
-#[derive(Deserialize)]
-struct TestedClause {
-    applies: bool,
-    met: bool,
-}
 
 impl ModelSummary {
     /// What the steps found that are done; their files lie in `folder`. A step whose result cannot be read
@@ -117,7 +102,7 @@ fn found<T, E: Display>(
 }
 
 fn hypothesis(tested: &TestedHypothesis) -> HypothesisSummary {
-    let count = |is: fn(&TestedClause) -> bool| tested.clauses.iter().filter(|c| is(c)).count();
+    let count = |is: fn(&ClauseResult) -> bool| tested.clauses.iter().filter(|c| is(c)).count();
     HypothesisSummary {
         name: tested.hypothesis.clone(),
         holds: tested.holds,

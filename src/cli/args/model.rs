@@ -34,7 +34,6 @@ impl ModelArg {
         Model::open(self.dir.as_deref())
     }
 
-    /// The model's files alone.
     pub fn open_folder(&self) -> Result<ModelFolder, CliError> {
         open_or_bundled(self.dir.as_deref())
     }
@@ -44,7 +43,6 @@ fn open_or_bundled(path: Option<&Path>) -> Result<ModelFolder, CliError> {
     path.map_or_else(|| Ok(ModelFolder::bundled()), open_folder)
 }
 
-/// An opened model.
 pub struct Model {
     pub folder: ModelFolder,
     pub engine: Engine,

@@ -135,7 +135,6 @@ impl Ablate {
     }
 }
 
-/// What the ablation did.
 #[derive(Debug, Serialize)]
 struct Ablated {
     #[serde(flatten)]

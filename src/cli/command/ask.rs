@@ -82,7 +82,6 @@ impl AskCommand {
     }
 }
 
-/// What the model answers.
 #[derive(Debug, Serialize)]
 struct Asked {
     #[serde(flatten)]

@@ -136,7 +136,6 @@ impl CircuitCommand {
         }
     }
 
-    /// The circuits asked for.
     fn named(&self, model: &Model) -> Result<Vec<NamedCircuit>, CliError> {
         let folder = &model.folder;
         let mut all = Vec::new();

@@ -71,7 +71,6 @@ fn nodes(file: &RawFile) -> Result<Vec<TaggedNode>, CliError> {
     )?)
 }
 
-/// A file compared.
 #[derive(Debug, Serialize)]
 struct ComparedFile {
     path: PathBuf,

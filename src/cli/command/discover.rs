@@ -115,7 +115,6 @@ struct FilesMade {
     behaviors: Vec<TaggedNode>,
     features: Vec<TaggedNode>,
     strict: Option<StrictSummary>,
-    /// Files beside the two.
     more: Vec<(&'static str, String)>,
 }
 
@@ -249,7 +248,6 @@ impl Discover {
     }
 }
 
-/// What was found.
 #[derive(Debug, Serialize)]
 struct Discovery {
     #[serde(flatten)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use circuitcheck::analysis::graph::{
-    Budget, Edge, EdgeVerdict, Flows, Graph, GraphEvidence, Route, Selector, Subject, TRIALS,
+    Budget, Edge, EdgeVerdict, Flows, Graph, GraphEvidence, Route, Selector, VertexKind, TRIALS,
     Vertex, dot, html, mermaid, svg,
 };
 use circuitcheck::inputs::model::RawFile;
@@ -187,7 +187,6 @@ impl GraphCommand {
         Ok(GraphEvidence::of(&model.folder, graph))
     }
 
-    /// The part asked for.
     fn part(&self, model: &str, graph: Graph) -> Result<Graph, CliError> {
         let select = |selector: Selector| -> Result<Vec<NodeIndex>, CliError> {
             let found = graph.select(selector);
@@ -229,7 +228,7 @@ fn print_text(graph: &Graph) -> Result<(), CliError> {
     // In the order of computation, so that a row only speaks of what stands above it.
     let order = graph.order();
     for &from in &order {
-        let mut fed: Vec<(&Subject, &Edge)> = graph
+        let mut fed: Vec<(&VertexKind, &Edge)> = graph
             .edges
             .neighbors(from)
             .map(|to| {

@@ -113,7 +113,6 @@ impl fmt::Display for ListedRepository {
 }
 
 impl List {
-    /// Lists.
     pub fn run(self) -> Result<ExitCode, CliError> {
         let address: Address = self.address.parse()?;
         let repository = Hub::new(HubSettings::from_env()?).list(&address)?;

@@ -81,7 +81,6 @@ impl Patch {
     }
 }
 
-/// What the patch did.
 #[derive(Debug, Serialize)]
 struct Patched {
     #[serde(flatten)]

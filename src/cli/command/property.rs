@@ -89,7 +89,6 @@ fn positive(text: &str) -> Result<f32, String> {
 }
 
 impl PropertyTest {
-    /// Tests and reports.
     pub fn run(self) -> Result<ExitCode, CliError> {
         let folder = self.model.open_folder()?;
         let own = read_own(self.properties.as_deref(), folder.weights.shape().n_digits)?;
@@ -179,7 +178,6 @@ fn warn_of_what_was_not_asked(evidence: &PropertyEvidence) {
     }
 }
 
-/// The properties there are.
 #[derive(Debug, Serialize)]
 struct ListedProperties {
     model: String,

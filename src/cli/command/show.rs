@@ -109,7 +109,6 @@ impl Show {
     }
 }
 
-/// A model as it is shown.
 #[derive(Debug, Serialize)]
 struct ShownModel {
     #[serde(flatten)]

@@ -43,7 +43,6 @@ pub struct TagSummary {
     pub nodes: NodeTags,
     /// Nodes that have a tag with this part before the colon.
     tags: BTreeMap<String, usize>,
-    /// Claims by task.
     claims: BTreeMap<String, usize>,
     /// Claims that can't be tested, and why.
     untestable: Vec<UntestableClaim>,

@@ -102,7 +102,6 @@ fn trials(text: &str) -> Result<usize, String> {
 }
 
 impl Verify {
-    /// Verifies and reports.
     pub fn run(self) -> Result<ExitCode, CliError> {
         let model = self.model.open()?;
         if self.behaviors.are_asked() {

@@ -28,7 +28,6 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// A bar that counts.
     pub fn new() -> Self {
         Self::styled("{msg:10} {wide_bar} {pos}/{len} ETA {eta}")
     }

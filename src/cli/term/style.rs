@@ -11,9 +11,7 @@ pub const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 pub const HINT: Style = AnsiColor::Cyan.on_default();
 /// Titles and the heads of tables.
 pub const TITLE: Style = Style::new().bold();
-/// A right answer.
 pub const RIGHT: Style = AnsiColor::Green.on_default();
-/// A wrong one.
 pub const WRONG: Style = AnsiColor::Red.on_default();
 /// Nothing out of the ordinary.
 pub const PLAIN: Style = Style::new();

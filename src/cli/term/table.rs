@@ -6,7 +6,6 @@ use anstyle::Style;
 
 use super::style;
 
-/// Between two columns.
 const GAP: &str = "  ";
 
 /// One cell: text and how it is shown.
@@ -17,7 +16,6 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// Text in a style.
     pub fn styled(text: impl ToString, style: Style) -> Self {
         Self {
             text: text.to_string(),
@@ -74,7 +72,6 @@ impl Table {
         self.row(titles.map(|title| Cell::styled(title, style::TITLE)));
     }
 
-    /// Adds a row.
     pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
         self.rows.push(cells.into_iter().collect());
     }

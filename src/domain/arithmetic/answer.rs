@@ -74,7 +74,6 @@ impl<'de> Deserialize<'de> for TokenSet {
 pub struct TokenSet(u64);
 
 impl TokenSet {
-    /// The empty set.
     pub const EMPTY: TokenSet = TokenSet(0);
 
     /// Every token of an answer to a question of `n_digits`: `A0` to `A(n+1)`.
@@ -82,7 +81,6 @@ impl TokenSet {
         TokenSet((1 << (n_digits + 2)) - 1)
     }
 
-    /// The set of one token.
     pub fn only(token: AnswerToken) -> Self {
         TokenSet(1 << token.0)
     }
@@ -97,12 +95,10 @@ impl TokenSet {
         self.0 |= 1 << token.0;
     }
 
-    /// Tokens in either set.
     pub fn union(self, other: TokenSet) -> Self {
         TokenSet(self.0 | other.0)
     }
 
-    /// Tokens in both sets.
     pub fn intersection(self, other: TokenSet) -> Self {
         TokenSet(self.0 & other.0)
     }
@@ -212,7 +208,6 @@ impl Answer {
         self.len as usize - 2
     }
 
-    /// The token at a place.
     pub fn get(&self, place: AnswerToken) -> Token {
         self.tokens[self.len as usize - 1 - place.0]
     }

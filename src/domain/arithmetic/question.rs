@@ -21,7 +21,6 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The operator's token.
     pub fn token(self) -> Token {
         match self {
             Operation::Add => PLUS,
@@ -49,7 +48,6 @@ impl fmt::Display for Operation {
 
 /// What can be wrong with the text of a question.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the messages say what each field is")]
 pub enum QuestionError {
     /// No operator between two operands.
     #[error("question {text:?} has no operator: expected digits, then + or -, then digits")]
@@ -183,17 +181,14 @@ impl Question {
         Ok((question, stated))
     }
 
-    /// The first operand, D.
     pub fn first(&self) -> u128 {
         self.first
     }
 
-    /// The second operand, D′.
     pub fn second(&self) -> u128 {
         self.second
     }
 
-    /// What is asked.
     pub fn operation(&self) -> Operation {
         self.operation
     }
@@ -278,7 +273,6 @@ impl Serialize for Question {
 /// A question and the answer the model is made to read after it (teacher forcing).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prompt {
-    /// The question.
     pub question: Question,
     /// The answer tokens at the answer positions.
     pub forced: Answer,

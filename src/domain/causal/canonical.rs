@@ -10,18 +10,15 @@ use crate::domain::task::{Task, Variable};
 pub enum Expectation {
     /// This answer, with exactly this place changed.
     Exactly {
-        /// The whole answer.
         answer: Answer,
         /// The one place that may change.
         impact: AnswerToken,
     },
-    /// Any change at all.
     AnyChange,
     /// The sign flips; whatever else changes does not count.
     SignFlips,
 }
 
-/// One published pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Canonical {
     /// Where the activation comes from.

@@ -29,7 +29,6 @@ pub enum Value {
     Tri(Ordering),
     /// A carry, or a borrow.
     Carry(bool),
-    /// The operation asked for.
     Asked(Operation),
     /// Whether the answer's sign, as forced, is `-`.
     Negative(bool),

@@ -26,11 +26,9 @@ pub enum Quantity {
 /// A part of a column, on the questions of one class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ColumnQuantity {
-    /// What of it.
     pub part: ColumnPart,
     /// The column, units at 0.
     pub digit: usize,
-    /// The class.
     pub class: Class,
 }
 

@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// How an address begins.
 pub const SCHEME: &str = "hf://";
 
 /// What repositories of one model are called before the model's name.

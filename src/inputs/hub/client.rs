@@ -34,7 +34,6 @@ pub(super) struct Metadata {
     pub(super) commit: String,
     /// The name of the content: SHA-256 of a large file, git's blob id of any other.
     pub(super) etag: String,
-    /// Its length.
     pub(super) size: u64,
 }
 

@@ -26,7 +26,6 @@ pub(super) struct Download<'a> {
     pub(super) repository: &'a str,
     pub(super) commit: &'a str,
     pub(super) file: &'a str,
-    /// Longest file accepted.
     pub(super) limit: u64,
 }
 

@@ -30,9 +30,7 @@ use super::model::{MAX_JSON_FILE_BYTES, MAX_MODEL_FILE_BYTES};
 pub struct FetchProgress<'a> {
     /// The file's path in the repository.
     pub file: &'a str,
-    /// Bytes that are here.
     pub done: u64,
-    /// Bytes of the file.
     pub of: u64,
 }
 
@@ -52,9 +50,7 @@ pub struct Fetched {
 /// What a repository holds at one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository {
-    /// The commit.
     pub commit: String,
-    /// Its models, by address.
     pub models: Vec<(Address, PublishedFiles)>,
     /// Why the hub was not asked, and the cache was.
     pub unasked: Option<String>,

@@ -8,13 +8,9 @@ use crate::inputs::model::{FLAT_ENDINGS, FOLDER_FILES, WEIGHTS_FILES};
 /// The files of one model, by their paths in the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedFiles {
-    /// The weights.
     pub weights: String,
-    /// The training record.
     pub training: Option<String>,
-    /// The claims.
     pub features: Option<String>,
-    /// The behaviours.
     pub behaviors: Option<String>,
 }
 
@@ -74,7 +70,6 @@ impl PublishedFiles {
         !file.is_some_and(|file| WEIGHTS_FILES.contains(&file))
     }
 
-    /// All its files.
     pub fn files(&self) -> impl Iterator<Item = &String> {
         let others = [&self.training, &self.features, &self.behaviors];
         std::iter::once(&self.weights).chain(others.into_iter().flatten())

@@ -16,15 +16,10 @@ const REPOSITORY_PREFIX: &str = "QuantaMaths_";
 /// Two places that say different things about a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameContradiction {
-    /// What they speak of.
     pub what: &'static str,
-    /// The one value.
     pub left: String,
-    /// Where it comes from.
     pub left_from: String,
-    /// The other value.
     pub right: String,
-    /// Where that comes from.
     pub right_from: String,
 }
 

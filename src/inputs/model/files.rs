@@ -37,7 +37,6 @@ pub const FLAT_ENDINGS: [&str; 3] = ["train", "maths", "behavior"];
 pub struct RawFile {
     /// Where it was found, to be shown.
     pub path: PathBuf,
-    /// Its content.
     pub bytes: Vec<u8>,
     /// SHA-256 of the content, in hex.
     pub sha256: String,

@@ -27,7 +27,6 @@ pub struct ModelFolder {
     pub name: String,
     /// What that name says or, if it isn't a model's name, the one in the configuration.
     pub model_name: Option<ModelName>,
-    /// The network's weights.
     pub weights: Weights,
     /// SHA-256 of the file of weights, in hex.
     pub weights_sha256: String,
@@ -43,7 +42,6 @@ pub struct ModelFolder {
 /// Which model a result is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Identity {
-    /// The model's name.
     pub model: String,
     /// SHA-256 of the weights file.
     pub weights_sha256: String,
@@ -157,7 +155,6 @@ pub enum LoadError {
 }
 
 impl ModelFolder {
-    /// Which model this is.
     pub fn identity(&self) -> Identity {
         Identity {
             model: self.name.clone(),

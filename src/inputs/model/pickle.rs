@@ -187,7 +187,6 @@ pub(super) struct StorageRef<'a> {
     pub(super) element: Element,
     /// The name of the archive's entry under `data/`.
     pub(super) key: &'a str,
-    /// Elements it holds.
     pub(super) elements: usize,
 }
 
@@ -249,7 +248,6 @@ pub(super) struct Pickle<'a> {
 }
 
 impl<'a> Pickle<'a> {
-    /// Runs the pickle.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, PickleError> {
         let mut machine = Machine {
             bytes,

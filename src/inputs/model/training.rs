@@ -12,11 +12,9 @@ use super::operations::Operations;
 pub struct TrainingRecord {
     /// The model's name at training time.
     pub model_name: Option<String>,
-    /// Layers.
     pub n_layers: Option<usize>,
     /// Attention heads in each layer.
     pub n_heads: Option<usize>,
-    /// Tokens of the vocabulary.
     pub d_vocab: Option<usize>,
     /// Width of the residual stream.
     pub d_model: Option<usize>,
@@ -32,11 +30,9 @@ pub struct TrainingRecord {
     pub perc_sub: Option<f64>,
     /// Percent of training questions that were multiplications.
     pub perc_mult: Option<f64>,
-    /// The MLP's activation function.
     pub act_fn: Option<String>,
     /// The loss of each training batch, in order.
     pub training_loss: Vec<f32>,
-    /// The last batch's loss.
     pub final_loss: Option<f64>,
     /// The mean loss of the last batches.
     pub avg_final_loss: Option<f64>,

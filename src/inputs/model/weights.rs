@@ -250,7 +250,6 @@ impl Weights {
         weights
     }
 
-    /// The network's dimensions.
     pub const fn shape(&self) -> Shape {
         self.shape
     }

@@ -7,7 +7,6 @@ use super::lanes::{Kernel, LANES, Lanes, dispatch};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Heads {
     pub count: usize,
-    /// Values of one head.
     pub width: usize,
 }
 
@@ -28,13 +27,11 @@ impl Heads {
     }
 }
 
-/// One row that asks.
 pub(super) struct Asking<'a> {
     /// All heads' queries, `[heads.total()]`.
     pub query: &'a [f32],
     /// Where the rows it looks at begin among all.
     pub first: usize,
-    /// How many they are.
     pub count: usize,
 }
 

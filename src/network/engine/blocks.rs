@@ -8,7 +8,6 @@ use crate::domain::arithmetic::Token;
 use crate::domain::shape::{D_VOCAB, Shape};
 use crate::inputs::model::Weights;
 
-/// One layer.
 #[derive(Debug, Clone)]
 pub(super) struct LayerWeights {
     pub ln1: NormWeights,
@@ -112,7 +111,6 @@ impl TokenTable {
     }
 }
 
-/// All weights, packed.
 #[derive(Debug, Clone)]
 pub(super) struct Packed {
     pub shape: Shape,

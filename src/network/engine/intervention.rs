@@ -14,7 +14,6 @@ pub enum Site {
     Residual {
         /// Token position.
         position: usize,
-        /// Layer.
         layer: usize,
     },
 }
@@ -28,7 +27,6 @@ impl Site {
         }
     }
 
-    /// Layer.
     pub fn layer(&self) -> usize {
         match self {
             Site::Node(node) => node.layer(),
@@ -89,7 +87,6 @@ impl fmt::Display for Site {
 pub enum Source {
     /// The mean over a set of questions.
     Mean,
-    /// Zeros.
     Zero,
     /// The same activation in a run of another question.
     Stored,
@@ -111,7 +108,6 @@ impl fmt::Display for Source {
 /// One site and what overwrites it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Overwrite<'a> {
-    /// What is overwritten.
     pub site: Site,
     /// Where the value comes from.
     pub source: Source,

@@ -10,16 +10,13 @@ pub(super) const LANES: usize = 16;
 
 /// Instructions that work on vectors of [`LANES`] values.
 pub(super) trait Lanes: Copy {
-    /// A vector.
     type V: Copy;
     /// The tile of a product that its registers hold: rows, and vectors side by side.
     const TILE: (usize, usize);
 
     /// The same value in all lanes.
     fn splat(self, value: f32) -> Self::V;
-    /// Reads a vector.
     fn load(self, from: &[f32; LANES]) -> Self::V;
-    /// Writes a vector.
     fn store(self, to: &mut [f32; LANES], v: Self::V);
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
@@ -32,7 +29,6 @@ pub(super) trait Lanes: Copy {
     fn add_to_exponent(self, a: Self::V, n: Self::V) -> Self::V;
     /// The sum of all lanes, halves added to each other until one value is left.
     fn sum(self, v: Self::V) -> f32;
-    /// The largest lane.
     fn largest(self, v: Self::V) -> f32;
     /// The same number, of which the compiler must not know that it is. Else it works out what hangs
     /// on it before a loop, in more registers than there are.

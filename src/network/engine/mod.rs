@@ -52,7 +52,6 @@ pub enum Decode {
 }
 
 impl Decode {
-    /// Both.
     pub const ALL: [Self; 2] = [Self::Forced, Self::Free];
 
     /// The name it is written by.
@@ -63,7 +62,6 @@ impl Decode {
         }
     }
 
-    /// The one of this name.
     pub fn named(name: &str) -> Option<Self> {
         (Self::ALL.into_iter()).find(|decode| decode.name() == name)
     }
@@ -71,7 +69,6 @@ impl Decode {
 
 /// What can go wrong in a run.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the messages say what each field is")]
 pub enum EngineError {
     /// An overwrite whose value does not fit its site.
     #[error("the value for {site} has {found} numbers, the site holds {expected}")]
@@ -131,14 +128,12 @@ impl Run {
 }
 
 impl Engine {
-    /// Packs a network's weights.
     pub fn new(weights: &Weights) -> Self {
         Engine {
             packed: Packed::load(weights),
         }
     }
 
-    /// The network's dimensions.
     pub fn shape(&self) -> Shape {
         self.packed.shape
     }

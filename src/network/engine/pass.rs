@@ -28,7 +28,6 @@ const BLOCK_VALUES: usize = 112 * 1024;
 pub(super) struct Item<'a> {
     /// The base run's cache and the question's place in it.
     pub base: Option<(&'a Cache, usize)>,
-    /// What is overwritten.
     pub intervention: &'a Intervention<'a>,
 }
 

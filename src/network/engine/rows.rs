@@ -100,7 +100,6 @@ pub(super) struct Overlay {
     slots: Vec<u32>,
     /// `[rows, 2 * heads]`; nothing in the first layer.
     pub key_value: Vec<f32>,
-    /// Rows so far.
     count: usize,
     /// Each item's first dirty position; `usize::MAX` where it has none.
     pub first_dirty: Vec<usize>,

@@ -75,7 +75,6 @@ pub enum Carries {
 /// A network with the truth about it.
 #[derive(Debug, Clone)]
 pub struct Handmade {
-    /// The network.
     pub weights: Weights,
     /// Every claim that is true of it, by node and variable.
     pub true_claims: BTreeMap<(NodeName, Variable), Carries>,

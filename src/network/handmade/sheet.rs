@@ -93,7 +93,6 @@ pub(super) struct MlpStep<'a> {
     pub(super) height: f32,
 }
 
-/// Weights being written.
 pub(super) struct Sheet {
     shape: Shape,
     tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
@@ -189,7 +188,6 @@ impl Sheet {
         self.write("pos_embed.W_pos", &[position], entry, value);
     }
 
-    /// Adds a head.
     pub(super) fn head(&mut self, head: &Head) {
         let Shape { n_digits, .. } = self.shape;
         let (layer, number) = (head.layer, head.number);
@@ -245,7 +243,6 @@ impl Sheet {
         }
     }
 
-    /// The network.
     pub(super) fn finish(self) -> Weights {
         let arrays = self.tensors.into_iter().map(|(name, (dims, data))| {
             let array =

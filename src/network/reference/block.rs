@@ -41,7 +41,6 @@ pub(super) fn linear(weight: Tensor, bias: Tensor) -> Result<Linear> {
     Ok(Linear::new(weight.t()?.contiguous()?, Some(bias)))
 }
 
-/// Causal softmax attention.
 #[derive(Debug)]
 struct SelfAttention {
     query: Linear,

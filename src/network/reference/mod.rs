@@ -65,7 +65,6 @@ impl Network {
         })
     }
 
-    /// The network's dimensions.
     pub const fn shape(&self) -> Shape {
         self.shape
     }

@@ -8,7 +8,6 @@ use crate::report::Report;
 /// Columns the batches are gathered into.
 const COLUMNS: usize = 360;
 
-/// Measures of the drawing.
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 62.0;
@@ -19,7 +18,7 @@ const MARGIN: f64 = 12.0;
 const NAMED: usize = 8;
 
 /// Losses of a run of batches.
-struct Column {
+struct PixelColumn {
     lowest: f64,
     median: f64,
     highest: f64,
@@ -42,14 +41,14 @@ pub fn section(report: &Report) -> Option<Section> {
     })
 }
 
-fn columns(losses: &[f64]) -> Vec<Column> {
+fn columns(losses: &[f64]) -> Vec<PixelColumn> {
     let size = losses.len().div_ceil(COLUMNS);
     losses
         .chunks(size)
         .map(|chunk| {
             let mut sorted = chunk.to_vec();
             sorted.sort_by(f64::total_cmp);
-            Column {
+            PixelColumn {
                 lowest: sorted[0],
                 median: sorted[sorted.len() / 2],
                 highest: sorted[sorted.len() - 1],
@@ -78,7 +77,7 @@ fn draw(losses: &[f64]) -> Markup {
         HEIGHT - BOTTOM - (HEIGHT - BOTTOM - MARGIN) * share
     };
     let point = |i: usize, loss: f64| format!("{:.1} {:.1}", x(i as f64), y(loss));
-    let line = |of: fn(&Column) -> f64| -> Vec<String> {
+    let line = |of: fn(&PixelColumn) -> f64| -> Vec<String> {
         let points = columns.iter().enumerate();
         points.map(|(i, column)| point(i, of(column))).collect()
     };

@@ -31,7 +31,6 @@ struct MapCell {
     tones: Vec<String>,
     /// What is written in it.
     lines: Vec<String>,
-    /// All of it in words.
     words: String,
 }
 

@@ -19,7 +19,6 @@ use crate::analysis::graph::SCRIPT as GRAPH_SCRIPT;
 use crate::domain::node::NodeName;
 use crate::verify::VerdictKind;
 
-/// How pages look.
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
@@ -31,7 +30,6 @@ struct Section {
     content: Markup,
 }
 
-/// The report as a page.
 pub fn page(report: &Report) -> String {
     let sections: Vec<Section> = [
         Some(claims::section(report)),

@@ -9,7 +9,7 @@ pub use page::{SCRIPT, figure, html};
 pub use svg::svg;
 pub use text::{dot, mermaid};
 
-use super::{Graph, Route, Subject, UNTESTED, Vertex};
+use super::{Graph, Route, UNTESTED, Vertex, VertexKind};
 use crate::domain::node::Node;
 use crate::verify::VerdictKind;
 
@@ -19,8 +19,8 @@ const WRITES: &str = "a String takes any text";
 /// What is written in a vertex: its variable or token, then its nodes.
 fn label(vertex: &Vertex) -> (String, String) {
     match &vertex.subject {
-        Subject::Token(token) => (token.to_string(), String::new()),
-        Subject::Claim { variable, nodes } => {
+        VertexKind::Token(token) => (token.to_string(), String::new()),
+        VertexKind::Claim { variable, nodes } => {
             let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
             (variable.to_string(), names.join(" "))
         }

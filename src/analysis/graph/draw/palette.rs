@@ -6,7 +6,6 @@ use super::WRITES;
 use crate::analysis::graph::{Edge, EdgeVerdict, Vertex};
 use crate::verify::VerdictKind;
 
-/// Fill and border.
 type Paint = (&'static str, &'static str);
 
 /// What a vertex's colour says.

@@ -11,11 +11,10 @@ use petgraph::graph::{EdgeIndex, NodeIndex};
 
 use super::palette::{Tone, VERDICTS, is_dashed, stroke, style};
 use super::{WRITES, escaped, label, standing, told};
-use crate::analysis::graph::{Graph, Subject, Vertex};
+use crate::analysis::graph::{Graph, Vertex, VertexKind};
 use crate::domain::position::PromptPart;
 use crate::domain::shape::Shape;
 
-/// Measures in pixels.
 const BOX_WIDTH: usize = 118;
 const LINE_HEIGHT: usize = 12;
 const PADDING: usize = 6;
@@ -30,7 +29,6 @@ const LEGEND_CHARACTER: usize = 6;
 /// Node names in one line of a box.
 const NAMES_PER_LINE: usize = 2;
 
-/// One laid-out vertex.
 struct Placed {
     x: usize,
     y: usize,
@@ -40,10 +38,10 @@ struct Placed {
 
 /// Where a vertex belongs: its row (twice the layer, one more for an MLP; answers above all) and its
 /// token position.
-fn cell(subject: &Subject, shape: &Shape) -> (usize, usize) {
+fn cell(subject: &VertexKind, shape: &Shape) -> (usize, usize) {
     match subject {
-        Subject::Token(token) => (2 * shape.n_layers, shape.predicting(*token)),
-        Subject::Claim { nodes, .. } => nodes
+        VertexKind::Token(token) => (2 * shape.n_layers, shape.predicting(*token)),
+        VertexKind::Claim { nodes, .. } => nodes
             .iter()
             .map(|node| (node.depth(), node.position()))
             .max()
@@ -76,7 +74,7 @@ fn position_name(position: usize, shape: &Shape) -> String {
 /// is in any page of HTML: it has no identifiers, and its styles speak of nothing outside it. With
 /// [`super::SCRIPT`] beside it, in a [`super::figure`], it can be moved about in.
 pub fn svg(graph: &Graph) -> String {
-    let layout = Layout::new(graph);
+    let layout = Drawing::new(graph);
     let (width, height) = (layout.width, layout.height);
     let mut out = format!(
         "<svg class=\"circuit-graph\" xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"Dependency graph: {} vertices, {} edges\">\n<style>\n{}</style>\n",
@@ -93,7 +91,7 @@ pub fn svg(graph: &Graph) -> String {
 }
 
 /// Boxes in rows and columns.
-struct Layout<'a> {
+struct Drawing<'a> {
     graph: &'a Graph,
     placed: BTreeMap<NodeIndex, Placed>,
     /// Positions that have a column.
@@ -110,7 +108,7 @@ fn left_of(column: usize) -> usize {
     MARGIN_LEFT + column * (BOX_WIDTH + COLUMN_GAP)
 }
 
-impl<'a> Layout<'a> {
+impl<'a> Drawing<'a> {
     fn new(graph: &'a Graph) -> Self {
         let shape = &graph.shape;
         let mut cells: BTreeMap<(usize, usize), Vec<NodeIndex>> = BTreeMap::new();
@@ -160,7 +158,7 @@ impl<'a> Layout<'a> {
                 placed.insert(*vertex, place);
             }
         }
-        Layout {
+        Drawing {
             graph,
             placed,
             rows,
@@ -246,7 +244,7 @@ impl<'a> Layout<'a> {
     }
 
     fn is_answer(&self, vertex: NodeIndex) -> bool {
-        matches!(self.graph.edges[vertex].subject, Subject::Token(_))
+        matches!(self.graph.edges[vertex].subject, VertexKind::Token(_))
     }
 
     /// The line of an edge, and where it ends.
@@ -351,7 +349,6 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// A vertex in words.
 fn name_of(vertex: &Vertex) -> String {
     let mut text = vertex.subject.to_string();
     if vertex.is_claim() {
