@@ -47,7 +47,7 @@ use thiserror::Error;
 
 use crate::domain::node::Node;
 use crate::experiment::Baseline;
-use crate::inputs::claims::{ClaimsError, claims_of, read_tagged_nodes};
+use crate::inputs::claims::{Claim, ClaimsError, claims_of, read_tagged_nodes};
 use crate::inputs::model::{ModelFolder, RawFile};
 use crate::network::engine::{Engine, EngineError};
 use evidence::{Evidence, Inputs, Protocol, SCHEMA};
@@ -103,6 +103,40 @@ pub struct Progress {
     pub of: usize,
 }
 
+/// The file whose claims a verification would be of, and the claims it makes: `features`, or the
+/// folder's own file. Nothing is run, so a caller can refuse wrong input before it holds a place.
+///
+/// # Errors
+/// [`VerifyError`] where the file is missing, cannot be read or makes no claim that the filters select.
+pub fn claims_to_verify<'a>(
+    folder: &'a ModelFolder,
+    features: Option<&'a RawFile>,
+    options: &Options,
+) -> Result<(&'a RawFile, Vec<Claim>), VerifyError> {
+    let features =
+        features
+            .or(folder.features.as_ref())
+            .ok_or_else(|| VerifyError::NoFeatures {
+                model: folder.name.clone(),
+            })?;
+    let file = features.path.display().to_string();
+    let tagged = read_tagged_nodes(&file, &features.bytes)?;
+    let claims = claims_of(&tagged);
+    if claims.is_empty() {
+        return Err(VerifyError::NoClaims {
+            file,
+            nodes: tagged.len(),
+        });
+    }
+    if !claims.iter().any(|claim| options.selects(claim)) {
+        return Err(VerifyError::NothingSelected {
+            filters: options.filters().join(", "),
+            claims: claims.len(),
+        });
+    }
+    Ok((features, claims))
+}
+
 /// Verifies the claims of `features`, or of the folder's own file.
 ///
 /// # Errors
@@ -113,21 +147,7 @@ pub fn verify(
     options: &Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Evidence, VerifyError> {
-    let features =
-        features
-            .or(folder.features.as_ref())
-            .ok_or_else(|| VerifyError::NoFeatures {
-                model: folder.name.clone(),
-            })?;
-    let file = features.path.display().to_string();
-    let tagged = read_tagged_nodes(&file, &features.bytes)?;
-    let all = claims_of(&tagged);
-    if all.is_empty() {
-        return Err(VerifyError::NoClaims {
-            file,
-            nodes: tagged.len(),
-        });
-    }
+    let (features, all) = claims_to_verify(folder, features, options)?;
     let engine = Engine::new(&folder.weights);
     progress(Progress {
         phase: "baseline",
@@ -136,12 +156,6 @@ pub fn verify(
     });
     let baseline = Baseline::measure(&engine, folder.operations(), options.alpha, options.seed)?;
     let plan = Plan::new(&all, &engine, &baseline, options);
-    if plan.selected.is_empty() {
-        return Err(VerifyError::NothingSelected {
-            filters: options.filters().join(", "),
-            claims: all.len(),
-        });
-    }
     let behaviors = match &folder.behaviors {
         Some(file) => read_tagged_nodes(&file.path.display().to_string(), &file.bytes)?,
         None => Vec::new(),

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use circuitcheck::analysis::graph::{
-    Budget, Edge, EdgeVerdict, Flows, Graph, GraphEvidence, Route, Selector, VertexKind, TRIALS,
-    Vertex, dot, html, mermaid, svg,
+    Budget, Edge, EdgeVerdict, Flows, Graph, GraphEvidence, Route, Selector, TRIALS, Vertex,
+    VertexKind, dot, html, mermaid, svg,
 };
 use circuitcheck::inputs::model::RawFile;
 use circuitcheck::report::store_graph;

@@ -12,7 +12,9 @@ use circuitcheck::report::{
     stored_report, summary_line,
 };
 use circuitcheck::verify::evidence::Evidence;
-use circuitcheck::verify::{Decoding, MOVE_FOR_OTHERS, Options, VerdictKind, verify};
+use circuitcheck::verify::{
+    Decoding, MOVE_FOR_OTHERS, Options, VerdictKind, claims_to_verify, verify,
+};
 use clap::Args;
 
 use super::behaviors::{Behaviors, Shared, report};
@@ -116,9 +118,11 @@ impl Verify {
             return report(&evidence, out.as_deref(), self.json);
         }
         let features = self.features.as_deref().map(RawFile::read).transpose()?;
+        let options = self.options();
+        claims_to_verify(&model.folder, features.as_ref(), &options)?;
         let out = self.out_folder(&model.folder);
         let _held = out.as_deref().map(|out| hold(out, "verify")).transpose()?;
-        let (evidence, elapsed) = measure(&model.folder, features.as_ref(), &self.options())?;
+        let (evidence, elapsed) = measure(&model.folder, features.as_ref(), &options)?;
         if let Some(out) = &out {
             store_evidence(out, &model.engine, &evidence, elapsed)?;
             store_attention(out, &model.folder, &model.engine)?;
