@@ -25,7 +25,8 @@ fn rooms() -> Vec<String> {
         .filter_map(|line| {
             let (number, rest) = line.split_once(". `")?;
             number.parse::<usize>().ok()?;
-            Some(rest.split_once("`: ")?.0.to_owned())
+            let (name, owns) = rest.split_once('`')?;
+            owns.starts_with(": ").then(|| name.to_owned())
         })
         .collect()
 }
