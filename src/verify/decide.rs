@@ -25,7 +25,7 @@ pub(super) struct Grounds<'a> {
 }
 
 /// A row of the table: a verdict, and whether it applies to these grounds.
-type Row<G> = (VerdictKind, fn(&G) -> bool);
+type VerdictRow<G> = (VerdictKind, fn(&G) -> bool);
 
 impl Grounds<'_> {
     /// The verdict with what it rests on; `bench` shrinks counterexamples.
@@ -65,7 +65,7 @@ impl Grounds<'_> {
     /// The first row of the table that applies. A claim that is not testable never comes here, and
     /// where a bound lies between, no other row is known to apply.
     fn kind(&self) -> VerdictKind {
-        let rows: [Row<Self>; 7] = [
+        let rows: [VerdictRow<Self>; 7] = [
             (VerdictKind::Supported, Self::is_supported),
             (VerdictKind::Unspecific, Self::is_unspecific),
             (VerdictKind::Joint, Self::is_joint),

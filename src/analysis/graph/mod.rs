@@ -200,8 +200,8 @@ fn best(one: Option<VerdictKind>, other: Option<VerdictKind>) -> Option<VerdictK
 impl Graph {
     /// The graph of these claims, no edge of which is measured yet.
     pub fn new(known: KnownClaims, shape: Shape, flows: Flows) -> Self {
-        type Claims = (Vec<String>, Option<VerdictKind>);
-        let mut claims: BTreeMap<VertexKind, Claims> = BTreeMap::new();
+        type NamesWithVerdict = (Vec<String>, Option<VerdictKind>);
+        let mut claims: BTreeMap<VertexKind, NamesWithVerdict> = BTreeMap::new();
         for claim in known.claims {
             let subject = VertexKind::Claim {
                 variable: claim.variable,

@@ -89,7 +89,7 @@ impl Operand {
 
 /// What a published test expects, as its row states it.
 #[derive(Clone, Copy)]
-enum Expected {
+enum ExpectedChange {
     /// The answer moved by so many times the tested digit's place, which alone shows it.
     Digit(i128),
     /// The same of the place above the tested digit.
@@ -103,8 +103,8 @@ type QuestionTerms = (Operand, Operation, Operand);
 
 /// The published pairs in their order: task, store, clean, what is expected.
 #[rustfmt::skip]
-const PAIRS: [(Task, QuestionTerms, QuestionTerms, Expected); 14] = {
-    use Expected::{AnyChange, Carry, Digit, SignFlips};
+const PAIRS: [(Task, QuestionTerms, QuestionTerms, ExpectedChange); 14] = {
+    use ExpectedChange::{AnyChange, Carry, Digit, SignFlips};
     use Operation::{Add, Sub};
     let greater = (r(0).at(6), Sub, r(0).at(2).ones(1));
     let smaller = (r(0).at(1), Sub, r(0).at(2).ones(1));
@@ -145,10 +145,10 @@ pub fn canonical_pairs(variable: Variable, n_digits: usize) -> Option<Vec<Canoni
                 store,
                 clean,
                 expect: match expected {
-                    Expected::Digit(times) => moved(clean, times, digit)?,
-                    Expected::Carry(times) => moved(clean, times, digit + 1)?,
-                    Expected::AnyChange => Expectation::AnyChange,
-                    Expected::SignFlips => Expectation::SignFlips,
+                    ExpectedChange::Digit(times) => moved(clean, times, digit)?,
+                    ExpectedChange::Carry(times) => moved(clean, times, digit + 1)?,
+                    ExpectedChange::AnyChange => Expectation::AnyChange,
+                    ExpectedChange::SignFlips => Expectation::SignFlips,
                 },
             })
         })

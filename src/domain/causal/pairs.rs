@@ -72,13 +72,13 @@ struct SpacePair {
 }
 
 #[derive(Debug, Clone)]
-struct Group {
+struct PairGroup {
     stratum: Stratum,
     coupling: Coupling,
     cells: Vec<SpacePair>,
 }
 
-impl Group {
+impl PairGroup {
     fn weights(&self) -> Vec<f64> {
         self.cells
             .iter()
@@ -95,7 +95,7 @@ impl Group {
 pub struct Family {
     quantity: Quantity,
     kind: Kind,
-    groups: Vec<Group>,
+    groups: Vec<PairGroup>,
 }
 
 /// A sum that is nine, or a difference that is zero.
@@ -292,7 +292,7 @@ impl Draws<'_> {
     }
 }
 
-fn task_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
+fn task_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     match variable.task {
         Task::Sa | Task::Md | Task::Nd => base_pairs(variable, kind, n_digits),
         Task::Sc | Task::Mb | Task::Nb => carry_pairs(variable, kind, n_digits),
@@ -313,7 +313,7 @@ fn task_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
 }
 
 /// Any two questions of a class; which of them are telling and which placebo is looked up.
-fn whole_class(class: Class, n_digits: usize) -> Vec<Group> {
+fn whole_class(class: Class, n_digits: usize) -> Vec<PairGroup> {
     let space = Space::of_class(class, n_digits);
     one_group(vec![SpacePair {
         store: space.clone(),
@@ -323,7 +323,7 @@ fn whole_class(class: Class, n_digits: usize) -> Vec<Group> {
 
 /// A part of a column: almost any two questions are a telling pair, so those that are not are left
 /// out; placebo pairs have the same value in the column.
-fn column_pairs(part: ColumnQuantity, kind: Kind, n_digits: usize) -> Vec<Group> {
+fn column_pairs(part: ColumnQuantity, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     let (k, class) = (part.digit, part.class);
     // What changes no token has no telling pair, and would be looked for in vain.
     if k >= n_digits || part.reach(n_digits).is_empty() {
@@ -351,8 +351,8 @@ fn column_pairs(part: ColumnQuantity, kind: Kind, n_digits: usize) -> Vec<Group>
 /// The highest value by which a part of a column is told apart: a difference of nine, ten added.
 const MOST_OF_A_KEY: u8 = 19;
 
-fn one_group(cells: Vec<SpacePair>) -> Vec<Group> {
-    vec![Group {
+fn one_group(cells: Vec<SpacePair>) -> Vec<PairGroup> {
+    vec![PairGroup {
         stratum: Stratum::Whole,
         coupling: Coupling::Independent,
         cells,
@@ -365,7 +365,7 @@ fn column_of(variable: Variable, n_digits: usize) -> Option<usize> {
 }
 
 /// SA, MD, ND: the base values of the column differ, or are equal.
-fn base_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
+fn base_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     let Some(k) = column_of(variable, n_digits) else {
         return Vec::new();
     };
@@ -387,7 +387,7 @@ fn base_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
 }
 
 /// SC, MB, NB: the column makes a carry or stops one; it never passes one on.
-fn carry_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
+fn carry_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     let Some(k) = column_of(variable, n_digits) else {
         return Vec::new();
     };
@@ -413,7 +413,7 @@ fn with_carry_in(space: Space, k: usize, class: Class, carry: bool) -> Space {
 }
 
 /// SS, MZ: the column passes on what comes in.
-fn through_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
+fn through_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     let Some(k) = column_of(variable, n_digits).filter(|&k| k > 0) else {
         return Vec::new();
     };
@@ -450,7 +450,7 @@ fn with_cascade(mut clean: Space, k: usize, depth: usize) -> Space {
 
 /// ST, MT: the tri-case of the column, by how far the change cascades; for MT also where the column
 /// decides the order of the operands.
-fn tri_case_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
+fn tri_case_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     let Some(k) = column_of(variable, n_digits) else {
         return Vec::new();
     };
@@ -492,7 +492,7 @@ fn tri_case_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group>
                 with_cascade(Space::of_class(class, n_digits), k, depth)
             }));
         }
-        groups.push(Group {
+        groups.push(PairGroup {
             stratum: Stratum::Depth(depth),
             coupling: Coupling::Independent,
             cells: all,
@@ -507,7 +507,7 @@ fn tri_case_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group>
 /// Pairs whose clean question has equal digits above column `k`, so that the stored tri-case does,
 /// or does not, turn the order of the operands round. Where they are equal there is no order to turn:
 /// `-0` is no answer.
-fn order_group(k: usize, kind: Kind, n_digits: usize, tri_cases: &[Ordering]) -> Group {
+fn order_group(k: usize, kind: Kind, n_digits: usize, tri_cases: &[Ordering]) -> PairGroup {
     let mut cells = Vec::new();
     for &stored in tri_cases {
         for &own in tri_cases {
@@ -532,7 +532,7 @@ fn order_group(k: usize, kind: Kind, n_digits: usize, tri_cases: &[Ordering]) ->
             }
         }
     }
-    Group {
+    PairGroup {
         stratum: Stratum::Order,
         coupling: Coupling::Independent,
         cells,
@@ -540,7 +540,7 @@ fn order_group(k: usize, kind: Kind, n_digits: usize, tri_cases: &[Ordering]) ->
 }
 
 /// GT: which digit of the column is the greater, where it decides the order.
-fn order_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
+fn order_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     match column_of(variable, n_digits) {
         Some(k) => vec![order_group(
             k,
@@ -554,7 +554,7 @@ fn order_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
 
 /// The resolved carry or borrow out of the column (SV for additions), by how far the change
 /// cascades.
-fn resolved_pairs(k: usize, class: Class, kind: Kind, n_digits: usize) -> Vec<Group> {
+fn resolved_pairs(k: usize, class: Class, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     let of = |carry: bool| with_carry_in(Space::of_class(class, n_digits), k + 1, class, carry);
     let mut groups = Vec::new();
     for depth in 1..=n_digits - k {
@@ -569,7 +569,7 @@ fn resolved_pairs(k: usize, class: Class, kind: Kind, n_digits: usize) -> Vec<Gr
                 }
             }
         }
-        groups.push(Group {
+        groups.push(PairGroup {
             stratum: Stratum::Depth(depth),
             coupling: Coupling::Independent,
             cells,
@@ -579,7 +579,7 @@ fn resolved_pairs(k: usize, class: Class, kind: Kind, n_digits: usize) -> Vec<Gr
 }
 
 /// STC, MTC, NTC: store and clean share the column and differ in what comes into it.
-fn combiner_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group> {
+fn combiner_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     let Some(k) = variable.digit.filter(|&k| k <= n_digits) else {
         return Vec::new();
     };
@@ -614,7 +614,7 @@ fn combiner_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<Group>
 }
 
 /// OPR: the same operands under the other operation; as placebo, other operands under the same one.
-fn operation_pairs(kind: Kind, n_digits: usize) -> Vec<Group> {
+fn operation_pairs(kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     Class::ALL
         .into_iter()
         .map(|class| {
@@ -623,7 +623,7 @@ fn operation_pairs(kind: Kind, n_digits: usize) -> Vec<Group> {
                 Class::Add => Operation::Add,
                 Class::Sub | Class::Neg => Operation::Sub,
             };
-            Group {
+            PairGroup {
                 stratum: Stratum::Operation(class),
                 coupling: match kind {
                     Kind::Telling => Coupling::OtherOperation,
@@ -640,12 +640,12 @@ fn operation_pairs(kind: Kind, n_digits: usize) -> Vec<Group> {
 
 /// SGN: the same question with the other sign forced; as placebo, another question with the same
 /// sign. Equal operands are left out: zero has no other sign.
-fn sign_pairs(kind: Kind, n_digits: usize) -> Vec<Group> {
+fn sign_pairs(kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     [Class::Sub, Class::Neg]
         .into_iter()
         .map(|class| {
             let space = Space::of_class(class, n_digits).with_state(n_digits, |state| !even(state));
-            Group {
+            PairGroup {
                 stratum: Stratum::Sign(class),
                 coupling: match kind {
                     Kind::Telling => Coupling::OtherSign,

@@ -74,7 +74,7 @@ fn position_name(position: usize, shape: &Shape) -> String {
 /// is in any page of HTML: it has no identifiers, and its styles speak of nothing outside it. With
 /// [`super::SCRIPT`] beside it, in a [`super::figure`], it can be moved about in.
 pub fn svg(graph: &Graph) -> String {
-    let layout = Drawing::new(graph);
+    let layout = GraphLayout::new(graph);
     let (width, height) = (layout.width, layout.height);
     let mut out = format!(
         "<svg class=\"circuit-graph\" xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"Dependency graph: {} vertices, {} edges\">\n<style>\n{}</style>\n",
@@ -91,7 +91,7 @@ pub fn svg(graph: &Graph) -> String {
 }
 
 /// Boxes in rows and columns.
-struct Drawing<'a> {
+struct GraphLayout<'a> {
     graph: &'a Graph,
     placed: BTreeMap<NodeIndex, Placed>,
     /// Positions that have a column.
@@ -108,7 +108,7 @@ fn left_of(column: usize) -> usize {
     MARGIN_LEFT + column * (BOX_WIDTH + COLUMN_GAP)
 }
 
-impl<'a> Drawing<'a> {
+impl<'a> GraphLayout<'a> {
     fn new(graph: &'a Graph) -> Self {
         let shape = &graph.shape;
         let mut cells: BTreeMap<(usize, usize), Vec<NodeIndex>> = BTreeMap::new();
@@ -158,7 +158,7 @@ impl<'a> Drawing<'a> {
                 placed.insert(*vertex, place);
             }
         }
-        Drawing {
+        GraphLayout {
             graph,
             placed,
             rows,
