@@ -27,6 +27,7 @@ use std::fmt;
 pub struct Count {
     /// Trials with the outcome counted.
     pub hits: u64,
+    /// All trials.
     pub trials: u64,
 }
 
