@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use assert_cmd::cargo::cargo_bin;
 use circuitcheck::analysis::strict::strict;
 use circuitcheck::domain::arithmetic::Prompt;
+use circuitcheck::experiment::Rules;
 use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes, write_tagged_nodes};
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::engine::Engine;
@@ -187,7 +188,10 @@ fn the_strict_protocol_claims_only_what_the_method_supports() {
         serde_json::from_slice(&std::fs::read(root.join(ADD_SET)).unwrap()).unwrap();
     let set: Vec<Prompt> = texts.iter().map(|t| Prompt::parse(t, 5).unwrap()).collect();
     let options = Options {
-        max_trials: 512,
+        rules: Rules {
+            max_trials: 512,
+            ..Rules::default()
+        },
         ..Options::default()
     };
     let found = strict(&folder, &engine, &set, &options, &mut |_| {}).unwrap();

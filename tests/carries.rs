@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use assert_cmd::cargo::cargo_bin;
-use circuitcheck::analysis::carries::{CarrierSearch, Carriers, CarriesOptions, nodes_text};
+use circuitcheck::analysis::carries::{CarrierSearch, Carriers, MAX_TRIALS, nodes_text};
 use circuitcheck::domain::node::{Node, NodeName};
+use circuitcheck::experiment::Rules;
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::engine::Engine;
 use serde_json::Value;
@@ -44,8 +45,15 @@ impl Model {
     }
 
     fn of_set(&self, names: &[&str]) -> Carriers {
-        let search =
-            CarrierSearch::new(&self.folder, &self.engine, CarriesOptions::default()).unwrap();
+        let search = CarrierSearch::new(
+            &self.folder,
+            &self.engine,
+            Rules {
+                max_trials: MAX_TRIALS,
+                ..Rules::default()
+            },
+        )
+        .unwrap();
         search.of_set(&self.nodes(names), &mut |_| {}).unwrap()
     }
 
@@ -129,7 +137,10 @@ fn every_useful_node_is_asked_and_sets_say_more_than_their_parts() {
     let search = CarrierSearch::new(
         &addition.folder,
         &addition.engine,
-        CarriesOptions::default(),
+        Rules {
+            max_trials: MAX_TRIALS,
+            ..Rules::default()
+        },
     )
     .unwrap();
     let nodes = addition.nodes(&[

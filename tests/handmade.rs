@@ -6,6 +6,7 @@ use circuitcheck::domain::arithmetic::{Class, Prompt};
 use circuitcheck::domain::causal::Space;
 use circuitcheck::domain::node::{Component, NodeName};
 use circuitcheck::domain::task::{Task, Variable};
+use circuitcheck::experiment::Rules;
 use circuitcheck::network::engine::Engine;
 use circuitcheck::network::handmade::{self, Carries, Handmade, MARGIN};
 use circuitcheck::network::logits::AnswerLogits;
@@ -69,7 +70,10 @@ fn verdicts<'a>(
 ) -> Vec<(String, &'static str, String)> {
     let folder = model.claiming(claims);
     let options = Options {
-        max_trials,
+        rules: Rules {
+            max_trials,
+            ..Rules::default()
+        },
         ..Options::default()
     };
     verify(&folder, None, &options, &mut |_| ())
@@ -97,7 +101,7 @@ fn assert_true_claims_are_found(n_digits: usize) {
     let found = verdicts(
         &model,
         model.true_claims.keys(),
-        Options::default().max_trials,
+        Rules::default().max_trials,
     );
     assert_eq!(found.len(), expected.len());
     let mut wrong = Vec::new();
@@ -195,7 +199,10 @@ fn what_else_is_tested_changes_nothing_of_a_claims_trials() {
     let folder = model.claiming(redundant.iter().chain([&(other, carry)]));
     let claims = |nodes: Vec<NodeName>| {
         let options = Options {
-            max_trials: FEW_TRIALS,
+            rules: Rules {
+                max_trials: FEW_TRIALS,
+                ..Rules::default()
+            },
             nodes,
             ..Options::default()
         };

@@ -8,6 +8,7 @@ use circuitcheck::analysis::selfcheck::{
     falsehoods, intervals, known_claims, truths,
 };
 use circuitcheck::domain::task::Variable;
+use circuitcheck::experiment::Rules;
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::handmade;
 use circuitcheck::verify::{Options, VerdictKind};
@@ -20,7 +21,10 @@ fn addition() -> ModelFolder {
 
 fn few_trials() -> Options {
     Options {
-        max_trials: 512,
+        rules: Rules {
+            max_trials: 512,
+            ..Rules::default()
+        },
         ..Options::default()
     }
 }

@@ -10,6 +10,7 @@ use crate::domain::arithmetic::Prompt;
 use crate::domain::causal::Quantity;
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::Variable;
+use crate::experiment::Rules;
 use crate::inputs::claims::{Tag, TaggedNode, write_claims, write_tagged_nodes};
 use crate::inputs::model::{ModelFolder, RawFile};
 use crate::network::engine::{Engine, EngineError};
@@ -67,7 +68,7 @@ pub fn strict(
             of: 2,
         });
     };
-    let describe = |quirks| describe(folder, engine, set, &quirks, options.seed, None);
+    let describe = |quirks| describe(folder, engine, set, &quirks, options.rules.seed, None);
     phase(0);
     let published = describe(Quirks::published())?.features;
     phase(1);
@@ -77,16 +78,11 @@ pub fn strict(
         features: tested,
     } = describe(Quirks::none())?;
     phase(2);
-    let search = carries::CarrierSearch::new(
-        folder,
-        engine,
-        carries::CarriesOptions {
-            threshold: options.threshold,
-            alpha: options.alpha,
-            seed: options.seed,
-            ..carries::CarriesOptions::default()
-        },
-    )?;
+    let rules = Rules {
+        max_trials: carries::MAX_TRIALS,
+        ..options.rules
+    };
+    let search = carries::CarrierSearch::new(folder, engine, rules)?;
     let nodes: Vec<Node> = found.nodes.iter().map(|useful| useful.node).collect();
     let carriers = search.of_all(&nodes, progress)?;
     let candidates = claims_made(&carriers);

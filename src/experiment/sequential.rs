@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
 
 use super::rng::stream;
 use super::stats::alpha_of_look;
@@ -30,15 +31,36 @@ const TOUCHED: f64 = 0.05;
 /// Judged trials of a subject kept for describing where it fails and for counterexamples.
 const KEPT_TRIALS: usize = 4096;
 
-/// The rules of a verification that sampling hangs on.
-#[derive(Debug, Clone, Copy)]
+/// How strictly is judged, and on which draws: one value from the command line to the trial.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Rules {
+    /// Agreement to reach, at the lower bound of its interval.
     pub threshold: f64,
-    /// Error that the claim may spend in each direction, over all looks.
+    /// Error that may be spent: of all that is tested together, or the share of one of them in each
+    /// direction, over all looks.
     pub alpha: f64,
-    /// Telling trials after which sampling ends.
+    /// Telling trials after which the sampling of one subject ends.
     pub max_trials: usize,
+    /// Seed of every draw.
     pub seed: u64,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            threshold: 0.95,
+            alpha: 0.01,
+            max_trials: 20_000,
+            seed: 1,
+        }
+    }
+}
+
+impl Rules {
+    /// The same rules with another share of the error.
+    pub fn with_alpha(self, alpha: f64) -> Self {
+        Rules { alpha, ..self }
+    }
 }
 
 /// What sampling is to settle.

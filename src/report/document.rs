@@ -275,7 +275,10 @@ pub(super) fn argument(model: &str) -> String {
 /// The command that makes evidence again, by the same rules.
 pub(super) fn verify_command(evidence: &Evidence, model: &str) -> String {
     let protocol = &evidence.protocol;
-    let defaults = crate::verify::Options::default();
+    let (defaults, usual) = (
+        crate::experiment::Rules::default(),
+        crate::verify::Options::default(),
+    );
     let mut command = format!("circuitcheck verify{}", argument(model));
     if protocol.threshold != defaults.threshold {
         command += &format!(" --threshold {}", protocol.threshold);
@@ -289,7 +292,7 @@ pub(super) fn verify_command(evidence: &Evidence, model: &str) -> String {
     if protocol.seed != defaults.seed {
         command += &format!(" --seed {}", protocol.seed);
     }
-    if protocol.decode != defaults.decoding {
+    if protocol.decode != usual.decoding {
         command += &format!(" --decode {}", protocol.decode);
     }
     for filter in &protocol.filters {

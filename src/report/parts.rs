@@ -3,7 +3,7 @@
 use crate::analysis::circuit::{self, CircuitEvidence};
 use crate::analysis::graph::{self, GraphEvidence};
 use crate::analysis::property::{self, evidence::PropertyEvidence};
-use crate::verify;
+use crate::experiment::Rules;
 
 /// What a file beside the evidence holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub(super) fn graph_arguments(made: &GraphEvidence) -> Vec<String> {
     let Some(protocol) = &made.graph.protocol else {
         return vec!["graph".into()];
     };
-    let method = verify::Options::default();
+    let method = Rules::default();
     [
         PartKind::Graph.usual_arguments(),
         unusual("--trials", protocol.trials, graph::TRIALS),
@@ -107,7 +107,7 @@ pub(super) fn graph_arguments(made: &GraphEvidence) -> Vec<String> {
 }
 
 pub(super) fn circuit_arguments(made: &CircuitEvidence) -> Vec<String> {
-    let method = verify::Options::default();
+    let method = Rules::default();
     [
         PartKind::Circuit.usual_arguments(),
         circuits(made),

@@ -74,10 +74,7 @@ pub fn attempts(
     let judging = Judging {
         bench,
         variable,
-        rules: Rules {
-            alpha: alpha_of_attempt(rules.alpha),
-            ..rules
-        },
+        rules: rules.with_alpha(alpha_of_attempt(rules.alpha)),
     };
     let mut attempts: BTreeMap<usize, Vec<Attempt>> = BTreeMap::new();
     // Every set as reduced, then those that were not reduced or do not hold so; then single nodes.

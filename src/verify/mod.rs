@@ -154,7 +154,12 @@ pub fn verify(
         done: 0,
         of: 1,
     });
-    let baseline = Baseline::measure(&engine, folder.operations(), options.alpha, options.seed)?;
+    let baseline = Baseline::measure(
+        &engine,
+        folder.operations(),
+        options.rules.alpha,
+        options.rules.seed,
+    )?;
     let plan = Plan::new(&all, &engine, &baseline, options);
     let behaviors = match &folder.behaviors {
         Some(file) => read_tagged_nodes(&file.path.display().to_string(), &file.bytes)?,
@@ -184,11 +189,11 @@ pub fn verify(
         },
         protocol: Protocol {
             decode: options.decoding,
-            threshold: options.threshold,
-            alpha: options.alpha,
+            threshold: options.rules.threshold,
+            alpha: options.rules.alpha,
             testable_claims: plan.testable_in_file,
-            max_trials: options.max_trials,
-            seed: options.seed,
+            max_trials: options.rules.max_trials,
+            seed: options.rules.seed,
             limits: Limits::default(),
             controls: ControlPlan::default(),
             filters: options.filters(),

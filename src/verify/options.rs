@@ -52,13 +52,8 @@ impl fmt::Display for Decoding {
 /// What to verify, and how strictly.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// Agreement a claim must reach at the lower bound of its interval.
-    pub threshold: f64,
-    /// Error of the whole file.
-    pub alpha: f64,
-    /// Telling trials after which a claim's sampling ends.
-    pub max_trials: usize,
-    pub seed: u64,
+    /// The error is that of the whole file.
+    pub rules: Rules,
     pub decoding: Decoding,
     /// Only claims of these tasks; all where empty.
     pub tasks: Vec<Task>,
@@ -74,10 +69,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            threshold: 0.95,
-            alpha: 0.01,
-            max_trials: 20_000,
-            seed: 1,
+            rules: Rules::default(),
             decoding: Decoding::Forced,
             tasks: Vec::new(),
             nodes: Vec::new(),
@@ -88,16 +80,6 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The rules of sampling that may spend `alpha` in each direction.
-    pub(super) fn rules(&self, alpha: f64) -> Rules {
-        Rules {
-            threshold: self.threshold,
-            alpha,
-            max_trials: self.max_trials,
-            seed: self.seed,
-        }
-    }
-
     /// Questions that this network runs together.
     pub(super) fn block(&self, engine: &Engine) -> usize {
         self.block

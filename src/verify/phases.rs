@@ -81,7 +81,7 @@ impl<'a> Verification<'a> {
     /// Error each claim may spend in each direction: half of its even share of the whole. The sets
     /// tried in its place share the other half.
     fn alpha(&self) -> f64 {
-        self.options.alpha / (2 * self.plan.testable_in_file.max(1)) as f64 / 2.0
+        self.options.rules.alpha / (2 * self.plan.testable_in_file.max(1)) as f64 / 2.0
     }
 
     fn bench(&self, decode: Decode) -> Bench<'_> {
@@ -201,7 +201,7 @@ impl<'a> Verification<'a> {
                 done,
                 of: steps,
             });
-            let rules = self.options.rules(self.alpha());
+            let rules = self.options.rules.with_alpha(self.alpha());
             let subjects: Vec<TestedNodes> =
                 claims.iter().map(|c| TestedNodes::of([c.node])).collect();
             let reaches = discover(&bench, variable, &subjects, rules, "alone")?;
@@ -252,7 +252,7 @@ impl<'a> Verification<'a> {
             of: 1,
         });
         let alpha = self.alpha();
-        let rules = self.options.rules(alpha);
+        let rules = self.options.rules.with_alpha(alpha);
         let untrained = Bench {
             engine: &self.untrained,
             means: &self.untrained_means,
@@ -307,7 +307,7 @@ impl<'a> Verification<'a> {
                 controls: &controls,
                 attends: attended_position(variable.task, self.engine)
                     .is_some_and(|position| self.attends(node, position)),
-                alpha: self.options.alpha,
+                alpha: self.options.rules.alpha,
             };
             let verdict = grounds.verdict(bench)?;
             let trials = tried.into_evidence(verdict.kind(), alpha, controls, necessity);

@@ -8,7 +8,7 @@ use super::evidence::{ClaimEvidence, Evidence};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
 use crate::experiment::{
-    Bench, Goal, Judgment, Reference, Rules, TestedNodes, default_block, discover, judge,
+    Bench, Goal, Judgment, Reference, TestedNodes, default_block, discover, judge,
 };
 use crate::network::engine::{Engine, EngineError};
 
@@ -75,12 +75,7 @@ pub fn replay<'a>(
     let of = by_variable.len();
     for (done, (variable, claims)) in by_variable.into_iter().enumerate() {
         progress(done, of);
-        let rules = Rules {
-            threshold: protocol.threshold,
-            alpha: claims[0].2,
-            max_trials: protocol.max_trials,
-            seed: protocol.seed,
-        };
+        let rules = protocol.rules().with_alpha(claims[0].2);
         let subjects: Vec<TestedNodes> = claims
             .iter()
             .map(|(_, n, _)| TestedNodes::of([*n]))

@@ -44,28 +44,9 @@ const PART_OF_TWO: f64 = 0.5;
 /// Most parts of which pairs are tried together.
 const MOST_PARTS: usize = 4;
 
-/// How it is found out what nodes carry.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct CarriesOptions {
-    /// Agreement a quantity must reach at the lower bound of its interval.
-    pub threshold: f64,
-    /// Error of everything that is tried, together.
-    pub alpha: f64,
-    /// Telling trials after which the sampling of one quantity at one node set ends.
-    pub max_trials: usize,
-    pub seed: u64,
-}
-
-impl Default for CarriesOptions {
-    fn default() -> Self {
-        CarriesOptions {
-            threshold: 0.95,
-            alpha: 0.01,
-            max_trials: 2048,
-            seed: 1,
-        }
-    }
-}
+/// Telling trials after which the sampling of one quantity at one node set ends, unless another
+/// budget is asked for.
+pub const MAX_TRIALS: usize = 2048;
 
 /// A quantity judged at a node set, on fresh trials.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -148,7 +129,7 @@ pub struct Carriers {
     pub classes: Vec<Class>,
     pub catalogue: usize,
     pub sets: usize,
-    pub options: CarriesOptions,
+    pub options: Rules,
     /// The node sets: those asked for; or every useful node, and the sets inside one layer that carry
     /// what none of their parts does.
     pub carriers: Vec<Carrier>,
@@ -157,7 +138,7 @@ pub struct Carriers {
 /// A model whose nodes are asked what they carry.
 pub struct CarrierSearch<'a> {
     engine: &'a Engine,
-    options: CarriesOptions,
+    options: Rules,
     classes: Vec<Class>,
     catalogue: Vec<Quantity>,
     no_means: Activations,
@@ -190,7 +171,7 @@ impl<'a> CarrierSearch<'a> {
     pub fn new(
         folder: &ModelFolder,
         engine: &'a Engine,
-        options: CarriesOptions,
+        options: Rules,
     ) -> Result<Self, EngineError> {
         let baseline = Baseline::measure(engine, folder.operations(), options.alpha, options.seed)?;
         let classes: Vec<Class> = baseline.passing().collect();
@@ -280,12 +261,8 @@ impl<'a> CarrierSearch<'a> {
     /// again may be tried two at a time.
     fn rules(&self, sets: usize) -> Rules {
         let tried = sets.max(1) * (self.catalogue.len() + MOST_PARTS * self.classes.len()).max(1);
-        Rules {
-            threshold: self.options.threshold,
-            alpha: self.options.alpha / (2 * tried) as f64,
-            max_trials: self.options.max_trials,
-            seed: self.options.seed,
-        }
+        self.options
+            .with_alpha(self.options.alpha / (2 * tried) as f64)
     }
 
     /// Tries everything that could be carried on a few pairs.

@@ -13,11 +13,11 @@ use super::{
 use crate::analysis::hypothesis::TestedHypothesis;
 use crate::domain::node::{Node, NodeError, NodeName};
 use crate::domain::shape::Shape;
-use crate::experiment::Baseline;
+use crate::experiment::{Baseline, Rules};
 use crate::inputs::claims::{ClaimsError, claims_of, read_tagged_nodes};
 use crate::inputs::model::{ModelFolder, RawFile};
 use crate::network::engine::{Engine, EngineError};
-use crate::verify::{Options, Progress};
+use crate::verify::Progress;
 
 /// Nodes to be kept, and where they are from.
 #[derive(Debug, Clone)]
@@ -181,7 +181,7 @@ pub struct Comparing {
 
 impl Default for Comparing {
     fn default() -> Self {
-        let Options { alpha, seed, .. } = Options::default();
+        let Rules { alpha, seed, .. } = Rules::default();
         Self {
             questions: QUESTIONS,
             random_sets: RANDOM_SETS,

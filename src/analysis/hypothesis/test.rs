@@ -20,7 +20,7 @@ use crate::experiment::{
 };
 use crate::inputs::model::{ModelFolder, Operations};
 use crate::network::engine::{Activations, Engine, EngineError, Site};
-use crate::verify::{Conclusion, Options, testable};
+use crate::verify::{Conclusion, testable};
 
 /// Trials of each edge that a clause asks for.
 const EDGE_TRIALS: usize = 256;
@@ -196,10 +196,9 @@ pub fn test_hypothesis(
             relayed: true,
         },
         rules: Rules {
-            threshold: Options::default().threshold,
             alpha,
-            max_trials: Options::default().max_trials,
             seed,
+            ..Rules::default()
         },
     };
     tester.test(file, hypothesis)
@@ -545,10 +544,8 @@ impl Tester<'_> {
             reference: Reference::Truth,
             block: default_block(self.engine),
         };
-        let rules = Rules {
-            alpha: self.rules.alpha / (2 * claims.max(1)) as f64,
-            ..self.rules
-        };
+        let alpha = self.rules.alpha / (2 * claims.max(1)) as f64;
+        let rules = self.rules.with_alpha(alpha);
         let subjects = vec![TestedNodes::of(nodes.clone())];
         let name = format!("hypothesis/{claim}");
         let reaches = discover(&bench, variable, &subjects, rules, &name)?;

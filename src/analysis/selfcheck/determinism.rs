@@ -30,7 +30,7 @@ pub fn determinism(
     let name = format!("determinism: {}", folder.name);
     let what = "threads, block size and the order of claims change no byte of the evidence";
     let mut figures = Vec::new();
-    if let Some(claims) = some_claims(folder, nodes, options.seed)? {
+    if let Some(claims) = some_claims(folder, nodes, options.rules.seed)? {
         let file = file_of(folder, &claims);
         let first = verify(folder, Some(&file), options, &mut |_| {})?;
         figures.push(Figure::count("claims", first.claims.len()));
@@ -53,7 +53,7 @@ pub fn determinism(
             figures.push(Figure::at_most(what, differences(&first, &again), 0));
         }
         let mut shuffled = claims;
-        let mut rng = stream(options.seed, "selfcheck/order");
+        let mut rng = stream(options.rules.seed, "selfcheck/order");
         shuffled.shuffle(&mut rng);
         shuffled
             .iter_mut()

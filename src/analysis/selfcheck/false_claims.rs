@@ -52,10 +52,8 @@ pub fn false_claims(
         .iter()
         .filter(|made| passes(&found[&made.claim].verdict))
         .collect();
-    let anew = Options {
-        seed: options.seed.wrapping_add(1),
-        ..options.clone()
-    };
+    let mut anew = options.clone();
+    anew.rules.seed = anew.rules.seed.wrapping_add(1);
     let passed = |made: &Corrupted| passes(&found[&made.claim].verdict);
     let again = verified(folder, &published, &files, &passed, &anew)?;
     let contradicted = |made: &Corrupted| again[&made.claim].verdict.refutes();

@@ -10,7 +10,6 @@ use statrs::distribution::{Binomial, DiscreteCDF};
 use super::{Check, Figure};
 use crate::domain::causal::Kind;
 use crate::experiment::{Aspect, Goal, HALF, NEGLIGIBLE, Rules, Sampling, Standing, looks, stream};
-use crate::verify::Options;
 
 /// Error that a drawn claim may spend in each direction. Much more than a real claim may, so that
 /// wrong decisions are common enough to be counted.
@@ -101,16 +100,10 @@ struct Drawn {
 /// # Panics
 /// Where `claims` is 0.
 pub fn intervals(claims: usize, alpha: f64, seed: u64) -> Check {
-    let Options {
-        threshold,
-        max_trials,
-        ..
-    } = Options::default();
     let rules = Rules {
-        threshold,
         alpha,
-        max_trials,
         seed,
+        ..Rules::default()
     };
     let most = Binomial::new(CLAIM_ALPHA, claims as u64)
         .expect("an error is a probability")
@@ -124,7 +117,7 @@ pub fn intervals(claims: usize, alpha: f64, seed: u64) -> Check {
         let count = |keep: &dyn Fn(Standing) -> bool| {
             drawn.iter().filter(|claim| keep(claim.standing)).count()
         };
-        let wrong = count(&|standing| !rates.bear_out(standing, threshold));
+        let wrong = count(&|standing| !rates.bear_out(standing, rules.threshold));
         let open = count(&|standing| standing == Standing::Open);
         let trials: u64 = drawn.iter().map(|claim| claim.trials).sum();
         let name = rates.to_string();

@@ -15,6 +15,7 @@ pub use true_claims::{Expected, falsehoods, known_claims, truths};
 
 use serde::Serialize;
 
+use crate::experiment::Rules;
 use crate::inputs::model::ModelFolder;
 use crate::network::handmade;
 use crate::verify::{Options, VerifyError};
@@ -100,8 +101,11 @@ pub fn run(
     seen: &mut dyn FnMut(&Check),
 ) -> Result<Vec<Check>, VerifyError> {
     let options = Options {
-        max_trials: effort.max_trials,
-        seed,
+        rules: Rules {
+            max_trials: effort.max_trials,
+            seed,
+            ..Rules::default()
+        },
         ..Options::default()
     };
     let mut checks = Vec::new();

@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 
 use crate::analysis::hypothesis::Hypothesis;
 use crate::analysis::property::PropertyOptions;
+use crate::experiment::Rules;
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::Engine;
 use crate::report::{DISCOVERED, EVIDENCE_FILE, PartKind};
 use crate::storage::OutputError;
-use crate::verify::{Options, Progress};
+use crate::verify::Progress;
 
 /// The model that steps are about.
 pub struct StepModel<'a> {
@@ -115,7 +116,7 @@ impl Step {
 
     /// The step that makes a file which a report shows, by the usual rules.
     pub fn usual(part: PartKind) -> Self {
-        let Options { seed, .. } = Options::default();
+        let Rules { seed, .. } = Rules::default();
         match part {
             PartKind::Graph => Step::Graph { seed, drawn: true },
             PartKind::Circuit => Step::Circuit {

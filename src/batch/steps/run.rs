@@ -18,7 +18,7 @@ use crate::analysis::graph::{Budget, Flows, Graph, GraphEvidence, KnownClaims, T
 use crate::analysis::hypothesis::{Hypothesis, TestedHypothesis, test_hypothesis};
 use crate::analysis::property::{Kept, PropertyOptions, check, read_own};
 use crate::analysis::published::{Quirks, describe, draw_set};
-use crate::experiment::stream;
+use crate::experiment::{Rules, stream};
 use crate::inputs::claims::write_tagged_nodes;
 use crate::inputs::model::{Identity, RawFile};
 use crate::network::engine::Decode;
@@ -196,7 +196,10 @@ fn verified(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Conclusion, Box<dyn Error>> {
     let options = Options {
-        seed,
+        rules: Rules {
+            seed,
+            ..Rules::default()
+        },
         ..Options::default()
     };
     let started = Instant::now();
@@ -279,7 +282,7 @@ fn graph(
     let mut graph = Graph::new(known(model, folder)?, model.engine.shape(), flows);
     let budget = Budget {
         trials: TRIALS,
-        alpha: Options::default().alpha,
+        alpha: Rules::default().alpha,
         seed,
         relayed: true,
     };
@@ -304,7 +307,7 @@ fn tested(
     let known = known(model, folder)?;
     let name = file.display().to_string();
     let named = (name.as_str(), &hypothesis);
-    let alpha = Options::default().alpha;
+    let alpha = Rules::default().alpha;
     let (files, engine) = (model.folder, model.engine);
     Ok(test_hypothesis(files, engine, named, &known, alpha, seed)?)
 }

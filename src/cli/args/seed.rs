@@ -1,6 +1,6 @@
 //! Seeds of what is drawn. The same seed gives the same draws on every machine.
 
-use circuitcheck::verify::Options;
+use circuitcheck::experiment::Rules;
 use clap::Args;
 
 /// Seed of question sets: that of the published models.
@@ -10,7 +10,7 @@ pub const SET_SEED: u64 = 372_001;
 #[derive(Debug, Clone, Copy, Args)]
 pub struct SeedArg {
     /// Seed of every draw
-    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
+    #[arg(long, value_name = "N", default_value_t = Rules::default().seed)]
     pub seed: u64,
 }
 

@@ -4,9 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::carries::{
-    CarrierSearch, Carriers, CarriesOptions, QuantityScore, nodes_text, useful_nodes,
+    CarrierSearch, Carriers, MAX_TRIALS, QuantityScore, nodes_text, useful_nodes,
 };
 use circuitcheck::domain::node::NodeName;
+use circuitcheck::experiment::Rules;
 use circuitcheck::storage::{pretty_json, write_files};
 use clap::Args;
 use serde::Serialize;
@@ -62,13 +63,13 @@ pub struct CarriesCommand {
     #[arg(long = "node", value_name = "NODE")]
     nodes: Vec<NodeName>,
     /// Agreement to reach, at the lower bound of its interval
-    #[arg(long, value_name = "SHARE", default_value_t = CarriesOptions::default().threshold, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().threshold, value_parser = share)]
     threshold: f64,
     /// Error of everything tried, together
-    #[arg(long, value_name = "SHARE", default_value_t = CarriesOptions::default().alpha, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = share)]
     alpha: f64,
     /// Trials after which the sampling of one variable at one node set ends
-    #[arg(long, value_name = "N", default_value_t = CarriesOptions::default().max_trials)]
+    #[arg(long, value_name = "N", default_value_t = MAX_TRIALS)]
     max_trials: usize,
     #[command(flatten)]
     draws: SeedArg,
@@ -89,7 +90,7 @@ impl CarriesCommand {
         };
         let writes = self.out.is_some() || nodes.is_empty();
         let _held = writes.then(|| hold(&beside, "carries")).transpose()?;
-        let options = CarriesOptions {
+        let options = Rules {
             threshold: self.threshold,
             alpha: self.alpha,
             max_trials: self.max_trials,

@@ -7,10 +7,11 @@ use circuitcheck::analysis::circuit::{
     Circuit, CircuitEvidence, Comparing, ENOUGH, MOST_ADDED, NamedCircuit, QUESTIONS, RANDOM_SETS,
 };
 use circuitcheck::domain::node::NodeName;
+use circuitcheck::experiment::Rules;
 use circuitcheck::experiment::stats::Count;
 use circuitcheck::inputs::model::RawFile;
 use circuitcheck::report::{failing_tokens, percent, store_circuits};
-use circuitcheck::verify::{Conclusion, Options};
+use circuitcheck::verify::Conclusion;
 use clap::Args;
 use serde::Serialize;
 
@@ -87,7 +88,7 @@ pub struct CircuitCommand {
     #[arg(long, value_name = "N", default_value_t = MOST_ADDED)]
     most: usize,
     /// Chance of any wrong interval
-    #[arg(long, value_name = "SHARE", default_value_t = Options::default().alpha)]
+    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha)]
     alpha: f64,
     #[command(flatten)]
     draws: SeedArg,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use circuitcheck::analysis::published::{Changes, Discovered, Quirk, Quirks, describe, draw_set};
 use circuitcheck::analysis::strict::strict;
 use circuitcheck::domain::arithmetic::Prompt;
+use circuitcheck::experiment::Rules;
 use circuitcheck::experiment::stream;
 use circuitcheck::inputs::claims::{TaggedNode, read_tagged_nodes, write_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
@@ -197,7 +198,10 @@ impl Discover {
 
     fn strict(&self, model: &Model, set: &[Prompt]) -> Result<FilesMade, CliError> {
         let options = Options {
-            seed: self.draws.seed,
+            rules: Rules {
+                seed: self.draws.seed,
+                ..Rules::default()
+            },
             ..Options::default()
         };
         let strict = with_progress(|progress| {

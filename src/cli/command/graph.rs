@@ -6,9 +6,9 @@ use circuitcheck::analysis::graph::{
     Budget, Edge, EdgeVerdict, Flows, Graph, GraphEvidence, Route, Selector, TRIALS, Vertex,
     VertexKind, dot, html, mermaid, svg,
 };
+use circuitcheck::experiment::Rules;
 use circuitcheck::inputs::model::RawFile;
 use circuitcheck::report::store_graph;
-use circuitcheck::verify::Options;
 use clap::{Args, ValueEnum};
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
@@ -99,7 +99,7 @@ pub struct GraphCommand {
     #[arg(long, value_name = "N", default_value_t = TRIALS, requires = "measure")]
     trials: usize,
     /// Chance of any wrong verdict on an edge
-    #[arg(long, value_name = "SHARE", default_value_t = Options::default().alpha, requires = "measure")]
+    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, requires = "measure")]
     alpha: f64,
     #[command(flatten)]
     draws: SeedArg,

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use circuitcheck::analysis::hypothesis::{
     ClauseResult, Hypothesis, TestedHypothesis, test_hypothesis,
 };
+use circuitcheck::experiment::Rules;
 use circuitcheck::report::clause_verdict;
-use circuitcheck::verify::Options;
 use clap::Args;
 use serde::Serialize;
 
@@ -45,7 +45,7 @@ pub struct Test {
     #[command(flatten)]
     known: Known,
     /// Chance of any wrong verdict, shared by the claims that are tried and, once more, by the edges
-    #[arg(long, value_name = "SHARE", default_value_t = Options::default().alpha)]
+    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha)]
     alpha: f64,
     #[command(flatten)]
     draws: SeedArg,

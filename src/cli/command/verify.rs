@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use circuitcheck::domain::node::{Component, NodeName};
 use circuitcheck::domain::task::Task;
+use circuitcheck::experiment::Rules;
 use circuitcheck::inputs::claims::Claim;
 use circuitcheck::inputs::model::{ModelFolder, RawFile};
 use circuitcheck::report::{
@@ -69,13 +70,13 @@ pub struct Verify {
     #[arg(long, value_name = "NODE")]
     node: Vec<NodeName>,
     /// Agreement that a claim must reach, at the lower bound of its interval
-    #[arg(long, value_name = "SHARE", default_value_t = Options::default().threshold, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().threshold, value_parser = share)]
     threshold: f64,
     /// Chance of any wrong verdict in the file, shared by its testable claims
-    #[arg(long, value_name = "SHARE", default_value_t = Options::default().alpha, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = share)]
     alpha: f64,
     /// Telling trials after which a claim's sampling ends
-    #[arg(long, value_name = "N", default_value_t = Options::default().max_trials, value_parser = trials)]
+    #[arg(long, value_name = "N", default_value_t = Rules::default().max_trials, value_parser = trials)]
     max_trials: usize,
     #[command(flatten)]
     draws: SeedArg,
@@ -148,10 +149,12 @@ impl Verify {
 
     fn options(&self) -> Options {
         Options {
-            threshold: self.threshold,
-            alpha: self.alpha,
-            max_trials: self.max_trials,
-            seed: self.draws.seed,
+            rules: Rules {
+                threshold: self.threshold,
+                alpha: self.alpha,
+                max_trials: self.max_trials,
+                seed: self.draws.seed,
+            },
             decoding: self.decode,
             tasks: self.tasks(),
             nodes: self.node.clone(),

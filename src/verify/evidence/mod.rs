@@ -25,7 +25,7 @@ use crate::domain::causal::Stratum;
 use crate::domain::node::NodeName;
 use crate::domain::shape::Shape;
 use crate::experiment::stats::{Count, Rate, rounded_option};
-use crate::experiment::{Aspect, Baseline, HALF, Measures};
+use crate::experiment::{Aspect, Baseline, HALF, Measures, Rules};
 use crate::network::engine::Decode;
 
 /// The name and version of the form of `evidence.json`.
@@ -149,6 +149,16 @@ impl Protocol {
     /// How answers were read for the verdicts and their counterexamples; of two ways, the first.
     pub fn decode_of_verdicts(&self) -> Decode {
         self.decode.of_verdicts()
+    }
+
+    /// The rules, with the error of the whole file.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            threshold: self.threshold,
+            alpha: self.alpha,
+            max_trials: self.max_trials,
+            seed: self.seed,
+        }
     }
 }
 
