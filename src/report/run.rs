@@ -24,6 +24,8 @@ pub struct Run {
     pub threads: usize,
     /// Wall-clock seconds of the verification.
     pub seconds: f64,
+    /// Questions run with an intervention for the verification.
+    pub patched_questions: u64,
     /// How close the counterexamples are.
     pub counterexample_margins: Vec<Margin>,
 }
@@ -38,7 +40,12 @@ pub struct Margin {
 
 impl Run {
     /// The record of a run that took `elapsed`.
-    pub fn new(evidence_sha256: String, elapsed: Duration, margins: Vec<Margin>) -> Self {
+    pub fn new(
+        evidence_sha256: String,
+        elapsed: Duration,
+        patched_questions: u64,
+        margins: Vec<Margin>,
+    ) -> Self {
         Run {
             evidence_sha256,
             program: env!("CARGO_PKG_VERSION"),
@@ -47,6 +54,7 @@ impl Run {
             instruction_sets: instruction_sets(),
             threads: rayon::current_num_threads(),
             seconds: elapsed.as_secs_f64(),
+            patched_questions,
             counterexample_margins: margins,
         }
     }

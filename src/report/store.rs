@@ -59,7 +59,12 @@ pub fn store_evidence(
 ) -> Result<(), StoreError> {
     let margins = margins(engine, evidence)?;
     let json = evidence.to_json();
-    let run = laid_out(&Run::new(sha256(json.as_bytes()), elapsed, margins));
+    let run = laid_out(&Run::new(
+        sha256(json.as_bytes()),
+        elapsed,
+        evidence.patched_questions,
+        margins,
+    ));
     Ok(write_files(out, &[(EVIDENCE_FILE, json), (RUN_FILE, run)])?)
 }
 

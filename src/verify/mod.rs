@@ -172,6 +172,7 @@ pub fn verify(
     }
     let verification = Verification::new(folder, &engine, &baseline, &plan, options, &behaviors)?;
     let claims = verification.run(progress)?;
+    let patched_questions = engine.patched_questions() + verification.untrained_questions();
 
     let mut summary = BTreeMap::new();
     for claim in &claims {
@@ -202,5 +203,6 @@ pub fn verify(
         baseline,
         summary,
         claims,
+        patched_questions,
     })
 }

@@ -78,6 +78,11 @@ impl<'a> Verification<'a> {
         })
     }
 
+    /// Questions that the untrained network ran with an intervention.
+    pub fn untrained_questions(&self) -> u64 {
+        self.untrained.patched_questions()
+    }
+
     /// Error each claim may spend in each direction: half of its even share of the whole. The sets
     /// tried in its place share the other half.
     fn alpha(&self) -> f64 {

@@ -1,5 +1,7 @@
 //! Runs with an intervention, from what base runs keep.
 
+use std::sync::atomic::Ordering;
+
 use rayon::prelude::*;
 
 use super::intervention::Intervention;
@@ -23,6 +25,7 @@ impl Engine {
         jobs: &[(usize, Intervention)],
         decode: Decode,
     ) -> Result<Vec<AnswerLogits>, EngineError> {
+        self.patched.fetch_add(jobs.len() as u64, Ordering::Relaxed);
         let slices: Vec<Vec<AnswerLogits>> = jobs
             .par_chunks(slice_length(jobs.len()))
             .map(|slice| self.intervene_slice(run, slice, decode))

@@ -25,6 +25,8 @@ pub use lanes::instruction_set;
 pub use path::{PathPatch, Scale, Target};
 pub use read::Activations;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rayon::prelude::*;
 use thiserror::Error;
 
@@ -93,6 +95,8 @@ pub enum EngineError {
 #[derive(Debug)]
 pub struct Engine {
     packed: Packed,
+    /// Questions run with an intervention so far.
+    patched: AtomicU64,
 }
 
 /// A base run of a batch of questions: their logits and what interventions start from.
@@ -131,7 +135,14 @@ impl Engine {
     pub fn new(weights: &Weights) -> Self {
         Engine {
             packed: Packed::load(weights),
+            patched: AtomicU64::new(0),
         }
+    }
+
+    /// Questions that this engine has run with an intervention: the unit in which the cost of a
+    /// verification is stated.
+    pub fn patched_questions(&self) -> u64 {
+        self.patched.load(Ordering::Relaxed)
     }
 
     pub fn shape(&self) -> Shape {

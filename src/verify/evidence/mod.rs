@@ -51,6 +51,9 @@ pub struct Evidence {
     pub summary: BTreeMap<VerdictKind, usize>,
     /// Every claim, in the file's order.
     pub claims: Vec<ClaimEvidence>,
+    /// Questions run with an intervention to get here; what was read from a file had none.
+    #[serde(skip)]
+    pub patched_questions: u64,
 }
 
 /// Counts of verdicts in the order of the verdicts' names, as they are stored.
