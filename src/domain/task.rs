@@ -1,6 +1,7 @@
 //! Tasks: what a claim says a node computes.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
@@ -91,6 +92,17 @@ impl Task {
         !matches!(self, Task::Opr | Task::Sgn | Task::Slt)
     }
 
+    /// The variables it has on these digits: one alone, where it takes none.
+    pub fn variables(self, digits: Range<usize>) -> impl Iterator<Item = Variable> {
+        let digits = match self.takes_digit() {
+            true => digits.map(Some).collect(),
+            false => vec![None],
+        };
+        digits
+            .into_iter()
+            .map(move |digit| Variable { task: self, digit })
+    }
+
     /// Whether the method predicts only where an answer moves, not that it moves.
     pub fn predicts_only_direction(self) -> bool {
         !self.takes_digit()
@@ -127,6 +139,13 @@ pub struct Variable {
     pub task: Task,
     /// The digit, for tasks that [take one](Task::takes_digit).
     pub digit: Option<usize>,
+}
+
+impl Variable {
+    /// Whether a model of `n_digits` has its digit; an answer has one digit more than an operand.
+    pub fn fits(self, n_digits: usize) -> bool {
+        self.digit.is_none_or(|digit| digit <= n_digits)
+    }
 }
 
 impl fmt::Display for Variable {

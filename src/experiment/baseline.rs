@@ -42,17 +42,6 @@ pub struct Baseline {
     pub right: BTreeMap<Class, Vec<Question>>,
 }
 
-/// The classes a model was trained for.
-pub fn trained_classes(operations: Operations) -> Vec<Class> {
-    Class::ALL
-        .into_iter()
-        .filter(|class| match class {
-            Class::Add => operations.trains_addition(),
-            Class::Sub | Class::Neg => operations.trains_subtraction(),
-        })
-        .collect()
-}
-
 impl Baseline {
     /// Measures the accuracy of each trained class on questions drawn uniformly from it; `alpha` is
     /// shared among the classes.
@@ -66,7 +55,7 @@ impl Baseline {
         seed: u64,
     ) -> Result<Self, EngineError> {
         let n_digits = engine.shape().n_digits;
-        let trained = trained_classes(operations);
+        let trained = operations.classes();
         let alpha = alpha / trained.len().max(1) as f64;
         let mut classes = Vec::new();
         let mut right = BTreeMap::new();

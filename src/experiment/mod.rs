@@ -9,7 +9,7 @@ pub mod stats;
 mod tally;
 mod trial;
 
-pub use baseline::{BASELINE_QUESTIONS, Baseline, ClassAccuracy, GATE, trained_classes};
+pub use baseline::{BASELINE_QUESTIONS, Baseline, ClassAccuracy, GATE};
 pub use rng::stream;
 pub use sequential::{
     DISCOVERY_PER_STRATUM, FIRST_LOOK, Finding, Goal, Judgment, Rules, Sampling, discover, judge,

@@ -2,7 +2,7 @@
 //! what cannot be told apart.
 
 use crate::domain::arithmetic::{Class, TokenSet};
-use crate::domain::causal::{ColumnPart, ColumnQuantity, Family, Kind, Quantity};
+use crate::domain::causal::{ColumnPart, ColumnQuantity, Family, Kind, Quantity, is_defined};
 use crate::domain::node::Node;
 use crate::domain::shape::Shape;
 use crate::domain::task::{Task, Variable};
@@ -28,15 +28,11 @@ const TASKS: [Task; 14] = [
 
 /// Everything that is tried on a model that answers these classes.
 pub fn catalogue(classes: &[Class], n_digits: usize) -> Vec<Quantity> {
-    let tasks = TASKS.into_iter().flat_map(|task| {
-        let digits: Vec<Option<usize>> = match task.takes_digit() {
-            true => (0..n_digits).map(Some).collect(),
-            false => vec![None],
-        };
-        digits
-            .into_iter()
-            .map(move |digit| Quantity::Task(Variable { task, digit }))
-    });
+    let variables = TASKS
+        .into_iter()
+        .flat_map(|task| task.variables(0..n_digits))
+        .filter(|&variable| is_defined(variable, classes, n_digits))
+        .map(Quantity::Task);
     let columns = classes.iter().flat_map(|&class| {
         let parts = [
             ColumnPart::First,
@@ -53,14 +49,8 @@ pub fn catalogue(classes: &[Class], n_digits: usize) -> Vec<Quantity> {
                     .map(move |digit| Quantity::Column(ColumnQuantity { part, digit, class }))
             })
     });
-    tasks
+    variables
         .chain(columns)
-        .filter(|quantity| {
-            quantity
-                .classes()
-                .iter()
-                .all(|class| classes.contains(class))
-        })
         .filter(|&quantity| !Family::new(quantity, Kind::Telling, n_digits).is_empty())
         .collect()
 }

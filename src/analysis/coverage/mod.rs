@@ -105,7 +105,7 @@ pub fn coverage(
         .collect();
     let sets = unclaimed_sets(&unclaimed);
     let subjects: Vec<Vec<Node>> = (live.iter().map(|&node| vec![node])).chain(sets).collect();
-    let passes = |class| baseline.of(class).is_some_and(|class| class.passes);
+    let passes = |class| baseline.passing().any(|passing| passing == class);
     let questions = ClassQuestions::of_each(engine, baseline, &live, options.questions, passes)?;
     let tests = subjects.len() * questions.len() * ABLATIONS.len() * shape.n_answer();
     let alpha = options.alpha / tests.max(1) as f64;
@@ -273,7 +273,7 @@ fn hurt(
 fn explained(variables: impl Iterator<Item = Variable>, class: Class, n_digits: usize) -> TokenSet {
     variables
         .filter(|variable| classes(variable.task).contains(&class))
-        .filter(|variable| variable.digit.is_none_or(|digit| digit <= n_digits))
+        .filter(|variable| variable.fits(n_digits))
         .fold(TokenSet::EMPTY, |all, variable| {
             all.union(reach(variable, n_digits))
         })

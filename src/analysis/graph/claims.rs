@@ -118,7 +118,7 @@ impl KnownClaims {
         let nodes = nodes.into_iter().map(|name| name.resolve(shape));
         let nodes: Result<BTreeSet<Node>, _> = nodes.collect();
         match (variable, nodes) {
-            (Ok(variable), Ok(nodes)) if variable.digit.is_none_or(|k| k <= shape.n_digits) => {
+            (Ok(variable), Ok(nodes)) if variable.fits(shape.n_digits) => {
                 self.claims.push(KnownClaim {
                     claim,
                     variable,

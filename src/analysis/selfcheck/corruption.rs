@@ -7,11 +7,11 @@ use rand::seq::SliceRandom;
 use serde::Serialize;
 
 use crate::domain::arithmetic::AnswerToken;
-use crate::domain::causal::{Family, Kind, classes, predict};
+use crate::domain::causal::{Family, Kind, is_defined, predict};
 use crate::domain::node::{Component, Node, NodeName};
 use crate::domain::shape::Shape;
 use crate::domain::task::{Task, Variable};
-use crate::experiment::{stream, trained_classes};
+use crate::experiment::stream;
 use crate::inputs::claims::{ClaimsError, claims_of, read_tagged_nodes};
 use crate::inputs::model::ModelFolder;
 
@@ -123,20 +123,11 @@ pub(super) fn published_claims(
 
 /// Every variable the model can be tested for, with the lowest token it changes.
 fn testable_variables(folder: &ModelFolder) -> BTreeMap<Variable, AnswerToken> {
-    let trained = trained_classes(folder.operations());
+    let trained = folder.operations().classes();
     let n_digits = folder.weights.shape().n_digits;
-    let tasks = Task::all().filter(|&task| classes(task).iter().all(|c| trained.contains(c)));
-    tasks
-        .flat_map(|task| {
-            let digits: Vec<Option<usize>> = if task.takes_digit() {
-                (0..=n_digits).map(Some).collect()
-            } else {
-                vec![None]
-            };
-            digits
-                .into_iter()
-                .map(move |digit| Variable { task, digit })
-        })
+    let variables = Task::all().flat_map(|task| task.variables(0..n_digits + 1));
+    variables
+        .filter(|&variable| is_defined(variable, &trained, n_digits))
         .filter_map(|variable| Some((variable, lowest_changed(variable, n_digits)?)))
         .collect()
 }

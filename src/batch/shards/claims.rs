@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::arithmetic::{Answer, Prompt, Question};
-use crate::domain::causal::{Pair, Stratum, predict, reach};
+use crate::domain::causal::{Pair, Stratum, is_defined, predict, reach};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
 use crate::experiment::stats::Count;
@@ -207,9 +207,6 @@ fn testable(claim: &Claim, folder: &ModelFolder) -> Option<(Node, Variable)> {
     let shape = folder.weights.shape();
     let variable = claim.variable.clone().ok()?;
     let node = claim.node.resolve(&shape).ok()?;
-    let has_digit = variable.digit.is_none_or(|digit| digit <= shape.n_digits);
-    let classes = crate::domain::causal::classes(variable.task);
     let trained = folder.operations().classes();
-    let is_trained = classes.iter().all(|class| trained.contains(class));
-    (has_digit && is_trained).then_some((node, variable))
+    is_defined(variable, &trained, shape.n_digits).then_some((node, variable))
 }

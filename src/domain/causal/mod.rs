@@ -45,6 +45,13 @@ pub fn classes(task: Task) -> &'static [Class] {
     }
 }
 
+/// Whether a model of `n_digits` that answers these classes has the variable: its digit, and every class
+/// that it is about.
+pub fn is_defined(variable: Variable, answered: &[Class], n_digits: usize) -> bool {
+    let is_answered = |class| answered.contains(class);
+    variable.fits(n_digits) && classes(variable.task).iter().all(is_answered)
+}
+
 /// The base value of a column: what its answer digit is before a carry or borrow comes in.
 fn base((x, y): (u8, u8), class: Class) -> u8 {
     match class {
