@@ -1,6 +1,7 @@
 //! The steps in which all there is to find out of a model is found out: what each needs, reads and
 //! leaves, and how a row of them goes on where it was stopped.
 
+mod missing;
 mod record;
 mod run;
 
@@ -10,11 +11,9 @@ pub use run::StepFailure;
 use std::path::{Path, PathBuf};
 
 use crate::analysis::hypothesis::Hypothesis;
-use crate::analysis::property::PropertyOptions;
-use crate::experiment::Rules;
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::Engine;
-use crate::report::{DISCOVERED, EVIDENCE_FILE, PartKind};
+use crate::report::{DISCOVERED, EVIDENCE_FILE};
 use crate::storage::OutputError;
 use crate::verify::Progress;
 
@@ -112,24 +111,6 @@ impl Step {
         let tests = hypotheses.into_iter();
         steps.extend(tests.map(|file| Step::Hypothesis { file, seed }));
         steps
-    }
-
-    /// The step that makes a file which a report shows, by the usual rules.
-    pub fn usual(part: PartKind) -> Self {
-        let Rules { seed, .. } = Rules::default();
-        match part {
-            PartKind::Graph => Step::Graph { seed, drawn: true },
-            PartKind::Circuit => Step::Circuit {
-                seed,
-                behaviors: false,
-                hypotheses: Vec::new(),
-                page: true,
-            },
-            PartKind::Property => {
-                let PropertyOptions { cases, seed, .. } = PropertyOptions::default();
-                Step::Property { cases, seed }
-            }
-        }
     }
 
     /// Its name, by which it is known in the summary.

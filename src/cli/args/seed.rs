@@ -1,10 +1,8 @@
 //! Seeds of what is drawn. The same seed gives the same draws on every machine.
 
+use circuitcheck::analysis::published::SET_SEED;
 use circuitcheck::experiment::Rules;
 use clap::Args;
-
-/// Seed of question sets: that of the published models.
-pub const SET_SEED: u64 = 372_001;
 
 /// The seed of a test.
 #[derive(Debug, Clone, Copy, Args)]

@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use circuitcheck::batch::steps::{Step, StepModel};
-use circuitcheck::report::{DISCOVERED, stored_report};
+use circuitcheck::report::stored_report;
 use circuitcheck::storage::check_writable;
 use circuitcheck::verify::Conclusion;
 
 use crate::cli::args::model::Model;
-use crate::cli::args::seed::SET_SEED;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::progress::with_progress;
 
@@ -16,40 +15,28 @@ use crate::cli::term::progress::with_progress;
 /// rules. One that fails is told of, and the report is made without it.
 pub fn run_missing(stored: &Path, model: &Model, shown: &str) -> Result<(), CliError> {
     let report = stored_report(stored, Some(&model.folder), "")?;
-    if report.is_stale() {
-        return Ok(());
-    }
     let subject = StepModel {
         folder: &model.folder,
         engine: &model.engine,
         shown,
     };
-    for part in &report.parts {
-        if part.found.is_none() || part.of_other_evidence {
-            run(&Step::usual(part.kind), part.kind.file(), &subject, stored)?;
+    for (step, file) in Step::missing(&report) {
+        check_writable(stored)?;
+        warn(format_args!(
+            "{} is missing or of other verdicts, so it is made first",
+            stored.join(&file).display()
+        ));
+        match with_progress(|progress| step.run(&subject, stored, progress)) {
+            Ok(Conclusion::Baseline) => {
+                warn(
+                    "the unpatched model fails the baseline in every class, so no circuit is scored",
+                );
+            }
+            Ok(_) => {}
+            Err(failure) => warn(format_args!(
+                "no {file} was made ({failure}); the report is made without it"
+            )),
         }
-    }
-    if report.behaviors.is_empty() {
-        let file = format!("{DISCOVERED}/behaviors.json");
-        run(&Step::Discover { seed: SET_SEED }, &file, &subject, stored)?;
-    }
-    Ok(())
-}
-
-fn run(step: &Step, file: &str, model: &StepModel, stored: &Path) -> Result<(), CliError> {
-    check_writable(stored)?;
-    warn(format_args!(
-        "{} is missing or of other verdicts, so it is made first",
-        stored.join(file).display()
-    ));
-    match with_progress(|progress| step.run(model, stored, progress)) {
-        Ok(Conclusion::Baseline) => {
-            warn("the unpatched model fails the baseline in every class, so no circuit is scored");
-        }
-        Ok(_) => {}
-        Err(failure) => warn(format_args!(
-            "no {file} was made ({failure}); the report is made without it"
-        )),
     }
     Ok(())
 }
