@@ -1,6 +1,7 @@
-//! JSON as results are printed and stored.
+//! JSON as results are printed, stored and read again.
 
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// A value as JSON, with two spaces of indent and a line feed at the end.
 ///
@@ -8,4 +9,25 @@ use serde::Serialize;
 /// If the value has keys that are no strings.
 pub fn pretty_json(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string_pretty(value).expect("results have string keys") + "\n"
+}
+
+/// Reads a stored result, which names the form it is of; `other_form` makes the error where it names
+/// another than `schema`. The rest of a file of another form is not read: it may hold anything.
+///
+/// # Errors
+/// That one, and whatever is wrong with the JSON.
+pub fn read_stored<T: DeserializeOwned, E: From<serde_json::Error>>(
+    json: &[u8],
+    schema: &str,
+    other_form: impl FnOnce(String) -> E,
+) -> Result<T, E> {
+    #[derive(Deserialize)]
+    struct Header {
+        schema: String,
+    }
+    let header: Header = serde_json::from_slice(json)?;
+    if header.schema != schema {
+        return Err(other_form(header.schema));
+    }
+    Ok(serde_json::from_slice(json)?)
 }

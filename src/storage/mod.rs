@@ -7,4 +7,4 @@ pub mod lock;
 pub mod parquet;
 
 pub use files::{OutputError, check_writable, write_files};
-pub use json::pretty_json;
+pub use json::{pretty_json, read_stored};

@@ -10,7 +10,7 @@ use crate::analysis::hypothesis::TestedHypothesis;
 use crate::domain::node::NodeName;
 use crate::domain::shape::Shape;
 use crate::experiment::stats::Count;
-use crate::storage::pretty_json;
+use crate::storage::{pretty_json, read_stored};
 
 /// The name and version of the form of `circuit.json`.
 pub const SCHEMA: &str = "circuitcheck/circuit/1";
@@ -96,15 +96,7 @@ impl CircuitEvidence {
     /// # Errors
     /// [`CircuitError`] where it is of another form.
     pub fn from_json(json: &[u8]) -> Result<Self, CircuitError> {
-        #[derive(Deserialize)]
-        struct Header {
-            schema: String,
-        }
-        let Header { schema } = serde_json::from_slice(json)?;
-        if schema != SCHEMA {
-            return Err(CircuitError::Schema { found: schema });
-        }
-        Ok(serde_json::from_slice(json)?)
+        read_stored(json, SCHEMA, |found| CircuitError::Schema { found })
     }
 
     /// How many of the useful nodes are among these.

@@ -13,7 +13,7 @@ use crate::domain::node::{Node, NodeError, NodeName};
 use crate::domain::shape::Shape;
 use crate::domain::task::{Task, Variable};
 use crate::inputs::model::ModelFolder;
-use crate::storage::pretty_json;
+use crate::storage::{pretty_json, read_stored};
 use crate::verify::VerdictKind;
 
 /// The name and version of the form in which a graph is written.
@@ -68,15 +68,7 @@ impl GraphEvidence {
     /// # Errors
     /// [`GraphError`] where it is of another form, or contradicts itself.
     pub fn from_json(json: &[u8]) -> Result<Self, GraphError> {
-        #[derive(Deserialize)]
-        struct Header {
-            schema: String,
-        }
-        let Header { schema } = serde_json::from_slice(json)?;
-        if schema != SCHEMA {
-            return Err(GraphError::Schema { found: schema });
-        }
-        Ok(serde_json::from_slice(json)?)
+        read_stored(json, SCHEMA, |found| GraphError::Schema { found })
     }
 }
 

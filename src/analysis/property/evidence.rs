@@ -8,7 +8,7 @@ use super::separation::{Separates, Separation};
 use crate::domain::arithmetic::{Answer, AnswerToken, Complexity, Question, TokenSet};
 use crate::domain::shape::Shape;
 use crate::experiment::stats::{Count, Rate};
-use crate::storage::pretty_json;
+use crate::storage::{pretty_json, read_stored};
 use crate::verify::Conclusion;
 
 /// The name and version of the form of `property.json`.
@@ -80,15 +80,9 @@ impl PropertyEvidence {
     /// # Errors
     /// [`PropertyEvidenceError`] where it is of another form.
     pub fn from_json(json: &[u8]) -> Result<Self, PropertyEvidenceError> {
-        #[derive(Deserialize)]
-        struct Header {
-            schema: String,
-        }
-        let Header { schema } = serde_json::from_slice(json)?;
-        if schema != SCHEMA {
-            return Err(PropertyEvidenceError::Schema { found: schema });
-        }
-        Ok(serde_json::from_slice(json)?)
+        read_stored(json, SCHEMA, |found| PropertyEvidenceError::Schema {
+            found,
+        })
     }
 }
 

@@ -27,6 +27,7 @@ use crate::domain::shape::Shape;
 use crate::experiment::stats::{Count, Rate, rounded_option};
 use crate::experiment::{Aspect, Baseline, HALF, Measures, Rules};
 use crate::network::engine::Decode;
+use crate::storage::read_stored;
 
 /// The name and version of the form of `evidence.json`.
 pub const SCHEMA: &str = "circuitcheck/evidence/2";
@@ -94,15 +95,7 @@ impl Evidence {
     /// # Errors
     /// [`EvidenceError`] where it is of another form.
     pub fn from_json(json: &[u8]) -> Result<Self, EvidenceError> {
-        #[derive(Deserialize)]
-        struct EvidenceHeader {
-            schema: String,
-        }
-        let EvidenceHeader { schema } = serde_json::from_slice(json)?;
-        if schema != SCHEMA {
-            return Err(EvidenceError::Schema { found: schema });
-        }
-        Ok(serde_json::from_slice(json)?)
+        read_stored(json, SCHEMA, |found| EvidenceError::Schema { found })
     }
 }
 
