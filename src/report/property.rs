@@ -172,19 +172,9 @@ fn write_property(text: &mut String, result: &PropertyResult, model: &str) -> st
             result.kept.trials, result.kept.hits
         )?;
     }
-    let classes: Vec<String> = result
-        .classes
-        .iter()
-        .filter(|class| class.failures.hits > 0)
-        .map(|class| {
-            format!(
-                "{} {}/{}",
-                class.class, class.failures.hits, class.failures.trials
-            )
-        })
-        .collect();
+    let classes = result.failing_classes();
     if !classes.is_empty() {
-        writeln!(text, "- by complexity class: {}", classes.join(", "))?;
+        writeln!(text, "- by complexity class: {classes}")?;
     }
     if !result.failing_groups.is_empty() {
         writeln!(text, "- by group:")?;

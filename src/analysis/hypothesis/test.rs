@@ -124,23 +124,33 @@ pub struct TestedHypothesis {
     pub circuit: BTreeSet<NodeName>,
 }
 
-/// What all kinds of clause have in common.
-struct Common<'c> {
-    kind: ClauseKind,
-    says: &'c str,
-    optional: bool,
-    applies: bool,
+impl ClauseKind {
+    /// What comes of a clause of this kind whose cases were looked at.
+    fn result(
+        self,
+        says: &str,
+        optional: bool,
+        applies: bool,
+        cases: Vec<ClauseCase>,
+    ) -> ClauseResult {
+        ClauseResult {
+            kind: self,
+            says: says.into(),
+            optional,
+            applies,
+            met: applies && !cases.is_empty() && cases.iter().all(|case| case.met),
+            cases: if applies { cases } else { Vec::new() },
+        }
+    }
 }
 
-impl Common<'_> {
-    fn with(self, cases: Vec<ClauseCase>) -> ClauseResult {
-        ClauseResult {
-            kind: self.kind,
-            says: self.says.into(),
-            optional: self.optional,
-            applies: self.applies,
-            met: self.applies && !cases.is_empty() && cases.iter().all(|case| case.met),
-            cases: if self.applies { cases } else { Vec::new() },
+impl ClauseCase {
+    const fn unmet(n: Option<usize>, note: String) -> Self {
+        Self {
+            n,
+            met: false,
+            nodes: Vec::new(),
+            note,
         }
     }
 }
@@ -358,13 +368,7 @@ impl Tester<'_> {
                 nodes: nodes.iter().map(Node::name).collect(),
             });
         }
-        let common = Common {
-            kind: ClauseKind::Exists,
-            says: &clause.says,
-            optional: clause.optional,
-            applies,
-        };
-        Ok(common.with(cases))
+        Ok(ClauseKind::Exists.result(&clause.says, clause.optional, applies, cases))
     }
 
     fn shared(&self, clause: &SharedClause) -> ClauseResult {
@@ -378,12 +382,8 @@ impl Tester<'_> {
                 };
                 let holding = self.holding(variable);
                 if holding.is_empty() {
-                    return ClauseCase {
-                        n: digit,
-                        met: false,
-                        nodes: Vec::new(),
-                        note: self.nearest(variable, &format!("no {variable} holds")),
-                    };
+                    let note = self.nearest(variable, &format!("no {variable} holds"));
+                    return ClauseCase::unmet(digit, note);
                 }
                 let sets: BTreeSet<&Vec<Node>> = holding.iter().map(|c| &c.nodes).collect();
                 shared = Some(match shared {
@@ -402,18 +402,12 @@ impl Tester<'_> {
                 nodes: Node::names(&nodes.unwrap_or_default()),
             }
         };
-        let common = Common {
-            kind: ClauseKind::Shared,
-            says: &clause.says,
-            optional: clause.optional,
-            applies: self.applies(&clause.does),
-        };
-        common.with(
-            cases_of(clause.digits, &shape)
-                .into_iter()
-                .map(case)
-                .collect(),
-        )
+        let cases = cases_of(clause.digits, &shape)
+            .into_iter()
+            .map(case)
+            .collect();
+        let applies = self.applies(&clause.does);
+        ClauseKind::Shared.result(&clause.says, clause.optional, applies, cases)
     }
 
     fn order(&self, clause: &Order) -> ClauseResult {
@@ -449,15 +443,9 @@ impl Tester<'_> {
             };
         let case = |digit: Option<usize>| {
             let n = digit.unwrap_or(0);
-            let unmet = |note: String| ClauseCase {
-                n: digit,
-                met: false,
-                nodes: Vec::new(),
-                note,
-            };
             let (first, then) = match (sides(&clause.first, n), sides(&clause.then, n)) {
                 (Ok(first), Ok(then)) => (first, then),
-                (Err(note), _) | (_, Err(note)) => return unmet(note),
+                (Err(note), _) | (_, Err(note)) => return ClauseCase::unmet(digit, note),
             };
             for (left, _, left_last) in &first {
                 for (right, right_first, _) in &then {
@@ -474,20 +462,14 @@ impl Tester<'_> {
             }
             let (_, _, left) = &first[0];
             let (_, right, _) = &then[0];
-            unmet(format!("position {left} is not before {right}"))
+            ClauseCase::unmet(digit, format!("position {left} is not before {right}"))
         };
-        let common = Common {
-            kind: ClauseKind::Order,
-            says: &clause.says,
-            optional: clause.optional,
-            applies: self.applies(&clause.does),
-        };
-        common.with(
-            cases_of(clause.digits, &shape)
-                .into_iter()
-                .map(case)
-                .collect(),
-        )
+        let cases = cases_of(clause.digits, &shape)
+            .into_iter()
+            .map(case)
+            .collect();
+        let applies = self.applies(&clause.does);
+        ClauseKind::Order.result(&clause.says, clause.optional, applies, cases)
     }
 
     fn intervention(
@@ -500,13 +482,7 @@ impl Tester<'_> {
         for claim in &clause.claims {
             cases.push(self.judge_claim(file, claim, claims)?.0);
         }
-        let common = Common {
-            kind: ClauseKind::Intervention,
-            says: &clause.says,
-            optional: clause.optional,
-            applies: true,
-        };
-        Ok(common.with(cases))
+        Ok(ClauseKind::Intervention.result(&clause.says, clause.optional, true, cases))
     }
 
     /// Tries a set on fresh pairs: agreement, placebo and spill as for a claim of one node. Returns
@@ -529,13 +505,8 @@ impl Tester<'_> {
             })?;
         let variable = claim.variable;
         if testable(variable, shape.n_digits, self.baseline).is_err() {
-            let case = ClauseCase {
-                n: variable.digit,
-                met: false,
-                nodes: Vec::new(),
-                note: format!("{claim}: not testable on this model"),
-            };
-            return Ok((case, 0.0));
+            let note = format!("{claim}: not testable on this model");
+            return Ok((ClauseCase::unmet(variable.digit, note), 0.0));
         }
         let bench = Bench {
             engine: self.engine,
@@ -624,28 +595,17 @@ impl Tester<'_> {
                     };
                     let wanted = (variable, clause.to, n);
                     self.fed(&graph, digit, |from, to| is_link(from, to, &wanted))
-                        .unwrap_or_else(|| ClauseCase {
-                            n: digit,
-                            met: false,
-                            nodes: Vec::new(),
-                            note: self.nearest(
-                                variable,
-                                &format!("no {variable} that holds has a way there"),
-                            ),
+                        .unwrap_or_else(|| {
+                            let none = format!("no {variable} that holds has a way there");
+                            ClauseCase::unmet(digit, self.nearest(variable, &none))
                         })
                 };
-                let common = Common {
-                    kind: ClauseKind::Feeds,
-                    says: &clause.says,
-                    optional: clause.optional,
-                    applies: self.applies(&clause.does),
-                };
-                common.with(
-                    cases_of(clause.digits, &shape)
-                        .into_iter()
-                        .map(case)
-                        .collect(),
-                )
+                let cases = cases_of(clause.digits, &shape)
+                    .into_iter()
+                    .map(case)
+                    .collect();
+                let applies = self.applies(&clause.does);
+                ClauseKind::Feeds.result(&clause.says, clause.optional, applies, cases)
             })
             .collect())
     }
@@ -691,12 +651,7 @@ impl Tester<'_> {
 }
 
 fn no_such_digit(digit: Option<usize>, pattern: &Pattern) -> ClauseCase {
-    ClauseCase {
-        n: digit,
-        met: false,
-        nodes: Vec::new(),
-        note: format!("the model has no digit for {pattern}"),
-    }
+    ClauseCase::unmet(digit, format!("the model has no digit for {pattern}"))
 }
 
 /// Why a hypothesis could not be tested.

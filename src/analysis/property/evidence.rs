@@ -144,6 +144,17 @@ pub struct PropertyResult {
     pub counterexamples: Vec<FailingCase>,
 }
 
+impl PropertyResult {
+    /// In which complexity classes it fails how often, as a list to read.
+    pub fn failing_classes(&self) -> String {
+        let failing = self.classes.iter().filter(|of| of.failures.hits > 0);
+        let shown = failing.map(|ClassCount { class, failures }| {
+            format!("{class} {}/{}", failures.hits, failures.trials)
+        });
+        Vec::from_iter(shown).join(", ")
+    }
+}
+
 /// A file of a user's.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct PropertyFile {

@@ -265,17 +265,6 @@ impl Tested<'_> {
                 continue;
             };
             let asked = example.question();
-            let classes: Vec<String> = result
-                .classes
-                .iter()
-                .filter(|class| class.failures.hits > 0)
-                .map(|class| {
-                    format!(
-                        "{} {}/{}",
-                        class.class, class.failures.hits, class.failures.trials
-                    )
-                })
-                .collect();
             writeln!(
                 f,
                 "\n{}: {}={}, truly {}; {} leads by {:.2}\n  fails in {}",
@@ -285,7 +274,7 @@ impl Tested<'_> {
                 asked.truth,
                 example.token,
                 example.lead,
-                classes.join(", "),
+                result.failing_classes(),
             )?;
             for command in example.commands(&self.model) {
                 writeln!(f, "  {command}")?;

@@ -412,6 +412,14 @@ fn with_carry_in(space: Space, k: usize, class: Class, carry: bool) -> Space {
     space.with_state(k, |state| (state == makes(class)) == carry)
 }
 
+/// Pairs with another carry or borrow coming in on either side or, as placebo, the same.
+fn carry_cells(kind: Kind, of: impl Fn(bool) -> Space) -> [SpacePair; 2] {
+    [false, true].map(|stored| SpacePair {
+        store: of(stored),
+        clean: of(stored != (kind == Kind::Telling)),
+    })
+}
+
 /// SS, MZ: the column passes on what comes in.
 fn through_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     let Some(k) = column_of(variable, n_digits).filter(|&k| k > 0) else {
@@ -422,18 +430,7 @@ fn through_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGro
         let space = Space::of_class(class, n_digits).with_tri_case(k, even);
         with_carry_in(space, k, class, carry)
     };
-    let mut cells = Vec::new();
-    for stored in [false, true] {
-        for own in [false, true] {
-            if (stored != own) == (kind == Kind::Telling) {
-                cells.push(SpacePair {
-                    store: of(stored),
-                    clean: of(own),
-                });
-            }
-        }
-    }
-    one_group(cells)
+    one_group(carry_cells(kind, of).into())
 }
 
 /// `clean` limited to a cascade of exactly `depth` places above digit `k`: the columns between pass
@@ -599,16 +596,7 @@ fn combiner_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGr
             };
             with_carry_in(space, k, class, carry)
         };
-        for stored in [false, true] {
-            for own in [false, true] {
-                if (stored != own) == (kind == Kind::Telling) {
-                    cells.push(SpacePair {
-                        store: of(stored),
-                        clean: of(own),
-                    });
-                }
-            }
-        }
+        cells.extend(carry_cells(kind, of));
     }
     one_group(cells)
 }

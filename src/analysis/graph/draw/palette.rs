@@ -136,6 +136,17 @@ pub(super) fn is_dashed(edge: &Edge) -> bool {
     stroke(edge.verdict()).dashed || !edge.claimed
 }
 
+fn tone_rules(out: &mut String, colours: fn(Tone) -> (&'static str, &'static str)) {
+    for tone in Tone::ALL {
+        let (class, (fill, border)) = (tone.class(), colours(tone));
+        writeln!(
+            out,
+            ".circuit-graph .{class} rect{{fill:{fill};stroke:{border}}}"
+        )
+        .expect(WRITES);
+    }
+}
+
 /// The stylesheet of an image. Its rules speak of nothing outside `svg.circuit-graph`, so that it can
 /// stand in any page, and use no variables, which many viewers of images do not know.
 pub(super) fn style() -> String {
@@ -157,15 +168,7 @@ pub(super) fn style() -> String {
          .circuit-graph.lit .edge.on{stroke-width:2}\n\
          .circuit-graph.quiet .edge.silent:not(.on),.circuit-graph.quiet .edge.untestable:not(.on){display:none}\n",
     );
-    for tone in Tone::ALL {
-        let (fill, border) = tone.by_day();
-        let class = tone.class();
-        writeln!(
-            out,
-            ".circuit-graph .{class} rect{{fill:{fill};stroke:{border}}}"
-        )
-        .expect(WRITES);
-    }
+    tone_rules(&mut out, Tone::by_day);
     for verdict in VERDICTS {
         let Stroke {
             by_day,
@@ -185,15 +188,7 @@ pub(super) fn style() -> String {
             .circuit-graph text{fill:#e2e8f0}\n\
             .circuit-graph .band{fill:#171e27}\n\
             .circuit-graph .place{fill:#94a3b8}\n";
-    for tone in Tone::ALL {
-        let (fill, border) = tone.by_night();
-        let class = tone.class();
-        writeln!(
-            out,
-            ".circuit-graph .{class} rect{{fill:{fill};stroke:{border}}}"
-        )
-        .expect(WRITES);
-    }
+    tone_rules(&mut out, Tone::by_night);
     for verdict in VERDICTS {
         let colour = stroke(verdict).by_night;
         writeln!(out, ".circuit-graph .{verdict}{{stroke:{colour}}}").expect(WRITES);

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::palette::{Tone, is_dashed, stroke};
 use super::{WRITES, label, standing};
-use crate::analysis::graph::Graph;
+use crate::analysis::graph::{Graph, Vertex};
 
 /// The graph in graphviz's language.
 pub fn dot(graph: &Graph) -> String {
@@ -13,13 +13,8 @@ pub fn dot(graph: &Graph) -> String {
     );
     for vertex in graph.edges.node_indices() {
         let weight = &graph.edges[vertex];
-        let (title, nodes) = label(weight);
+        let text = lines(weight, "\\n");
         let (fill, border) = Tone::of(weight).by_day();
-        let lines: Vec<String> = [title, nodes, standing(weight)]
-            .into_iter()
-            .filter(|line| !line.is_empty())
-            .collect();
-        let text = lines.join("\\n");
         writeln!(
             out,
             "  v{} [label=\"{text}\", fillcolor=\"{fill}\", color=\"{border}\"];",
@@ -44,18 +39,21 @@ pub fn dot(graph: &Graph) -> String {
     out + "}\n"
 }
 
+/// What a vertex says of itself, line by line.
+fn lines(vertex: &Vertex, between: &str) -> String {
+    let (title, nodes) = label(vertex);
+    let mut lines = vec![title, nodes, standing(vertex)];
+    lines.retain(|line| !line.is_empty());
+    lines.join(between)
+}
+
 /// The graph in mermaid's language.
 pub fn mermaid(graph: &Graph) -> String {
     let mut out = String::from("flowchart BT\n");
     for vertex in graph.edges.node_indices() {
         let weight = &graph.edges[vertex];
-        let (title, nodes) = label(weight);
+        let (index, text) = (vertex.index(), lines(weight, "<br/>"));
         let (fill, border) = Tone::of(weight).by_day();
-        let lines: Vec<String> = [title, nodes, standing(weight)]
-            .into_iter()
-            .filter(|line| !line.is_empty())
-            .collect();
-        let (index, text) = (vertex.index(), lines.join("<br/>"));
         writeln!(out, "  v{index}[\"{text}\"]").expect(WRITES);
         writeln!(out, "  style v{index} fill:{fill},stroke:{border}").expect(WRITES);
     }
