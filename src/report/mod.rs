@@ -34,7 +34,7 @@ pub use parquet::{ClaimRow, claim_rows, claims_table, measures_table, trials_tab
 pub use parts::{FoundPart, PartContent, PartKind, StoredPart};
 pub use property::{property_markdown, property_summary};
 pub use protocol::{changes_text, effects_markdown, strict_markdown};
-pub use run::{Margin, Run, margins};
+pub use run::{Margin, RunRecord, margins};
 pub use store::{
     StoreError, store_attention, store_circuits, store_evidence, store_graph, store_properties,
     store_report, stored_report,

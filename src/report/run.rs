@@ -12,7 +12,7 @@ use crate::verify::evidence::Evidence;
 
 /// The content of `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Run {
+pub struct RunRecord {
     /// SHA-256 of the `evidence.json` this run wrote.
     pub evidence_sha256: String,
     pub program: &'static str,
@@ -38,7 +38,7 @@ pub struct Margin {
     pub logit_margin: f32,
 }
 
-impl Run {
+impl RunRecord {
     /// The record of a run that took `elapsed`.
     pub fn new(
         evidence_sha256: String,
@@ -46,7 +46,7 @@ impl Run {
         patched_questions: u64,
         margins: Vec<Margin>,
     ) -> Self {
-        Run {
+        RunRecord {
             evidence_sha256,
             program: env!("CARGO_PKG_VERSION"),
             optimised: !cfg!(debug_assertions),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::{
-    ATTENTION_FILE, Attention, EVIDENCE_FILE, Format, PartKind, RUN_FILE, Report, ReportError, Run,
-    circuit_markdown, margins, property_markdown,
+    ATTENTION_FILE, Attention, EVIDENCE_FILE, Format, PartKind, RUN_FILE, Report, ReportError,
+    RunRecord, circuit_markdown, margins, property_markdown,
 };
 use crate::analysis::circuit::CircuitEvidence;
 use crate::analysis::graph::{GraphEvidence, html, svg};
@@ -59,7 +59,7 @@ pub fn store_evidence(
 ) -> Result<(), StoreError> {
     let margins = margins(engine, evidence)?;
     let json = evidence.to_json();
-    let run = laid_out(&Run::new(
+    let run = laid_out(&RunRecord::new(
         sha256(json.as_bytes()),
         elapsed,
         evidence.patched_questions,
