@@ -3,10 +3,10 @@
 use super::{ClaimView, Report};
 use crate::domain::arithmetic::Answer;
 use crate::domain::causal::Kind;
-use crate::domain::node::{Component, NodeName};
+use crate::domain::node::NodeName;
 use crate::experiment::stats::{Count, Rate};
 use crate::experiment::{Counterexample, Judgment, Measures};
-use crate::storage::parquet::{ParquetTable, flag, integer, number, text, whole};
+use crate::storage::parquet::{Columns, ParquetTable, whole};
 use crate::verify::evidence::{ClaimEvidence, Evidence};
 use crate::verify::{PublishedResult, Replayed, VerdictKind};
 
@@ -59,101 +59,79 @@ pub fn claims_table(rows: &[ClaimRow]) -> ParquetTable {
     ParquetTable {
         file: "claims.parquet",
         says: "One row for each claim of the claims file.",
-        columns: vec![
-            text("model", "The model's name.", rows, |r| {
-                Some(r.model.clone())
-            }),
-            text(
-                "weights_sha256",
-                "SHA-256 of the weights tested.",
-                rows,
-                |r| Some(r.weights_sha256.clone()),
-            ),
-            text(
+        columns: Columns::of(rows)
+            .text("model", "The model's name.", |r| r.model.clone())
+            .text("weights_sha256", "SHA-256 of the weights tested.", |r| {
+                r.weights_sha256.clone()
+            })
+            .text(
                 "claim",
                 "Node and tag: the key that the other tables share.",
-                rows,
-                |r| Some(r.claim.clone()),
-            ),
-            text("node", "The node claimed.", rows, |r| {
-                Some(r.node.to_string())
-            }),
-            integer("position", "Its token position.", rows, |r| {
+                |r| r.claim.clone(),
+            )
+            .text("node", "The node claimed.", |r| r.node.to_string())
+            .integer("position", "Its token position.", |r| {
                 whole(r.node.position)
-            }),
-            integer("layer", "Its layer.", rows, |r| whole(r.node.layer)),
-            integer("head", "Its head; absent for an MLP.", rows, |r| {
-                match r.node.component {
-                    Component::Head(head) => whole(head),
-                    Component::Mlp(_) => None,
-                }
-            }),
-            text("task", "The task claimed.", rows, |r| Some(r.task.clone())),
-            integer(
+            })
+            .integer("layer", "Its layer.", |r| whole(r.node.layer))
+            .integer("head", "Its head; absent for an MLP.", |r| {
+                r.node.head().and_then(whole)
+            })
+            .text("task", "The task claimed.", |r| r.task.clone())
+            .integer(
                 "digit",
                 "The digit claimed; absent for tasks without one.",
-                rows,
                 |r| r.digit.and_then(whole),
-            ),
-            text("published", "What the published test gives.", rows, |r| {
-                Some(r.published.name().into())
-            }),
-            text("verdict", "The verdict.", rows, |r| {
-                Some(r.verdict.name().into())
-            }),
-            flag(
-                "refutes",
-                "Whether the verdict counts as refuted.",
-                rows,
-                |r| Some(r.verdict.refutes()),
-            ),
-            text(
+            )
+            .text("published", "What the published test gives.", |r| {
+                r.published.name().to_owned()
+            })
+            .text("verdict", "The verdict.", |r| r.verdict.name().to_owned())
+            .flag("refutes", "Whether the verdict counts as refuted.", |r| {
+                r.verdict.refutes()
+            })
+            .text(
                 "nodes",
                 "The nodes the verdict is about, with blanks between.",
-                rows,
-                |r| Some(r.nodes.clone()),
-            ),
-            integer(
+                |r| r.nodes.clone(),
+            )
+            .integer(
                 "agreement_hits",
-                "Telling trials as predicted, of what the verdict rests on; of several parts the lowest.",
-                rows,
+                "Telling trials as predicted, of what the verdict rests on; of several \
+                 parts the lowest.",
                 |r| whole(r.agreement?.hits),
-            ),
-            integer("agreement_trials", "Telling trials of that.", rows, |r| {
+            )
+            .integer("agreement_trials", "Telling trials of that.", |r| {
                 whole(r.agreement?.trials)
-            }),
-            number("agreement_lower", "Lower bound of that rate.", rows, |r| {
+            })
+            .number("agreement_lower", "Lower bound of that rate.", |r| {
                 Some(r.agreement?.lower)
-            }),
-            number("agreement_upper", "Upper bound of that rate.", rows, |r| {
+            })
+            .number("agreement_upper", "Upper bound of that rate.", |r| {
                 Some(r.agreement?.upper)
-            }),
-            text("note", "Why, in a line.", rows, |r| Some(r.note.clone())),
-            text(
+            })
+            .text("note", "Why, in a line.", |r| r.note.clone())
+            .text(
                 "counterexample_store",
                 "Where the counterexample's activation comes from.",
-                rows,
                 example(|e| e.store.to_string()),
-            ),
-            text(
+            )
+            .text(
                 "counterexample_clean",
                 "What it is patched into.",
-                rows,
                 example(|e| e.clean.to_string()),
-            ),
-            text(
+            )
+            .text(
                 "counterexample_predicted",
                 "The answer the claim predicts.",
-                rows,
                 example(|e| e.predicted.to_string()),
-            ),
-            text(
+            )
+            .text(
                 "counterexample_got",
                 "The answer given.",
-                rows,
                 example(|e| e.got.to_string()),
-            ),
-        ],
+            )
+            .made,
     }
 }
 
@@ -281,58 +259,50 @@ pub fn measures_table(report: &Report) -> ParquetTable {
     ParquetTable {
         file: "measures.parquet",
         says: "One row for each count that the evidence holds of a claim.",
-        columns: vec![
-            text("claim", "The claim.", &rows, |r| Some(r.claim.into())),
-            text(
+        columns: Columns::of(&rows)
+            .text("claim", "The claim.", |r| r.claim.to_owned())
+            .text(
                 "subject",
-                "What was patched or ablated: alone (the node claimed), set, others neutralised, controlled (the nodes of the verdict on the trials of decoys), decoy, other digit, other task, untrained weights, own activation, ablated.",
-                &rows,
-                |r| Some(r.subject.into()),
-            ),
-            text("nodes", "Its nodes, with blanks between.", &rows, |r| {
-                Some(r.nodes.clone())
-            }),
-            text(
+                "What was patched or ablated: alone (the node claimed), set, others \
+                 neutralised, controlled (the nodes of the verdict on the trials of \
+                 decoys), decoy, other digit, other task, untrained weights, own \
+                 activation, ablated.",
+                |r| r.subject.to_owned(),
+            )
+            .text("nodes", "Its nodes, with blanks between.", |r| {
+                r.nodes.clone()
+            })
+            .text(
                 "variable",
                 "The variable tried, where it is not the claim's.",
-                &rows,
                 |r| r.variable.clone(),
-            ),
-            text(
+            )
+            .text(
                 "measure",
-                "What was counted: agreement, effect, spill, placebo, token moved, changed, right.",
-                &rows,
-                |r| Some(r.measure.into()),
-            ),
-            text(
+                "What was counted: agreement, effect, spill, placebo, token moved, \
+                 changed, right.",
+                |r| r.measure.to_owned(),
+            )
+            .text(
                 "part",
-                "The part of the task, or the token with its stratum; absent where there is one part.",
-                &rows,
+                "The part of the task, or the token with its stratum; absent where there \
+                 is one part.",
                 |r| r.part.clone(),
-            ),
-            integer("hits", "Trials with that outcome.", &rows, |r| {
-                whole(r.count.hits)
-            }),
-            integer("trials", "All trials.", &rows, |r| whole(r.count.trials)),
-            flag(
+            )
+            .integer("hits", "Trials with that outcome.", |r| whole(r.count.hits))
+            .integer("trials", "All trials.", |r| whole(r.count.trials))
+            .flag(
                 "exhaustive",
                 "Whether the trials are all there are; absent where no bounds are stated.",
-                &rows,
                 |r| Some(r.bounds?.exhaustive),
-            ),
-            number(
-                "lower",
-                "Lower bound of the rate, where stated.",
-                &rows,
-                |r| Some(r.bounds?.lower),
-            ),
-            number(
-                "upper",
-                "Upper bound of the rate, where stated.",
-                &rows,
-                |r| Some(r.bounds?.upper),
-            ),
-        ],
+            )
+            .number("lower", "Lower bound of the rate, where stated.", |r| {
+                Some(r.bounds?.lower)
+            })
+            .number("upper", "Upper bound of the rate, where stated.", |r| {
+                Some(r.bounds?.upper)
+            })
+            .made,
     }
 }
 
@@ -350,67 +320,48 @@ pub fn trials_table(replayed: &[Replayed]) -> ParquetTable {
     };
     ParquetTable {
         file: "trials.parquet",
-        says: "One row for each judged trial of a claimed node alone; of very many, the first.",
-        columns: vec![
-            text("claim", "The claim.", &rows, |r| Some(r.0.claim.clone())),
-            integer(
-                "trial",
-                "Its place among the claim's judged trials.",
-                &rows,
-                |r| whole(r.1),
-            ),
-            text(
+        says: "One row for each judged trial of a claimed node alone; of very many, the \
+                 first.",
+        columns: Columns::of(&rows)
+            .text("claim", "The claim.", |r| r.0.claim.clone())
+            .integer("trial", "Its place among the claim's judged trials.", |r| {
+                whole(r.1)
+            })
+            .text(
                 "kind",
                 "telling (a change is predicted) or placebo (none is).",
-                &rows,
-                |r| {
-                    Some(match r.2.kind {
-                        Kind::Telling => "telling".into(),
-                        Kind::Placebo => "placebo".into(),
-                    })
+                |r| match r.2.kind {
+                    Kind::Telling => "telling".to_owned(),
+                    Kind::Placebo => "placebo".to_owned(),
                 },
-            ),
-            text(
+            )
+            .text(
                 "stratum",
                 "The group of pairs it was drawn from, as JSON.",
-                &rows,
-                |r| {
-                    Some(
-                        serde_json::to_string(&r.2.trial.stratum)
-                            .expect("a stratum has string keys"),
-                    )
-                },
-            ),
-            text("store", "Where the activation comes from.", &rows, |r| {
-                Some(r.2.trial.pair.store.to_string())
-            }),
-            text("clean", "What it is patched into.", &rows, |r| {
-                Some(r.2.trial.pair.clean.to_string())
-            }),
-            text(
+                |r| serde_json::to_string(&r.2.trial.stratum).expect("a stratum has string keys"),
+            )
+            .text("store", "Where the activation comes from.", |r| {
+                r.2.trial.pair.store.to_string()
+            })
+            .text("clean", "What it is patched into.", |r| {
+                r.2.trial.pair.clean.to_string()
+            })
+            .text(
                 "unpatched",
                 "The answer without the patch.",
-                &rows,
                 answer(|j| j.trial.reference),
-            ),
-            text(
+            )
+            .text(
                 "predicted",
                 "The answer that the claim predicts with it.",
-                &rows,
                 answer(|j| j.trial.predicted),
-            ),
-            text(
-                "got",
-                "The answer given.",
-                &rows,
-                answer(|j| j.outcome.answer),
-            ),
-            flag(
+            )
+            .text("got", "The answer given.", answer(|j| j.outcome.answer))
+            .flag(
                 "agrees",
                 "Whether it is as predicted on the tokens judged, with nothing else changed.",
-                &rows,
-                |r| Some(r.2.agrees),
-            ),
-        ],
+                |r| r.2.agrees,
+            )
+            .made,
     }
 }

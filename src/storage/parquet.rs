@@ -177,46 +177,55 @@ pub fn whole(number: impl TryInto<i64>) -> Option<i64> {
     number.try_into().ok()
 }
 
-/// A column of text made from rows.
-pub fn text<R>(
-    name: &'static str,
-    says: &'static str,
-    rows: &[R],
-    of: impl Fn(&R) -> Option<String>,
-) -> ParquetColumn {
-    let values = Values::Text(rows.iter().map(of).collect());
-    ParquetColumn { name, says, values }
+/// The columns of a table, made one by one from its rows.
+pub struct Columns<'r, R> {
+    rows: &'r [R],
+    pub made: Vec<ParquetColumn>,
 }
 
-/// A column of integers made from rows.
-pub fn integer<R>(
-    name: &'static str,
-    says: &'static str,
-    rows: &[R],
-    of: impl Fn(&R) -> Option<i64>,
-) -> ParquetColumn {
-    let values = Values::Integer(rows.iter().map(of).collect());
-    ParquetColumn { name, says, values }
-}
+impl<'r, R> Columns<'r, R> {
+    pub const fn of(rows: &'r [R]) -> Self {
+        let made = Vec::new();
+        Self { rows, made }
+    }
 
-/// A column of numbers made from rows.
-pub fn number<R>(
-    name: &'static str,
-    says: &'static str,
-    rows: &[R],
-    of: impl Fn(&R) -> Option<f64>,
-) -> ParquetColumn {
-    let values = Values::Number(rows.iter().map(of).collect());
-    ParquetColumn { name, says, values }
-}
+    pub fn text<V>(self, name: &'static str, says: &'static str, of: impl Fn(&R) -> V) -> Self
+    where
+        V: Into<Option<String>>,
+    {
+        self.column(name, says, of, Values::Text)
+    }
 
-/// A column of yes or no made from rows.
-pub fn flag<R>(
-    name: &'static str,
-    says: &'static str,
-    rows: &[R],
-    of: impl Fn(&R) -> Option<bool>,
-) -> ParquetColumn {
-    let values = Values::Flag(rows.iter().map(of).collect());
-    ParquetColumn { name, says, values }
+    pub fn integer<V>(self, name: &'static str, says: &'static str, of: impl Fn(&R) -> V) -> Self
+    where
+        V: Into<Option<i64>>,
+    {
+        self.column(name, says, of, Values::Integer)
+    }
+
+    pub fn number<V>(self, name: &'static str, says: &'static str, of: impl Fn(&R) -> V) -> Self
+    where
+        V: Into<Option<f64>>,
+    {
+        self.column(name, says, of, Values::Number)
+    }
+
+    pub fn flag<V>(self, name: &'static str, says: &'static str, of: impl Fn(&R) -> V) -> Self
+    where
+        V: Into<Option<bool>>,
+    {
+        self.column(name, says, of, Values::Flag)
+    }
+
+    fn column<V: Into<Option<T>>, T>(
+        mut self,
+        name: &'static str,
+        says: &'static str,
+        of: impl Fn(&R) -> V,
+        kind: fn(Vec<Option<T>>) -> Values,
+    ) -> Self {
+        let values = kind(self.rows.iter().map(|row| of(row).into()).collect());
+        self.made.push(ParquetColumn { name, says, values });
+        self
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{HypothesisSummary, ModelSummary, StepRecord, SufficiencySummary, Summary};
 use crate::report::{ClaimRow, claims_table};
-use crate::storage::parquet::{ParquetTable, flag, integer, text, whole};
+use crate::storage::parquet::{Columns, ParquetTable, whole};
 
 /// What belongs to a model, with the model's name.
 type OfModel<'a, T> = (&'a str, &'a T);
@@ -36,69 +36,51 @@ fn models_table(rows: &[ModelSummary]) -> ParquetTable {
     ParquetTable {
         file: "models.parquet",
         says: "One row for each model named.",
-        columns: vec![
-            text("location", "Where it was found.", rows, |m| {
-                Some(m.location.clone())
-            }),
-            text(
+        columns: Columns::of(rows)
+            .text("location", "Where it was found.", |m| m.location.clone())
+            .text(
                 "model",
                 "Its name: the key that the other tables share.",
-                rows,
                 |m| m.is_open().then(|| m.model.clone()),
-            ),
-            text("weights_sha256", "SHA-256 of its weights.", rows, |m| {
+            )
+            .text("weights_sha256", "SHA-256 of its weights.", |m| {
                 m.is_open().then(|| m.weights_sha256.clone())
-            }),
-            text("error", "Why it could not be opened.", rows, |m| {
-                m.error.clone()
-            }),
-            text("operations", "What it was trained for.", rows, |m| {
+            })
+            .text("error", "Why it could not be opened.", |m| m.error.clone())
+            .text("operations", "What it was trained for.", |m| {
                 m.is_open().then(|| m.operations.clone())
-            }),
-            integer(
-                "n_digits",
-                "Digits in each operand.",
-                rows,
-                shape(|s| s.n_digits),
-            ),
-            integer("n_layers", "Layers.", rows, shape(|s| s.n_layers)),
-            integer(
-                "n_heads",
-                "Heads in each layer.",
-                rows,
-                shape(|s| s.n_heads),
-            ),
-            integer(
+            })
+            .integer("n_digits", "Digits in each operand.", shape(|s| s.n_digits))
+            .integer("n_layers", "Layers.", shape(|s| s.n_layers))
+            .integer("n_heads", "Heads in each layer.", shape(|s| s.n_heads))
+            .integer(
                 "d_model",
                 "Width of the residual stream.",
-                rows,
                 shape(|s| s.d_model),
-            ),
-            integer("questions", "Questions asked.", rows, |m| {
+            )
+            .integer("questions", "Questions asked.", |m| {
                 whole(m.accuracy.as_ref()?.questions)
-            }),
-            integer("wrong", "Wrong answers among them.", rows, |m| {
+            })
+            .integer("wrong", "Wrong answers among them.", |m| {
                 whole(m.accuracy.as_ref()?.wrong)
-            }),
-            integer(
+            })
+            .integer(
                 "nines",
                 "Nines of the share of right answers; absent where none is wrong.",
-                rows,
                 |m| whole(m.accuracy.as_ref()?.nines?),
-            ),
-            integer("nines_at_least", "Nines of its lower bound.", rows, |m| {
+            )
+            .integer("nines_at_least", "Nines of its lower bound.", |m| {
                 whole(m.accuracy.as_ref()?.nines_at_least?)
-            }),
-            integer("claims", "Claims tested.", rows, |m| {
+            })
+            .integer("claims", "Claims tested.", |m| {
                 m.has_claims().then_some(m.held().1).and_then(whole)
-            }),
-            integer(
+            })
+            .integer(
                 "hold",
                 "Claims that hold: supported, joint or redundant.",
-                rows,
                 |m| m.has_claims().then_some(m.held().0).and_then(whole),
-            ),
-        ],
+            )
+            .made,
     }
 }
 
@@ -106,13 +88,13 @@ fn hypotheses_table(rows: &[OfModel<HypothesisSummary>]) -> ParquetTable {
     ParquetTable {
         file: "hypotheses.parquet",
         says: "One row for each model and hypothesis that is about it.",
-        columns: vec![
-            text("model", "The model.", rows, |r| Some(r.0.into())),
-            text("hypothesis", "Its name.", rows, |r| Some(r.1.name.clone())),
-            flag("holds", "Whether it holds.", rows, |r| Some(r.1.holds)),
-            integer("met", "Clauses met.", rows, |r| whole(r.1.met)),
-            integer("clauses", "Clauses that apply.", rows, |r| whole(r.1.of)),
-        ],
+        columns: Columns::of(rows)
+            .text("model", "The model.", |r| r.0.to_owned())
+            .text("hypothesis", "Its name.", |r| r.1.name.clone())
+            .flag("holds", "Whether it holds.", |r| r.1.holds)
+            .integer("met", "Clauses met.", |r| whole(r.1.met))
+            .integer("clauses", "Clauses that apply.", |r| whole(r.1.of))
+            .made,
     }
 }
 
@@ -120,34 +102,29 @@ fn sufficiency_table(rows: &[OfModel<SufficiencySummary>]) -> ParquetTable {
     ParquetTable {
         file: "sufficiency.parquet",
         says: "One row for each model, circuit, class of questions and way to ablate all other nodes.",
-        columns: vec![
-            text("model", "The model.", rows, |r| Some(r.0.into())),
-            text(
+        columns: Columns::of(rows)
+            .text("model", "The model.", |r| r.0.to_owned())
+            .text(
                 "circuit",
                 "Where the nodes kept at work are from: a hypothesis, or a file.",
-                rows,
-                |r| Some(r.1.circuit.clone()),
-            ),
-            integer("nodes", "How many there are.", rows, |r| whole(r.1.nodes)),
-            text("class", "The class: ADD, SUB or NEG.", rows, |r| {
-                Some(r.1.class.clone())
-            }),
-            text(
+                |r| r.1.circuit.clone(),
+            )
+            .integer("nodes", "How many there are.", |r| whole(r.1.nodes))
+            .text("class", "The class: ADD, SUB or NEG.", |r| {
+                r.1.class.clone()
+            })
+            .text(
                 "ablation",
                 "How all other nodes are ablated: mean or resample.",
-                rows,
-                |r| Some(r.1.ablation.clone()),
-            ),
-            integer("stay_right", "Questions that stay right.", rows, |r| {
+                |r| r.1.ablation.clone(),
+            )
+            .integer("stay_right", "Questions that stay right.", |r| {
                 whole(r.1.right)
-            }),
-            integer(
-                "questions",
-                "Rightly answered questions asked.",
-                rows,
-                |r| whole(r.1.questions),
-            ),
-        ],
+            })
+            .integer("questions", "Rightly answered questions asked.", |r| {
+                whole(r.1.questions)
+            })
+            .made,
     }
 }
 
@@ -155,24 +132,20 @@ fn steps_table(rows: &[OfModel<StepRecord>]) -> ParquetTable {
     ParquetTable {
         file: "steps.parquet",
         says: "One row for each model and step.",
-        columns: vec![
-            text("model", "The model.", rows, |r| Some(r.0.into())),
-            text("step", "The step.", rows, |r| Some(r.1.step.clone())),
-            text(
+        columns: Columns::of(rows)
+            .text("model", "The model.", |r| r.0.to_owned())
+            .text("step", "The step.", |r| r.1.step.clone())
+            .text(
                 "state",
                 "What became of it: done, failed or skipped.",
-                rows,
-                |r| Some(r.1.state.name().into()),
-            ),
-            integer("exit", "Its exit code, where there was one.", rows, |r| {
+                |r| r.1.state.name().to_owned(),
+            )
+            .integer("exit", "Its exit code, where there was one.", |r| {
                 r.1.exit.map(i64::from)
-            }),
-            text(
-                "messages",
-                "The last it said, where it failed.",
-                rows,
-                |r| (!r.1.messages.is_empty()).then(|| r.1.messages.join("\n")),
-            ),
-        ],
+            })
+            .text("messages", "The last it said, where it failed.", |r| {
+                (!r.1.messages.is_empty()).then(|| r.1.messages.join("\n"))
+            })
+            .made,
     }
 }
