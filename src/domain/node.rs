@@ -62,6 +62,23 @@ pub struct NodeName {
 }
 
 impl NodeName {
+    pub fn is_head(self) -> bool {
+        self.head().is_some()
+    }
+
+    /// Whether both are heads or both are MLPs.
+    pub fn same_kind(self, other: Self) -> bool {
+        self.is_head() == other.is_head()
+    }
+
+    /// The head's number, or `None` for an MLP.
+    pub fn head(self) -> Option<usize> {
+        match self.component {
+            Component::Head(head) => Some(head),
+            Component::Mlp(_) => None,
+        }
+    }
+
     /// The node of a model with this shape.
     ///
     /// # Errors
@@ -198,15 +215,12 @@ impl Node {
 
     /// The head's number, or `None` for an MLP.
     pub fn head(&self) -> Option<usize> {
-        match self.0.component {
-            Component::Head(head) => Some(head),
-            Component::Mlp(_) => None,
-        }
+        self.0.head()
     }
 
     /// Whether both are heads or both are MLPs.
     pub fn same_kind(&self, other: &Node) -> bool {
-        self.head().is_some() == other.head().is_some()
+        self.0.same_kind(other.0)
     }
 
     /// Its place in the order of computation: its layer, MLPs after heads.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::arithmetic::{Class, Prompt};
-use crate::domain::node::{Component, Node, NodeName};
+use crate::domain::node::{Node, NodeName};
 use crate::experiment::Baseline;
 use crate::inputs::model::Operations;
 use crate::network::engine::{Engine, EngineError};
@@ -43,7 +43,7 @@ fn heads(evidence: &Evidence) -> BTreeSet<NodeName> {
     let claims = evidence.claims.iter();
     claims
         .flat_map(|claim| claim.nodes.iter().chain([&claim.node]))
-        .filter(|node| matches!(node.component, Component::Head(_)))
+        .filter(|node| node.is_head())
         .copied()
         .collect()
 }

@@ -111,9 +111,7 @@ impl CircuitEvidence {
 impl Circuit {
     /// Heads and MLPs that are kept.
     pub fn make_up(&self) -> (usize, usize) {
-        let is_head =
-            |node: &&NodeName| matches!(node.component, crate::domain::node::Component::Head(_));
-        let heads = self.nodes.iter().filter(is_head).count();
+        let heads = self.nodes.iter().filter(|node| node.is_head()).count();
         (heads, self.nodes.len() - heads)
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::domain::arithmetic::AnswerToken;
 use crate::domain::causal::{Family, Kind, is_defined, predict};
-use crate::domain::node::{Component, Node, NodeName};
+use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
 use crate::domain::task::{Task, Variable};
 use crate::experiment::stream;
@@ -158,7 +158,6 @@ fn changed<'a>(
             .map(|other| (other, variable))
             .collect()
     };
-    let is_head = |node: NodeName| matches!(node.component, Component::Head(_));
     let beside = |other: NodeName| (other.layer, other.position) == (node.layer, node.position);
     let variables = |wanted: &dyn Fn(Variable) -> bool| {
         testable
@@ -173,8 +172,8 @@ fn changed<'a>(
         Corruption::Task => {
             variables(&|other| other.task != variable.task && other.digit == variable.digit)
         }
-        Corruption::Head if is_head(node) => nodes(&|other| is_head(other) && beside(other)),
-        Corruption::Mlp if is_head(node) => nodes(&|other| !is_head(other) && beside(other)),
+        Corruption::Head if node.is_head() => nodes(&|other| other.is_head() && beside(other)),
+        Corruption::Mlp if node.is_head() => nodes(&|other| !other.is_head() && beside(other)),
         Corruption::Position => {
             nodes(&|other| (other.layer, other.component) == (node.layer, node.component))
         }

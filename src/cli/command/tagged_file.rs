@@ -125,12 +125,8 @@ impl fmt::Display for TagSummary {
                 parts.join(", ")
             }
         };
-        let (heads, mlps): (Vec<&NodeName>, Vec<_>) = self.nodes.0.keys().partition(|node| {
-            matches!(
-                node.component,
-                circuitcheck::domain::node::Component::Head(_)
-            )
-        });
+        let (heads, mlps): (Vec<&NodeName>, Vec<_>) =
+            self.nodes.0.keys().partition(|node| node.is_head());
         let mut table = Table::new([Side::Left; 3]);
         for (what, said) in [
             (

@@ -388,13 +388,9 @@ impl Handmade {
             let near = move |other: &&NodeName| {
                 other.position == node.position || other.position == places.second(0)
             };
-            let same_kind = move |other: &&NodeName| {
-                matches!(other.component, Component::Head(_))
-                    == matches!(node.component, Component::Head(_))
-            };
             idle.iter()
                 .filter(near)
-                .filter(same_kind)
+                .filter(move |other| other.same_kind(node))
                 .map(move |&other| (other, variable))
         });
         elsewhere
