@@ -169,43 +169,7 @@ pub fn counterexample(
     let mut best: Vec<Judgment> = seeds.into_iter().copied().collect();
     let mut growing: Vec<bool> = vec![true; best.len()];
     while growing.contains(&true) {
-        // One batch holds the candidates of every pair still shrinking.
-        let mut batch: Vec<(Stratum, Pair)> = Vec::new();
-        let mut owner = Vec::new();
-        for (i, judgment) in best.iter().enumerate().filter(|(i, _)| growing[*i]) {
-            for pair in simpler_pairs(variable, kind, &judgment.trial.pair) {
-                batch.push((judgment.trial.stratum, pair));
-                owner.push((i, pair));
-            }
-        }
-        let mut next: Vec<Option<Judgment>> = vec![None; best.len()];
-        bench.run(
-            variable,
-            &batch,
-            StoreFrom::Store,
-            std::slice::from_ref(subject),
-            |block| {
-                for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
-                    let Some(outcome) = outcome else { continue };
-                    let judged = trial.judge(outcome, terms);
-                    let Some(judged) = judged.filter(|judged| !judged.agrees) else {
-                        continue;
-                    };
-                    for &(i, pair) in owner.iter().filter(|(_, pair)| *pair == trial.pair) {
-                        let simpler = next[i].is_none_or(|n| size(&pair) < size(&n.trial.pair));
-                        if simpler {
-                            next[i] = Some(Judgment {
-                                kind,
-                                trial: *trial,
-                                outcome: *outcome,
-                                in_reach: judged.in_reach,
-                                agrees: false,
-                            });
-                        }
-                    }
-                }
-            },
-        )?;
+        let next = simpler_failures(bench, variable, subject, terms, &best, &growing)?;
         for (i, next) in next.into_iter().enumerate() {
             growing[i] = next.is_some();
             if let Some(next) = next {
@@ -226,4 +190,47 @@ pub fn counterexample(
             wrong: trial.predicted.changed_from(&judgment.outcome.answer),
         }
     }))
+}
+
+/// For each failing trial that is still shrinking the simplest of its simpler pairs that fails too.
+fn simpler_failures(
+    bench: &Bench,
+    variable: Variable,
+    subject: &TestedNodes,
+    terms: Terms,
+    failing: &[Judgment],
+    shrinking: &[bool],
+) -> Result<Vec<Option<Judgment>>, EngineError> {
+    // One batch holds the candidates of every pair still shrinking.
+    let mut batch: Vec<(Stratum, Pair)> = Vec::new();
+    let mut owner = Vec::new();
+    for (i, judgment) in failing.iter().enumerate().filter(|(i, _)| shrinking[*i]) {
+        for pair in simpler_pairs(variable, judgment.kind, &judgment.trial.pair) {
+            batch.push((judgment.trial.stratum, pair));
+            owner.push((i, pair));
+        }
+    }
+    let mut next: Vec<Option<Judgment>> = vec![None; failing.len()];
+    let subjects = std::slice::from_ref(subject);
+    bench.run(variable, &batch, StoreFrom::Store, subjects, |block| {
+        for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
+            let Some(outcome) = outcome else { continue };
+            let judged = trial.judge(outcome, terms);
+            let Some(judged) = judged.filter(|judged| !judged.agrees) else {
+                continue;
+            };
+            for &(i, pair) in owner.iter().filter(|(_, pair)| *pair == trial.pair) {
+                if next[i].is_none_or(|n| size(&pair) < size(&n.trial.pair)) {
+                    next[i] = Some(Judgment {
+                        kind: failing[i].kind,
+                        trial: *trial,
+                        outcome: *outcome,
+                        in_reach: judged.in_reach,
+                        agrees: false,
+                    });
+                }
+            }
+        }
+    })?;
+    Ok(next)
 }

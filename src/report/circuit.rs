@@ -119,24 +119,7 @@ fn write_circuit(
     if let Some(tested) = &circuit.tested {
         write_clauses(text, tested)?;
     }
-    writeln!(
-        text,
-        "| class | others | right | random sets | best random set | tokens that fail |\n|---|---|---|---|---|---|"
-    )?;
-    for score in &circuit.scores {
-        writeln!(
-            text,
-            "| {} | {} | {} [{:.3}, {:.3}] | {} | {} | {} |",
-            score.class,
-            score.ablation,
-            percent(&score.right.count()),
-            score.right.lower,
-            score.right.upper,
-            percent(&score.random),
-            percent(&score.best_random),
-            failing_tokens(score),
-        )?;
-    }
+    write_scores(text, &circuit.scores)?;
     let missing = evidence.useful.difference(&circuit.covered);
     writeln!(
         text,
@@ -157,42 +140,72 @@ fn write_circuit(
         )?;
     }
     writeln!(text)?;
-    if !circuit.grown.is_empty() {
+    write_grown(text, circuit, evidence.until)?;
+    write_minimality(text, circuit)
+}
+
+fn write_scores(text: &mut String, scores: &[CircuitScore]) -> std::fmt::Result {
+    writeln!(
+        text,
+        "| class | others | right | random sets | best random set | tokens that fail |\n|---|---|---|---|---|---|"
+    )?;
+    for score in scores {
         writeln!(
             text,
-            "Grown until {} of the questions are right, the node that lowers the loss most first:\n\n| added | right | as many added at random |\n|---|---|---|",
-            evidence.until
+            "| {} | {} | {} [{:.3}, {:.3}] | {} | {} | {} |",
+            score.class,
+            score.ablation,
+            percent(&score.right.count()),
+            score.right.lower,
+            score.right.upper,
+            percent(&score.random),
+            percent(&score.best_random),
+            failing_tokens(score),
         )?;
-        for added in &circuit.grown {
-            writeln!(
-                text,
-                "| {} | {} | {} |",
-                added.node,
-                percent(&added.right),
-                percent(&added.random)
-            )?;
-        }
-        writeln!(text)?;
-    }
-    if !circuit.minimality.is_empty() {
-        let idle = circuit.minimality.iter().filter(|m| m.loss <= 0.0).count();
-        writeln!(
-            text,
-            "Without one of its nodes ({idle} of {} are not missed alone):\n\n| left out | right | lost |\n|---|---|---|",
-            circuit.minimality.len()
-        )?;
-        for found in circuit.minimality.iter().take(SHOWN) {
-            writeln!(
-                text,
-                "| {} | {} | {:.1} % |",
-                found.node,
-                percent(&found.right),
-                100.0 * found.loss
-            )?;
-        }
-        writeln!(text)?;
     }
     Ok(())
+}
+
+fn write_grown(text: &mut String, circuit: &Circuit, until: f64) -> std::fmt::Result {
+    if circuit.grown.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        text,
+        "Grown until {until} of the questions are right, the node that lowers the loss most first:\n\n| added | right | as many added at random |\n|---|---|---|"
+    )?;
+    for added in &circuit.grown {
+        writeln!(
+            text,
+            "| {} | {} | {} |",
+            added.node,
+            percent(&added.right),
+            percent(&added.random)
+        )?;
+    }
+    writeln!(text)
+}
+
+fn write_minimality(text: &mut String, circuit: &Circuit) -> std::fmt::Result {
+    if circuit.minimality.is_empty() {
+        return Ok(());
+    }
+    let idle = circuit.minimality.iter().filter(|m| m.loss <= 0.0).count();
+    writeln!(
+        text,
+        "Without one of its nodes ({idle} of {} are not missed alone):\n\n| left out | right | lost |\n|---|---|---|",
+        circuit.minimality.len()
+    )?;
+    for found in circuit.minimality.iter().take(SHOWN) {
+        writeln!(
+            text,
+            "| {} | {} | {:.1} % |",
+            found.node,
+            percent(&found.right),
+            100.0 * found.loss
+        )?;
+    }
+    writeln!(text)
 }
 
 fn write_clauses(text: &mut String, tested: &TestedHypothesis) -> std::fmt::Result {

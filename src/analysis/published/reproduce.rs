@@ -11,7 +11,7 @@ use crate::domain::node::Node;
 use crate::experiment::stats::{Count, Rate, rounded};
 use crate::experiment::stream;
 use crate::inputs::claims::Tag;
-use crate::inputs::model::ModelFolder;
+use crate::inputs::model::{ModelFolder, Operations};
 use crate::network::engine::{Engine, EngineError};
 use crate::verify::attention_row;
 
@@ -145,7 +145,6 @@ pub fn remeasure(
     options: &Remeasuring,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<TagEvidence>, EngineError> {
-    let (published, strict) = (Quirks::published(), Quirks::none());
     let mut kinds = Enrichment::all(folder.operations());
     let sets: Vec<Vec<Prompt>> = match options.questions {
         Some(set) => vec![set.to_vec()],
@@ -162,65 +161,29 @@ pub fn remeasure(
     }
     let nodes: Vec<Node> = behaviors.iter().map(|&(node, _)| node).collect();
     let steps = sets.len() + options.sets;
-    let (mut quirky, mut plain) = (MeasuredTags::default(), MeasuredTags::default());
-    let mut single: BTreeMap<Quirk, MeasuredTags> = DECIDING
-        .into_iter()
-        .map(|quirk| (quirk, MeasuredTags::default()))
-        .collect();
+    let mut measured = MeasuredByQuirks {
+        quirky: MeasuredTags::default(),
+        plain: MeasuredTags::default(),
+        single: DECIDING
+            .map(|quirk| (quirk, MeasuredTags::default()))
+            .into(),
+    };
     for (done, set) in sets.iter().enumerate() {
         progress(done, steps);
-        let attention = engine.mean_attention(set)?;
-        let seen = |quirks| Survey::new(engine, set, quirks)?.nodes(&nodes);
-        let (first_layer, own_layer) = (seen(&published)?, seen(&strict)?);
-        let add = |measured: &mut MeasuredTags, failures: &[Failures], quirks: &Quirks| {
-            measured.failures(folder, &nodes, failures, quirks);
-        };
-        add(&mut quirky, &first_layer, &published);
-        add(&mut plain, &own_layer, &strict);
-        for (&quirk, single) in &mut single {
-            let failures = match quirk {
-                Quirk::FirstLayerMeans => &own_layer,
-                _ => &first_layer,
-            };
-            add(single, failures, &published.clone().without(quirk));
-        }
-        quirky.attention(engine, &nodes, &attention);
+        measured.ask(folder, engine, &nodes, set)?;
     }
-    let heads: Vec<Node> = nodes
-        .iter()
-        .copied()
+    let heads: Vec<Node> = (nodes.iter().copied())
         .filter(|node| node.head().is_some())
         .collect();
     let outputs = HeadOutput::all(&folder.weights, &heads);
     for draw in 0..options.sets {
         progress(sets.len() + draw, steps);
         let seed = stream_seed(options.seed, draw);
-        let draws = |quirks: &Quirks| tri_cases(engine, folder.operations(), quirks, seed);
-        let blurred = draws(&published);
-        let sharp = draws(&strict);
-        for drawn in &sharp {
-            let found = cluster_drawn(engine, &outputs, drawn)?;
-            plain.clusters(&heads, drawn, &found, &strict);
-            let single = single.entry(Quirk::BlurredCases).or_default();
-            let unblurred = published.clone().without(Quirk::BlurredCases);
-            single.clusters(&heads, drawn, &found, &unblurred);
-        }
-        for drawn in &blurred {
-            let found = cluster_drawn(engine, &outputs, drawn)?;
-            quirky.clusters(&heads, drawn, &found, &published);
-            for (&quirk, single) in &mut single {
-                if quirk != Quirk::BlurredCases {
-                    let quirks = published.clone().without(quirk);
-                    single.clusters(&heads, drawn, &found, &quirks);
-                }
-            }
-        }
+        measured.cluster(engine, folder.operations(), (&heads, &outputs), seed)?;
     }
     progress(steps, steps);
     let judge = Judge {
-        quirky,
-        plain,
-        single,
+        measured,
         draws: options.sets,
         alpha: options.alpha,
         kinds: kinds.iter().map(|kind| kind.name()).collect(),
@@ -229,6 +192,78 @@ pub fn remeasure(
         .iter()
         .flat_map(|(node, tags)| tags.iter().map(|tag| judge.tag(*node, tag)))
         .collect())
+}
+
+/// Everything measured, by choice of quirks.
+struct MeasuredByQuirks {
+    /// With all published quirks.
+    quirky: MeasuredTags,
+    /// Without any.
+    plain: MeasuredTags,
+    /// Without one of those that decide.
+    single: BTreeMap<Quirk, MeasuredTags>,
+}
+
+impl MeasuredByQuirks {
+    /// Adds what one set of questions gives: failures and attention.
+    fn ask(
+        &mut self,
+        folder: &ModelFolder,
+        engine: &Engine,
+        nodes: &[Node],
+        set: &[Prompt],
+    ) -> Result<(), EngineError> {
+        let (published, strict) = (Quirks::published(), Quirks::none());
+        let attention = engine.mean_attention(set)?;
+        let seen = |quirks| Survey::new(engine, set, quirks)?.nodes(nodes);
+        let (first_layer, own_layer) = (seen(&published)?, seen(&strict)?);
+        let add = |measured: &mut MeasuredTags, failures: &[Failures], quirks: &Quirks| {
+            measured.failures(folder, nodes, failures, quirks);
+        };
+        add(&mut self.quirky, &first_layer, &published);
+        add(&mut self.plain, &own_layer, &strict);
+        for (&quirk, single) in &mut self.single {
+            let failures = match quirk {
+                Quirk::FirstLayerMeans => &own_layer,
+                _ => &first_layer,
+            };
+            add(single, failures, &published.clone().without(quirk));
+        }
+        self.quirky.attention(engine, nodes, &attention);
+        Ok(())
+    }
+
+    /// Adds what one draw of clustering questions gives.
+    fn cluster(
+        &mut self,
+        engine: &Engine,
+        operations: Operations,
+        (heads, outputs): (&[Node], &[HeadOutput]),
+        seed: u64,
+    ) -> Result<(), EngineError> {
+        let (published, strict) = (Quirks::published(), Quirks::none());
+        let draws = |quirks: &Quirks| tri_cases(engine, operations, quirks, seed);
+        let blurred = draws(&published);
+        let sharp = draws(&strict);
+        for drawn in &sharp {
+            let found = cluster_drawn(engine, outputs, drawn)?;
+            self.plain.clusters(heads, drawn, &found, &strict);
+            let single = self.single.entry(Quirk::BlurredCases).or_default();
+            let unblurred = published.clone().without(Quirk::BlurredCases);
+            single.clusters(heads, drawn, &found, &unblurred);
+        }
+        for drawn in &blurred {
+            let found = cluster_drawn(engine, outputs, drawn)?;
+            self.quirky.clusters(heads, drawn, &found, &published);
+            for (&quirk, single) in &mut self.single {
+                if quirk != Quirk::BlurredCases {
+                    let quirks = published.clone().without(quirk);
+                    single.clusters(heads, drawn, &found, &quirks);
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The seed of one draw of clustering questions.
@@ -342,9 +377,7 @@ fn read(tag: &Tag) -> Said {
 
 /// Everything measured, to be compared with what was published.
 struct Judge {
-    quirky: MeasuredTags,
-    plain: MeasuredTags,
-    single: BTreeMap<Quirk, MeasuredTags>,
+    measured: MeasuredByQuirks,
     draws: usize,
     alpha: f64,
     /// The kinds of set, taken in turn; none where all are taken together.
@@ -372,7 +405,7 @@ impl Judge {
                         &tag.minor,
                     )
                 };
-                let (published, strict) = (of(&self.quirky), of(&self.plain));
+                let (published, strict) = (of(&self.measured.quirky), of(&self.measured.plain));
                 let verdict = verdict(passes(&published), passes(&strict), self.deciding(of));
                 (Some(published), Some(strict), verdict)
             }
@@ -388,7 +421,7 @@ impl Judge {
                     texts.resize(self.draws, String::new());
                     self.text(&texts, &text)
                 };
-                let (published, strict) = (of(&self.quirky), of(&self.plain));
+                let (published, strict) = (of(&self.measured.quirky), of(&self.measured.plain));
                 let verdict = verdict(passes(&published), passes(&strict), self.deciding(of));
                 (Some(published), Some(strict), verdict)
             }
@@ -405,7 +438,7 @@ impl Judge {
 
     /// The quirks without any one of which a text no longer comes out.
     fn deciding(&self, of: impl Fn(&MeasuredTags) -> TagReading) -> Vec<Quirk> {
-        (self.single.iter())
+        (self.measured.single.iter())
             .filter(|(_, measured)| !passes(&of(measured)))
             .map(|(&quirk, _)| quirk)
             .collect()
@@ -427,7 +460,7 @@ impl Judge {
             let reading = TagReading::Percent { predicted, pooled };
             Some((reading, holds, tells))
         };
-        let Some((published, holds, tells)) = of(&self.quirky) else {
+        let Some((published, holds, tells)) = of(&self.measured.quirky) else {
             // No such source, or an MLP, which attends nothing.
             return (None, None, Reproduction::NotReproduced);
         };
@@ -439,7 +472,8 @@ impl Judge {
             };
             return (Some(published), None, verdict);
         }
-        let (strict, holds_strictly, tells_strictly) = of(&self.plain).expect("both are measured");
+        let (strict, holds_strictly, tells_strictly) =
+            of(&self.measured.plain).expect("both are measured");
         let verdict = if (holds && !tells) || (holds_strictly && !tells_strictly) {
             Reproduction::Undecided
         } else {
