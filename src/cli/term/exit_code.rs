@@ -32,18 +32,6 @@ impl ExitCode {
         Self::Baseline,
     ];
 
-    /// Whether a command that ends so has a result, good or bad.
-    pub fn is_a_result(code: i32) -> bool {
-        [
-            Self::Success,
-            Self::Refuted,
-            Self::Inconclusive,
-            Self::Baseline,
-        ]
-        .iter()
-        .any(|known| *known as i32 == code)
-    }
-
     const fn meaning(self) -> &'static str {
         match self {
             Self::Success => "nothing was refuted",
