@@ -12,9 +12,7 @@ use crate::domain::node::NodeName;
 #[serde(rename_all = "lowercase")]
 pub enum Presence {
     Both,
-    /// The first alone.
     First,
-    /// The second alone.
     Second,
 }
 

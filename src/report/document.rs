@@ -113,7 +113,6 @@ pub enum ReportError {
     /// A file cannot be read.
     #[error("{}: {reason}", .path.display())]
     Unreadable {
-        /// The file.
         path: PathBuf,
         /// What the operating system says.
         reason: std::io::Error,
@@ -121,7 +120,6 @@ pub enum ReportError {
     /// The evidence is of another form.
     #[error("{}: {reason}", .path.display())]
     Evidence {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: EvidenceError,
@@ -129,7 +127,6 @@ pub enum ReportError {
     /// The attention beside the evidence is of another form.
     #[error("{}: {reason}", .path.display())]
     Attention {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: serde_json::Error,
@@ -137,7 +134,6 @@ pub enum ReportError {
     /// The stored properties are of another form.
     #[error("{}: {reason}", .path.display())]
     Property {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: PropertyEvidenceError,
@@ -145,7 +141,6 @@ pub enum ReportError {
     /// The stored graph is of another form.
     #[error("{}: {reason}", .path.display())]
     Graph {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: GraphError,
@@ -153,7 +148,6 @@ pub enum ReportError {
     /// The stored circuits are of another form.
     #[error("{}: {reason}", .path.display())]
     Circuit {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: CircuitError,

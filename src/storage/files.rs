@@ -9,7 +9,6 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[error("{}: cannot be written: {reason}", .path.display())]
 pub struct OutputError {
-    /// The file or folder.
     pub path: PathBuf,
     /// What the operating system says.
     pub reason: io::Error,

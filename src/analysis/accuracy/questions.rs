@@ -99,7 +99,6 @@ pub enum QuestionsError {
     /// The model was trained for neither addition nor subtraction.
     #[error("{model}: no question can be asked: the model was trained for {operations} alone")]
     NoOperation {
-        /// The model.
         model: String,
         /// What it was trained for.
         operations: String,
@@ -107,7 +106,6 @@ pub enum QuestionsError {
     /// An operand has more digits than the model takes.
     #[error("{operand} has more digits than the {n_digits} that the model takes")]
     TooManyDigits {
-        /// The operand.
         operand: u128,
         /// Digits in each operand of the model.
         n_digits: usize,

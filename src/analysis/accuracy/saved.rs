@@ -57,14 +57,10 @@ impl Work {
 pub enum SavedError {
     /// The path names no file.
     #[error("{path:?}: is no file's name")]
-    NoName {
-        /// The path.
-        path: PathBuf,
-    },
+    NoName { path: PathBuf },
     /// Another process saves there.
     #[error("{}: another circuitcheck accuracy saves there: {held}", .path.display())]
     Held {
-        /// The file.
         path: PathBuf,
         /// Who holds it.
         held: LockError,
@@ -77,36 +73,21 @@ pub enum SavedError {
     Engine(#[from] EngineError),
     /// It cannot be read.
     #[error("{file}: {reason}")]
-    Unreadable {
-        /// The file.
-        file: String,
-        /// Why.
-        reason: String,
-    },
+    Unreadable { file: String, reason: String },
     /// It was made by other work.
     #[error(
         "{file}: holds another measurement ({key}: {found} there, {asked} asked for); name another file, or remove it"
     )]
     OtherWork {
-        /// The file.
         file: String,
-        /// What differs.
         key: String,
         /// What stands in the file.
         found: String,
-        /// What was asked for.
         asked: String,
     },
     /// It holds more questions than are asked for, or part of a block more.
     #[error("{file}: holds {done} questions, which are no part of the {asked} asked for")]
-    OtherLength {
-        /// The file.
-        file: String,
-        /// Questions in it.
-        done: u64,
-        /// Questions asked for.
-        asked: u64,
-    },
+    OtherLength { file: String, done: u64, asked: u64 },
 }
 
 /// How far a measurement got.

@@ -34,23 +34,16 @@ pub struct NamedCircuit {
 pub enum NamedCircuitError {
     /// The model has no claims.
     #[error("{model}: there is no features.json, so nothing is claimed")]
-    NoFeatures {
-        /// The model.
-        model: String,
-    },
+    NoFeatures { model: String },
     /// The model has no behaviours.
     #[error("{model}: there is no behaviors.json")]
-    NoBehaviors {
-        /// The model.
-        model: String,
-    },
+    NoBehaviors { model: String },
     /// A file of tagged nodes is wrong.
     #[error(transparent)]
     Claims(#[from] ClaimsError),
     /// A file of node names is not text.
     #[error("{file}: {source}")]
     NotText {
-        /// The file.
         file: String,
         /// Why not.
         source: std::str::Utf8Error,
@@ -60,7 +53,6 @@ pub enum NamedCircuitError {
     Node {
         /// The file, with the line where there is one to blame.
         place: String,
-        /// What is wrong.
         source: NodeError,
     },
 }

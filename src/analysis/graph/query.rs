@@ -35,12 +35,7 @@ pub enum SelectorError {
     Malformed(String),
     /// A vertex that is not there.
     #[error("the graph has no vertex {selector}; it has {known}")]
-    Missing {
-        /// What was asked for.
-        selector: Selector,
-        /// What there is.
-        known: String,
-    },
+    Missing { selector: Selector, known: String },
 }
 
 impl fmt::Display for Selector {

@@ -354,7 +354,6 @@ impl TryFrom<String> for Pattern {
 #[serde(try_from = "String")]
 pub enum Fed {
     Claim(Pattern),
-    /// An answer token.
     Token(Number),
 }
 

@@ -30,23 +30,16 @@ pub enum HypothesisError {
     /// A file that is not text.
     #[error("{file}: {source}")]
     NotText {
-        /// The file.
         file: String,
         /// Why not.
         source: std::string::FromUtf8Error,
     },
     /// A file longer than a hypothesis can sensibly be.
     #[error("{file}: {bytes} bytes, more than the {MAX_HYPOTHESIS_BYTES} that are read")]
-    TooLong {
-        /// The file.
-        file: String,
-        /// Its length.
-        bytes: usize,
-    },
+    TooLong { file: String, bytes: usize },
     /// A file that does not follow the grammar. The message shows the line.
     #[error("{file}: {source}")]
     Grammar {
-        /// The file.
         file: String,
         /// What is wrong, and where.
         source: Box<toml::de::Error>,
@@ -55,24 +48,14 @@ pub enum HypothesisError {
     #[error(
         "{file}: there is no clause ([[exists]], [[shared]], [[order]], [[intervention]], [[feeds]] or [[keep]])"
     )]
-    Empty {
-        /// The file.
-        file: String,
-    },
+    Empty { file: String },
     /// A clause that speaks of n where nothing runs.
     #[error("{file}: clause {clause:?} speaks of n, and has no for = \"… to …\"")]
-    NothingRuns {
-        /// The file.
-        file: String,
-        /// The clause.
-        clause: String,
-    },
+    NothingRuns { file: String, clause: String },
     /// A model that the hypothesis is not about.
     #[error("{hypothesis:?} is about {wanted}, the model has {found}")]
     OtherModel {
-        /// The hypothesis.
         hypothesis: String,
-        /// What it is about.
         wanted: String,
         /// What the model has.
         found: String,
@@ -80,9 +63,7 @@ pub enum HypothesisError {
     /// A node that the model does not have.
     #[error("{file}: {source}")]
     Node {
-        /// The file.
         file: String,
-        /// The node.
         source: crate::domain::node::NodeError,
     },
 }
@@ -123,9 +104,7 @@ pub struct Models {
     /// Operations it must do, each of them: `add`, `sub`.
     #[serde(default)]
     pub does: Vec<Does>,
-    /// Fewest layers.
     pub layers_from: Option<usize>,
-    /// Most layers.
     pub layers_to: Option<usize>,
     /// Fewest heads in a layer.
     pub heads_from: Option<usize>,
@@ -156,9 +135,7 @@ impl TryFrom<String> for NamePattern {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Does {
-    /// Addition.
     Add,
-    /// Subtraction.
     Sub,
 }
 
@@ -193,7 +170,6 @@ pub enum Layer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Last {
-    /// The last layer.
     Last,
 }
 
@@ -235,7 +211,6 @@ pub struct Exists {
     pub digits: Option<Digits>,
     pub at: Option<Where>,
     pub kind: Option<NodeKind>,
-    /// Their layer.
     pub layer: Option<Layer>,
     /// Whether every node that fits is tried by intervening, claimed or not.
     #[serde(default)]
@@ -333,7 +308,6 @@ pub struct Keep {
     pub nodes: Vec<NamedNode>,
     pub at: Option<Where>,
     pub kind: Option<NodeKind>,
-    /// Their layer.
     pub layer: Option<Layer>,
 }
 

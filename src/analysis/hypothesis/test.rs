@@ -63,7 +63,6 @@ pub struct ClauseCase {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<usize>,
     pub met: bool,
-    /// The nodes that meet it.
     pub nodes: Vec<NodeName>,
     /// What met it, or why nothing did with the nearest candidates.
     pub note: String,

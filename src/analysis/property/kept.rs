@@ -24,11 +24,9 @@ const HEADING: &str = "\
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[error("{file}:{line}: {reason}")]
 pub struct KeptError {
-    /// The file.
     pub file: String,
     /// Its line, from 1.
     pub line: usize,
-    /// What is wrong.
     pub reason: String,
 }
 

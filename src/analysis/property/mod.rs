@@ -165,7 +165,6 @@ pub enum PropertyError {
     /// A name that is no property's.
     #[error("unknown property {name:?}: there are {known}")]
     Unknown {
-        /// The name.
         name: String,
         /// The names there are.
         known: String,
@@ -173,7 +172,6 @@ pub enum PropertyError {
     /// Two properties of one name.
     #[error("two properties have the name {name:?}{}", .file.as_ref().map_or(String::new(), |f| format!(", one in {f}")))]
     SameName {
-        /// The name.
         name: String,
         /// A file that has one of them.
         file: Option<String>,
@@ -193,7 +191,6 @@ pub enum PropertyError {
     /// A folder of properties, or the file of kept cases, cannot be read.
     #[error("{}: {reason}", .path.display())]
     Unreadable {
-        /// The folder or file.
         path: PathBuf,
         /// What the operating system says.
         reason: std::io::Error,

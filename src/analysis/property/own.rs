@@ -32,11 +32,9 @@ use crate::inputs::model::RawFile;
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[error("{file}:{line}: {reason}")]
 pub struct OwnError {
-    /// The file.
     pub file: String,
     /// Its line, from 1.
     pub line: usize,
-    /// What is wrong.
     pub reason: String,
 }
 

@@ -67,7 +67,6 @@ impl Reproduction {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum TagReading {
-    /// A percentage.
     Percent {
         /// What is predicted of one more set, for each kind of set.
         predicted: Vec<Predicted>,

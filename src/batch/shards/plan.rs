@@ -41,7 +41,6 @@ pub struct PlannedModel {
     /// Its folder or its address, as the machines that work will find it.
     pub location: Location,
     pub name: String,
-    /// The digest of its weights.
     pub weights_sha256: String,
     /// What it was trained for, which decides what is asked.
     pub operations: String,
@@ -68,29 +67,17 @@ pub struct Piece {
 pub enum PlanError {
     /// Not a plan.
     #[error("{file}: not a plan: {reason}")]
-    Malformed {
-        /// The file.
-        file: String,
-        /// Why.
-        reason: String,
-    },
+    Malformed { file: String, reason: String },
     /// Made by another version.
     #[error(
         "{file}: was made by circuitcheck {found}, this is {}; plan again, or work with the version that planned",
         env!("CARGO_PKG_VERSION")
     )]
-    OtherProgram {
-        /// The file.
-        file: String,
-        /// The version.
-        found: String,
-    },
+    OtherProgram { file: String, found: String },
     /// The shards do not cover the questions once each.
     #[error("{file}: the blocks of {model} are not covered once each: {fault}")]
     Cover {
-        /// The file.
         file: String,
-        /// The model.
         model: String,
         /// A gap, an overlap, or blocks that there are none of.
         fault: String,
@@ -108,7 +95,6 @@ pub enum PlanError {
     TooManyShards {
         /// As asked for.
         shards: u64,
-        /// Blocks in all.
         blocks: u64,
     },
     /// No such shard.
@@ -124,11 +110,8 @@ pub enum PlanError {
     ModelChanged {
         /// Where it was found.
         location: String,
-        /// What differs.
         what: &'static str,
-        /// As planned.
         planned: String,
-        /// As found.
         found: String,
     },
     /// Questions that cannot be asked.

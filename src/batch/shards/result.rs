@@ -68,7 +68,6 @@ pub enum MergeError {
     /// Other blocks than those planned.
     #[error("holds other blocks than those planned for shard {shard}: {fault}")]
     OtherBlocks {
-        /// The shard.
         shard: u64,
         /// What is wrong with them.
         fault: String,

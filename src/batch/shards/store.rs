@@ -24,26 +24,19 @@ pub enum ShardStoreError {
     /// A file cannot be read.
     #[error("{}: {reason}", .file.display())]
     Unreadable {
-        /// The file.
         file: PathBuf,
         /// What the operating system says.
         reason: io::Error,
     },
     /// A file is not what its name says.
     #[error("{}: {reason}", .file.display())]
-    Wrong {
-        /// The file.
-        file: PathBuf,
-        /// What it is.
-        reason: MergeError,
-    },
+    Wrong { file: PathBuf, reason: MergeError },
     /// A result cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
     /// Another process does the same shard.
     #[error("shard {shard} is being worked at by {holder}, which holds {}", .lock.display())]
     Held {
-        /// The shard.
         shard: u64,
         /// The other process, as it named itself.
         holder: String,

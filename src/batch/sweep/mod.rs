@@ -29,7 +29,6 @@ pub struct ModelSummary {
     pub location: String,
     /// Its name; empty where it could not be opened.
     pub model: String,
-    /// The digest of its weights.
     pub weights_sha256: String,
     /// What it was trained for.
     pub operations: String,

@@ -12,7 +12,6 @@ use crate::domain::text::deserialize_from_text;
 /// ADD, SUB (a subtraction whose answer is not negative) or NEG (one whose answer is).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// Addition.
     Add,
     /// Subtraction, answer ≥ 0.
     Sub,

@@ -36,11 +36,8 @@ pub enum AddressError {
         "{text:?} has {part:?} as {what}: expected letters, digits, \"-\", \"_\" and \".\", not only dots"
     )]
     Part {
-        /// The address.
         text: String,
-        /// What the part is.
         what: &'static str,
-        /// The part.
         part: String,
     },
     /// Two revisions.

@@ -28,7 +28,6 @@ pub enum HubError {
     /// The hub cannot be reached, or the connection breaks again and again.
     #[error("{url}: {reason}, after {attempts} attempts")]
     Connection {
-        /// What was asked for.
         url: String,
         /// What went wrong the last time.
         reason: String,
@@ -38,7 +37,6 @@ pub enum HubError {
     /// There is nothing there.
     #[error("{url}: no such {what} (404)")]
     NotFound {
-        /// What was asked for.
         url: String,
         /// Repository, revision or file.
         what: &'static str,
@@ -46,7 +44,6 @@ pub enum HubError {
     /// The hub wants to know who asks, or does not let them.
     #[error("{url}: access refused ({status}): a private, gated or misspelt repository; {token}")]
     Refused {
-        /// What was asked for.
         url: String,
         /// 401 or 403.
         status: u16,
@@ -56,7 +53,6 @@ pub enum HubError {
     /// Too much was asked for, and the hub still says so after waiting.
     #[error("{url}: too many requests (429), after {attempts} attempts; try again in {} s", .wait.as_secs())]
     TooManyRequests {
-        /// What was asked for.
         url: String,
         /// How often it was tried.
         attempts: u32,
@@ -65,16 +61,10 @@ pub enum HubError {
     },
     /// Another status.
     #[error("{url}: the server answers with status {status}")]
-    Status {
-        /// What was asked for.
-        url: String,
-        /// The status.
-        status: u16,
-    },
+    Status { url: String, status: u16 },
     /// An answer that does not follow the hub's protocol.
     #[error("{url}: {reason}")]
     Protocol {
-        /// What was asked for.
         url: String,
         /// What is wrong with it.
         reason: String,
@@ -82,21 +72,17 @@ pub enum HubError {
     /// A file is longer than it may be.
     #[error("{url}: {bytes} bytes, more than the {limit} that are read")]
     TooLarge {
-        /// What was asked for.
         url: String,
         /// Its length, as the server says.
         bytes: u64,
-        /// The limit.
         limit: u64,
     },
     /// What came is not what the server said would.
     #[error("{url}: what came has {kind} {found}, the server says {expected}")]
     Checksum {
-        /// What was asked for.
         url: String,
         /// `SHA-256` or `git blob id`.
         kind: &'static str,
-        /// That of what came.
         found: String,
         /// That which the server says.
         expected: String,
@@ -104,7 +90,6 @@ pub enum HubError {
     /// The cache cannot be written to or read.
     #[error("{}: {reason}", .path.display())]
     Cache {
-        /// The file or folder.
         path: PathBuf,
         /// What the operating system says.
         reason: io::Error,
@@ -112,7 +97,6 @@ pub enum HubError {
     /// The repository has no such model.
     #[error("{address}: no model there{holds}")]
     NoModel {
-        /// The address.
         address: String,
         /// What models the repository has, as a sentence.
         holds: String,

@@ -53,42 +53,26 @@ pub struct Identity {
 pub enum LoadError {
     /// There is nothing at the path given.
     #[error("{}: no such folder or file", .path.display())]
-    NotFound {
-        /// The path.
-        path: PathBuf,
-    },
+    NotFound { path: PathBuf },
     /// The folder has no file of weights.
     #[error("{}: folder has neither {PTH} nor {SAFETENSORS}", .folder.display())]
-    NoWeights {
-        /// The folder.
-        folder: PathBuf,
-    },
+    NoWeights { folder: PathBuf },
     /// The path is that of a file which isn't one of weights.
     #[error("{}: not a model's folder, nor its .pth or .safetensors file", .path.display())]
-    NotAModel {
-        /// The path.
-        path: PathBuf,
-    },
+    NotAModel { path: PathBuf },
     /// The path is that of a folder where a file was expected, or of a device.
     #[error("{}: not a regular file", .file.display())]
-    NotAFile {
-        /// The path.
-        file: PathBuf,
-    },
+    NotAFile { file: PathBuf },
     /// The operating system won't read it.
     #[error("{}: {reason}", .file.display())]
     Io {
-        /// The file or folder.
         file: PathBuf,
-        /// What it says.
         reason: std::io::Error,
     },
     /// The file is larger than any published.
     #[error("{}: file is {bytes} bytes, more than the {limit} that are read", .file.display())]
     TooLarge {
-        /// The file.
         file: PathBuf,
-        /// Its size.
         bytes: u64,
         /// The largest size read.
         limit: u64,
@@ -96,7 +80,6 @@ pub enum LoadError {
     /// The file isn't a `.pth` file of tensors.
     #[error("{}: {reason}", .file.display())]
     Pth {
-        /// The file.
         file: PathBuf,
         /// Why not.
         reason: PthError,
@@ -104,7 +87,6 @@ pub enum LoadError {
     /// The file isn't a `.safetensors` file of tensors.
     #[error("{}: {reason}", .file.display())]
     Safetensors {
-        /// The file.
         file: PathBuf,
         /// Why not.
         reason: SafetensorsError,
@@ -112,7 +94,6 @@ pub enum LoadError {
     /// The tensors aren't those of a network.
     #[error("{}: {reason}", .file.display())]
     Weights {
-        /// The file.
         file: PathBuf,
         /// Why not.
         reason: WeightsError,
@@ -120,7 +101,6 @@ pub enum LoadError {
     /// The training record can't be read.
     #[error("{}: {reason}", .file.display())]
     Training {
-        /// The file.
         file: PathBuf,
         /// Why not.
         reason: TrainingError,
@@ -130,7 +110,6 @@ pub enum LoadError {
     Activation {
         /// The file that says so.
         file: PathBuf,
-        /// The function.
         found: String,
     },
     /// Nothing says which operations the model was trained for.
@@ -139,7 +118,6 @@ pub enum LoadError {
         .folder.display()
     )]
     Operations {
-        /// The folder or file.
         folder: PathBuf,
         /// The model's name.
         name: String,
@@ -147,7 +125,6 @@ pub enum LoadError {
     /// Two places say different things about the model.
     #[error("{}: {contradiction}", .folder.display())]
     Contradiction {
-        /// The folder or file.
         folder: PathBuf,
         /// Who says what.
         contradiction: Box<NameContradiction>,

@@ -43,11 +43,8 @@ pub enum NameError {
     /// A part isn't the letter and plain decimal number its place calls for.
     #[error("model name has {found:?} where its {part} should be, like `{like}`")]
     Part {
-        /// What the part says.
         part: &'static str,
-        /// An example of it.
         like: &'static str,
-        /// What stands there.
         found: String,
     },
     /// The operation is none of the known ones.

@@ -42,7 +42,6 @@ pub enum PickleError {
     /// The pickle ends in the middle of an instruction, or before it says stop.
     #[error("pickle ends at byte {length}, where {wanted} more were needed")]
     Truncated {
-        /// Length of the pickle.
         length: usize,
         /// Bytes needed beyond the end.
         wanted: u64,
@@ -50,7 +49,6 @@ pub enum PickleError {
     /// An instruction that no state dict needs, or none at all.
     #[error("pickle has instruction {opcode:#04x} at byte {offset}, which no state dict needs")]
     Opcode {
-        /// The instruction.
         opcode: u8,
         /// Where in the pickle.
         offset: usize,
@@ -90,7 +88,6 @@ pub enum PickleError {
     /// An integer is wider than any size or offset.
     #[error("pickle has an integer of {bytes} bytes at byte {offset}, more than {MAX_INT_BYTES}")]
     WideInteger {
-        /// Its width.
         bytes: usize,
         /// Where in the pickle.
         offset: usize,
@@ -108,9 +105,7 @@ pub enum PickleError {
     /// A tensor gives unequal numbers of sizes and strides.
     #[error("pickle has a tensor at byte {offset} of {sizes} sizes but {strides} strides")]
     Strides {
-        /// Number of sizes.
         sizes: usize,
-        /// Number of strides.
         strides: usize,
         /// Where in the pickle.
         offset: usize,

@@ -43,22 +43,17 @@ pub enum PthError {
     NotZip(String),
     /// No entry of the archive is a `data.pkl`.
     #[error("archive has no data.pkl among its {entries} entries")]
-    NoPickle {
-        /// Entries of the archive.
-        entries: usize,
-    },
+    NoPickle { entries: usize },
     /// Several entries of the archive are a `data.pkl`.
     #[error("archive has both {first:?} and {second:?}, of which there must be one")]
     SeveralPickles {
         /// One of them.
         first: String,
-        /// Another.
         second: String,
     },
     /// An entry can't be read: damaged, compressed or encrypted.
     #[error("archive entry {entry:?} cannot be read: {reason}")]
     Entry {
-        /// The entry.
         entry: String,
         /// What the archive reader says.
         reason: String,
@@ -66,7 +61,6 @@ pub enum PthError {
     /// An entry is longer than it may be.
     #[error("archive entry {entry:?} is longer than {limit} bytes")]
     EntrySize {
-        /// The entry.
         entry: String,
         /// Most bytes it may have.
         limit: usize,
@@ -79,10 +73,7 @@ pub enum PthError {
     Pickle(#[from] PickleError),
     /// The pickle describes something other than a dict of tensors.
     #[error("file holds {found}, expected a dict of tensors")]
-    NotDict {
-        /// What it holds.
-        found: &'static str,
-    },
+    NotDict { found: &'static str },
     /// A key of the dict isn't a text of printable ASCII.
     #[error("file has a tensor named {found}, expected at most {MAX_TENSOR_NAME} ascii characters")]
     Name {
@@ -91,22 +82,13 @@ pub enum PthError {
     },
     /// A value of the dict isn't a tensor.
     #[error("`{name}` is {found}, expected a tensor")]
-    NotTensor {
-        /// Its key.
-        name: String,
-        /// What it is.
-        found: &'static str,
-    },
+    NotTensor { name: String, found: &'static str },
     /// Two values of the dict have the same key.
     #[error("file has two tensors named `{name}`")]
-    Duplicate {
-        /// The key.
-        name: String,
-    },
+    Duplicate { name: String },
     /// A tensor's elements aren't floating-point numbers.
     #[error("tensor `{name}` is kept in a {found}, expected floating-point elements")]
     NotFloat {
-        /// The tensor.
         name: String,
         /// Torch's name of its storage.
         found: &'static str,
@@ -116,7 +98,6 @@ pub enum PthError {
         "storage of `{name}` is {found} bytes in the archive, {declared} elements by the pickle"
     )]
     StorageSize {
-        /// The tensor.
         name: String,
         /// Elements by the pickle.
         declared: usize,
@@ -128,9 +109,7 @@ pub enum PthError {
         "tensor `{name}` of shape {shape:?}, strides {strides:?} from {offset} reaches beyond its storage of {elements} elements"
     )]
     OutOfStorage {
-        /// The tensor.
         name: String,
-        /// Its shape.
         shape: Vec<usize>,
         /// Elements from one index to the next, per dimension.
         strides: Vec<usize>,
@@ -146,7 +125,6 @@ pub enum PthError {
     TooManyElements {
         /// The tensor with which the limit is passed.
         name: String,
-        /// Its shape.
         shape: Vec<usize>,
         /// Bytes of the file.
         limit: usize,

@@ -18,7 +18,6 @@ pub enum SafetensorsError {
     /// A tensor's elements aren't floating-point numbers.
     #[error("tensor {name:?} has elements of type {found}, expected F64, F32, F16 or BF16")]
     NotFloat {
-        /// The tensor.
         name: String,
         /// Its element type.
         found: String,

@@ -99,43 +99,32 @@ pub enum WeightsError {
     /// A tensor of the network isn't there.
     #[error("tensor `{name}` is missing, of a network with {n_layers} layers by its other tensors")]
     Missing {
-        /// The tensor.
         name: String,
         /// One more than the highest layer that any tensor names.
         n_layers: usize,
     },
     /// A tensor that no network of this kind has.
     #[error("tensor {name:?} has no place in a network with {n_layers} layers")]
-    Extra {
-        /// The tensor.
-        name: String,
-        /// Layers of the network.
-        n_layers: usize,
-    },
+    Extra { name: String, n_layers: usize },
     /// A tensor has another number of dimensions than its place in the network calls for.
     #[error("tensor `{name}` has shape {found:?}, expected {expected}")]
     Rank {
-        /// The tensor.
         name: String,
         /// What its dimensions are, by name.
         expected: String,
-        /// Its shape.
         found: Vec<usize>,
     },
     /// A tensor disagrees with the dimensions that other tensors give.
     #[error("tensor `{name}` has shape {found:?}, expected {expected:?}")]
     Shape {
-        /// The tensor.
         name: String,
         /// The shape that the others call for.
         expected: Vec<usize>,
-        /// Its shape.
         found: Vec<usize>,
     },
     /// A dimension is zero.
     #[error("{dimension} is 0 by tensor `{name}`, expected at least 1")]
     Empty {
-        /// The dimension.
         dimension: &'static str,
         /// The tensor that gives it.
         name: String,
@@ -161,11 +150,8 @@ pub enum WeightsError {
     /// A weight is NaN or infinite.
     #[error("tensor `{name}` is {value} at index {index:?}, expected finite weights")]
     NotFinite {
-        /// The tensor.
         name: String,
-        /// Where in it.
         index: Vec<usize>,
-        /// What is there.
         value: f32,
     },
 }

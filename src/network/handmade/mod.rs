@@ -64,7 +64,6 @@ const HEADS: usize = 6;
 /// How a node carries a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Carries {
-    /// By itself.
     Alone,
     /// Together with the others of which the same is true.
     Jointly,

@@ -34,7 +34,6 @@ pub(super) enum Entry {
     Overflow,
     /// What nothing reads.
     Noise,
-    /// The position.
     At(usize),
 }
 

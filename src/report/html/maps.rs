@@ -29,7 +29,6 @@ const LINE_CHARS: usize = 8;
 struct MapCell {
     /// Classes of the strips it is divided into: verdicts, or one shade.
     tones: Vec<String>,
-    /// What is written in it.
     lines: Vec<String>,
     words: String,
 }
