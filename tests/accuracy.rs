@@ -1,10 +1,11 @@
 //! `accuracy`: what is counted, how it is stated, and that an interruption changes nothing.
 
+mod common;
+
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use assert_cmd::cargo::cargo_bin;
 use circuitcheck::domain::arithmetic::{Operation, Prompt, Question};
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::reference::Network;
@@ -18,11 +19,8 @@ const USAGE: i32 = 2;
 const INPUT: i32 = 4;
 
 fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(cargo_bin!("circuitcheck"));
-    command
-        .arg("accuracy")
-        .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    let mut command = common::program();
+    command.arg("accuracy").args(arguments);
     command
 }
 

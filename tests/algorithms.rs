@@ -1,9 +1,12 @@
 //! `graph`, `test` and `circuit` as their users meet them.
 
-use std::process::{Command, Output};
+mod common;
 
-use assert_cmd::cargo::cargo_bin;
+use std::process::Output;
+
 use serde_json::Value;
+
+use common::program;
 
 const ADD: &str = "models/w126_add_d5_l2_h3_t15K_s372001";
 const SUB: &str = "models/w126_sub_d5_l2_h3_t30K_s372001";
@@ -15,11 +18,7 @@ const USAGE: i32 = 2;
 const INPUT: i32 = 4;
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(cargo_bin!("circuitcheck"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(arguments)
-        .output()
-        .unwrap()
+    program().args(arguments).output().unwrap()
 }
 
 fn text(code: i32, arguments: &[&str]) -> String {

@@ -1,9 +1,10 @@
 //! `verify --behaviors` and `discover --protocol strict` as their users meet them.
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod common;
 
-use assert_cmd::cargo::cargo_bin;
+use std::path::Path;
+use std::process::Output;
+
 use circuitcheck::analysis::strict::strict;
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::experiment::Rules;
@@ -17,11 +18,7 @@ const ADD: &str = "models/w126_add_d5_l2_h3_t15K_s372001";
 const ADD_SET: &str = "tests/reference/w126_add_d5_l2_h3_t15K_s372001/questions.json";
 
 fn program(arguments: &[&str]) -> Output {
-    Command::new(cargo_bin!("circuitcheck"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(arguments)
-        .output()
-        .unwrap()
+    common::program().args(arguments).output().unwrap()
 }
 
 fn json(output: &Output) -> Value {

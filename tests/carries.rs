@@ -1,10 +1,11 @@
 //! `carries`: which variables nodes are found to carry.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
-use assert_cmd::cargo::cargo_bin;
 use circuitcheck::analysis::carries::{CarrierSearch, Carriers, MAX_TRIALS, nodes_text};
 use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::experiment::Rules;
@@ -15,12 +16,8 @@ use serde_json::Value;
 const ADD: &str = "models/w126_add_d5_l2_h3_t15K_s372001";
 
 fn program(arguments: &[&str]) -> Output {
-    Command::new(cargo_bin!("circuitcheck"))
-        .arg("carries")
-        .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap()
+    let mut command = common::program();
+    command.arg("carries").args(arguments).output().unwrap()
 }
 
 struct Model {

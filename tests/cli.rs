@@ -1,13 +1,16 @@
 //! The program as its users meet it: what it prints, where, and how it ends.
 
+mod common;
+
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use assert_cmd::cargo::cargo_bin;
 use circuitcheck::inputs::claims::{read_tagged_nodes, write_tagged_nodes};
 use circuitcheck::storage::lock::Lock;
 use serde_json::Value;
+
+use common::published_files;
 
 const ADD: &str = "models/w126_add_d5_l2_h3_t15K_s372001";
 const BUNDLED: &str = "w126_mix_d5_l3_h4_t40K_s372001";
@@ -30,11 +33,8 @@ const ANSWER_KEYS: [&str; 8] = [
 const EFFECT_KEYS: [&str; 3] = ["clean_answer", "clean_logit_margin", "changed"];
 
 fn program() -> Command {
-    let mut command = Command::new(cargo_bin!("circuitcheck"));
-    command
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env_remove("NO_COLOR")
-        .env_remove("CLICOLOR_FORCE");
+    let mut command = common::program();
+    command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
     command
 }
 
@@ -159,32 +159,11 @@ fn show_describes_a_file_of_tags_without_a_model() {
     assert!(text(&["show", "--features-only", file]).contains("Algo:"));
 }
 
-/// The files of published models that stand in tests/published.
-fn published_files() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published");
-    let mut folders = vec![folder];
-    let mut files = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path
-                .extension()
-                .is_some_and(|extension| extension == "json")
-            {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    assert_eq!(files.len(), 3);
-    files
-}
-
 #[test]
 fn every_published_file_round_trips_and_is_summarised() {
-    for file in published_files() {
+    let files = published_files();
+    assert_eq!(files.len(), 3);
+    for file in files {
         let bytes = std::fs::read(&file).unwrap();
         let name = file.display().to_string();
         let nodes = read_tagged_nodes(&name, &bytes).unwrap();

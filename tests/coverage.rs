@@ -1,20 +1,17 @@
 //! `coverage`: what hurts and is not claimed.
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod common;
 
-use assert_cmd::cargo::cargo_bin;
+use std::path::Path;
+use std::process::Output;
+
 use serde_json::Value;
 
 const ADD: &str = "models/w126_add_d5_l2_h3_t15K_s372001";
 
 fn program(arguments: &[&str]) -> Output {
-    Command::new(cargo_bin!("circuitcheck"))
-        .arg("coverage")
-        .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap()
+    let mut command = common::program();
+    command.arg("coverage").args(arguments).output().unwrap()
 }
 
 fn json(arguments: &[&str]) -> Value {

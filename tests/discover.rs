@@ -1,10 +1,11 @@
 //! The published protocol against the files that the published tool made of the bundled models.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod common;
 
-use assert_cmd::cargo::cargo_bin;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Output;
+
 use circuitcheck::analysis::published::{
     Quirk, Quirks, cluster_tag, clusterings, discover, search,
 };
@@ -15,6 +16,8 @@ use circuitcheck::inputs::claims_diff::Difference;
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::engine::Engine;
 use serde_json::Value;
+
+use common::published_files;
 
 const ADD: &str = "w126_add_d5_l2_h3_t15K_s372001";
 const SUB: &str = "w126_sub_d5_l2_h3_t30K_s372001";
@@ -266,26 +269,6 @@ fn a_search_deletes_claims_as_substrings_only_by_the_quirk() {
     assert_eq!(claims(&exact), [tag("Algo:A1.STC"), tag("Algo:A4.ST")]);
 }
 
-/// Every file in `tests/published`.
-fn published_files() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published");
-    let mut left = vec![folder];
-    let mut found = Vec::new();
-    while let Some(path) = left.pop() {
-        if path.is_dir() {
-            left.extend(
-                std::fs::read_dir(path)
-                    .unwrap()
-                    .map(|entry| entry.unwrap().path()),
-            );
-        } else if path.extension().is_some_and(|kind| kind == "json") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
-
 #[test]
 fn every_published_file_is_the_same_once_read_and_written() {
     let files = published_files();
@@ -307,11 +290,7 @@ fn every_published_file_is_the_same_once_read_and_written() {
 }
 
 fn program(arguments: &[&str]) -> Output {
-    Command::new(cargo_bin!("circuitcheck"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(arguments)
-        .output()
-        .unwrap()
+    common::program().args(arguments).output().unwrap()
 }
 
 #[test]

@@ -1,25 +1,24 @@
 //! The forms of a report that other programs read, and the comparison of two.
 
+mod common;
+
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use circuitcheck::batch::sweep::Summary;
 use circuitcheck::report::{Report, claim_rows, claims_table, measures_table, trials_table};
 use circuitcheck::storage::parquet::{ParquetTable, columns_markdown};
-use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use quick_junit::TestCaseStatus;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use common::{root, rows};
+
 const ADD: &str = "w126_add_d5_l2_h3_t15K_s372001";
 const SUB: &str = "w126_sub_d5_l2_h3_t30K_s372001";
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 fn program(command: &str) -> Command {
     let mut program = Command::cargo_bin("circuitcheck").unwrap();
@@ -74,14 +73,6 @@ fn junit_has_a_test_for_each_claim_and_a_failure_for_each_refuted_one() {
         xml.contains("circuitcheck patch models/"),
         "a failure carries its replay"
     );
-}
-
-/// Rows of a Parquet file as maps from column to value.
-fn rows(path: &Path) -> Vec<BTreeMap<String, Field>> {
-    let reader = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
-    let rows = reader.get_row_iter(None).unwrap();
-    rows.map(|row| row.unwrap().into_columns().into_iter().collect())
-        .collect()
 }
 
 fn text(field: &Field) -> &str {

@@ -1,6 +1,8 @@
 //! Hypotheses: their files, what they say of networks whose truth is known, and the shipped ones.
 
-use std::path::{Path, PathBuf};
+mod common;
+
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use circuitcheck::analysis::circuit::{
@@ -20,9 +22,7 @@ use circuitcheck::network::handmade::{Carries, Handmade, addition};
 use circuitcheck::report::circuit_markdown;
 use circuitcheck::verify::VerdictKind;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use common::root;
 
 fn shipped() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join("hypotheses")).unwrap();

@@ -1,12 +1,13 @@
 //! Property tests of models: what their strategies reach, what they catch, and how it is told.
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::Arc;
 
-use assert_cmd::cargo::cargo_bin;
 use circuitcheck::analysis::property::case::{Case, digit};
 use circuitcheck::analysis::property::evidence::{
     PropertyEvidence, PropertyEvidenceError, PropertyStanding,
@@ -24,6 +25,8 @@ use circuitcheck::network::handmade;
 use circuitcheck::report::property_markdown;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+
+use common::program;
 
 const SUB: &str = "models/w126_sub_d5_l2_h3_t30K_s372001";
 const ADD: &str = "models/w126_add_d5_l2_h3_t15K_s372001";
@@ -835,12 +838,8 @@ fn separation_is_what_the_handmade_circuit_says() {
 }
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(cargo_bin!("circuitcheck"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .arg("property")
-        .args(arguments)
-        .output()
-        .unwrap()
+    let mut command = program();
+    command.arg("property").args(arguments).output().unwrap()
 }
 
 fn stderr(output: &Output) -> &str {
@@ -944,8 +943,7 @@ fn the_command_printed_with_a_counterexample_reproduces_it() {
         .find_map(|line| line.trim().strip_prefix("circuitcheck "))
         .unwrap()
         .to_owned();
-    let replayed = Command::new(cargo_bin!("circuitcheck"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+    let replayed = program()
         .args(command.split(' '))
         .arg("--json")
         .output()

@@ -1,5 +1,7 @@
 //! The reports in the repository are what the program makes of the bundled models today.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,13 +14,11 @@ use circuitcheck::verify::{Options, verify};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use common::root;
+
 const ADD: &str = "w126_add_d5_l2_h3_t15K_s372001";
 const SUB: &str = "w126_sub_d5_l2_h3_t30K_s372001";
 const MIX: &str = "w126_mix_d5_l3_h4_t40K_s372001";
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 fn committed(model: &str, file: &str) -> String {
     let path = root().join("reports").join(model).join(file);

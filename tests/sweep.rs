@@ -1,5 +1,6 @@
 //! A sweep finds out all there is about each model, whatever becomes of the others and of itself.
 
+mod common;
 #[allow(dead_code)]
 mod torch_file;
 
@@ -14,11 +15,12 @@ use assert_cmd::Command;
 use circuitcheck::domain::shape::Shape;
 use circuitcheck::inputs::model::Weights;
 use circuitcheck::network::handmade;
-use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use serde_json::Value;
 use tempfile::TempDir;
 use torch_file::{pickle, pth, state_dict};
+
+use common::rows;
 
 /// Two networks that learnt nothing, and a folder that is no model.
 struct Zoo {
@@ -259,14 +261,6 @@ fn the_summary_and_its_tables_say_the_same() {
 }
 
 type Row = BTreeMap<String, Field>;
-
-/// Rows of a Parquet file as maps from column to value.
-fn rows(path: &Path) -> Vec<Row> {
-    let reader = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
-    let rows = reader.get_row_iter(None).unwrap();
-    rows.map(|row| row.unwrap().into_columns().into_iter().collect())
-        .collect()
-}
 
 fn text_of(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
