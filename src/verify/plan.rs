@@ -99,7 +99,7 @@ pub fn testable(
     n_digits: usize,
     baseline: &Baseline,
 ) -> Result<(), Untestable> {
-    if variable.digit.is_some_and(|digit| digit > n_digits) {
+    if !variable.fits(n_digits) {
         return Err(Untestable::Digit { variable, n_digits });
     }
     for &class in classes(variable.task) {

@@ -157,7 +157,8 @@ impl Family {
     }
 
     /// Keeps only the strata that satisfy `keep`.
-    pub fn restricted_to(mut self, keep: impl Fn(Stratum) -> bool) -> Self {
+    #[cfg(test)]
+    pub(super) fn restricted_to(mut self, keep: impl Fn(Stratum) -> bool) -> Self {
         self.groups.retain(|group| keep(group.stratum));
         self
     }
