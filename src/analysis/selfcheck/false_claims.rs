@@ -28,7 +28,7 @@ pub fn passes(verdict: &Verdict) -> bool {
 /// Corrupted claims in one file: few enough to leave nodes that nothing is claimed of, for decoys.
 const IN_ONE_FILE: usize = 64;
 
-/// Verifies corrupted claims in files of [`IN_ONE_FILE`], each beside all published claims, as a file
+/// Verifies corrupted claims in files of `IN_ONE_FILE`, each beside all published claims, as a file
 /// with a few mistakes has them: what is true of other nodes may make a set with a false claim's. None
 /// that is impossible may pass; any other that does must not be refuted on trials drawn anew, beside the
 /// same claims, and is then a find: the network does what was claimed by chance.

@@ -2,7 +2,7 @@
 //! an intervention can change.
 //!
 //! Work is cut into slices, each done by one thread. Questions that begin with the same tokens share
-//! the rows of what they have in common. Every row comes out as it does alone ([`matrix`]), so no
+//! the rows of what they have in common. Every row comes out as it does alone (`matrix`), so no
 //! result hangs on slices, threads, or what a question was run beside.
 
 mod attention;
