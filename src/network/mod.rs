@@ -1,5 +1,5 @@
 //! The network: a plain forward pass to be read, an engine that recomputes only what an intervention
-//! can change, and a network written by hand whose every claim is known beforehand.
+//! can change, and networks written by hand whose claims are known beforehand.
 
 pub mod ablation;
 pub mod engine;

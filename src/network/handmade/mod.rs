@@ -1,71 +1,45 @@
-//! A network whose circuit is known because its weights are written by hand: the ground truth that
-//! verdicts are held against.
+//! Networks whose circuits are known because their weights are written by hand: the ground truth
+//! that verdicts are held against.
 //!
-//! It adds, has two layers of six heads, and answers every question rightly. Let k be the column
-//! whose answer digit is predicted at a position, s the sum of that column's digits. All the work is
-//! done at the positions that predict A0 to An:
-//!
-//! | node where Ak is predicted | carries | so these claims are true of it |
-//! |---|---|---|
-//! | L0H0, 1 ≤ k < n | s | `Ak.SA` |
-//! | L0H0 and L0H1, k = 0 | D0 and D'0, one each | `A0.SA`, of the two together |
-//! | L0H2, k ≥ 2 | sum of column k−1 | `A(k−1).SC`, `A(k−1).ST` |
-//! | L0H2, L0H3, L0H4, k = 1 | sum of column 0, all three | `A0.SC`, redundantly: two outvote one |
-//! | L0H5, k ≥ 2 | sums of all columns under k−1 | `A(k−1).SS`, `A(k−2).SV`, and `A0.ST` where k = 2 |
-//! | L0M0, k ≥ 1 | votes on the carry into k | `A(k−1).SC`, `A(k−1).SS`, `A(k−1).SV`, `Ak.STC`, and `A0.ST` where k = 1 |
-//! | L1M0, k ≥ 1 | that carry, and whether s with it is ten or more | `Ak.STC` |
-//! | L1M0, k = n | that carry alone, as no digit is added there | also `A(n−1).SC`, `A(n−1).SS`, `A(n−1).SV` |
-//!
-//! Layer 0's MLP turns each sum that a carry head brings into a vote: 0 up to eight, a half at nine,
-//! 1 from ten on. A lower carry adds a half. Where one head votes alone, the position adds the vote
-//! of a second, so that 1¾ is the threshold everywhere. Layer 1's MLP compares; the unembedding takes
-//! x = s + carry − 10 · overflow and gives digit d the logit 1¼·(2dx − d²), less what all digits have
-//! in common: highest at d = x, and 1¼ higher there than next to it.
-//!
-//! A sum of nine makes half a vote because its mean over all questions is nine: two carry heads held
-//! at their means give one vote together, and the third decides.
-//!
-//! All other nodes are idle: their value reaches no answer. H5 of layer 1 copies a digit to an entry
-//! that nothing reads, other heads write zeros, and heads before the operator, where there are no
-//! sums to take, write averages that nothing reads.
-//!
-//! Some claims are neither true nor false ([`Handmade::nearly_true`]): the one variable named differs
-//! from what the node carries on a few questions alone, or the node carries it redundantly only while
-//! the clean sum isn't nine.
+//! [`addition()`] takes any number of digits up to [`MOST_DIGITS`]. The [`planted`] networks have two
+//! digits, and in each of them a variable is carried in a way that is easily judged wrongly. Every
+//! network answers every question of its operation rightly; each module has a table of what its
+//! nodes carry.
 
+mod addition;
+mod cross_layer;
+mod fed_decoy;
+mod half_moved;
+mod scattered;
 mod sheet;
+mod subtraction;
+mod two_digits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::sheet::{Entry, Head, MlpStep, Sheet};
-use crate::domain::arithmetic::{AnswerToken, token_of};
+pub use self::addition::addition;
+use self::sheet::{Entry, Head, Sheet};
+pub use self::subtraction::DigitsFollow;
+use crate::domain::arithmetic::AnswerToken;
+use crate::domain::causal::classes;
 use crate::domain::node::{Component, Node, NodeName};
-use crate::domain::shape::{D_VOCAB, Shape};
+use crate::domain::shape::Shape;
 use crate::domain::task::{Task, Variable};
-use crate::inputs::claims::write_claims;
+use crate::inputs::claims::{Claim, write_claims};
 use crate::inputs::model::{ModelFolder, Operations, Weights};
 
 /// The least lead of the right token over every other, on every question.
 pub const MARGIN: f32 = 1.2;
 
-/// Most digits an operand may have: with each more, the sums of lower columns differ by a tenth of
-/// what they did, and float32 beside a large constant tells a hundredth apart.
+/// Most digits an operand of [`addition()`] may have: with each more, the sums of lower columns differ
+/// by a tenth of what they did, and float32 beside a large constant tells a hundredth apart.
 pub const MOST_DIGITS: usize = 4;
-
-const LAYERS: usize = 2;
-
-/// Heads of layer 0, by what they do.
-const OWN: usize = 0;
-const OWN_SECOND: usize = 1;
-const BELOW: [usize; 3] = [2, 3, 4];
-const LOWER: usize = 5;
-const HEADS: usize = 6;
 
 /// How a node carries a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Carries {
     Alone,
-    /// Together with the others of which the same is true.
+    /// Together with others, as [`Handmade::sets`] says.
     Jointly,
     /// As the others do of which the same is true, so that it alone decides nothing.
     Redundantly,
@@ -75,38 +49,80 @@ pub enum Carries {
 #[derive(Debug, Clone)]
 pub struct Handmade {
     pub weights: Weights,
+    /// The operations whose questions it answers.
+    pub operations: Operations,
     /// Every claim that is true of it, by node and variable.
     pub true_claims: BTreeMap<(NodeName, Variable), Carries>,
     /// Claims of which it would be wrong to ask for a verdict: neither true nor false.
     pub nearly_true: BTreeSet<(NodeName, Variable)>,
+    /// The sets that carry a variable where each of their nodes is needed.
+    pub sets: Vec<JointSet>,
 }
 
-/// A network that adds numbers of `n_digits` digits.
+/// Nodes that carry a variable together: with one of each slot patched, a token always moves that
+/// does not always move with fewer.
 ///
-/// # Panics
-/// Unless `n_digits` is 2 to [`MOST_DIGITS`].
-pub fn addition(n_digits: usize) -> Handmade {
-    assert!(
-        (2..=MOST_DIGITS).contains(&n_digits),
-        "{n_digits} digits, of 2 to {MOST_DIGITS}"
-    );
-    let mut sheet = Sheet::new(n_digits, LAYERS, HEADS);
-    let places = Places(sheet.shape());
-    for head in heads(places) {
-        sheet.head(&head);
+/// A slot has several nodes where one reads what another writes, so that either can be patched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JointSet {
+    pub variable: Variable,
+    pub slots: Vec<Vec<NodeName>>,
+}
+
+impl JointSet {
+    fn new(variable: &str, slots: &[&[&str]]) -> Self {
+        let slot = |names: &&[&str]| names.iter().map(|name| node(name)).collect();
+        JointSet {
+            variable: parsed(variable),
+            slots: slots.iter().map(slot).collect(),
+        }
     }
-    // Where one head reads the column below, it needs the vote of a second.
-    for k in 2..=n_digits {
-        sheet.start_with(places.predicting(k), Entry::Votes, 1.0);
+
+    /// Each minimal set of nodes, one of each slot.
+    pub fn minimal_sets(&self) -> Vec<BTreeSet<NodeName>> {
+        let no_slot = vec![BTreeSet::new()];
+        self.slots.iter().fold(no_slot, |sets, slot| {
+            let with_one = |set: &BTreeSet<NodeName>| -> Vec<BTreeSet<NodeName>> {
+                let with = |&node| set.iter().copied().chain([node]).collect();
+                slot.iter().map(with).collect()
+            };
+            sets.iter().flat_map(with_one).collect()
+        })
     }
-    vote(&mut sheet, n_digits);
-    compare(&mut sheet);
-    unembed(&mut sheet, places);
-    Handmade {
-        weights: sheet.finish(),
-        true_claims: true_claims(places),
-        nearly_true: nearly_true(places),
+}
+
+/// A network in which a variable is carried in a way that is easily judged wrongly.
+#[derive(Debug, Clone)]
+pub struct Planted {
+    pub name: &'static str,
+    pub handmade: Handmade,
+    /// Claims that are true of some tokens, with a token that moves in a part of pairs only.
+    pub in_part: Vec<((NodeName, Variable), AnswerToken)>,
+    /// What the digits follow where the sign turns, in a network that subtracts.
+    pub digits: Option<DigitsFollow>,
+}
+
+impl Planted {
+    fn new(name: &'static str, handmade: Handmade) -> Self {
+        Planted {
+            name,
+            handmade,
+            in_part: Vec::new(),
+            digits: None,
+        }
     }
+}
+
+/// The planted networks, each of two digits.
+pub fn planted() -> Vec<Planted> {
+    vec![
+        Planted::new("cross-layer", cross_layer::network()),
+        Planted::new("scattered", scattered::network()),
+        half_moved::network(),
+        Planted::new("fed-decoy", fed_decoy::network()),
+        subtraction::network("internal-order", DigitsFollow::InternalOrder),
+        subtraction::network("sign-token", DigitsFollow::SignToken),
+    ]
 }
 
 /// Where things stand in a question and its answer.
@@ -114,6 +130,10 @@ pub fn addition(n_digits: usize) -> Handmade {
 struct Places(Shape);
 
 impl Places {
+    fn of(n_digits: usize, n_layers: usize, n_heads: usize) -> Self {
+        Places(sheet::shape(n_digits, n_layers, n_heads))
+    }
+
     fn n_digits(self) -> usize {
         self.0.n_digits
     }
@@ -128,6 +148,10 @@ impl Places {
 
     fn operator(self) -> usize {
         self.0.operator()
+    }
+
+    fn sign(self) -> usize {
+        self.0.sign()
     }
 
     fn equals(self) -> usize {
@@ -150,6 +174,25 @@ impl Places {
         (0..top).flat_map(|k| self.column(k, weight(k))).collect()
     }
 
+    /// A head that sums digits: for each position that reads, those it reads with their weights.
+    fn summing(
+        self,
+        layer: usize,
+        number: usize,
+        writes: Entry,
+        reads: impl IntoIterator<Item = (usize, Vec<(usize, f32)>)>,
+    ) -> Head {
+        Head {
+            layer,
+            number,
+            from: Entry::Digit,
+            writes,
+            negated: false,
+            rest: self.operator(),
+            reads: reads.into_iter().collect(),
+        }
+    }
+
     fn head(self, k: usize, number: usize) -> NodeName {
         NodeName {
             position: self.predicting(k),
@@ -167,122 +210,6 @@ impl Places {
     }
 }
 
-fn heads(places: Places) -> Vec<Head> {
-    let n_digits = places.n_digits();
-    let head = |layer, number, writes, reads: Vec<(usize, Vec<(usize, f32)>)>| Head {
-        layer,
-        number,
-        writes,
-        rest: places.operator(),
-        reads: reads
-            .into_iter()
-            .map(|(k, read)| (places.predicting(k), read))
-            .collect(),
-    };
-    let own = (1..n_digits).map(|k| (k, places.column(k, 1.0)));
-    let own = own.chain([(0, vec![(places.first(0), 1.0)])]);
-    let own_second = vec![(0, vec![(places.second(0), 1.0)])];
-    let lower = (2..=n_digits).map(|k| (k, places.columns_below(k - 1)));
-    let noise = (0..=n_digits).map(|k| (k, vec![(places.first(0), 1.0)]));
-    let mut heads = vec![
-        head(0, OWN, Entry::Sum, own.collect()),
-        head(0, OWN_SECOND, Entry::Sum, own_second),
-        head(0, LOWER, Entry::Lower, lower.collect()),
-        head(1, LOWER, Entry::Noise, noise.collect()),
-    ];
-    for (vote, number) in BELOW.into_iter().enumerate() {
-        // All three for the lowest column, the first alone for the others.
-        let highest = if vote == 0 { n_digits } else { 1 };
-        let below = (1..=highest).map(|k| (k, places.column(k - 1, 1.0)));
-        heads.push(head(0, number, Entry::Below(vote), below.collect()));
-    }
-    heads
-}
-
-/// Layer 0's MLP: sums become votes.
-fn vote(sheet: &mut Sheet, n_digits: usize) {
-    let mut step = |entry, from, to| {
-        sheet.step(
-            0,
-            &MlpStep {
-                reads: &[(entry, 1.0)],
-                from,
-                to,
-                writes: Entry::Votes,
-                height: 0.5,
-            },
-        );
-    };
-    for head in 0..BELOW.len() {
-        step(Entry::Below(head), 8.1, 8.2);
-        step(Entry::Below(head), 9.8, 9.9);
-    }
-    // The largest sum of lower columns that makes no carry lies this much under ten.
-    let grain = 0.1f32.powi(n_digits as i32 - 2);
-    step(Entry::Lower, 10.0 - 0.75 * grain, 10.0 - 0.25 * grain);
-}
-
-/// Layer 1's MLP: the votes against their threshold; and the column's sum, with a carry counted for
-/// what is above the threshold, against ten.
-fn compare(sheet: &mut Sheet) {
-    const THRESHOLD: f32 = 1.75;
-    /// Votes lie a quarter from the threshold at least.
-    const CLEAR: f32 = 0.125;
-    /// With this weight a sum of eight or ten decides whatever the votes, which lie within 1¾ of
-    /// the threshold; at nine they decide.
-    const SUM_WEIGHT: f32 = 2.0;
-    sheet.step(
-        1,
-        &MlpStep {
-            reads: &[(Entry::Votes, 1.0)],
-            from: THRESHOLD - CLEAR,
-            to: THRESHOLD + CLEAR,
-            writes: Entry::Carry,
-            height: 1.0,
-        },
-    );
-    let threshold = THRESHOLD + 9.0 * SUM_WEIGHT;
-    sheet.step(
-        1,
-        &MlpStep {
-            reads: &[(Entry::Votes, 1.0), (Entry::Sum, SUM_WEIGHT)],
-            from: threshold - CLEAR,
-            to: threshold + CLEAR,
-            writes: Entry::Overflow,
-            height: 1.0,
-        },
-    );
-}
-
-fn unembed(sheet: &mut Sheet, places: Places) {
-    /// The lead of the right digit.
-    const SHARPNESS: f32 = 1.25;
-    /// The middle of the digits: logits are smallest taken from there.
-    const MIDDLE: f32 = 4.5;
-    /// Far under every digit's logit, which is -25 at least in the patched network too.
-    const NO_DIGIT: f32 = -60.0;
-    for digit in 0..10u8 {
-        let d = f32::from(digit) - MIDDLE;
-        let slope = 2.0 * SHARPNESS * d;
-        let reads = [
-            (Entry::Sum, slope),
-            (Entry::Carry, slope),
-            (Entry::Overflow, -10.0 * slope),
-        ];
-        sheet.logit(
-            usize::from(digit),
-            -SHARPNESS * d * (d + 2.0 * MIDDLE),
-            &reads,
-        );
-    }
-    for token in 10..D_VOCAB {
-        let at_equals = [(Entry::At(places.equals()), -2.0 * NO_DIGIT)];
-        let is_plus = token_of('+').map(usize::from) == Some(token);
-        let reads = if is_plus { &at_equals[..] } else { &[] };
-        sheet.logit(token, NO_DIGIT, reads);
-    }
-}
-
 fn variable(task: Task, digit: usize) -> Variable {
     Variable {
         task,
@@ -290,93 +217,69 @@ fn variable(task: Task, digit: usize) -> Variable {
     }
 }
 
-/// The table in the module's description.
-fn true_claims(places: Places) -> BTreeMap<(NodeName, Variable), Carries> {
-    let n_digits = places.n_digits();
-    let mut claims = BTreeMap::new();
-    let mut claim = |node, task, digit, carries| {
-        claims.insert((node, variable(task, digit)), carries);
+/// A node by the name that files have for it.
+fn node(name: &str) -> NodeName {
+    name.parse().expect("the name of a node")
+}
+
+/// A variable as files write it, such as `A0.SC`.
+fn parsed(variable: &str) -> Variable {
+    let claim = Claim::parse(node("P0L0H0"), variable);
+    claim.variable.expect("a task with its digit")
+}
+
+/// Nodes with variables, by the names that files have for them.
+type Table = [Row];
+type Row = (&'static str, &'static [&'static str]);
+
+fn claims(table: &Table) -> impl Iterator<Item = (NodeName, Variable)> {
+    let of_node = |&(name, variables): &Row| {
+        (variables.iter()).map(move |variable| (node(name), parsed(variable)))
     };
-    for number in [OWN, OWN_SECOND] {
-        claim(places.head(0, number), Task::Sa, 0, Carries::Jointly);
-    }
-    for number in BELOW {
-        claim(places.head(1, number), Task::Sc, 0, Carries::Redundantly);
-    }
-    for k in 1..n_digits {
-        claim(places.head(k, OWN), Task::Sa, k, Carries::Alone);
-    }
-    for k in 1..=n_digits {
-        let below = k - 1;
-        let votes = places.mlp(k, 0);
-        for task in [Task::Sc, Task::Sv] {
-            claim(votes, task, below, Carries::Alone);
-        }
-        for layer in 0..LAYERS {
-            claim(places.mlp(k, layer), Task::Stc, k, Carries::Alone);
-        }
-        if below == 0 {
-            claim(votes, Task::St, below, Carries::Alone);
-            continue;
-        }
-        claim(votes, Task::Ss, below, Carries::Alone);
-        for task in [Task::Sc, Task::St] {
-            claim(places.head(k, BELOW[0]), task, below, Carries::Alone);
-        }
-        let lower = places.head(k, LOWER);
-        claim(lower, Task::Ss, below, Carries::Alone);
-        claim(lower, Task::Sv, below - 1, Carries::Alone);
-        if below == 1 {
-            claim(lower, Task::St, 0, Carries::Alone);
-        }
-    }
-    for task in [Task::Sc, Task::Ss, Task::Sv] {
-        claim(places.mlp(n_digits, 1), task, n_digits - 1, Carries::Alone);
-    }
-    claims
+    table.iter().flat_map(of_node)
 }
-
-fn nearly_true(places: Places) -> BTreeSet<(NodeName, Variable)> {
-    let n_digits = places.n_digits();
-    let mut claims = BTreeSet::new();
-    for number in BELOW {
-        // One vote against two decides where those two are halves.
-        for (task, digit) in [(Task::St, 0), (Task::Sv, 0), (Task::Stc, 1)] {
-            claims.insert((places.head(1, number), variable(task, digit)));
-        }
-    }
-    for k in 2..=n_digits {
-        let below = k - 1;
-        // Right unless the column below sums to nine in the store and passes on another carry there.
-        let head = places.head(k, BELOW[0]);
-        claims.insert((head, variable(Task::Sv, below)));
-        claims.insert((head, variable(Task::Stc, k)));
-        claims.insert((places.mlp(k, 0), variable(Task::St, below)));
-        if below > 1 {
-            let lower = places.head(k, LOWER);
-            claims.insert((lower, variable(Task::St, below - 1)));
-        }
-    }
-    claims.insert((places.mlp(n_digits, 1), variable(Task::St, n_digits - 1)));
-    claims
-}
-
-/// The tasks that additions have.
-const ADDITION_TASKS: [Task; 6] = [Task::Sa, Task::Sc, Task::Ss, Task::St, Task::Sv, Task::Stc];
 
 impl Handmade {
+    /// A network by tables of what its nodes carry alone and of what they nearly carry.
+    fn new(
+        sheet: Sheet,
+        operations: Operations,
+        alone: &Table,
+        sets: Vec<JointSet>,
+        nearly_true: &Table,
+    ) -> Self {
+        let mut true_claims: BTreeMap<_, _> =
+            claims(alone).map(|claim| (claim, Carries::Alone)).collect();
+        for set in &sets {
+            for &node in set.slots.iter().flatten() {
+                let claim = (node, set.variable);
+                true_claims.entry(claim).or_insert(Carries::Jointly);
+            }
+        }
+        Handmade {
+            weights: sheet.finish(),
+            operations,
+            true_claims,
+            nearly_true: claims(nearly_true).collect(),
+            sets,
+        }
+    }
+
     /// Claims that are false: every other task and digit on each node of a true claim, and each true
     /// claim on idle nodes where the same digit is predicted, and on one in the question.
     pub fn false_claims(&self) -> BTreeSet<(NodeName, Variable)> {
         let shape = self.weights.shape();
         let n_digits = shape.n_digits;
         let used: BTreeSet<NodeName> = self.true_claims.keys().map(|(node, _)| *node).collect();
-        let variables = ADDITION_TASKS
-            .into_iter()
-            .flat_map(|task| (0..=n_digits).map(move |digit| variable(task, digit)));
+        let answered = self.operations.classes();
+        let is_answered = |task: &Task| classes(*task).iter().all(|class| answered.contains(class));
+        let variables: Vec<Variable> = Task::all()
+            .filter(|task| task.takes_digit() && is_answered(task))
+            .flat_map(|task| task.variables(0..n_digits + 1))
+            .collect();
         let elsewhere = used
             .iter()
-            .flat_map(|&node| variables.clone().map(move |variable| (node, variable)));
+            .flat_map(|&node| variables.iter().map(move |&variable| (node, variable)));
         let places = Places(shape);
         let idle: Vec<NodeName> = Node::all(&shape)
             .into_iter()
@@ -408,7 +311,7 @@ impl Handmade {
         ModelFolder::from_weights(
             "handmade",
             self.weights.clone(),
-            Operations::Add,
+            self.operations,
             write_claims(claims).into_bytes(),
         )
     }

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::arithmetic::token_of;
 use crate::domain::shape::{D_VOCAB, Shape};
 use crate::inputs::model::{Array, Weights};
 
@@ -20,20 +21,31 @@ pub(super) enum Entry {
     Constant,
     /// The token, if it is a digit.
     Digit,
-    /// Sum of the column whose answer digit is predicted here.
+    /// Sum, or difference, of the column whose answer digit is predicted here.
     Sum,
-    /// Sum of the column below, as one of up to three heads read it.
+    /// Sum, or difference, of the column below, as one of up to three heads read it.
     Below(usize),
     /// Sums of all columns under that one, each a tenth as heavy as the next higher.
     Lower,
     /// Votes for a carry coming in.
     Votes,
-    /// 1 where a carry comes in.
+    /// 1 where a carry, or a borrow, comes in.
     Carry,
-    /// 1 where the column's sum with that carry is ten or more.
+    /// 1 where the column's sum with that carry is ten or more, or its difference with that borrow
+    /// is negative.
     Overflow,
     /// What nothing reads.
     Noise,
+    /// What a later layer reads here from another position.
+    Relay,
+    /// 1 where the token is `+`.
+    Plus,
+    /// 1 where the first operand is found to be no smaller than the second.
+    Order,
+    /// 1 where the digits are to be those of a positive answer.
+    Positive,
+    /// A difference and nine, twice, where the answer is to be positive; else 0.
+    Doubled,
     At(usize),
 }
 
@@ -49,7 +61,12 @@ impl Entry {
             Entry::Carry => 8,
             Entry::Overflow => 9,
             Entry::Noise => 10,
-            Entry::At(position) => 11 + position,
+            Entry::Relay => 11,
+            Entry::Plus => 12,
+            Entry::Order => 13,
+            Entry::Positive => 14,
+            Entry::Doubled => 15,
+            Entry::At(position) => 16 + position,
         }
     }
 
@@ -67,17 +84,30 @@ const CONSTANT: f32 = 4096.0;
 /// exponential is exact.
 const UNATTENDED: f32 = -25.0;
 
+/// The lead of the right digit's logit.
+const SHARPNESS: f32 = 1.25;
+
+/// The middle of the digits: logits are smallest taken from there.
+const MIDDLE: f32 = 4.5;
+
+/// Far under every digit's logit, which is -25 at least in the patched network too.
+pub(super) const NO_DIGIT: f32 = -60.0;
+
 /// Neurons for each step an MLP can take, and the most steps one takes.
 const NEURONS_PER_STEP: usize = 2;
 const MOST_STEPS: usize = 7;
 
-/// A head: at each position listed it sums the digits it finds at others, weighted, and writes that.
+/// A head: at each position listed it sums an entry over other positions, weighted, and writes that.
 pub(super) struct Head {
     pub(super) layer: usize,
     pub(super) number: usize,
+    pub(super) from: Entry,
     pub(super) writes: Entry,
-    /// Where the attention goes that the digits leave over; what lies there must be no digit.
-    /// Positions with nothing to read attend to it alone, those before it to all they can see.
+    /// Writes the sum negated.
+    pub(super) negated: bool,
+    /// Where the attention goes that the positions read leave over: a position that holds 0 in the
+    /// entry read. Positions with nothing to read attend to it alone, those before it to all they
+    /// can see.
     pub(super) rest: usize,
     /// By position, the positions read and their weights.
     pub(super) reads: BTreeMap<usize, Vec<(usize, f32)>>,
@@ -92,6 +122,24 @@ pub(super) struct MlpStep<'a> {
     pub(super) height: f32,
 }
 
+/// The token of a character, as an index of the vocabulary.
+pub(super) fn token(character: char) -> usize {
+    usize::from(token_of(character).expect("a character of the vocabulary"))
+}
+
+/// The shape of a network on one sheet.
+pub(super) fn shape(n_digits: usize, n_layers: usize, n_heads: usize) -> Shape {
+    let n_ctx = 3 * n_digits + 4;
+    Shape {
+        n_digits,
+        n_layers,
+        n_heads,
+        d_model: 2 * Entry::count(n_ctx),
+        d_head: n_ctx,
+        d_mlp: NEURONS_PER_STEP * MOST_STEPS,
+    }
+}
+
 pub(super) struct Sheet {
     shape: Shape,
     tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
@@ -101,16 +149,7 @@ pub(super) struct Sheet {
 
 impl Sheet {
     /// A network that adds nothing to its embedding, with norms that change nothing.
-    pub(super) fn new(n_digits: usize, n_layers: usize, n_heads: usize) -> Self {
-        let n_ctx = 3 * n_digits + 4;
-        let shape = Shape {
-            n_digits,
-            n_layers,
-            n_heads,
-            d_model: 2 * Entry::count(n_ctx),
-            d_head: n_ctx,
-            d_mlp: NEURONS_PER_STEP * MOST_STEPS,
-        };
+    pub(super) fn new(shape: Shape) -> Self {
         // Any network of this shape has its tensors' names and dimensions.
         let tensors = Weights::random(shape, 0)
             .iter()
@@ -122,15 +161,11 @@ impl Sheet {
         let mut sheet = Sheet {
             shape,
             tensors,
-            steps: vec![0; n_layers],
+            steps: vec![0; shape.n_layers],
         };
         sheet.embed();
         sheet.undo_norms();
         sheet
-    }
-
-    pub(super) fn shape(&self) -> Shape {
-        self.shape
     }
 
     fn embed(&mut self) {
@@ -141,6 +176,7 @@ impl Sheet {
         for digit in 0..10 {
             self.write("embed.W_E", &[digit], Entry::Digit, digit as f32);
         }
+        self.write("embed.W_E", &[token('+')], Entry::Plus, 1.0);
     }
 
     fn undo_norms(&mut self) {
@@ -214,7 +250,8 @@ impl Sheet {
             head.rest >= n_digits,
             "what is left over must fall on no digit"
         );
-        self.read(&tensor("W_V"), &[number], Entry::Digit, 0, 1.0);
+        self.read(&tensor("W_V"), &[number], head.from, 0, 1.0);
+        let gain = if head.negated { -gain } else { gain };
         self.write(&tensor("W_O"), &[number, 0], head.writes, gain);
     }
 
@@ -239,6 +276,23 @@ impl Sheet {
         self.set("unembed.b_U", &[token], bias);
         for &(entry, weight) in reads {
             self.read("unembed.W_U", &[], entry, token, weight);
+        }
+    }
+
+    /// Makes the digit `Σ weight · entry` the most likely, by [`SHARPNESS`], and every token that is
+    /// no digit unlikely.
+    pub(super) fn digit_logits(&mut self, entries: &[(Entry, f32)]) {
+        for digit in 0..10u8 {
+            let d = f32::from(digit) - MIDDLE;
+            let slope = 2.0 * SHARPNESS * d;
+            let reads: Vec<_> = (entries.iter())
+                .map(|&(entry, weight)| (entry, slope * weight))
+                .collect();
+            let bias = -SHARPNESS * d * (d + 2.0 * MIDDLE);
+            self.logit(usize::from(digit), bias, &reads);
+        }
+        for token in 10..D_VOCAB {
+            self.logit(token, NO_DIGIT, &[]);
         }
     }
 
