@@ -9,7 +9,9 @@ use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::domain::task::{Task, Variable};
 use circuitcheck::experiment::stream;
 use circuitcheck::network::engine::{Activations, Decode, Engine, Intervention, Run, Site, Source};
-use circuitcheck::network::handmade::{Carries, DigitsFollow, Handmade, MARGIN, Planted, planted};
+use circuitcheck::network::handmade::{
+    Carries, DigitsFollow, Handmade, PLANTED_MARGIN, Planted, planted,
+};
 
 const DIGITS: usize = 2;
 
@@ -185,7 +187,10 @@ fn every_question_is_answered_rightly() {
         for (prompt, logits) in prompts.iter().zip(logits) {
             let question = prompt.question;
             assert_eq!(logits.answer(), prompt.forced, "{name}: {question}");
-            assert!(logits.smallest_margin() > MARGIN, "{name}: {question}");
+            assert!(
+                logits.smallest_margin() > PLANTED_MARGIN,
+                "{name}: {question}"
+            );
         }
     }
 }

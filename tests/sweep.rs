@@ -118,7 +118,7 @@ fn model<'a>(summary: &'a Value, name: &str) -> &'a Value {
 
 const ADD: &str = "w8_add_d2_l1_h2_t1K_s1";
 const SUB: &str = "w8_sub_d2_l1_h2_t1K_s2";
-const HANDMADE: &str = "w52_add_d2_l2_h6_t1K_s3";
+const HANDMADE: &str = "w42_add_d2_l2_h6_t1K_s3";
 
 #[test]
 fn a_model_that_fails_stops_no_other() {

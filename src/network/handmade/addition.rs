@@ -34,13 +34,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sheet::{Entry, Head, MlpStep, NO_DIGIT, Sheet, token};
+use super::sheet::{self, Entry, Head, MlpStep, NO_DIGIT, Sheet, token};
 use super::{Carries, Handmade, JointSet, MOST_DIGITS, Places, variable};
 use crate::domain::node::NodeName;
 use crate::domain::task::{Task, Variable};
 use crate::inputs::model::Operations;
 
 const LAYERS: usize = 2;
+
+/// The lead of the right digit's logit, but for rounding.
+const LEAD: f32 = 1.25;
 
 /// Heads of layer 0, by what they do.
 const OWN: usize = 0;
@@ -58,8 +61,8 @@ pub fn addition(n_digits: usize) -> Handmade {
         (2..=MOST_DIGITS).contains(&n_digits),
         "{n_digits} digits, of 2 to {MOST_DIGITS}"
     );
-    let places = Places::of(n_digits, LAYERS, HEADS);
-    let mut sheet = adder(places, &heads(places), BELOW.len());
+    let places = Places(sheet::shape(n_digits, LAYERS, HEADS, 0));
+    let mut sheet = adder(places, &heads(places), BELOW.len(), LEAD);
     // Where one head reads the column below, it needs the vote of a second.
     for k in 2..=n_digits {
         sheet.start_with(places.predicting(k), Entry::Votes, 1.0);
@@ -78,14 +81,15 @@ pub fn addition(n_digits: usize) -> Handmade {
 }
 
 /// A network that adds the sums that these heads bring, with `below` of them for the column below.
-pub(super) fn adder(places: Places, heads: &[Head], below: usize) -> Sheet {
+/// `lead` is what the right digit's logit has over every other.
+pub(super) fn adder(places: Places, heads: &[Head], below: usize, lead: f32) -> Sheet {
     let mut sheet = Sheet::new(places.0);
     for head in heads {
         sheet.head(head);
     }
     vote(&mut sheet, places.n_digits(), below);
     compare(&mut sheet);
-    unembed(&mut sheet, places);
+    unembed(&mut sheet, places, lead);
     sheet
 }
 
@@ -171,12 +175,13 @@ fn compare(sheet: &mut Sheet) {
     );
 }
 
-fn unembed(sheet: &mut Sheet, places: Places) {
-    sheet.digit_logits(&[
+fn unembed(sheet: &mut Sheet, places: Places, lead: f32) {
+    let digit = [
         (Entry::Sum, 1.0),
         (Entry::Carry, 1.0),
         (Entry::Overflow, -10.0),
-    ]);
+    ];
+    sheet.digit_logits(lead, &digit);
     let at_equals = (Entry::At(places.equals()), -2.0 * NO_DIGIT);
     sheet.logit(token('+'), NO_DIGIT, &[at_equals]);
 }

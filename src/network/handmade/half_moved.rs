@@ -49,18 +49,20 @@ pub(super) fn network() -> Planted {
             },
         );
     }
-    let (mut alone, mut nearly) = claims_but(&["P6L0H2", "P7L0H1", "P7L0M0", "P6L0M0"]);
+    let (mut alone, mut nearly) = claims_but(&["P6L0H2", "P6L0M0", "P6L1M0", "P7L0H1", "P7L0M0"]);
     alone.extend([
         ("P5L0H2", &["A0.ST", "A0.SV"] as &[&str]),
         ("P5L0M0", &["A0.ST", "A0.SV"]),
         ("P6L1H2", &["A0.ST", "A0.SV", "A1.SS"]),
         ("P6L0M0", &["A1.SC", "A1.ST"]),
+        ("P6L1M0", &["A1.SC", "A1.SS"]),
     ]);
     // What is carried at `=` reaches A1 and A2, and these claims are of one of the two.
     nearly.extend([
         ("P5L0H2", &["A0.SC", "A1.SS", "A1.STC"] as &[&str]),
         ("P5L0M0", &["A0.SC", "A1.SS", "A1.STC"]),
         ("P6L0M0", &["A1.SV", "A2.STC"]),
+        ("P6L1M0", &["A1.ST", "A1.SV", "A2.STC"]),
     ]);
     let set =
         |variable, from_equals| JointSet::new(variable, &[from_equals, &["P7L0H3", "P7L0M0"]]);

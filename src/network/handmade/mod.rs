@@ -28,8 +28,15 @@ use crate::domain::task::{Task, Variable};
 use crate::inputs::claims::{Claim, write_claims};
 use crate::inputs::model::{ModelFolder, Operations, Weights};
 
-/// The least lead of the right token over every other, on every question.
+/// The least lead of the right token over every other, on every question that [`addition()`] answers.
 pub const MARGIN: f32 = 1.2;
+
+/// The least lead of the right token over every other in the planted networks.
+pub const PLANTED_MARGIN: f32 = 0.24;
+
+/// The lead of the right digit there, but for rounding. Logits are as much smaller as the lead, so
+/// that the rounding of longer ways to them stays far under what two forward passes may differ by.
+const PLANTED_LEAD: f32 = 0.25;
 
 /// Most digits an operand of [`addition()`] may have: with each more, the sums of lower columns differ
 /// by a tenth of what they did, and float32 beside a large constant tells a hundredth apart.
@@ -130,8 +137,11 @@ pub fn planted() -> Vec<Planted> {
 struct Places(Shape);
 
 impl Places {
-    fn of(n_digits: usize, n_layers: usize, n_heads: usize) -> Self {
-        Places(sheet::shape(n_digits, n_layers, n_heads))
+    /// The places of a planted network.
+    fn planted(n_layers: usize) -> Self {
+        /// Heads of a layer.
+        const HEADS: usize = 4;
+        Places(sheet::shape(2, n_layers, HEADS, Entry::ADDED))
     }
 
     fn n_digits(self) -> usize {

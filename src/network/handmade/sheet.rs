@@ -13,8 +13,7 @@ use crate::domain::arithmetic::token_of;
 use crate::domain::shape::{D_VOCAB, Shape};
 use crate::inputs::model::{Array, Weights};
 
-/// What the residual stream holds, one entry each; after the last comes one for every position,
-/// which is 1 there and 0 elsewhere.
+/// What the residual stream holds, one entry each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
     /// [`CONSTANT`], which keeps the norm.
@@ -40,17 +39,23 @@ pub(super) enum Entry {
     Relay,
     /// 1 where the token is `+`.
     Plus,
+    /// 0, 1 or 2 where the first digit of the column below is less than the second, equal, or greater.
+    TriCase,
     /// 1 where the first operand is found to be no smaller than the second.
     Order,
     /// 1 where the digits are to be those of a positive answer.
     Positive,
     /// A difference and nine, twice, where the answer is to be positive; else 0.
     Doubled,
+    /// 1 at this position, 0 elsewhere.
     At(usize),
 }
 
 impl Entry {
-    const fn index(self) -> usize {
+    /// Its place in a network of `n_ctx` positions: first what every network has, then what the
+    /// planted ones add.
+    const fn index(self, n_ctx: usize) -> usize {
+        let added = Entry::count(n_ctx);
         match self {
             Entry::Constant => 0,
             Entry::Digit => 1,
@@ -61,18 +66,22 @@ impl Entry {
             Entry::Carry => 8,
             Entry::Overflow => 9,
             Entry::Noise => 10,
-            Entry::Relay => 11,
-            Entry::Plus => 12,
-            Entry::Order => 13,
-            Entry::Positive => 14,
-            Entry::Doubled => 15,
-            Entry::At(position) => 16 + position,
+            Entry::At(position) => 11 + position,
+            Entry::Relay => added,
+            Entry::Plus => added + 1,
+            Entry::TriCase => added + 2,
+            Entry::Order => added + 3,
+            Entry::Positive => added + 4,
+            Entry::Doubled => added + 5,
         }
     }
 
-    /// Entries of the residual stream before its negated half.
-    const fn count(n_ctx: usize) -> usize {
-        Entry::At(n_ctx).index()
+    /// Entries that the planted networks add.
+    pub(super) const ADDED: usize = 6;
+
+    /// Entries that every network has.
+    pub(super) const fn count(n_ctx: usize) -> usize {
+        11 + n_ctx
     }
 }
 
@@ -83,9 +92,6 @@ const CONSTANT: f32 = 4096.0;
 /// Score of a position that isn't attended, before softmax; the one attended most has 0, whose
 /// exponential is exact.
 const UNATTENDED: f32 = -25.0;
-
-/// The lead of the right digit's logit.
-const SHARPNESS: f32 = 1.25;
 
 /// The middle of the digits: logits are smallest taken from there.
 const MIDDLE: f32 = 4.5;
@@ -127,14 +133,14 @@ pub(super) fn token(character: char) -> usize {
     usize::from(token_of(character).expect("a character of the vocabulary"))
 }
 
-/// The shape of a network on one sheet.
-pub(super) fn shape(n_digits: usize, n_layers: usize, n_heads: usize) -> Shape {
+/// The shape of a network on one sheet, with so many entries more than every network has.
+pub(super) fn shape(n_digits: usize, n_layers: usize, n_heads: usize, added: usize) -> Shape {
     let n_ctx = 3 * n_digits + 4;
     Shape {
         n_digits,
         n_layers,
         n_heads,
-        d_model: 2 * Entry::count(n_ctx),
+        d_model: 2 * (Entry::count(n_ctx) + added),
         d_head: n_ctx,
         d_mlp: NEURONS_PER_STEP * MOST_STEPS,
     }
@@ -176,7 +182,6 @@ impl Sheet {
         for digit in 0..10 {
             self.write("embed.W_E", &[digit], Entry::Digit, digit as f32);
         }
-        self.write("embed.W_E", &[token('+')], Entry::Plus, 1.0);
     }
 
     fn undo_norms(&mut self) {
@@ -205,22 +210,29 @@ impl Sheet {
     /// Sets a weight that writes to an entry, and its negative in the other half.
     fn write(&mut self, name: &str, before: &[usize], entry: Entry, value: f32) {
         let negated = self.shape.d_model / 2;
+        let entry = entry.index(self.shape.n_ctx());
         let at = |index: usize| [before, &[index]].concat();
-        self.set(name, &at(entry.index()), value);
-        self.set(name, &at(negated + entry.index()), -value);
+        self.set(name, &at(entry), value);
+        self.set(name, &at(negated + entry), -value);
     }
 
     /// Sets a weight that reads an entry: half from each half.
     fn read(&mut self, name: &str, before: &[usize], entry: Entry, after: usize, value: f32) {
         let negated = self.shape.d_model / 2;
+        let entry = entry.index(self.shape.n_ctx());
         let at = |index: usize| [before, &[index, after]].concat();
-        self.set(name, &at(entry.index()), 0.5 * value);
-        self.set(name, &at(negated + entry.index()), -0.5 * value);
+        self.set(name, &at(entry), 0.5 * value);
+        self.set(name, &at(negated + entry), -0.5 * value);
     }
 
     /// Has every input at `position` start with `value` in an entry.
     pub(super) fn start_with(&mut self, position: usize, entry: Entry, value: f32) {
         self.write("pos_embed.W_pos", &[position], entry, value);
+    }
+
+    /// Has every input that is this character start with `value` in an entry.
+    pub(super) fn mark(&mut self, character: char, entry: Entry, value: f32) {
+        self.write("embed.W_E", &[token(character)], entry, value);
     }
 
     pub(super) fn head(&mut self, head: &Head) {
@@ -279,16 +291,16 @@ impl Sheet {
         }
     }
 
-    /// Makes the digit `Σ weight · entry` the most likely, by [`SHARPNESS`], and every token that is
+    /// Makes the digit `Σ weight · entry` the most likely, with this lead, and every token that is
     /// no digit unlikely.
-    pub(super) fn digit_logits(&mut self, entries: &[(Entry, f32)]) {
+    pub(super) fn digit_logits(&mut self, lead: f32, entries: &[(Entry, f32)]) {
         for digit in 0..10u8 {
             let d = f32::from(digit) - MIDDLE;
-            let slope = 2.0 * SHARPNESS * d;
+            let slope = 2.0 * lead * d;
             let reads: Vec<_> = (entries.iter())
                 .map(|&(entry, weight)| (entry, slope * weight))
                 .collect();
-            let bias = -SHARPNESS * d * (d + 2.0 * MIDDLE);
+            let bias = -lead * d * (d + 2.0 * MIDDLE);
             self.logit(usize::from(digit), bias, &reads);
         }
         for token in 10..D_VOCAB {

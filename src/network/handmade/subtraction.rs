@@ -9,20 +9,23 @@
 //! | node | carries | so these claims are true of it |
 //! |---|---|---|
 //! | P5L0H0, P5L0H1 | D1 and D'1 | `A1.GT` and `A1.MT`, together |
-//! | P5L0H2, P5L0H3 | D0 and D'0 | `A0.GT` and `A0.MT` on the sign, together |
-//! | P5L0M0 | the order of the operands | `A1.GT` |
-//! | P7L1H0, P8L1H0 | that order, or the sign token | `SGN` where it is the token |
+//! | P5L0H2, P5L0H3 | D0 and D'0 | `A0.GT`, and `A0.MT` on the sign, together |
+//! | P5L0M0 | the tri-case of column 0 | the same |
+//! | P5L1M0 | the order of the operands | `A1.GT` |
+//! | P7L2H0, P8L2H0 | that order, or the sign token | `SGN` where it is the token |
 //! | P7L0H0, P7L0H1 | D1 and D'1 | `A1.MD` and `A1.ND`, together |
 //! | P7L0H2, P7L0H3 | D0 and D'0 | `A0.MB`, `A0.NB`, `A1.MTC`, `A1.NTC`, and `A0.MT` on A1, together |
-//! | P7L1M0 | the difference, signed, and the borrow into it | `A1.MTC`, `A1.NTC` |
+//! | P7L0M0 | the tri-case of column 0 | the same |
+//! | P7L2M0 | the difference, signed, and the borrow into it | `A1.MTC`, `A1.NTC` |
 //! | P8L0H0, P8L0H1 | D0 and D'0 | `A0.MD` and `A0.ND`, together |
 //!
-//! With δ and δ' the differences of a column and of the one below it, and p whether the answer is
-//! positive, layer 1's MLP takes from δ + 20p, δ' + 20p and their like the product pδ, the borrow
-//! and whether ten has to be borrowed. Where p is turned, the digits are those of the other sign.
+//! Let δ be the difference of a column, t the tri-case of the one below it, 0 to 2, and p whether the
+//! answer is to be positive. The order of the digits up to that column is that of 2δ + t and 1. Layer
+//! 1's MLP finds it at `=`. Layer 2's takes from it, with p, whether ten has to be borrowed, and from
+//! t the borrow that comes in. Where p is turned, the digits become those of the other sign.
 
 use super::sheet::{Entry, Head, MlpStep, NO_DIGIT, Sheet, token};
-use super::{Handmade, JointSet, Places, Planted, Row, Table};
+use super::{Handmade, JointSet, PLANTED_LEAD, Places, Planted, Row, Table};
 use crate::inputs::model::Operations;
 
 /// What the digits of a subtraction's answer follow.
@@ -35,17 +38,23 @@ pub enum DigitsFollow {
 }
 
 pub(super) fn network(name: &'static str, digits: DigitsFollow) -> Planted {
-    let places = Places::of(2, 2, 4);
+    let places = Places::planted(3);
     let mut sheet = Sheet::new(places.0);
+    sheet.mark('+', Entry::Plus, 1.0);
     for head in heads(places, digits) {
         sheet.head(&head);
     }
-    find_order(&mut sheet);
+    compare(&mut sheet);
     subtract(&mut sheet);
     unembed(&mut sheet, places);
-    let mut alone: Vec<Row> = vec![("P5L0M0", &["A1.GT"]), ("P7L1M0", &["A1.MTC", "A1.NTC"])];
+    let mut alone: Vec<Row> = vec![
+        ("P5L0M0", &["A0.GT", "A0.MT"]),
+        ("P5L1M0", &["A1.GT"]),
+        ("P7L0M0", &["A0.MB", "A0.NB", "A0.MT", "A1.MTC", "A1.NTC"]),
+        ("P7L2M0", &["A1.MTC", "A1.NTC"]),
+    ];
     if digits == DigitsFollow::SignToken {
-        alone.extend([("P7L1H0", &["SGN"] as &[&str]), ("P8L1H0", &["SGN"])]);
+        alone.extend([("P7L2H0", &["SGN"] as &[&str]), ("P8L2H0", &["SGN"])]);
     }
     let pairs: &[(&[&str], [&str; 2])] = &[
         (&["A1.GT", "A1.MT"], ["P5L0H0", "P5L0H1"]),
@@ -61,8 +70,8 @@ pub(super) fn network(name: &'static str, digits: DigitsFollow) -> Planted {
         (variables.iter()).map(|variable| JointSet::new(variable, &[&[first], &[second]]))
     });
     let nearly: &Table = &[
-        ("P5L0M0", &["A0.GT", "A0.MT", "A1.MT"]),
-        ("P7L1M0", &["A0.NB"]),
+        ("P5L1M0", &["A0.GT", "A0.MT", "A1.MT"]),
+        ("P7L2M0", &["A0.NB"]),
     ];
     let sets = sets.collect();
     Planted {
@@ -103,33 +112,40 @@ fn heads(places: Places, digits: DigitsFollow) -> Vec<Head> {
         digit(3, Entry::Below(0), true, &below(Places::second)),
         Head {
             from,
-            ..places.summing(1, 0, Entry::Positive, sign)
+            ..places.summing(2, 0, Entry::Positive, sign)
         },
     ]
 }
 
-/// Layer 0's MLP: whether the first operand is no smaller than the second.
-fn find_order(sheet: &mut Sheet) {
-    sheet.step(
-        0,
-        &MlpStep {
-            reads: &[(Entry::Sum, 10.0), (Entry::Below(0), 1.0)],
-            from: -0.9,
-            to: -0.1,
-            writes: Entry::Order,
-            height: 1.0,
-        },
-    );
+/// Twice a column's difference and the tri-case of the one below: over 1 where the first operand is
+/// greater as far as that column, under 1 where it is less.
+const ORDER: [(Entry, f32); 2] = [(Entry::Sum, 2.0), (Entry::TriCase, 1.0)];
+
+/// Layer 0's and layer 1's MLPs: the tri-case of the column below, and the order of the operands.
+fn compare(sheet: &mut Sheet) {
+    let mut reaches = |layer, reads: &[(Entry, f32)], least: f32, writes| {
+        sheet.step(
+            layer,
+            &MlpStep {
+                reads,
+                from: least - 0.75,
+                to: least - 0.25,
+                writes,
+                height: 1.0,
+            },
+        );
+    };
+    for least in [0.0, 1.0] {
+        reaches(0, &[(Entry::Below(0), 1.0)], least, Entry::TriCase);
+    }
+    reaches(1, &ORDER, 1.0, Entry::Order);
 }
 
-/// Layer 1's MLP. A difference lies within 9 of 0, so that one step to 1 and one back tell apart
-/// where it is negative and the answer positive, or it is positive and the answer negative.
+/// Layer 2's MLP.
 fn subtract(sheet: &mut Sheet) {
-    /// What a positive answer adds to a column's difference.
-    const APART: f32 = 20.0;
     let mut step = |reads: &[(Entry, f32)], from, to, writes, height| {
         sheet.step(
-            1,
+            2,
             &MlpStep {
                 reads,
                 from,
@@ -139,31 +155,32 @@ fn subtract(sheet: &mut Sheet) {
             },
         );
     };
-    let own = [(Entry::Sum, 1.0), (Entry::Positive, APART)];
-    step(&own, APART - 9.0, APART + 9.0, Entry::Doubled, 36.0);
-    let below = [(Entry::Below(0), 1.0), (Entry::Positive, APART)];
-    let both = [
-        (Entry::Sum, 10.0),
-        (Entry::Below(0), 1.0),
-        (Entry::Positive, 10.0 * APART),
-    ];
+    // A difference lies within 9 of 0, so that it passes where 18 is added.
+    let own = [(Entry::Sum, 1.0), (Entry::Positive, 18.0)];
+    step(&own, 9.0, 27.0, Entry::Doubled, 36.0);
+    // A borrow comes where this is over 1 and the answer negative, or under 1 and it is positive;
+    // `apart` takes it out of reach under the other sign.
     for (reads, apart, writes) in [
-        (&below[..], APART, Entry::Carry),
-        (&both[..], 10.0 * APART, Entry::Overflow),
+        (&ORDER[1..], 2.0, Entry::Carry),
+        (&ORDER[..], 20.0, Entry::Overflow),
     ] {
-        step(reads, 0.1, 0.9, writes, 1.0);
-        step(reads, apart - 0.9, apart - 0.1, writes, -1.0);
+        for (sign, least) in [(1.0, 2.0), (-1.0, apart)] {
+            let signed = reads.iter().map(|&(entry, weight)| (entry, sign * weight));
+            let reads: Vec<_> = signed.chain([(Entry::Positive, -sign * apart)]).collect();
+            step(&reads, least - 0.75, least - 0.25, writes, 1.0);
+        }
     }
 }
 
 fn unembed(sheet: &mut Sheet, places: Places) {
-    sheet.digit_logits(&[
+    let digit = [
         (Entry::Sum, -1.0),
         (Entry::Doubled, 1.0),
         (Entry::Positive, -18.0),
         (Entry::Carry, -1.0),
         (Entry::Overflow, 10.0),
-    ]);
+    ];
+    sheet.digit_logits(PLANTED_LEAD, &digit);
     /// Over what digits have at `=`, where differences of columns leave them up to 140.
     const SIGN: f32 = 400.0;
     /// What the order adds to one sign and takes from the other.

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 use super::addition::adder;
 use super::sheet::{Entry, Head, Sheet};
-use super::{Places, Row, Table};
+use super::{PLANTED_LEAD, Places, Row, Table};
 
 /// Heads of layer 0, by what they do.
 pub(super) const OWN: usize = 0;
@@ -30,7 +30,6 @@ pub(super) const BELOW: usize = 1;
 pub(super) const LOWER: usize = 2;
 /// The head that a network plants, in any layer.
 pub(super) const PLANTED: usize = 3;
-const HEADS: usize = 4;
 
 /// By position, the positions that a head reads and their weights.
 type Reads = BTreeMap<usize, Vec<(usize, f32)>>;
@@ -49,7 +48,7 @@ pub(super) struct TwoDigits {
 impl TwoDigits {
     /// The network with nothing planted.
     pub(super) fn plain() -> Self {
-        let places = Places::of(2, 2, HEADS);
+        let places = Places::planted(2);
         let [a2, a1, a0] = [2, 1, 0].map(|k| places.predicting(k));
         let [column_1, column_0] = [1, 0].map(|k| places.column(k, 1.0));
         TwoDigits {
@@ -72,7 +71,7 @@ impl TwoDigits {
             places.summing(0, LOWER, Entry::Lower, self.lower),
         ];
         heads.extend(self.planted);
-        let mut sheet = adder(places, &heads, 1);
+        let mut sheet = adder(places, &heads, 1, PLANTED_LEAD);
         for position in voted {
             sheet.start_with(position, Entry::Votes, 1.0);
         }
