@@ -1,12 +1,14 @@
 //! The tasks' causal model: which value each task's variable has on a question, and which answer
 //! follows when that one variable is replaced. Integer arithmetic alone; the network is never asked.
 
+mod alike;
 mod canonical;
 mod feeds;
 mod pairs;
 mod quantity;
 mod space;
 
+pub use alike::alike;
 pub use canonical::{Canonical, Expectation, canonical_pairs, impact_text};
 pub use feeds::{feeds, reach, responds};
 pub use pairs::{Draws, Family, Kind, Pair, Stratum};
@@ -163,7 +165,7 @@ fn with_carry_out(clean: &Question, k: usize, carry: bool) -> Answer {
 
 /// The ten's complement of a subtraction's digits under the other sign. The top digit is kept:
 /// no subtraction's answer has another one than zero there.
-fn with_other_sign(clean: &Question) -> Answer {
+pub fn with_other_sign(clean: &Question) -> Answer {
     let modulus = power_of_ten(clean.n_digits());
     let magnitude = clean.first().abs_diff(clean.second());
     let complement = (modulus - magnitude) % modulus;

@@ -157,8 +157,7 @@ impl Family {
     }
 
     /// Keeps only the strata that satisfy `keep`.
-    #[cfg(test)]
-    pub(super) fn restricted_to(mut self, keep: impl Fn(Stratum) -> bool) -> Self {
+    pub fn restricted_to(mut self, keep: impl Fn(Stratum) -> bool) -> Self {
         self.groups.retain(|group| keep(group.stratum));
         self
     }
