@@ -117,7 +117,7 @@ fn a_report_that_was_edited_does_not_pass_the_check() {
     let folder = copied();
     let edited = folder.path().join("reports").join(ADD).join("report.md");
     let text = fs::read_to_string(&edited).unwrap();
-    fs::write(&edited, text.replace("refuted", "supported")).unwrap();
+    fs::write(&edited, text.replace("not shown", "supported")).unwrap();
     fs::remove_file(edited.with_file_name("report.json")).unwrap();
     std::os::unix::fs::symlink(root().join("models"), folder.path().join("models")).unwrap();
     let result = report()
@@ -289,7 +289,7 @@ fn every_counterexample_of_the_reports_is_what_its_command_gives() {
             replayed += 1;
         }
     }
-    assert!(replayed > 20, "{replayed}");
+    assert!(replayed >= 8, "{replayed}");
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn what_is_no_evidence_of_this_form_is_refused() {
     let error = |json: &str| Evidence::from_json(json.as_bytes()).unwrap_err();
     assert!(matches!(error("{"), EvidenceError::Malformed(_)));
     assert!(matches!(error("{}"), EvidenceError::Malformed(_)));
-    let schema = "circuitcheck/evidence/2";
+    let schema = "circuitcheck/evidence/3";
     let older = error(r#"{"schema": "circuitcheck/evidence/1"}"#).to_string();
     assert_eq!(
         older,

@@ -316,7 +316,7 @@ fn free_running_counterexamples_replay_free_running() {
         .arg("--out")
         .arg(folder.path().join("out"))
         .assert()
-        .code(1);
+        .code(3);
     let evidence = evidence(&result.get_output().stdout);
     let example = &evidence["claims"][0]["because"]["counterexample"];
     let report = fs::read_to_string(folder.path().join("out/report.md")).unwrap();
@@ -370,10 +370,9 @@ fn a_claim_whose_set_was_left_open_is_inconclusive_and_not_refuted() {
     assert_eq!(verdict("1024"), "joint");
 }
 
-/// The MLP of the last layer at that position agrees in about 95 of 100 trials: whether it carries the
-/// variable too cannot be told, so it neither counts against the claim nor lets it pass.
+/// The MLPs of the later layers at that position agree nearly as often, since they read what it writes.
 #[test]
-fn a_decoy_that_may_or_may_not_carry_the_variable_leaves_the_claim_open() {
+fn a_decoy_that_the_node_feeds_is_not_held_against_it() {
     let folder = TempDir::new().unwrap();
     let result = verify()
         .args(["--json", "--max-trials", "2000", "--features"])
@@ -381,19 +380,22 @@ fn a_decoy_that_may_or_may_not_carry_the_variable_leaves_the_claim_open() {
         .arg("--out")
         .arg(folder.path().join("out"))
         .assert()
-        .code(3);
+        .code(0);
     let evidence = evidence(&result.get_output().stdout);
     let claim = &evidence["claims"][0];
-    assert_eq!(claim["verdict"], "inconclusive");
+    assert_eq!(claim["verdict"], "supported");
     let decoys = claim["trials"]["controls"]["decoys"].as_array().unwrap();
-    assert_eq!(decoys[0]["nodes"], serde_json::json!(["P12L2M0"]));
-    assert_eq!(decoys[0]["carries"], false);
+    assert!(decoys.len() > 20, "every MLP that the node does not feed");
+    for decoy in decoys {
+        let node = decoy["nodes"][0].as_str().unwrap();
+        assert!(!["P12L1M0", "P12L2M0"].contains(&node), "{node}");
+    }
 }
 
 #[test]
 fn the_trail_of_one_claim_tells_what_was_drawn_and_why_the_verdict() {
     let result = verify()
-        .args([ADD, "--explain", "P9L0H1 A2.ST", "--max-trials", "512"])
+        .args([ADD, "--explain", "P9L0H1 A2.ST", "--max-trials", "4096"])
         .assert();
     let trail = String::from_utf8(result.get_output().stdout.clone()).unwrap();
     for told in [

@@ -11,13 +11,13 @@ mod trial;
 
 pub use baseline::{BASELINE_QUESTIONS, Baseline, ClassAccuracy, GATE};
 pub use rng::stream;
-pub use sequential::{
-    DISCOVERY_PER_STRATUM, FIRST_LOOK, Finding, Goal, Judgment, Rules, Sampling, discover, judge,
-    looks, reach_of,
-};
+pub use sequential::{FIRST_LOOK, Finding, Goal, Judgment, Rules, Sampling, judge, looks};
 pub use shrink::{Counterexample, counterexample};
-pub use tally::{Aspect, HALF, Measures, NEGLIGIBLE, Standing, StratumTally, Telling, TrialTally};
+pub use tally::{
+    AfterSign, Aspect, HALF, Measures, NEGLIGIBLE, SignReading, Standing, Telling, TokenOutcome,
+    TokenRate, TrialTally, Watched,
+};
 pub use trial::{
-    Bench, Judged, Outcome, Reference, StoreFrom, TIE_MARGIN, Terms, TestedNodes, Trial,
+    Bench, Judged, Outcome, Reach, Reference, StoreFrom, TIE_MARGIN, Terms, TestedNodes, Trial,
     TrialBlock, default_block,
 };

@@ -7,10 +7,10 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::rng::stream;
-use super::stats::alpha_of_look;
-use super::tally::{Measures, NEGLIGIBLE, Standing, StratumTally, TrialTally};
-use super::trial::{Bench, Outcome, StoreFrom, Terms, TestedNodes, Trial, TrialBlock};
-use crate::domain::arithmetic::{AnswerToken, TokenSet};
+use super::stats::Rate;
+use super::tally::{Cell, HALF, Measures, NEGLIGIBLE, Shares, Standing, TrialTally, Watched};
+use super::trial::{Bench, Outcome, Reach, StoreFrom, Terms, TestedNodes, Trial, TrialBlock};
+use crate::domain::arithmetic::TokenSet;
 use crate::domain::causal::{Draws, Family, Kind, Pair, Quantity, Stratum};
 use crate::network::engine::EngineError;
 
@@ -19,14 +19,9 @@ use crate::network::engine::EngineError;
 /// hundred claims.
 pub const FIRST_LOOK: usize = 256;
 
-/// Pairs for finding which tokens a subject reaches, for each stratum.
-pub const DISCOVERY_PER_STRATUM: usize = 64;
-
-/// A token is taken as reached where at least this share of discovery trials moved it as predicted…
-const REACHED: f64 = 0.5;
-
-/// …or, where no token is, this share: more than a placebo may move.
-const TOUCHED: f64 = 0.05;
+/// Pairs of each group at the second look, where a quantity has several groups: as many as a token
+/// that always moves as predicted needs to hold at the error of one cell of one claim in a hundred.
+const SECOND_LOOK: usize = 320;
 
 /// Judged trials of a subject kept for describing where it fails and for counterexamples.
 const KEPT_TRIALS: usize = 4096;
@@ -68,8 +63,8 @@ impl Rules {
 pub enum Goal {
     /// Which standing the subject has.
     Standing,
-    /// Only whether the subject holds: one that is known to fall short, or to move what it must not,
-    /// is settled.
+    /// Only whether the subject holds, or is inert: one that is known to fall short, or to move what
+    /// it must not, is settled.
     Holds,
 }
 
@@ -90,15 +85,11 @@ pub struct Judgment {
 #[derive(Debug, Clone)]
 pub struct Finding {
     pub subject: TestedNodes,
-    /// The tokens it was judged on.
-    pub reach: TokenSet,
+    /// The tokens it is judged on: [`Measures::reach`].
+    pub reach: Reach,
     /// Rates with intervals, at the last look taken.
     pub measures: Measures,
     pub standing: Standing,
-    /// What was counted of each stratum, over all looks.
-    pub strata: BTreeMap<Stratum, StratumTally>,
-    /// By stratum and token: telling trials that moved it as predicted, over all looks.
-    pub tokens: BTreeMap<(Stratum, AnswerToken), crate::experiment::stats::Count>,
     pub kept: Vec<Judgment>,
     /// Pairs dropped because the unpatched network was wrong.
     pub dropped: usize,
@@ -107,12 +98,12 @@ pub struct Finding {
 impl Finding {
     /// The tokens that the causal model changes in some of the trials.
     pub fn possible(&self) -> TokenSet {
-        self.tokens.keys().map(|&(_, token)| token).collect()
+        self.measures.tokens.iter().map(|cell| cell.token).collect()
     }
 
-    /// Of these, the tokens it was judged on.
+    /// Of these, the tokens it is judged on.
     pub fn reached(&self) -> TokenSet {
-        self.reach.intersection(self.possible())
+        self.reach.tokens().intersection(self.possible())
     }
 
     /// Whether agreement reaches the threshold, specifically or not.
@@ -132,78 +123,31 @@ struct PairSource<'f> {
 }
 
 impl<'f> PairSource<'f> {
-    fn new(family: &'f Family, rng: ChaCha8Rng, budget: usize) -> Self {
-        let all = (family.len() <= budget as f64).then(|| family.enumerate());
+    fn new(family: &'f Family, rng: ChaCha8Rng, exhaustive: bool) -> Self {
         PairSource {
             draws: family.draws(),
             rng,
-            all,
+            all: exhaustive.then(|| family.enumerate()),
         }
     }
 
-    /// The next `count` pairs; all there are, the first time, where those are no more than the budget.
+    /// The next `count` pairs; all there are, the first time, where all are to be run.
     fn take(&mut self, count: usize) -> Vec<(Stratum, Pair)> {
         match &mut self.all {
             Some(all) => std::mem::take(all),
             None => self.draws.take(count, &mut self.rng),
         }
     }
-
-    fn exhaustive(&self) -> bool {
-        self.all.is_some()
-    }
 }
 
-/// The tokens that a subject reaches, from how often it moved each as predicted; `everything` where it
-/// touches none.
-pub fn reach_of(
-    tokens: &BTreeMap<AnswerToken, crate::experiment::stats::Count>,
-    everything: TokenSet,
-) -> TokenSet {
-    let at_least = |share: f64| -> TokenSet {
-        tokens
-            .iter()
-            .filter(|(_, count)| count.share() >= share)
-            .map(|(&place, _)| place)
-            .collect()
+/// Tokens that the causal model changes, over all groups of telling pairs: what is judged by itself.
+fn cells(quantity: Quantity, strata: &[Stratum], n_digits: usize) -> usize {
+    let of = |stratum: &Stratum| match stratum {
+        Stratum::Depth(depth) => *depth,
+        Stratum::Order => 1,
+        Stratum::Whole | Stratum::Operation(_) | Stratum::Sign(_) => quantity.reach(n_digits).len(),
     };
-    [at_least(REACHED), at_least(TOUCHED), everything]
-        .into_iter()
-        .find(|set| !set.is_empty())
-        .expect("an answer has tokens")
-}
-
-/// Finds which tokens each subject reaches, on a sample of its own.
-pub fn discover(
-    bench: &Bench,
-    quantity: impl Into<Quantity>,
-    subjects: &[TestedNodes],
-    rules: Rules,
-    name: &str,
-) -> Result<Vec<TokenSet>, EngineError> {
-    let quantity = quantity.into();
-    let n_digits = bench.engine.shape().n_digits;
-    let everything = TokenSet::all(n_digits);
-    if !quantity.reaches_several() {
-        return Ok(vec![everything; subjects.len()]);
-    }
-    let family = Family::new(quantity, Kind::Telling, n_digits);
-    let mut rng = stream(rules.seed, &format!("{quantity}/telling/discovery/{name}"));
-    let count = DISCOVERY_PER_STRATUM * family.strata().len();
-    let pairs = family.draws().take(count, &mut rng);
-    let terms = Terms::new(quantity, everything, bench.decode);
-    let mut tallies = vec![TrialTally::default(); subjects.len()];
-    bench.run(quantity, &pairs, StoreFrom::Store, subjects, |block| {
-        for (tally, outcomes) in tallies.iter_mut().zip(&block.outcomes) {
-            for (trial, outcome) in block.trials.iter().zip(outcomes) {
-                tally.add(Kind::Telling, trial, outcome.as_ref(), terms);
-            }
-        }
-    })?;
-    Ok(tallies
-        .iter()
-        .map(|tally| reach_of(&tally.by_token(), everything))
-        .collect())
+    strata.iter().map(of).sum()
 }
 
 /// The sampling of one subject: what was counted, and what that says at the last look.
@@ -213,175 +157,333 @@ pub struct Sampling {
     /// Rates with intervals, at the last look taken.
     pub measures: Measures,
     pub standing: Standing,
-    rules: Rules,
-    direction_only: bool,
-    exhaustive: (bool, bool),
+    shares: Shares,
 }
 
 impl Sampling {
-    /// A sampling before its first trial. `exhaustive` tells, for telling and placebo trials, that
-    /// the first look sees every pair there is.
-    pub fn new(rules: Rules, direction_only: bool, exhaustive: (bool, bool)) -> Self {
+    /// A sampling before its first trial. `cells` are the tokens of which each alone makes the subject
+    /// hold; `exhaustive` tells, for telling and placebo trials, that the first look sees every pair
+    /// there is.
+    pub fn new(rules: Rules, cells: usize, direction_only: bool, exhaustive: (bool, bool)) -> Self {
         let tally = TrialTally::default();
-        Sampling {
-            measures: Measures::of(&tally, rules.alpha, 0, (false, false)),
-            tally,
-            standing: Standing::Open,
-            rules,
+        let shares = Shares {
+            alpha: rules.alpha,
+            cells,
             direction_only,
             exhaustive,
-        }
-    }
-
-    /// Whether more trials could settle what is asked: the standing, and of a subject that fails and
-    /// seems to be inert, whether it is.
-    pub fn is_open(&self, goal: Goal) -> bool {
-        if goal == Goal::Standing && self.standing == Standing::Fails {
-            return self.measures.seems_inert() && !self.measures.is_inert();
-        }
-        let may_hold = || {
-            let threshold = self.rules.threshold;
-            self.measures.may_hold(threshold, self.direction_only)
+            threshold: rules.threshold,
         };
-        self.standing == Standing::Open && (goal == Goal::Standing || may_hold())
+        Sampling {
+            measures: Measures::of(&tally, shares),
+            tally,
+            standing: Standing::Open,
+            shares,
+        }
     }
 
-    /// Whether the next look needs more trials of a kind: a placebo rate that is already bounded on
-    /// one side of negligible needs none.
-    pub fn wants(&self, kind: Kind) -> bool {
+    /// Whether more trials could settle what is asked: the standing; and of a subject that fails,
+    /// whether it seems to be inert and is, and whether it moves answers elsewhere more often than not.
+    pub fn is_open(&self, goal: Goal) -> bool {
+        let Shares {
+            threshold,
+            direction_only,
+            ..
+        } = self.shares;
+        match (goal, self.standing) {
+            (Goal::Standing, Standing::Open) => true,
+            (Goal::Holds, Standing::Open) if self.measures.may_hold(threshold, direction_only) => {
+                true
+            }
+            (Goal::Holds, Standing::Open | Standing::Fails) => {
+                self.inert_is_open() && !self.tally.shared_done
+            }
+            (Goal::Standing, Standing::Fails) => self.fails_how() && !self.tally.shared_done,
+            _ => false,
+        }
+    }
+
+    /// Whether it is open how a subject that fails does so.
+    fn fails_how(&self) -> bool {
+        let elsewhere = &self.measures.elsewhere;
+        let elsewhere_is_open = elsewhere.lower <= HALF && elsewhere.upper >= HALF;
+        self.inert_is_open() || (elsewhere_is_open && !self.shares.direction_only)
+    }
+
+    fn inert_is_open(&self) -> bool {
+        // What predicts only a direction is decided by its effect.
+        let decides = self.shares.direction_only;
+        !decides && self.measures.seems_inert() && !self.measures.is_inert()
+    }
+
+    /// Whether the next look needs more trials that are counted over all groups of pairs together.
+    fn wants_shared(&self) -> bool {
+        let spill_is_open = (self.measures.spill.values())
+            .any(|rate| rate.lower <= NEGLIGIBLE && rate.upper > NEGLIGIBLE);
+        let effect_is_open = || {
+            let threshold = self.shares.threshold;
+            (self.measures.effect.values()).any(|rate| {
+                rate.upper >= threshold && rate.lower < threshold
+                    || rate.lower < HALF && rate.upper >= HALF
+            })
+        };
+        match self.standing {
+            Standing::Fails => self.fails_how(),
+            _ => {
+                spill_is_open
+                    || self.inert_is_open()
+                    || (self.shares.direction_only && effect_is_open())
+            }
+        }
+    }
+
+    /// Whether the next look needs more telling trials of a group of pairs.
+    pub fn wants(&self, stratum: Stratum) -> bool {
+        let of = |(cell, watched): (&Cell, &Watched)| cell.0 == stratum && !watched.settled;
+        let unseen = !self.tally.cells.keys().any(|cell| cell.0 == stratum);
+        !self.tally.shared_done || unseen || self.tally.cells.iter().any(of)
+    }
+
+    /// Whether the next look needs more placebo trials.
+    pub fn wants_placebo(&self) -> bool {
+        !self.tally.placebo.settled
+    }
+
+    /// Takes a look at the counts. What is settled by it is not looked at again.
+    pub fn look(&mut self) {
+        for watched in self.tally.cells.values_mut().filter(|w| !w.settled) {
+            watched.looks += 1;
+        }
+        if !self.tally.shared_done {
+            self.tally.shared_looks += 1;
+        }
+        if !self.tally.placebo.settled {
+            self.tally.placebo.looks += 1;
+        }
+        self.take_stock(false);
+        let threshold = self.shares.threshold;
+        for cell in &self.measures.tokens {
+            let Rate { lower, upper, .. } = cell.moved;
+            let watched = self.tally.cells.get_mut(&(cell.stratum, cell.token));
+            let watched = watched.expect("every rate is of a cell");
+            // Either side of the threshold, and of one half.
+            watched.settled |=
+                lower >= threshold || upper < HALF || (upper < threshold && lower >= HALF);
+        }
         let placebo = &self.measures.placebo;
-        kind == Kind::Telling || (placebo.lower <= NEGLIGIBLE && placebo.upper > NEGLIGIBLE)
+        self.tally.placebo.settled |= placebo.lower > NEGLIGIBLE || placebo.upper <= NEGLIGIBLE;
+        self.tally.shared_done |= !self.wants_shared();
     }
 
-    /// Takes look `look` (from 1) at the counts.
-    pub fn look(&mut self, look: usize) {
-        let alpha = alpha_of_look(self.rules.alpha, look);
-        self.measures = Measures::of(&self.tally, alpha, look, self.exhaustive);
-        self.standing = self
-            .measures
-            .standing(self.rules.threshold, self.direction_only);
+    fn take_stock(&mut self, last: bool) {
+        self.measures = Measures::of(&self.tally, self.shares);
+        let Shares {
+            threshold,
+            direction_only,
+            ..
+        } = self.shares;
+        self.standing = self.measures.standing(threshold, direction_only, last);
+    }
+
+    /// No more looks will be taken: a token that holds no longer waits for others.
+    pub fn end(&mut self) {
+        self.take_stock(true);
     }
 }
 
-/// How many pairs of each kind have been drawn at each look: twice as many as at the one before, and
-/// `max_trials` at the last.
-pub fn looks(max_trials: usize) -> impl Iterator<Item = usize> {
-    std::iter::successors(Some(FIRST_LOOK.min(max_trials)), move |&drawn| {
-        (drawn < max_trials).then(|| (2 * drawn).min(max_trials))
+/// How many pairs of each group have been drawn at each look: at the first, [`FIRST_LOOK`] over all
+/// groups, and twice as many at each later one.
+pub fn looks(groups: usize) -> impl Iterator<Item = usize> {
+    let first = FIRST_LOOK.div_ceil(groups.max(1));
+    std::iter::successors(Some(first), move |&drawn| {
+        Some(match drawn {
+            drawn if drawn < FIRST_LOOK => SECOND_LOOK,
+            drawn => 2 * drawn,
+        })
     })
 }
 
 struct Candidate {
     sampling: Sampling,
     subject: TestedNodes,
-    terms: Terms,
-    kept: Vec<Judgment>,
+    kept: Vec<(Kind, Trial, Outcome)>,
     dropped: usize,
+    /// Telling pairs run.
+    spent: usize,
+    /// Whether the budget has ended.
+    ended: bool,
 }
 
 /// Judges subjects on fresh pairs of the stream `name`. All see the same pairs; each stops when its
-/// bounds decide. `reaches` are the tokens each is judged on.
+/// bounds decide.
 pub fn judge(
     bench: &Bench,
     quantity: impl Into<Quantity>,
     subjects: Vec<TestedNodes>,
-    reaches: &[TokenSet],
     goal: Goal,
     rules: Rules,
     name: &str,
 ) -> Result<Vec<Finding>, EngineError> {
     let quantity = quantity.into();
     let n_digits = bench.engine.shape().n_digits;
-    let families = [Kind::Telling, Kind::Placebo].map(|kind| Family::new(quantity, kind, n_digits));
-    let mut sources = families.each_ref().map(|family| {
-        let kind = match family.kind() {
-            Kind::Telling => "telling",
-            Kind::Placebo => "placebo",
-        };
-        let rng = stream(rules.seed, &format!("{quantity}/{kind}/{name}"));
-        PairSource::new(family, rng, rules.max_trials)
-    });
-    let exhaustive = (sources[0].exhaustive(), sources[1].exhaustive());
-    let mut candidates: Vec<Candidate> = (subjects.into_iter().zip(reaches))
-        .map(|(subject, &reach)| Candidate {
-            sampling: Sampling::new(rules, quantity.predicts_only_direction(), exhaustive),
-            subject,
-            terms: Terms::new(quantity, reach, bench.decode),
-            kept: Vec::new(),
-            dropped: 0,
+    let telling = Family::new(quantity, Kind::Telling, n_digits);
+    let placebo = Family::new(quantity, Kind::Placebo, n_digits);
+    let few = |family: &Family| family.len() <= rules.max_trials as f64;
+    let exhaustive = (few(&telling), few(&placebo));
+    let strata = telling.strata();
+    let groups: Vec<Family> = (strata.iter())
+        .map(|&stratum| telling.clone().restricted_to(|other| other == stratum))
+        .collect();
+    let mut sources: Vec<PairSource> = (groups.iter().zip(&strata))
+        .map(|(group, stratum)| {
+            let stream_name = match groups.len() {
+                1 => format!("{quantity}/telling/{name}"),
+                _ => format!("{quantity}/telling/{name}/{stratum:?}"),
+            };
+            PairSource::new(group, stream(rules.seed, &stream_name), exhaustive.0)
         })
         .collect();
-    let mut drawn = 0;
-    for (look, total) in looks(rules.max_trials).enumerate() {
+    let placebo_stream = stream(rules.seed, &format!("{quantity}/placebo/{name}"));
+    let mut placebos = PairSource::new(&placebo, placebo_stream, exhaustive.1);
+    let direction_only = quantity.predicts_only_direction();
+    let terms = Terms::new(quantity, Reach::everything(n_digits));
+    let n_cells = cells(quantity, &strata, n_digits);
+    let mut candidates: Vec<Candidate> = (subjects.into_iter())
+        .map(|subject| Candidate {
+            sampling: Sampling::new(rules, n_cells, direction_only, exhaustive),
+            subject,
+            kept: Vec::new(),
+            dropped: 0,
+            spent: 0,
+            ended: false,
+        })
+        .collect();
+    let (mut drawn, mut placebos_drawn) = (0, 0);
+    for total in looks(groups.len()) {
         let mut open: Vec<&mut Candidate> = (candidates.iter_mut())
-            .filter(|candidate| candidate.sampling.is_open(goal))
+            .filter(|candidate| !candidate.ended && candidate.sampling.is_open(goal))
             .collect();
         if open.is_empty() {
             break;
         }
-        let mut found_any = false;
-        for (source, kind) in sources.iter_mut().zip([Kind::Telling, Kind::Placebo]) {
-            let pairs = source.take(total - drawn);
-            found_any |= !pairs.is_empty();
-            let mut wanting: Vec<&mut Candidate> = (open.iter_mut())
-                .filter(|candidate| candidate.sampling.wants(kind))
-                .map(|candidate| &mut **candidate)
-                .collect();
-            let subjects: Vec<TestedNodes> = wanting.iter().map(|c| c.subject.clone()).collect();
-            if subjects.is_empty() {
-                continue;
-            }
-            bench.run(quantity, &pairs, StoreFrom::Store, &subjects, |block| {
-                for (candidate, outcomes) in wanting.iter_mut().zip(&block.outcomes) {
-                    candidate.add(kind, &block, outcomes);
+        let more = total - drawn;
+        // What each may still spend on each group that it wants; what the first look sees is all there
+        // is where pairs are few.
+        let allowed: Vec<usize> = (open.iter_mut())
+            .map(|candidate| {
+                let wanted = strata
+                    .iter()
+                    .filter(|&&s| candidate.sampling.wants(s))
+                    .count();
+                let left = (rules.max_trials - candidate.spent) / wanted.max(1);
+                candidate.ended = exhaustive.0 || left <= more;
+                if exhaustive.0 {
+                    usize::MAX
+                } else {
+                    left.min(more)
                 }
-            })?;
+            })
+            .collect();
+        for (source, &stratum) in sources.iter_mut().zip(&strata) {
+            let pairs = source.take(more);
+            let mut by_length: BTreeMap<usize, Vec<&mut Candidate>> = BTreeMap::new();
+            for (candidate, &allowed) in open.iter_mut().zip(&allowed) {
+                if candidate.sampling.wants(stratum) {
+                    let length = allowed.min(pairs.len());
+                    by_length.entry(length).or_default().push(&mut **candidate);
+                }
+            }
+            for (length, mut wanting) in by_length {
+                run(
+                    bench,
+                    quantity,
+                    &pairs[..length],
+                    Kind::Telling,
+                    &mut wanting,
+                    &terms,
+                )?;
+            }
         }
+        let placebos_wanted = (FIRST_LOOK.max(total)).min(rules.max_trials);
+        let pairs = placebos.take(placebos_wanted - placebos_drawn);
+        placebos_drawn = placebos_wanted;
+        let mut wanting: Vec<&mut Candidate> = (open.iter_mut())
+            .filter(|candidate| candidate.sampling.wants_placebo())
+            .map(|candidate| &mut **candidate)
+            .collect();
+        run(bench, quantity, &pairs, Kind::Placebo, &mut wanting, &terms)?;
         drawn = total;
         for candidate in open {
-            candidate.sampling.look(look + 1);
-        }
-        if !found_any || (exhaustive.0 && exhaustive.1) {
-            break;
+            candidate.sampling.look();
         }
     }
-    Ok(candidates.into_iter().map(Finding::from).collect())
+    Ok((candidates.into_iter())
+        .map(|candidate| candidate.finding(quantity))
+        .collect())
 }
 
-impl From<Candidate> for Finding {
-    fn from(candidate: Candidate) -> Self {
-        Finding {
-            subject: candidate.subject,
-            reach: candidate.terms.reach,
-            measures: candidate.sampling.measures,
-            standing: candidate.sampling.standing,
-            strata: candidate.sampling.tally.strata,
-            tokens: candidate.sampling.tally.tokens,
-            kept: candidate.kept,
-            dropped: candidate.dropped,
-        }
+fn run(
+    bench: &Bench,
+    quantity: Quantity,
+    pairs: &[(Stratum, Pair)],
+    kind: Kind,
+    wanting: &mut [&mut Candidate],
+    terms: &Terms,
+) -> Result<(), EngineError> {
+    let subjects: Vec<TestedNodes> = wanting.iter().map(|c| c.subject.clone()).collect();
+    if subjects.is_empty() || pairs.is_empty() {
+        return Ok(());
     }
+    bench.run(quantity, pairs, StoreFrom::Store, &subjects, |block| {
+        for (candidate, outcomes) in wanting.iter_mut().zip(&block.outcomes) {
+            candidate.add(kind, &block, outcomes, terms);
+        }
+    })
 }
 
 impl Candidate {
     /// Counts the candidate's outcomes in the trials of a block.
-    fn add(&mut self, kind: Kind, block: &TrialBlock, outcomes: &[Option<Outcome>]) {
+    fn add(&mut self, kind: Kind, block: &TrialBlock, outcomes: &[Option<Outcome>], terms: &Terms) {
         self.dropped += block.dropped;
+        if kind == Kind::Telling {
+            self.spent += block.trials.len() + block.dropped;
+        }
         for (trial, outcome) in block.trials.iter().zip(outcomes) {
-            let tally = &mut self.sampling.tally;
-            let judged = tally.add(kind, trial, outcome.as_ref(), self.terms);
-            if let (Some(judged), Some(outcome)) = (judged, outcome)
-                && (judged.in_reach || !judged.agrees)
+            self.sampling
+                .tally
+                .add(kind, trial, outcome.as_ref(), terms);
+            if let Some(outcome) = outcome
                 && self.kept.len() < KEPT_TRIALS
             {
-                self.kept.push(Judgment {
-                    kind,
-                    trial: *trial,
-                    outcome: *outcome,
-                    in_reach: judged.in_reach,
-                    agrees: judged.agrees,
-                });
+                self.kept.push((kind, *trial, *outcome));
             }
+        }
+    }
+
+    /// What was found, with the kept trials judged on the tokens that the subject is judged on.
+    fn finding(mut self, quantity: Quantity) -> Finding {
+        self.sampling.end();
+        let Sampling {
+            measures, standing, ..
+        } = self.sampling;
+        let reach = measures.reach(quantity.predicts_only_direction());
+        let terms = Terms::new(quantity, reach.clone());
+        let kept = (self.kept.into_iter()).map(|(kind, trial, outcome)| {
+            let judged = trial.judge(&outcome, &terms);
+            Judgment {
+                kind,
+                trial,
+                outcome,
+                in_reach: judged.in_reach,
+                agrees: judged.agrees,
+            }
+        });
+        Finding {
+            kept: kept.filter(|j| j.in_reach || !j.agrees).collect(),
+            subject: self.subject,
+            reach,
+            measures,
+            standing,
+            dropped: self.dropped,
         }
     }
 }

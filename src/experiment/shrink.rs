@@ -148,7 +148,7 @@ pub fn counterexample(
     bench: &Bench,
     variable: Variable,
     subject: &TestedNodes,
-    terms: Terms,
+    terms: &Terms,
     kept: &[Judgment],
 ) -> Result<Option<Counterexample>, EngineError> {
     // A failed prediction says more than a placebo that moved; placebos stand in where none failed.
@@ -197,7 +197,7 @@ fn simpler_failures(
     bench: &Bench,
     variable: Variable,
     subject: &TestedNodes,
-    terms: Terms,
+    terms: &Terms,
     failing: &[Judgment],
     shrinking: &[bool],
 ) -> Result<Vec<Option<Judgment>>, EngineError> {
@@ -216,9 +216,9 @@ fn simpler_failures(
         for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
             let Some(outcome) = outcome else { continue };
             let judged = trial.judge(outcome, terms);
-            let Some(judged) = judged.filter(|judged| !judged.agrees) else {
+            if judged.agrees || !(judged.in_reach || judged.spilled) {
                 continue;
-            };
+            }
             for &(i, pair) in owner.iter().filter(|(_, pair)| *pair == trial.pair) {
                 if next[i].is_none_or(|n| size(&pair) < size(&n.trial.pair)) {
                     next[i] = Some(Judgment {

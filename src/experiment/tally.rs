@@ -1,23 +1,24 @@
 //! Counting judged trials of one subject, and what the counts decide.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::stats::{Count, Errors, Rate};
-use super::trial::{Judged, Outcome, Terms, Trial};
-use crate::domain::arithmetic::AnswerToken;
-use crate::domain::causal::{Kind, Stratum};
+use super::trial::{Judged, Outcome, Reach, Trial};
+use crate::domain::arithmetic::{Answer, AnswerToken, TokenSet};
+use crate::domain::causal::{Kind, Stratum, with_other_sign};
 
 /// Placebo and spill rates above this are too high for a claim to be specific (docs/METHOD.md,
 /// "Verdicts"); an effect below it is inert.
 pub const NEGLIGIBLE: f64 = 0.05;
 
-/// Below this agreement a claim fails more often than it holds, and is refuted.
+/// Below this agreement a claim fails more often than it holds.
 pub const HALF: f64 = 0.5;
 
-/// Parts of a task that are judged apart.
+/// Parts of a task that are measured apart.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema, Serialize,
 )]
@@ -41,38 +42,126 @@ impl From<Stratum> for Aspect {
     }
 }
 
-/// Counts over telling trials of one aspect.
+/// A token where one group of pairs changes it: what is judged by itself.
+pub type Cell = (Stratum, AnswerToken);
+
+/// Telling trials of one aspect that did more than their cells tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Telling {
-    /// Exactly as predicted.
-    pub agreement: Count,
+    /// A token moved to its predicted value.
     pub effect: Count,
     /// A token changed that cannot.
     pub spill: Count,
 }
 
-/// Counts over the trials of one stratum.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StratumTally {
-    pub telling: Telling,
-    /// Placebo trials in which anything changed.
-    pub placebo: Count,
+/// What the digits do after a sign that turned as predicted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
+pub struct AfterSign {
+    /// Trials in which the sign turned as predicted.
+    pub turned: u64,
+    /// Of these, every digit stayed: they follow the sign token they are given.
+    pub follow_token: u64,
+    /// Of these, every digit is that of the other sign: they follow the order that was worked out.
+    pub follow_order: u64,
+}
+
+/// Which of two readings the digits after a sign follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignReading {
+    Token,
+    Order,
+    Neither,
+}
+
+impl AfterSign {
+    /// The reading that most trials bear out.
+    pub fn reading(&self) -> SignReading {
+        let most = |count: u64| 2 * count > self.turned;
+        if most(self.follow_token) {
+            SignReading::Token
+        } else if most(self.follow_order) {
+            SignReading::Order
+        } else {
+            SignReading::Neither
+        }
+    }
+
+    fn add(&mut self, trial: &Trial, answer: &Answer) {
+        let sign = TokenSet::only(answer.sign_place());
+        let digits = TokenSet::all(answer.n_digits()).difference(sign);
+        let follows = |other: &Answer| answer.changed_from(other).intersection(digits).is_empty();
+        self.turned += 1;
+        self.follow_token += u64::from(follows(&trial.reference));
+        self.follow_order += u64::from(follows(&with_other_sign(&trial.pair.clean)));
+    }
+}
+
+impl fmt::Display for AfterSign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (told, count) = match self.reading() {
+            SignReading::Token => ("follow the sign token they are given", self.follow_token),
+            SignReading::Order => ("follow the order that was worked out", self.follow_order),
+            SignReading::Neither => {
+                let neither = self.turned - self.follow_token - self.follow_order;
+                ("follow neither the sign token nor the order", neither)
+            }
+        };
+        let turned = self.turned;
+        write!(
+            f,
+            "where the sign turns, the digits after it {told} in {count} of {turned} trials"
+        )
+    }
+}
+
+/// A count with a sequence of looks of its own: it is looked at again until it is settled, and then
+/// never again, so that the looks taken are those its error was shared among.
+#[derive(Debug, Clone, Default)]
+pub struct Watched {
+    pub count: Count,
+    pub(super) looks: usize,
+    pub(super) settled: bool,
+}
+
+impl Watched {
+    /// Counts a trial, unless it is settled.
+    pub fn add(&mut self, hit: bool) {
+        if !self.settled {
+            self.count.add(hit);
+        }
+    }
+}
+
+/// How a trial came out, as far as agreement on any tokens follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Shape {
+    stratum: Stratum,
+    predicted: TokenSet,
+    right: TokenSet,
+    spilled: bool,
 }
 
 /// Everything counted of one subject.
 #[derive(Debug, Clone, Default)]
 pub struct TrialTally {
+    /// Telling trials that moved the token as predicted, among those that predict a change of it.
+    pub cells: BTreeMap<Cell, Watched>,
+    /// Trials that moved it elsewhere.
+    astray: BTreeMap<Cell, u64>,
+    /// Counted over groups of pairs drawn equally often.
     pub telling: BTreeMap<Aspect, Telling>,
+    /// Telling trials, drawn so, that moved a token to another than its predicted value.
+    pub elsewhere: Count,
+    pub(super) shared_looks: usize,
+    pub shared_done: bool,
     /// Placebo trials in which anything changed.
-    pub placebo: Count,
-    /// Trials set aside because all that was wrong were numerical ties.
+    pub placebo: Watched,
+    pub after_sign: AfterSign,
+    /// Trials in which a token was set aside as a numerical tie.
     pub ties: u64,
     /// Trials set aside because neutralising alone changed the answer.
     pub unstable: u64,
-    /// The same by stratum, with placebo trials.
-    pub strata: BTreeMap<Stratum, StratumTally>,
-    /// Trials that moved a token to its predicted value, among those that predict a change of it.
-    pub tokens: BTreeMap<(Stratum, AnswerToken), Count>,
+    shapes: BTreeMap<Shape, u64>,
 }
 
 impl TrialTally {
@@ -82,80 +171,149 @@ impl TrialTally {
         kind: Kind,
         trial: &Trial,
         outcome: Option<&Outcome>,
-        terms: Terms,
+        terms: &super::trial::Terms,
     ) -> Option<Judged> {
         let Some(outcome) = outcome else {
             self.unstable += 1;
             return None;
         };
-        let predicted = trial.predicted_change();
         let judged = trial.judge(outcome, terms);
-        if kind == Kind::Telling {
-            let changed = outcome.answer.changed_from(&trial.reference);
-            for place in predicted.iter() {
-                let right = changed.contains(place)
-                    && outcome.answer.get(place) == trial.predicted.get(place);
-                self.tokens
-                    .entry((trial.stratum, place))
-                    .or_default()
-                    .add(right);
+        self.ties += u64::from(judged.tied);
+        if kind == Kind::Placebo {
+            self.placebo.add(judged.spilled);
+            return Some(judged);
+        }
+        for place in judged.predicted.iter() {
+            let cell = (trial.stratum, place);
+            let watched = self.cells.entry(cell).or_default();
+            if !watched.settled {
+                watched.add(judged.right.contains(place));
+                let astray = self.astray.entry(cell).or_default();
+                *astray += u64::from(judged.astray.contains(place));
             }
         }
-        let Some(judged) = judged else {
-            self.ties += 1;
-            return None;
+        if !self.shared_done {
+            let telling = self.telling.entry(trial.stratum.into()).or_default();
+            if !judged.predicted.is_empty() {
+                telling.effect.add(judged.moved);
+                (self.elsewhere).add(judged.spilled || !judged.astray.is_empty());
+            }
+            telling.spill.add(judged.spilled);
+        }
+        if trial.stratum == Stratum::Order && judged.moved {
+            self.after_sign.add(trial, &outcome.answer);
+        }
+        let shape = Shape {
+            stratum: trial.stratum,
+            predicted: judged.predicted,
+            right: judged.right,
+            spilled: judged.spilled,
         };
-        match kind {
-            Kind::Telling => {
-                let astray = terms.direction_only && !judged.astray.is_empty();
-                let aspect = self.telling.entry(trial.stratum.into()).or_default();
-                let stratum = self.strata.entry(trial.stratum).or_default();
-                for telling in [aspect, &mut stratum.telling] {
-                    if judged.in_reach {
-                        telling.agreement.add(judged.agrees);
-                        telling.effect.add(judged.moved);
-                    }
-                    telling.spill.add(judged.spilled || astray);
-                }
-            }
-            Kind::Placebo => {
-                self.placebo.add(judged.spilled);
-                let stratum = self.strata.entry(trial.stratum).or_default();
-                stratum.placebo.add(judged.spilled);
-            }
-        }
+        *self.shapes.entry(shape).or_default() += 1;
         Some(judged)
     }
 
-    /// The share of telling trials, over all strata, that moved each token as predicted.
+    /// The share of telling trials, over all groups of pairs, that moved each token as predicted.
     pub fn by_token(&self) -> BTreeMap<AnswerToken, Count> {
         let mut tokens: BTreeMap<AnswerToken, Count> = BTreeMap::new();
-        for (&(_, place), count) in &self.tokens {
+        for (&(_, place), watched) in &self.cells {
             let total = tokens.entry(place).or_default();
-            total.hits += count.hits;
-            total.trials += count.trials;
+            total.hits += watched.count.hits;
+            total.trials += watched.count.trials;
         }
         tokens
     }
 
-    /// Telling trials counted, over all aspects.
+    /// Telling trials counted.
     pub fn telling_trials(&self) -> u64 {
-        self.telling.values().map(|t| t.agreement.trials).sum()
+        self.shapes.values().sum()
     }
+
+    /// Trials that agree on the tokens of a reach, by aspect, among those that predict a change of one.
+    fn agreement(&self, reach: &Reach, direction_only: bool) -> BTreeMap<Aspect, Count> {
+        let mut found: BTreeMap<Aspect, Count> = BTreeMap::new();
+        for (shape, &trials) in &self.shapes {
+            let told = shape.predicted.intersection(reach.on(shape.stratum));
+            if told.is_empty() {
+                continue;
+            }
+            let right = told.intersection(shape.right);
+            let agrees = !shape.spilled
+                && if direction_only {
+                    !right.is_empty()
+                } else {
+                    right == told
+                };
+            let count = found.entry(shape.stratum.into()).or_default();
+            count.trials += trials;
+            count.hits += if agrees { trials } else { 0 };
+        }
+        found
+    }
+}
+
+/// What became known of one token in one group of pairs.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema, Serialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenOutcome {
+    /// It moves as predicted: the lower bound reaches the threshold.
+    Holds,
+    /// It moves as predicted less often: the upper bound is below the threshold.
+    InPart,
+    /// It does not hold, and moves as predicted in a negligible share of trials.
+    Unmoved,
+    /// The bounds leave open whether it holds.
+    Open,
+}
+
+impl TokenOutcome {
+    pub const fn name(self) -> &'static str {
+        match self {
+            TokenOutcome::Holds => "holds",
+            TokenOutcome::InPart => "in part",
+            TokenOutcome::Unmoved => "does not move",
+            TokenOutcome::Open => "left open",
+        }
+    }
+}
+
+/// One token in one group of pairs.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
+pub struct TokenRate {
+    /// The group of pairs.
+    pub stratum: Stratum,
+    /// The token.
+    pub token: AnswerToken,
+    /// Telling trials that moved it to its predicted value, among those that predict a change of it.
+    pub moved: Rate,
+    /// Trials that moved it to another value.
+    pub astray: u64,
+    /// What the bounds say.
+    pub outcome: TokenOutcome,
 }
 
 /// The measures of a subject, with their intervals.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Measures {
-    /// Telling trials that gave exactly the predicted answer, by aspect.
+    /// Every token that the causal model changes, in each group of pairs that changes it.
+    pub tokens: Vec<TokenRate>,
+    /// Telling trials that gave exactly the predicted answer on the tokens that hold (where none does,
+    /// on those that hold in half of the trials at least, and else on all), by aspect.
     pub agreement: BTreeMap<Aspect, Rate>,
-    /// Telling trials that changed any predicted token, by aspect.
+    /// Telling trials that moved a token to its predicted value, by aspect.
     pub effect: BTreeMap<Aspect, Rate>,
     /// Telling trials that changed a token that cannot change, by aspect.
     pub spill: BTreeMap<Aspect, Rate>,
+    /// Telling trials that moved a token to another value than predicted.
+    pub elsewhere: Rate,
     /// Placebo trials that changed anything.
     pub placebo: Rate,
-    /// Trials set aside as numerical ties.
+    /// What the digits do where the sign turns as predicted; absent where it never does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_sign: Option<AfterSign>,
+    /// Trials with a token set aside as a numerical tie.
     pub ties: u64,
     /// Trials set aside because neutralising alone changed the answer.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -171,66 +329,163 @@ fn is_zero(count: &u64) -> bool {
 /// What the measures of a subject say so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Agreement reaches the threshold, placebo and spill are negligible.
+    /// Some token holds and none is open, placebo and spill are negligible.
     Holds,
-    /// Agreement reaches the threshold, placebo or spill is too high.
+    /// Some token holds, placebo or spill is too high.
     HoldsUnspecifically,
-    /// Agreement is below the threshold and at least one half, placebo and spill are negligible.
+    /// No token holds, one moves as predicted in half of the trials at least, placebo and spill are
+    /// negligible.
     HoldsInPart,
-    /// Agreement is below the threshold, and placebo or spill is too high.
+    /// No token holds, and placebo or spill is too high.
     FailsUnspecifically,
-    /// Agreement is below one half.
+    /// Every token moves as predicted in less than half of the trials.
     Fails,
     /// A bound still lies between.
     Open,
 }
 
+/// How the bounds of a subject's rates share its error.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shares {
+    pub(super) alpha: f64,
+    /// Cells of which each alone makes the subject hold.
+    pub(super) cells: usize,
+    pub(super) direction_only: bool,
+    /// Whether the telling, and the placebo, trials are all there are.
+    pub(super) exhaustive: (bool, bool),
+    pub(super) threshold: f64,
+}
+
 impl Measures {
-    /// The measures of a tally at one look, which may spend `alpha` in each direction. `exhaustive`
-    /// tells, for telling and placebo trials, that no other pair exists.
-    ///
-    /// A claim holds where all rates are on the right side of their limits, so that each bound that
-    /// speaks for it may spend all of `alpha`. It fails where any one is on the wrong side: the bounds
-    /// that speak against it share `alpha` evenly.
-    pub fn of(tally: &TrialTally, alpha: f64, looks: usize, exhaustive: (bool, bool)) -> Self {
-        let telling = |count: fn(&Telling) -> Count| {
-            let counts = tally
-                .telling
-                .iter()
-                .map(move |(&aspect, t)| (aspect, count(t)));
-            counts.filter(|(_, count)| count.trials > 0)
+    /// The measures of a tally. A subject holds where one of its cells does, and is clean: the lower
+    /// bounds of the cells share the error, the upper bounds of spill and placebo may spend all of it
+    /// each, as all must be right. It fails where all cells do, or where one of the rates that must be
+    /// negligible is not: these share the error by their number.
+    pub(super) fn of(tally: &TrialTally, shares: Shares) -> Self {
+        use super::stats::alpha_of_look;
+        let Shares {
+            alpha,
+            cells,
+            direction_only,
+            exhaustive,
+            threshold,
+        } = shares;
+        let aspects = tally.telling.len();
+        let against = alpha / (aspects + 2) as f64;
+        let any_cell = alpha / cells.max(1) as f64;
+        let at = |look: usize, lower: f64, upper: f64| Errors {
+            lower: alpha_of_look(lower, look.max(1)),
+            upper: alpha_of_look(upper, look.max(1)),
         };
-        let against = telling(|t| t.agreement).count() + telling(|t| t.spill).count() + 1;
-        let shared = alpha / against as f64;
-        let high = Errors {
-            lower: alpha,
-            upper: shared,
-        };
-        let low = Errors {
-            lower: shared,
-            upper: alpha,
-        };
-        let rates = |count, errors| {
+        let shared = tally.shared_looks;
+        let by_aspect = |count: fn(&Telling) -> Count, errors| -> BTreeMap<Aspect, Rate> {
+            let counts = tally.telling.iter().map(|(&aspect, t)| (aspect, count(t)));
+            let counts = counts.filter(|(_, count)| count.trials > 0);
             let rate = |(aspect, count)| (aspect, Rate::new(count, exhaustive.0, errors));
-            telling(count).map(rate).collect()
+            counts.map(rate).collect()
         };
-        Measures {
-            agreement: rates(|t| t.agreement, high),
-            effect: rates(|t| t.effect, high),
-            spill: rates(|t| t.spill, low),
-            placebo: Rate::new(tally.placebo, exhaustive.1, low),
+        let outcome = |rate: &Rate| match rate {
+            rate if rate.trials == 0 => TokenOutcome::Open,
+            rate if rate.lower >= threshold => TokenOutcome::Holds,
+            rate if rate.upper >= threshold => TokenOutcome::Open,
+            rate if rate.share() <= NEGLIGIBLE => TokenOutcome::Unmoved,
+            _ => TokenOutcome::InPart,
+        };
+        let tokens: Vec<TokenRate> = (tally.cells.iter())
+            .map(|(&(stratum, token), watched)| {
+                let errors = at(watched.looks, any_cell, against);
+                let moved = Rate::new(watched.count, exhaustive.0, errors);
+                TokenRate {
+                    stratum,
+                    token,
+                    moved,
+                    astray: tally.astray.get(&(stratum, token)).copied().unwrap_or(0),
+                    outcome: outcome(&moved),
+                }
+            })
+            .collect();
+        let looks = tally.cells.values().map(|watched| watched.looks);
+        let looks = looks.fold(shared.max(tally.placebo.looks), usize::max);
+        let mut measures = Measures {
+            tokens,
+            agreement: BTreeMap::new(),
+            effect: by_aspect(|t| t.effect, at(shared, alpha, against)),
+            spill: by_aspect(|t| t.spill, at(shared, against, alpha)),
+            elsewhere: Rate::new(tally.elsewhere, exhaustive.0, at(shared, alpha, alpha)),
+            placebo: Rate::new(
+                tally.placebo.count,
+                exhaustive.1,
+                at(tally.placebo.looks, against, alpha),
+            ),
+            after_sign: (tally.after_sign.turned > 0).then_some(tally.after_sign),
             ties: tally.ties,
             unstable: tally.unstable,
             looks,
+        };
+        let reach = measures.reach(direction_only);
+        let agreement = tally.agreement(&reach, direction_only);
+        measures.agreement = (agreement.into_iter())
+            .map(|(aspect, count)| {
+                (
+                    aspect,
+                    Rate::new(count, exhaustive.0, at(looks, alpha, alpha)),
+                )
+            })
+            .collect();
+        measures
+    }
+
+    /// The tokens that a subject is judged on: those that hold; where none does, those that move as
+    /// predicted in half of the trials at least; and else all. What predicts only a direction is
+    /// judged on all.
+    pub fn reach(&self, direction_only: bool) -> Reach {
+        let where_cells = |keep: &dyn Fn(&TokenRate) -> bool| {
+            let mut found: BTreeMap<Stratum, TokenSet> = BTreeMap::new();
+            for cell in self.tokens.iter().filter(|cell| keep(cell)) {
+                found.entry(cell.stratum).or_default().insert(cell.token);
+            }
+            found
+        };
+        let mut found = BTreeMap::new();
+        if !direction_only {
+            found = where_cells(&|cell| cell.outcome == TokenOutcome::Holds);
+            if found.is_empty() {
+                found = where_cells(&|cell| cell.moved.lower >= HALF);
+            }
+        }
+        if found.is_empty() {
+            found = where_cells(&|_| true);
+        }
+        Reach::Apart(found)
+    }
+
+    /// The rates that decide, of which all must be right for what predicts only a direction, and any
+    /// for all else: effect, or the rate of each token.
+    pub fn deciding(&self, direction_only: bool) -> Vec<Rate> {
+        if direction_only {
+            self.effect.values().copied().collect()
+        } else {
+            self.tokens
+                .iter()
+                .map(|cell| cell.moved)
+                .filter(|rate| rate.trials > 0)
+                .collect()
         }
     }
 
-    /// The rates that decide: agreement, or effect for tasks that predict only a direction.
-    pub fn deciding(&self, direction_only: bool) -> &BTreeMap<Aspect, Rate> {
+    /// The deciding rate that says the most of the subject: of tokens the highest, of aspects the
+    /// lowest.
+    pub fn best(&self, direction_only: bool) -> Option<Rate> {
+        let deciding = self.deciding(direction_only).into_iter();
+        let by_share = |a: &Rate, b: &Rate| {
+            a.share()
+                .total_cmp(&b.share())
+                .then(a.lower.total_cmp(&b.lower))
+        };
         if direction_only {
-            &self.effect
+            deciding.min_by(by_share)
         } else {
-            &self.agreement
+            deciding.max_by(by_share)
         }
     }
 
@@ -245,110 +500,59 @@ impl Measures {
         !self.effect.is_empty() && self.effect.values().all(|rate| rate.share() < seldom)
     }
 
-    /// Whether it is not known that agreement is below the threshold, or that anything else moves.
-    pub fn may_hold(&self, threshold: f64, direction_only: bool) -> bool {
-        let deciding = self.deciding(direction_only);
-        let mut side_effects = self.spill.values().chain([&self.placebo]);
-        deciding.values().all(|rate| rate.upper >= threshold)
-            && side_effects.all(|rate| rate.lower <= NEGLIGIBLE)
+    fn side_effects(&self) -> impl Iterator<Item = &Rate> {
+        self.spill.values().chain([&self.placebo])
     }
 
-    /// What the measures say at this agreement threshold.
-    pub fn standing(&self, threshold: f64, direction_only: bool) -> Standing {
+    /// Whether placebo and spill are known to be negligible.
+    pub fn clean(&self) -> bool {
+        self.side_effects().all(|rate| rate.upper <= NEGLIGIBLE)
+    }
+
+    /// Whether placebo or spill is known not to be negligible.
+    pub fn dirty(&self) -> bool {
+        self.side_effects().any(|rate| rate.lower > NEGLIGIBLE)
+    }
+
+    /// Whether it is not known that no token reaches the threshold, or that anything else moves.
+    pub fn may_hold(&self, threshold: f64, direction_only: bool) -> bool {
+        let unasked = self.deciding(direction_only).is_empty();
+        let may = unasked || self.decides(direction_only, |rate| rate.upper >= threshold);
+        may && !self.dirty()
+    }
+
+    fn decides(&self, direction_only: bool, reaches: impl Fn(&Rate) -> bool) -> bool {
         let deciding = self.deciding(direction_only);
-        if deciding.is_empty() {
+        if direction_only {
+            !deciding.is_empty() && deciding.iter().all(reaches)
+        } else {
+            deciding.iter().any(reaches)
+        }
+    }
+
+    /// What the measures say at this agreement threshold. At the `last` look, tokens that hold are not
+    /// kept waiting for others.
+    pub fn standing(&self, threshold: f64, direction_only: bool, last: bool) -> Standing {
+        if self.deciding(direction_only).is_empty() {
             return Standing::Open;
         }
-        if deciding.values().any(|rate| rate.upper < HALF) {
-            return Standing::Fails;
-        }
-        let side_effects = || self.spill.values().chain([&self.placebo]);
-        let clean = side_effects().all(|rate| rate.upper <= NEGLIGIBLE);
-        let dirty = side_effects().any(|rate| rate.lower > NEGLIGIBLE);
-        let holds = deciding.values().all(|rate| rate.lower >= threshold);
-        let below = deciding.values().any(|rate| rate.upper < threshold);
-        let above_half = deciding.values().all(|rate| rate.lower >= HALF);
-        if holds && clean {
-            Standing::Holds
-        } else if holds && dirty {
+        let holds = self.decides(direction_only, |rate| rate.lower >= threshold);
+        let may = self.decides(direction_only, |rate| rate.upper >= threshold);
+        let waits = !direction_only
+            && !last
+            && (self.tokens.iter()).any(|cell| cell.outcome == TokenOutcome::Open);
+        if !self.decides(direction_only, |rate| rate.upper >= HALF) {
+            Standing::Fails
+        } else if holds && self.dirty() {
             Standing::HoldsUnspecifically
-        } else if below && dirty {
+        } else if holds && !waits && self.clean() {
+            Standing::Holds
+        } else if !may && self.dirty() {
             Standing::FailsUnspecifically
-        } else if below && above_half && clean {
+        } else if !may && self.decides(direction_only, |rate| rate.lower >= HALF) && self.clean() {
             Standing::HoldsInPart
         } else {
             Standing::Open
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tally(aspects: &[Aspect], agreement: Count, spill: Count) -> TrialTally {
-        let telling = Telling {
-            agreement,
-            effect: agreement,
-            spill,
-        };
-        TrialTally {
-            telling: aspects.iter().map(|&aspect| (aspect, telling)).collect(),
-            placebo: spill,
-            ..TrialTally::default()
-        }
-    }
-
-    #[test]
-    fn bounds_that_speak_against_a_claim_share_its_error() {
-        let alpha = 0.01;
-        let (half, few) = (
-            Count {
-                hits: 100,
-                trials: 200,
-            },
-            Count {
-                hits: 12,
-                trials: 200,
-            },
-        );
-        for (aspects, bounds) in [
-            (&[Aspect::Digits][..], 3.0),
-            (&[Aspect::Digits, Aspect::Sign], 5.0),
-        ] {
-            let measures = Measures::of(&tally(aspects, half, few), alpha, 1, (false, false));
-            for aspect in aspects {
-                let (agreement, spill) = (measures.agreement[aspect], measures.spill[aspect]);
-                assert_eq!(agreement.lower, half.lower(alpha));
-                assert_eq!(agreement.upper, half.upper(alpha / bounds));
-                assert_eq!(spill.lower, few.lower(alpha / bounds));
-                assert_eq!(spill.upper, few.upper(alpha));
-            }
-            assert_eq!(measures.placebo.lower, few.lower(alpha / bounds));
-        }
-    }
-
-    #[test]
-    fn an_aspect_that_only_spills_takes_a_claim_down() {
-        let always = Count {
-            hits: 500,
-            trials: 500,
-        };
-        let never = Count {
-            hits: 0,
-            trials: 500,
-        };
-        let mut counted = tally(&[Aspect::Sign], always, never);
-        let standing = |counted: &TrialTally| {
-            Measures::of(counted, 0.001, 1, (false, false)).standing(0.95, false)
-        };
-        assert_eq!(standing(&counted), Standing::Holds);
-        // Outside the reach there is nothing to agree with.
-        let digits = Telling {
-            spill: always,
-            ..Telling::default()
-        };
-        counted.telling.insert(Aspect::Digits, digits);
-        assert_eq!(standing(&counted), Standing::HoldsUnspecifically);
     }
 }

@@ -1,5 +1,7 @@
 //! Trials: patch a node set from a store question into a clean one, and judge what is answered.
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -79,6 +81,10 @@ pub struct Trial {
     pub reference: Answer,
     /// The answer the causal model predicts with it.
     pub predicted: Answer,
+    /// Tokens of which the trial says nothing, whatever they do: the digits after a sign that is to
+    /// turn, and tokens that the unpatched network does not write as predicted even where it is asked
+    /// the source question itself.
+    pub silent: TokenSet,
 }
 
 /// What the network answered in one trial with one subject patched.
@@ -103,11 +109,11 @@ impl Outcome {
 
 /// Trials with each subject's outcomes.
 #[derive(Debug, Default)]
-pub struct TrialBlock {
+pub struct TrialBlock<T = Outcome> {
     pub trials: Vec<Trial>,
     /// `outcomes[subject][trial]`; `None` where the subject's neutralised nodes alone already change
     /// the answer.
-    pub outcomes: Vec<Vec<Option<Outcome>>>,
+    pub outcomes: Vec<Vec<Option<T>>>,
     /// Pairs dropped because the unpatched network answers the clean question wrongly.
     pub dropped: usize,
 }
@@ -139,25 +145,44 @@ impl Bench<'_> {
         pairs: &[(Stratum, Pair)],
         store_from: StoreFrom,
         subjects: &[TestedNodes],
-        mut consume: impl FnMut(TrialBlock),
+        consume: impl FnMut(TrialBlock),
+    ) -> Result<(), EngineError> {
+        let read = |_: &Trial, _: &AnswerLogits, patched: &AnswerLogits| Outcome::of(patched);
+        self.run_reading(quantity, pairs, store_from, subjects, read, consume)
+    }
+
+    /// As [`Bench::run`], with `read` taking what is wanted of each trial from its unpatched and its
+    /// patched logits.
+    ///
+    /// # Errors
+    /// [`EngineError`] where an intervention was not applied.
+    pub fn run_reading<T: Send>(
+        &self,
+        quantity: impl Into<Quantity>,
+        pairs: &[(Stratum, Pair)],
+        store_from: StoreFrom,
+        subjects: &[TestedNodes],
+        read: impl Fn(&Trial, &AnswerLogits, &AnswerLogits) -> T + Sync,
+        mut consume: impl FnMut(TrialBlock<T>),
     ) -> Result<(), EngineError> {
         let quantity = quantity.into();
         for block in pairs.chunks(self.block) {
-            consume(self.run_block(quantity, block, store_from, subjects)?);
+            consume(self.run_block(quantity, block, store_from, subjects, &read)?);
         }
         Ok(())
     }
 
-    fn run_block(
+    fn run_block<T: Send>(
         &self,
         quantity: Quantity,
         pairs: &[(Stratum, Pair)],
         store_from: StoreFrom,
         subjects: &[TestedNodes],
-    ) -> Result<TrialBlock, EngineError> {
+        read: &(impl Fn(&Trial, &AnswerLogits, &AnswerLogits) -> T + Sync),
+    ) -> Result<TrialBlock<T>, EngineError> {
         let cleans: Vec<Prompt> = pairs.iter().map(|(_, p)| Prompt::truth(p.clean)).collect();
         let run = self.engine.run(&cleans)?;
-        let asked = self.trials(quantity, pairs, &run);
+        let asked = self.trials(quantity, pairs, &run)?;
         let dropped = pairs.len() - asked.len();
         let (questions, trials): (Vec<usize>, Vec<Trial>) = asked.into_iter().unzip();
         let (stores, source): (Vec<Prompt>, Source) = match store_from {
@@ -181,7 +206,7 @@ impl Bench<'_> {
         };
         // Side by side, since a subject on a few pairs is too little for the engine to share out.
         let outcomes: Result<_, EngineError> = (subjects.par_iter())
-            .map(|subject| self.outcomes(&asked, subject))
+            .map(|subject| self.outcomes(&asked, subject, read))
             .collect();
         Ok(TrialBlock {
             outcomes: outcomes?,
@@ -196,7 +221,15 @@ impl Bench<'_> {
         quantity: Quantity,
         pairs: &[(Stratum, Pair)],
         run: &Run,
-    ) -> Vec<(usize, Trial)> {
+    ) -> Result<Vec<(usize, Trial)>, EngineError> {
+        // Where all that is predicted is the answer to the source question, the network must write it
+        // there. Elsewhere every token predicted is one that the arithmetic gives.
+        let sources = if quantity.predicts_only_direction() && self.reference == Reference::Truth {
+            let sources: Vec<Prompt> = pairs.iter().map(|(_, pair)| pair.store).collect();
+            self.engine.logits(&sources)?
+        } else {
+            Vec::new()
+        };
         let trial = |(question, &(stratum, pair)): (usize, &(Stratum, Pair))| {
             let truth = Answer::of(&pair.clean);
             let own = run.logits()[question].answer();
@@ -206,28 +239,43 @@ impl Bench<'_> {
             }
             let told = (quantity.predict(&pair.store, &pair.clean))
                 .expect("pairs are drawn inside the quantity's domain");
+            let change = told.changed_from(&truth);
             // What the causal model changes in the truth is changed in the network's own answer.
             let mut predicted = own;
-            for place in told.changed_from(&truth).iter() {
+            for place in change.iter() {
                 predicted.set(place, told.get(place));
             }
+            let silent = if change.is_empty() {
+                TokenSet::EMPTY
+            } else if stratum == Stratum::Order {
+                let sign = TokenSet::only(truth.sign_place());
+                TokenSet::all(pair.clean.n_digits()).difference(sign)
+            } else {
+                let source = sources.get(question).map(AnswerLogits::answer);
+                source.map_or(TokenSet::EMPTY, |source| {
+                    change.intersection(source.changed_from(&told))
+                })
+            };
+            let says_something = change.is_empty() || !change.difference(silent).is_empty();
             let trial = Trial {
                 stratum,
                 pair,
                 reference: own,
                 predicted,
+                silent,
             };
-            Some((question, trial))
+            says_something.then_some((question, trial))
         };
-        pairs.iter().enumerate().filter_map(trial).collect()
+        Ok(pairs.iter().enumerate().filter_map(trial).collect())
     }
 
     /// What one subject makes of every trial.
-    fn outcomes(
+    fn outcomes<T>(
         &self,
         asked: &ReadyTrials,
         subject: &TestedNodes,
-    ) -> Result<Vec<Option<Outcome>>, EngineError> {
+        read: &impl Fn(&Trial, &AnswerLogits, &AnswerLogits) -> T,
+    ) -> Result<Vec<Option<T>>, EngineError> {
         let held = || {
             let neutralised = subject.neutralised.iter();
             neutralised.map(|&node| self.means.overwrite(0, node, Source::Mean))
@@ -240,7 +288,11 @@ impl Bench<'_> {
             })
             .collect();
         let patched = self.engine.intervene(&asked.run, &patched, self.decode)?;
-        let outcomes = patched.iter().map(|logits| Some(Outcome::of(logits)));
+        let outcomes = (asked.trials.iter().zip(&asked.questions).zip(&patched)).map(
+            |((trial, &question), patched)| {
+                Some(read(trial, &asked.run.logits()[question], patched))
+            },
+        );
         if subject.neutralised.is_empty() {
             return Ok(outcomes.collect());
         }
@@ -267,29 +319,57 @@ struct ReadyTrials {
     source: Source,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// The tokens that something is judged on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// These, in every group of pairs.
+    Tokens(TokenSet),
+    /// These of each group of pairs.
+    Apart(BTreeMap<Stratum, TokenSet>),
+}
+
+impl Reach {
+    pub fn everything(n_digits: usize) -> Self {
+        Reach::Tokens(TokenSet::all(n_digits))
+    }
+
+    /// The tokens of one group of pairs.
+    pub fn on(&self, stratum: Stratum) -> TokenSet {
+        match self {
+            Reach::Tokens(tokens) => *tokens,
+            Reach::Apart(by_stratum) => {
+                by_stratum.get(&stratum).copied().unwrap_or(TokenSet::EMPTY)
+            }
+        }
+    }
+
+    /// The tokens of any group.
+    pub fn tokens(&self) -> TokenSet {
+        match self {
+            Reach::Tokens(tokens) => *tokens,
+            Reach::Apart(by_stratum) => {
+                (by_stratum.values()).fold(TokenSet::EMPTY, |all, tokens| all.union(*tokens))
+            }
+        }
+    }
+}
+
+/// What outcomes are judged by.
+#[derive(Debug, Clone)]
 pub struct Terms {
-    /// The tokens a subject is judged on.
-    pub reach: TokenSet,
+    pub reach: Reach,
     /// Whether only where tokens move is predicted: none must, but those that do must move as
     /// predicted, and one at least.
     pub direction_only: bool,
-    pub decode: Decode,
 }
 
 impl Terms {
     /// The terms for trials of a quantity, judged on the tokens of `reach`.
-    pub fn new(quantity: impl Into<Quantity>, reach: TokenSet, decode: Decode) -> Self {
+    pub fn new(quantity: impl Into<Quantity>, reach: Reach) -> Self {
         Terms {
             reach,
             direction_only: quantity.into().predicts_only_direction(),
-            decode,
         }
-    }
-
-    /// The same on other tokens.
-    pub fn on(self, reach: TokenSet) -> Self {
-        Terms { reach, ..self }
     }
 }
 
@@ -297,18 +377,22 @@ impl Terms {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judged {
     /// Whether a change is predicted inside the reach, or none at all. Where only tokens outside it
-    /// are to change, the trial can show that others do, and says nothing of agreement and effect.
+    /// are to change, the trial can show that others do, and says nothing of agreement.
     pub in_reach: bool,
-    /// Exactly as predicted.
+    /// As predicted on the tokens of the reach, and nothing moved that must not.
     pub agrees: bool,
-    /// Some token predicted to change did change.
+    /// Some token moved to its predicted value.
     pub moved: bool,
-    /// Some token the causal model says cannot change did change.
+    /// Some token changed that the causal model says cannot change.
     pub spilled: bool,
-    /// The tokens that moved to their predicted value.
+    /// The tokens predicted to change, of which the trial says something.
+    pub predicted: TokenSet,
+    /// Of these, the tokens that moved to their predicted value…
     pub right: TokenSet,
-    /// The tokens predicted to change that moved elsewhere.
+    /// …and those that moved elsewhere.
     pub astray: TokenSet,
+    /// Whether a token was set aside, since what it lacks of its prediction is a numerical tie.
+    pub tied: bool,
 }
 
 impl Trial {
@@ -317,53 +401,49 @@ impl Trial {
         self.predicted.changed_from(&self.reference)
     }
 
-    /// Whether an outcome agrees with the prediction on the tokens reached; `None` where the trial
-    /// says nothing of that: [`Trial::judge`] says nothing, or no token reached is to change.
-    pub fn agreement(&self, outcome: &Outcome, terms: Terms) -> Option<bool> {
-        if self.predicted_change().intersection(terms.reach).is_empty() {
-            return None;
-        }
-        Some(self.judge(outcome, terms)?.agrees)
+    /// Whether an outcome agrees with the prediction on the tokens reached; `None` where no such token
+    /// is to change.
+    pub fn agreement(&self, outcome: &Outcome, terms: &Terms) -> Option<bool> {
+        let judged = self.judge(outcome, terms);
+        let told = judged.predicted.intersection(terms.reach.on(self.stratum));
+        (!told.is_empty()).then_some(judged.agrees)
     }
 
-    /// Judges an outcome on the tokens reached; tokens outside them that the causal model changes may
-    /// follow the prediction or stay. `None` where the trial says nothing, as all that is wrong are
-    /// numerical ties.
-    pub fn judge(&self, outcome: &Outcome, terms: Terms) -> Option<Judged> {
-        let predicted = self.predicted_change();
-        let judged = predicted.intersection(terms.reach);
-        let mut changed = outcome.answer.changed_from(&self.reference);
-        let right: TokenSet = predicted
-            .iter()
-            .filter(|&place| {
-                changed.contains(place) && outcome.answer.get(place) == self.predicted.get(place)
-            })
-            .collect();
-        // Free-running, the digits after a sign turned as predicted are those of the other sign: the
-        // network has read it, so only the sign itself is judged there.
-        if terms.decode == Decode::Free && self.stratum == Stratum::Order && !right.is_empty() {
-            changed = changed.intersection(predicted);
-        }
+    /// Judges an outcome on the tokens reached. Tokens outside them that the causal model changes may
+    /// follow the prediction or not: they are judged by themselves.
+    pub fn judge(&self, outcome: &Outcome, terms: &Terms) -> Judged {
+        let tied = (outcome.answer.changed_from(&self.predicted))
+            .intersection(outcome.ties)
+            .difference(self.silent);
+        let silent = self.silent.union(tied);
+        let predicted = self.predicted_change().difference(silent);
+        let changed = outcome
+            .answer
+            .changed_from(&self.reference)
+            .difference(silent);
+        let as_predicted = |&place: &AnswerToken| {
+            outcome.answer.get(place) == self.predicted.get(place) && changed.contains(place)
+        };
+        let right: TokenSet = predicted.iter().filter(as_predicted).collect();
         let spill = changed.difference(predicted);
         let astray = changed.intersection(predicted).difference(right);
-        let still = if terms.direction_only {
-            TokenSet::EMPTY
+        let reached = predicted.intersection(terms.reach.on(self.stratum));
+        let wrong = if terms.direction_only {
+            spill.union(astray)
         } else {
-            judged.difference(changed)
+            spill.union(reached.difference(right))
         };
-        let wrong = spill.union(astray).union(still);
-        if !wrong.is_empty() && wrong.difference(outcome.ties).is_empty() {
-            return None;
-        }
-        let moved = !changed.intersection(judged).is_empty();
-        Some(Judged {
-            in_reach: !judged.is_empty() || predicted.is_empty(),
-            agrees: wrong.is_empty() && (moved || judged.is_empty()),
-            moved,
-            spilled: !spill.is_empty(),
+        let moves = !right.intersection(reached).is_empty() || reached.is_empty();
+        Judged {
+            in_reach: !reached.is_empty() || self.predicted_change().is_empty(),
+            agrees: wrong.is_empty() && moves,
+            moved: !right.is_empty(),
+            spilled: !spill.is_empty() || (terms.direction_only && !astray.is_empty()),
+            predicted,
             right,
             astray,
-        })
+            tied: !tied.is_empty(),
+        }
     }
 }
 
@@ -406,6 +486,7 @@ mod tests {
                 &pair.clean,
             )
             .unwrap(),
+            silent: TokenSet::EMPTY,
         };
         let outcome = Outcome {
             answer,
@@ -414,42 +495,59 @@ mod tests {
         (trial, outcome)
     }
 
-    fn terms(reach: TokenSet, decode: Decode) -> Terms {
+    fn terms(reach: TokenSet) -> Terms {
         Terms {
-            reach,
+            reach: Reach::Tokens(reach),
             direction_only: false,
-            decode,
         }
     }
 
     #[test]
-    fn free_running_a_placebo_that_moves_a_digit_is_not_forgiven() {
+    fn a_placebo_that_moves_a_digit_spills_where_the_order_is_at_stake_too() {
         let placebo = |got| trial("A0.GT", Stratum::Order, "00007-00002", "00005-00003", got);
-        let everything = TokenSet::all(5);
-        for decode in [Decode::Forced, Decode::Free] {
-            let (trial, outcome) = placebo(&[(2, '7')]);
-            let judged = trial.judge(&outcome, terms(everything, decode)).unwrap();
-            assert!(judged.spilled && !judged.agrees, "{decode:?}");
-            let (trial, outcome) = placebo(&[]);
-            let judged = trial.judge(&outcome, terms(everything, decode)).unwrap();
-            assert!(judged.agrees, "{decode:?}");
-        }
+        let everything = terms(TokenSet::all(5));
+        let (moved, outcome) = placebo(&[(2, '7')]);
+        let judged = moved.judge(&outcome, &everything);
+        assert!(judged.spilled && !judged.agrees);
+        let (still, outcome) = placebo(&[]);
+        assert!(still.judge(&outcome, &everything).agrees);
     }
 
     #[test]
-    fn free_running_digits_may_follow_a_sign_that_turned_and_no_other() {
-        let telling = |got| trial("A0.GT", Stratum::Order, "00002-00007", "00005-00003", got);
-        let judge = |(trial, outcome): (Trial, Outcome), decode| {
-            let everything = TokenSet::all(5);
-            trial
-                .judge(&outcome, terms(everything, decode))
-                .unwrap()
-                .agrees
+    fn of_silent_tokens_nothing_is_said() {
+        let sign = TokenSet::only(AnswerToken(6));
+        let digits = TokenSet::all(5).difference(sign);
+        let judge = |got: &[(usize, char)]| {
+            let (trial, outcome) =
+                trial("A0.GT", Stratum::Order, "00002-00007", "00005-00003", got);
+            let silent = Trial {
+                silent: digits,
+                ..trial
+            };
+            let everything = terms(TokenSet::all(5));
+            [trial, silent].map(|trial| trial.judge(&outcome, &everything).agrees)
         };
-        let turned: &[(usize, char)] = &[(6, '-'), (1, '9')];
-        assert!(judge(telling(turned), Decode::Free));
-        assert!(!judge(telling(turned), Decode::Forced));
-        assert!(!judge(telling(&[(1, '9')]), Decode::Free));
+        assert_eq!(judge(&[(6, '-')]), [true, true]);
+        assert_eq!(judge(&[(6, '-'), (1, '9')]), [false, true]);
+        assert_eq!(judge(&[(1, '9')]), [false, false]);
+    }
+
+    #[test]
+    fn a_numerical_tie_is_neither_right_nor_wrong() {
+        let (trial, mut outcome) = trial(
+            "A0.SA",
+            Stratum::Whole,
+            "00003+00004",
+            "00001+00001",
+            &[(0, '9')],
+        );
+        let everything = terms(TokenSet::all(5));
+        let judged = trial.judge(&outcome, &everything);
+        assert!(!judged.agrees && !judged.tied && !judged.astray.is_empty());
+        outcome.ties = TokenSet::only(AnswerToken(0));
+        let judged = trial.judge(&outcome, &everything);
+        assert!(judged.tied && judged.predicted.is_empty() && judged.astray.is_empty());
+        assert_eq!(trial.agreement(&outcome, &everything), None);
     }
 
     #[test]
@@ -462,16 +560,11 @@ mod tests {
         // A network that answers wrongly may give what is predicted without a patch: nothing is shown.
         let (mut same, outcome) = cascade(&[]);
         same.predicted = same.reference;
-        let everything = TokenSet::all(5);
-        assert_eq!(
-            same.agreement(&outcome, terms(everything, Decode::Forced)),
-            None
-        );
+        assert_eq!(same.agreement(&outcome, &terms(TokenSet::all(5))), None);
         let judged = |got| {
             let (trial, outcome) = cascade(got);
-            let agreement = trial.agreement(&outcome, terms(order, Decode::Forced));
-            assert_eq!(agreement, None);
-            trial.judge(&outcome, terms(order, Decode::Forced)).unwrap()
+            assert_eq!(trial.agreement(&outcome, &terms(order)), None);
+            trial.judge(&outcome, &terms(order))
         };
         assert!(!judged(&[]).in_reach);
         assert!(!judged(&[]).spilled);

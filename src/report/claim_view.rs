@@ -57,9 +57,9 @@ impl<'a> ClaimView<'a> {
             note: claim.note(),
             measures: claim.deciding_measures(),
             fails_where: match &claim.verdict {
-                Verdict::Partial { fails_where, .. } | Verdict::Refuted { fails_where, .. } => {
-                    fails_where
-                }
+                Verdict::Partial { fails_where, .. }
+                | Verdict::Refuted { fails_where, .. }
+                | Verdict::NotShown { fails_where, .. } => fails_where,
                 _ => &[],
             },
             counterexample,

@@ -35,7 +35,8 @@ pub fn junit(report: &Report) -> String {
 fn case(model: &str, claim: &ClaimView) -> TestCase {
     let ClaimView { verdict, note, .. } = claim;
     let mut status = match verdict {
-        VerdictKind::Inconclusive | VerdictKind::NotTestable => TestCaseStatus::skipped(),
+        VerdictKind::NotTestable => TestCaseStatus::skipped(),
+        verdict if verdict.leaves_open() => TestCaseStatus::skipped(),
         verdict if verdict.refutes() => TestCaseStatus::non_success(NonSuccessKind::Failure),
         _ => TestCaseStatus::success(),
     };

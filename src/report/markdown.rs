@@ -7,7 +7,7 @@ use super::{ClaimView, Report, summary_line};
 use crate::analysis::graph::{Vertex, mermaid};
 use crate::domain::node::NodeName;
 use crate::experiment::stats::Rate;
-use crate::experiment::{Aspect, TIE_MARGIN};
+use crate::experiment::{Aspect, TIE_MARGIN, TokenRate};
 use crate::verify::evidence::{Escalated, Evidence, Trials};
 use crate::verify::{Controls, SELECTIVITY_MARGIN, VerdictKind};
 
@@ -193,7 +193,7 @@ fn write_explanation(
         }
         writeln!(text)?;
     }
-    write_strata(text, trials)?;
+    write_tokens(text, &trials.alone.tokens)?;
     write_elsewhere(text, &trials.controls)
 }
 
@@ -218,29 +218,18 @@ fn write_draws(text: &mut String, trials: &Trials, evidence: &Evidence) -> std::
     )
 }
 
-/// The measures and the tokens moved, by stratum of pairs.
-fn write_strata(text: &mut String, trials: &Trials) -> std::fmt::Result {
-    if !trials.strata.is_empty() {
-        writeln!(text, "By stratum of pairs:\n")?;
-    }
-    for rates in &trials.strata {
-        let stratum = serde_json::to_string(&rates.stratum).expect("a stratum has string keys");
-        writeln!(
-            text,
-            "- {stratum}: agreement {}; effect {}; spill {}; placebo {}",
-            rates.agreement, rates.effect, rates.spill, rates.placebo
-        )?;
-    }
-    if !trials.strata.is_empty() {
-        writeln!(text)?;
-    }
+/// Each token judged by itself, in each group of pairs that changes it.
+fn write_tokens(text: &mut String, tokens: &[TokenRate]) -> std::fmt::Result {
     writeln!(text, "Tokens moved as predicted, by stratum of pairs:\n")?;
-    for count in &trials.tokens {
-        let stratum = serde_json::to_string(&count.stratum).expect("a stratum has string keys");
+    for cell in tokens {
+        let stratum = serde_json::to_string(&cell.stratum).expect("a stratum has string keys");
         writeln!(
             text,
-            "- {stratum} {}: {} of {}",
-            count.token, count.moved.hits, count.moved.trials
+            "- {stratum} {}: {}, {}; moved elsewhere in {}",
+            cell.token,
+            cell.moved,
+            cell.outcome.name(),
+            cell.astray
         )?;
     }
     Ok(())
@@ -343,14 +332,24 @@ fn why(verdict: VerdictKind, note: &str) -> String {
         VerdictKind::Joint => {
             "a set that holds the node passes every test, and neither the node alone nor the rest of the set does"
         }
+        VerdictKind::JointInPart => {
+            "a set that holds the node holds in part, and neither the node alone nor the rest of the set does as well"
+        }
         VerdictKind::Redundant => {
             "patching the node alone moves none of the tokens that should change, and with the other carriers neutralised it decides"
         }
         VerdictKind::Partial => {
             "agreement is below the threshold and at least one half, with nothing else disturbed"
         }
-        VerdictKind::Refuted => "agreement is below one half",
-        VerdictKind::Correlational => "no effect of patching was shown",
+        VerdictKind::Refuted => {
+            "agreement is below one half, and the node does something else, or nothing for the variable"
+        }
+        VerdictKind::NotShown => {
+            "the node alone fails, and no set with it was found that holds: that is no proof that there is none"
+        }
+        VerdictKind::Correlational => {
+            "the node attends as claimed, and patching it does not move answers to the predicted value"
+        }
         VerdictKind::Inconclusive => "the budget ended before the bounds decided",
         VerdictKind::NotTestable => "the claim cannot be tested",
     };
@@ -376,6 +375,12 @@ fn write_claim(text: &mut String, claim: &ClaimView, trials: &Trials) -> std::fm
         }
     }
     writeln!(text, "- placebo {}", trials.alone.placebo)?;
+    if let Some(after) = claim
+        .measures
+        .and_then(|measures| measures.after_sign.as_ref())
+    {
+        writeln!(text, "- {after}")?;
+    }
     if let Some(verdict) = claim.free_running {
         writeln!(text, "- reading its own tokens: {verdict}")?;
     }
@@ -402,8 +407,12 @@ fn write_claim(text: &mut String, claim: &ClaimView, trials: &Trials) -> std::fm
             .values()
             .map(Rate::to_string)
             .collect();
-        let need = tried.need.map_or_else(String::new, |need| {
-            format!(", which need the node by at least {need:.2}")
+        let known = tried.need.filter(|need| need.lower.is_finite());
+        let need = known.map_or_else(String::new, |need| {
+            format!(
+                ", which need the node by {:.2} to {:.2}",
+                need.lower, need.upper
+            )
         });
         writeln!(
             text,

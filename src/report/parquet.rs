@@ -178,11 +178,12 @@ fn measured(claim: &ClaimEvidence) -> Vec<MeasuresRow<'_>> {
         count,
         bounds: None,
     };
-    for token in &trials.tokens {
-        let stratum = serde_json::to_string(&token.stratum).expect("a stratum has string keys");
+    for cell in &trials.alone.tokens {
+        let stratum = serde_json::to_string(&cell.stratum).expect("a stratum has string keys");
         rows.push(MeasuresRow {
-            part: Some(format!("{} {stratum}", token.token)),
-            ..row("alone", &alone, "token moved", token.moved)
+            part: Some(format!("{} {stratum}", cell.token)),
+            bounds: Some(cell.moved),
+            ..row("alone", &alone, "token moved", cell.moved.count())
         });
     }
     let controls = &trials.controls;

@@ -32,7 +32,7 @@ impl Evidence {
             Conclusion::Baseline
         } else if verdicts().any(VerdictKind::refutes) {
             Conclusion::Refuted
-        } else if verdicts().any(|verdict| verdict == VerdictKind::Inconclusive)
+        } else if verdicts().any(VerdictKind::leaves_open)
             || verdicts().all(|verdict| verdict == VerdictKind::NotTestable)
         {
             Conclusion::Inconclusive

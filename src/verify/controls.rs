@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::plan::testable;
-use crate::domain::arithmetic::{AnswerToken, TokenSet};
+use crate::domain::arithmetic::AnswerToken;
 use crate::domain::causal::{Family, Kind};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::{Task, Variable};
@@ -16,23 +16,28 @@ use crate::experiment::stats::{
     Bounds, Count, Errors, difference, paired_difference, rounded, rounded_option,
 };
 use crate::experiment::{
-    Baseline, Bench, NEGLIGIBLE, Reference, Rules, StoreFrom, Terms, TestedNodes, stream,
+    Baseline, Bench, HALF, NEGLIGIBLE, Reach, Reference, Rules, StoreFrom, Terms, TestedNodes,
+    stream,
 };
 use crate::network::engine::EngineError;
 
 /// Telling pairs on which decoys and wrong digits are tried beside the claim's own nodes; each larger
 /// panel for the claims whose difference the one before suggests and leaves open.
-pub(super) const PANELS: [usize; 3] = [64, 256, 1024];
+pub(super) const PANELS: [usize; 4] = [64, 256, 1024, 4096];
 
 /// Placebo pairs that a decoy must leave alone to be called a find.
 pub(super) const FIND_PLACEBOS: usize = 128;
 
 /// Pairs for controls that are reported and decide nothing: wrong tasks, untrained weights, and own
 /// activations.
-pub(super) const SIDE_TRIALS: usize = 64;
+pub(super) const SIDE_TRIALS: usize = 32;
 
-/// Decoys drawn for each claim.
-pub(super) const DECOYS: usize = 20;
+/// Sets tried as decoys of a set: a panel chosen by the claim alone, whatever the seed. Of a single
+/// node every node that may be a decoy is one.
+pub(super) const DECOYS: usize = 16;
+
+/// Names the panels of sets.
+const PANEL_SEED: u64 = 0;
 
 /// A claim must beat each decoy and each wrong digit by this much, at the lower bound of the
 /// difference (docs/METHOD.md, "Measures of a claim": selectivity).
@@ -49,8 +54,8 @@ pub struct DecoyResult {
     #[serde(serialize_with = "rounded", deserialize_with = "unbounded_below")]
     #[schemars(with = "Option<f64>")]
     pub difference_lower: f64,
-    /// The decoy passes telling trials and leaves placebo trials alone: it carries the variable too,
-    /// and is reported as a find.
+    /// The decoy agrees at least half as often as the claim's own nodes, and leaves placebo trials alone:
+    /// it carries the variable too, if only in part, and is reported as a find.
     pub carries: bool,
 }
 
@@ -143,7 +148,7 @@ pub struct Controlled {
     /// The nodes it is about.
     pub subject: TestedNodes,
     /// The tokens it is judged on.
-    pub reach: TokenSet,
+    pub reach: Reach,
     /// Error that what was found of the nodes may spend in each direction.
     pub alpha: f64,
     /// Whether selectivity decides anything: a claim that fails has nothing by which to beat a control.
@@ -166,160 +171,202 @@ type AgreementColumn = Vec<Option<bool>>;
 
 impl Setting<'_> {
     /// The controls of every claim in `claims`, in order. Claims that share a panel of trials share
-    /// its runs. Each panel size spends an even share of the claim's error.
+    /// its runs. Each panel size spends an even share of the claim's error. Decoys and other digits are
+    /// tried for claims whose verdict hangs on them.
     ///
     /// # Errors
     /// [`EngineError`] where an intervention was not applied.
     pub fn run(&self, claims: &[Controlled]) -> Result<Vec<Controls>, EngineError> {
+        let mut asked: Vec<Asked> = (claims.iter())
+            .map(|claim| Asked {
+                claim,
+                decoys: self.decoys(claim),
+                beaten: Vec::new(),
+            })
+            .collect();
         let [first, larger @ ..] = PANELS;
-        let mut controls = self.panel(claims, first)?;
+        let mut controls = self.panel(&mut asked, first)?;
         for size in larger {
             let open: Vec<usize> = (0..claims.len())
                 .filter(|&i| claims[i].hangs_on_selectivity)
                 .filter(|&i| controls[i].selectivity() == Selectivity::Open)
                 .collect();
-            let again: Vec<Controlled> = open.iter().map(|&i| claims[i].clone()).collect();
-            for (i, found) in open.into_iter().zip(self.panel(&again, size)?) {
+            let mut again: Vec<Asked> = open.iter().map(|&i| asked[i].clone()).collect();
+            let found = self.panel(&mut again, size)?;
+            for ((i, again), found) in open.into_iter().zip(again).zip(found) {
                 controls[i] = found;
+                asked[i] = again;
             }
         }
         Ok(controls)
     }
 
-    fn panel(&self, claims: &[Controlled], size: usize) -> Result<Vec<Controls>, EngineError> {
-        let decoys: Vec<Vec<TestedNodes>> = claims.iter().map(|c| self.decoys(c)).collect();
+    /// The controls on one size of panel. Decoys that are clearly beaten on it are not asked again.
+    fn panel(&self, asked: &mut [Asked], size: usize) -> Result<Vec<Controls>, EngineError> {
         let mut panels = Panels::default();
-        for (claim, decoys) in claims.iter().zip(&decoys) {
-            panels.ask(claim.variable, size, &claim.subject, claim.reach);
+        for Asked { claim, decoys, .. } in &*asked {
+            panels.ask(claim.variable, size, &claim.subject, &claim.reach);
             for decoy in decoys {
-                panels.ask(claim.variable, size, decoy, claim.reach);
+                panels.ask(claim.variable, size, decoy, &claim.reach);
             }
-            for variable in self.wrong_digits(claim.variable) {
-                panels.ask(variable, size, &claim.subject, claim.reach);
+            for variable in self.wrong_digits(claim) {
+                panels.ask(variable, size, &claim.subject, &elsewhere(claim));
             }
             for variable in self.wrong_tasks(claim.variable) {
-                panels.ask(variable, SIDE_TRIALS, &claim.subject, self.everything());
+                panels.ask(variable, SIDE_TRIALS, &claim.subject, &self.everything());
             }
         }
         panels.run(self)?;
-        claims
-            .iter()
-            .zip(&decoys)
-            .map(|(claim, decoys)| self.assemble(claim, decoys, &panels, size))
+        asked
+            .iter_mut()
+            .map(|asked| self.assemble(asked, &panels, size))
             .collect()
     }
 
-    fn everything(&self) -> TokenSet {
-        TokenSet::all(self.bench.engine.shape().n_digits)
+    fn everything(&self) -> Reach {
+        Reach::everything(self.bench.engine.shape().n_digits)
     }
 
     fn assemble(
         &self,
-        claim: &Controlled,
-        decoys: &[TestedNodes],
+        asked: &mut Asked,
         panels: &Panels,
         size: usize,
     ) -> Result<Controls, EngineError> {
+        let claim = asked.claim;
         let alpha = claim.alpha / PANELS.len() as f64;
-        let column = |variable: Variable, trials: usize, subject: &TestedNodes, reach: TokenSet| {
-            panels.get(variable, trials, subject, reach)
-        };
-        let own = column(claim.variable, size, &claim.subject, claim.reach);
+        let own = panels.get(claim.variable, size, &claim.subject, &claim.reach);
         let agreement = count(own);
-        let wrong_digits = self.wrong_digits(claim.variable);
+        let wrong_digits = self.wrong_digits(claim);
         // Every control must be beaten, but one alone that is not takes the claim down.
+        let controls = asked.decoys.len() + asked.beaten.len() + wrong_digits.len();
         let errors = Errors {
             lower: alpha,
-            upper: alpha / (decoys.len() + wrong_digits.len()).max(1) as f64,
+            upper: alpha / controls.max(1) as f64,
         };
-        let mut at_most = agreement.upper(errors.upper);
-        let mut results = Vec::new();
-        for decoy in decoys {
-            let theirs = column(claim.variable, size, decoy, claim.reach);
+        let tried = |variables: Vec<Variable>, trials: usize, reach: &Reach| {
+            let of = |variable| ElsewhereResult {
+                variable,
+                agreement: count(panels.get(variable, trials, &claim.subject, reach)),
+            };
+            let results = variables.into_iter().map(of);
+            results
+                .filter(|result| result.agreement.trials > 0)
+                .collect::<Vec<_>>()
+        };
+        let wrong_digits = tried(wrong_digits, size, &elsewhere(claim));
+        let by_digit: Vec<Bounds> = wrong_digits
+            .iter()
+            .map(|wrong| difference(agreement, wrong.agreement, errors))
+            .collect();
+        let by_decoys = self.try_decoys(asked, panels, size, errors)?;
+        let lowest = |bounds: &[Bounds], bound: fn(&Bounds) -> f64, start: f64| {
+            bounds.iter().map(bound).fold(start, f64::min)
+        };
+        let most = lowest(&by_decoys, |by| by.upper, agreement.upper(errors.upper));
+        Ok(Controls {
+            own_activation: self.own_activation(claim)?,
+            agreement,
+            decoys: asked.beaten.clone(),
+            wrong_digits,
+            wrong_tasks: tried(
+                self.wrong_tasks(claim.variable),
+                SIDE_TRIALS,
+                &self.everything(),
+            ),
+            untrained: self.untrained(claim)?,
+            beats_decoys_by: (asked.beaten.iter())
+                .filter(|decoy| !decoy.carries)
+                .map(|decoy| decoy.difference_lower)
+                .fold(agreement.lower(alpha), f64::min),
+            beats_wrong_digits_by: by_digit.iter().map(|by| by.lower).min_by(f64::total_cmp),
+            beats_all_by_at_most: lowest(&by_digit, |by| by.upper, most),
+        })
+    }
+
+    /// Holds the decoys of a claim against it, and sorts out those that are clearly beaten. The result
+    /// is by how much the claim beats each that is asked.
+    fn try_decoys(
+        &self,
+        asked: &mut Asked,
+        panels: &Panels,
+        size: usize,
+        errors: Errors,
+    ) -> Result<Vec<Bounds>, EngineError> {
+        let claim = asked.claim;
+        let own = panels.get(claim.variable, size, &claim.subject, &claim.reach);
+        // Half as often as the claim's own nodes.
+        let enough = HALF * count(own).share();
+        let mut bounds = Vec::new();
+        let mut left = Vec::new();
+        let asked_again: BTreeSet<Vec<NodeName>> = asked
+            .decoys
+            .iter()
+            .map(|decoy| Node::names(&decoy.nodes))
+            .collect();
+        asked
+            .beaten
+            .retain(|decoy| !asked_again.contains(&decoy.nodes));
+        for decoy in std::mem::take(&mut asked.decoys) {
+            let theirs = panels.get(claim.variable, size, &decoy, &claim.reach);
             let agreement = count(theirs);
             let by = paired(own, theirs, errors);
-            let threshold = self.rules.threshold;
-            let leaves_placebos_alone = agreement.upper(errors.upper) >= threshold
-                && self.leaves_placebos_alone(claim, decoy)?;
-            let carries = leaves_placebos_alone && agreement.lower(errors.lower) >= threshold;
+            let may_carry = by.lower < SELECTIVITY_MARGIN
+                && agreement.upper(errors.upper) >= enough
+                && self.leaves_placebos_alone(claim, &decoy)?;
+            let carries = may_carry && agreement.lower(errors.lower) >= enough;
             // One that may or may not carry the variable leaves open what it says of the claim.
-            if !leaves_placebos_alone {
-                at_most = at_most.min(by.upper);
+            if !may_carry {
+                bounds.push(by);
             }
-            results.push(DecoyResult {
+            asked.beaten.push(DecoyResult {
                 nodes: Node::names(&decoy.nodes),
                 agreement,
                 difference_lower: by.lower,
                 carries,
             });
+            if by.lower < SELECTIVITY_MARGIN && !carries {
+                left.push(decoy);
+            }
         }
-        results.sort_by(|a, b| {
+        asked.decoys = left;
+        asked.beaten.sort_by(|a, b| {
             (a.difference_lower.total_cmp(&b.difference_lower)).then(a.nodes.cmp(&b.nodes))
         });
-        let beats_decoys_by = results
-            .iter()
-            .filter(|decoy| !decoy.carries)
-            .map(|decoy| decoy.difference_lower)
-            .fold(agreement.lower(alpha), f64::min);
-        let elsewhere = |variables: Vec<Variable>, trials: usize, reach: TokenSet| {
-            variables
-                .into_iter()
-                .map(|variable| ElsewhereResult {
-                    variable,
-                    agreement: count(column(variable, trials, &claim.subject, reach)),
-                })
-                .filter(|result| result.agreement.trials > 0)
-                .collect::<Vec<_>>()
-        };
-        let wrong_digits = elsewhere(wrong_digits, size, claim.reach);
-        let by_digit: Vec<Bounds> = wrong_digits
-            .iter()
-            .map(|wrong| difference(agreement, wrong.agreement, errors))
-            .collect();
-        let beats_wrong_digits_by = by_digit.iter().map(|by| by.lower).min_by(f64::total_cmp);
-        let beats_all_by_at_most = by_digit.iter().map(|by| by.upper).fold(at_most, f64::min);
-        Ok(Controls {
-            own_activation: self.own_activation(claim)?,
-            agreement,
-            decoys: results,
-            wrong_digits,
-            wrong_tasks: elsewhere(
-                self.wrong_tasks(claim.variable),
-                SIDE_TRIALS,
-                self.everything(),
-            ),
-            untrained: self.untrained(claim)?,
-            beats_decoys_by,
-            beats_wrong_digits_by,
-            beats_all_by_at_most,
-        })
+        Ok(bounds)
     }
 
-    /// Sets of as many unclaimed nodes of the same kinds, at or before the position that predicts the
-    /// last token judged: first those of the claim's own layer and position, then others at random.
+    /// Of a single node, every node of its kind that is not claimed for the variable, at or before the
+    /// position that predicts the last token judged, and that the node does not feed: what it feeds
+    /// gets its value from the node. Of a set, as many sets of such nodes of the same kinds as there
+    /// are, up to [`DECOYS`].
     fn decoys(&self, claim: &Controlled) -> Vec<TestedNodes> {
+        if !claim.hangs_on_selectivity {
+            return Vec::new();
+        }
         let shape = self.bench.engine.shape();
-        let lowest = claim.reach.iter().last().unwrap_or(AnswerToken(0));
+        let lowest = claim.reach.tokens().iter().last().unwrap_or(AnswerToken(0));
         let last_position = shape.predicting(lowest);
         let taken = self.claimed.get(&claim.variable);
+        let nodes = &claim.subject.nodes;
         let free = |node: &Node| {
             node.position() <= last_position
                 && !taken.is_some_and(|taken| taken.contains(node))
-                && !claim.subject.nodes.contains(node)
+                && !nodes.iter().any(|own| own == node || own.can_feed(node))
         };
         let pool: Vec<Node> = Node::all(&shape).into_iter().filter(free).collect();
-        let nodes = &claim.subject.nodes;
-        let mut found: Vec<TestedNodes> = Vec::new();
-        if let [node] = nodes[..] {
-            let siblings = pool.iter().filter(|other| {
-                other.same_kind(&node)
-                    && (other.layer(), other.position()) == (node.layer(), node.position())
-            });
-            found.extend(siblings.map(|&other| TestedNodes::of([other])));
+        let like = |chosen: Vec<Node>| {
+            let held = claim.subject.neutralised.iter().copied();
+            TestedNodes::of(chosen).with_neutralised(held)
+        };
+        if let ([node], true) = (&nodes[..], claim.subject.neutralised.is_empty()) {
+            let same_kind = pool.iter().filter(|other| other.same_kind(node));
+            return same_kind.map(|&other| TestedNodes::of([other])).collect();
         }
         let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
         let name = format!("{}/decoys/{}", claim.variable, names.join("+"));
-        let mut rng = stream(self.rules.seed, &name);
+        let mut rng = stream(PANEL_SEED, &name);
+        let mut found: Vec<TestedNodes> = Vec::new();
         // A few more tries than decoys wanted: small models have few sets to draw.
         for _ in 0..4 * DECOYS {
             if found.len() >= DECOYS {
@@ -334,10 +381,7 @@ impl Setting<'_> {
                     .find(|other| other.same_kind(node) && !chosen.contains(other));
                 chosen.extend(next);
             }
-            let decoy = TestedNodes {
-                neutralised: claim.subject.neutralised.clone(),
-                ..TestedNodes::of(chosen)
-            };
+            let decoy = like(chosen);
             if decoy.nodes.len() == nodes.len() && !found.contains(&decoy) {
                 found.push(decoy);
             }
@@ -407,7 +451,7 @@ impl Setting<'_> {
 
     fn untrained(&self, claim: &Controlled) -> Result<Count, EngineError> {
         let pairs = self.side_pairs(claim.variable, Kind::Telling, SIDE_TRIALS);
-        let terms = Terms::new(claim.variable, claim.reach, self.untrained.decode);
+        let terms = Terms::new(claim.variable, claim.reach.clone());
         let mut agreed = Count::default();
         let subject = [TestedNodes::of(claim.subject.nodes.iter().copied())];
         self.untrained.run(
@@ -417,7 +461,7 @@ impl Setting<'_> {
             &subject,
             |block| {
                 for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
-                    let agrees = outcome.as_ref().and_then(|o| trial.agreement(o, terms));
+                    let agrees = outcome.as_ref().and_then(|o| trial.agreement(o, &terms));
                     agrees.into_iter().for_each(|agrees| agreed.add(agrees));
                 }
             },
@@ -431,9 +475,10 @@ impl Setting<'_> {
         testable(variable, n_digits, self.baseline).is_ok()
     }
 
-    fn wrong_digits(&self, variable: Variable) -> Vec<Variable> {
+    fn wrong_digits(&self, claim: &Controlled) -> Vec<Variable> {
         let n_digits = self.bench.engine.shape().n_digits;
-        let Some(own) = variable.digit else {
+        let variable = claim.variable;
+        let Some(own) = variable.digit.filter(|_| claim.hangs_on_selectivity) else {
             return Vec::new();
         };
         (0..=n_digits)
@@ -484,18 +529,32 @@ pub fn paired(first: &[Option<bool>], second: &[Option<bool>], errors: Errors) -
     }
 }
 
+/// A claim with the decoys still to be tried on a larger panel, and what came of those tried.
+#[derive(Clone)]
+struct Asked<'a> {
+    claim: &'a Controlled,
+    decoys: Vec<TestedNodes>,
+    /// By the last panel each was tried on.
+    beaten: Vec<DecoyResult>,
+}
+
+/// The tokens that the claim's nodes are judged on under another variable, in every group of pairs.
+fn elsewhere(claim: &Controlled) -> Reach {
+    Reach::Tokens(claim.reach.tokens())
+}
+
 /// Subjects to be tried on panels of trials: one run of each panel serves everyone who asked.
 #[derive(Default)]
 struct Panels {
-    asked: BTreeMap<(Variable, usize), BTreeMap<(TestedNodes, TokenSet), AgreementColumn>>,
+    asked: BTreeMap<(Variable, usize), BTreeMap<(TestedNodes, Reach), AgreementColumn>>,
 }
 
 impl Panels {
-    fn ask(&mut self, variable: Variable, trials: usize, subject: &TestedNodes, reach: TokenSet) {
+    fn ask(&mut self, variable: Variable, trials: usize, subject: &TestedNodes, reach: &Reach) {
         self.asked
             .entry((variable, trials))
             .or_default()
-            .entry((subject.clone(), reach))
+            .entry((subject.clone(), reach.clone()))
             .or_default();
     }
 
@@ -504,9 +563,9 @@ impl Panels {
         variable: Variable,
         trials: usize,
         subject: &TestedNodes,
-        reach: TokenSet,
+        reach: &Reach,
     ) -> &AgreementColumn {
-        &self.asked[&(variable, trials)][&(subject.clone(), reach)]
+        &self.asked[&(variable, trials)][&(subject.clone(), reach.clone())]
     }
 
     fn run(&mut self, setting: &Setting) -> Result<(), EngineError> {
@@ -522,12 +581,12 @@ impl Panels {
                             .iter()
                             .position(|s| s == subject)
                             .expect("every column's subject is run");
-                        let terms = Terms::new(variable, *reach, setting.bench.decode);
+                        let terms = Terms::new(variable, reach.clone());
                         let outcomes = block.trials.iter().zip(&block.outcomes[at]);
-                        column.extend(
-                            outcomes
-                                .map(|(trial, outcome)| trial.agreement(outcome.as_ref()?, terms)),
-                        );
+                        column
+                            .extend(outcomes.map(|(trial, outcome)| {
+                                trial.agreement(outcome.as_ref()?, &terms)
+                            }));
                     }
                 })?;
         }

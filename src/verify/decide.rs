@@ -1,14 +1,15 @@
 //! The verdict of a claim, from all that was found of it: the table of docs/METHOD.md, row by row.
 
+use super::attends::Attends;
 use super::controls::{Controls, SELECTIVITY_MARGIN, Selectivity};
-use super::escalation::Attempt;
+use super::escalation::{Attempt, AttemptOutcome, JOINT_NEED};
 use super::tried::TriedClaim;
-use super::verdict::{Verdict, VerdictKind};
+use super::verdict::{JointSet, NamedSet, Refutation, Verdict, VerdictKind};
 use super::weakness::weaknesses;
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::Variable;
 use crate::experiment::{
-    Bench, Counterexample, Finding, Measures, NEGLIGIBLE, Standing, Terms, TestedNodes,
+    Bench, Counterexample, Finding, HALF, Measures, NEGLIGIBLE, Standing, Terms, TestedNodes,
     counterexample,
 };
 use crate::network::engine::EngineError;
@@ -18,8 +19,8 @@ pub(super) struct Grounds<'a> {
     pub(super) variable: Variable,
     pub(super) tried: &'a TriedClaim,
     pub(super) controls: &'a Controls,
-    /// Whether the node attends where the claim needs it to.
-    pub(super) attends: bool,
+    /// Of a task that is about attention: whether the node attends where it needs to.
+    pub(super) attends: Option<Attends>,
     /// Error of the whole file.
     pub(super) alpha: f64,
 }
@@ -35,127 +36,184 @@ impl Grounds<'_> {
         Ok(match self.kind() {
             VerdictKind::Supported => Verdict::Supported,
             VerdictKind::Unspecific => Verdict::Unspecific {
-                reasons: match self.reasons() {
-                    none if none.is_empty() => {
-                        vec!["holds in part, and only in a set that is not selective".into()]
-                    }
-                    reasons => reasons,
-                },
+                reasons: self.reasons(),
                 counterexample: self.counterexample(bench)?,
             },
-            VerdictKind::Joint | VerdictKind::Redundant => self.of_set(),
+            VerdictKind::Joint => Verdict::Joint(self.joint_set()),
+            VerdictKind::JointInPart => Verdict::JointInPart(self.joint_set()),
+            VerdictKind::Redundant => self.redundant(),
             VerdictKind::Partial => Verdict::Partial {
                 fails_where: fails_where(),
                 counterexample: self.counterexample(bench)?,
             },
             VerdictKind::Refuted => Verdict::Refuted {
+                by: self
+                    .refutation()
+                    .expect("the row that applies says by what"),
+                fails_where: fails_where(),
+                counterexample: self.counterexample(bench)?,
+            },
+            VerdictKind::NotShown => Verdict::NotShown {
                 inert: finding.measures.is_inert(),
+                best: self.best_set(),
                 fails_where: fails_where(),
                 counterexample: self.counterexample(bench)?,
             },
             VerdictKind::Correlational => Verdict::Correlational {
-                attends: self.attends,
+                attends: self
+                    .attends
+                    .expect("the row is of a task about attention")
+                    .rate,
+                effect: finding.measures.best(self.direction_only()),
             },
-            VerdictKind::Inconclusive | VerdictKind::NotTestable => Verdict::Inconclusive {
-                open: self.open().expect("some row applies to what is not open"),
+            VerdictKind::NotTestable => Verdict::NotTestable {
+                reason: self
+                    .silence()
+                    .expect("the row applies where nothing was said"),
             },
+            VerdictKind::Inconclusive => Verdict::Inconclusive { open: self.open() },
         })
     }
 
-    /// The first row of the table that applies. A claim that is not testable never comes here, and
-    /// where a bound lies between, no other row is known to apply.
+    /// The first row of the table that applies. Where a bound lies between, none may.
     fn kind(&self) -> VerdictKind {
-        let rows: [VerdictRow<Self>; 7] = [
+        let rows: [VerdictRow<Self>; 10] = [
+            (VerdictKind::NotTestable, |grounds| {
+                grounds.silence().is_some()
+            }),
             (VerdictKind::Supported, Self::is_supported),
-            (VerdictKind::Unspecific, Self::is_unspecific),
             (VerdictKind::Joint, Self::is_joint),
+            (VerdictKind::Unspecific, Self::is_unspecific),
+            (VerdictKind::JointInPart, Self::is_joint_in_part),
             (VerdictKind::Redundant, Self::is_redundant),
             (VerdictKind::Partial, Self::is_partial),
-            (VerdictKind::Refuted, Self::is_refuted),
             (VerdictKind::Correlational, Self::is_correlational),
+            (VerdictKind::Refuted, Self::is_refuted),
+            (VerdictKind::NotShown, Self::is_not_shown),
         ];
         let applies = rows.into_iter().find(|(_, applies)| applies(self));
-        applies
-            .filter(|_| self.open().is_none())
-            .map_or(VerdictKind::Inconclusive, |(kind, _)| kind)
+        applies.map_or(VerdictKind::Inconclusive, |(kind, _)| kind)
+    }
+
+    /// Why no trial says anything of the claim, where none does.
+    fn silence(&self) -> Option<String> {
+        let measures = &self.finding().measures;
+        let silent = measures.tokens.is_empty() && measures.effect.is_empty();
+        silent.then(|| {
+            if self.direction_only() {
+                "the unpatched model writes none of the tokens predicted, asked the source question itself".into()
+            } else {
+                "the unpatched model answers none of the questions drawn rightly".into()
+            }
+        })
     }
 
     fn is_supported(&self) -> bool {
-        self.finding().standing == Standing::Holds && self.reasons().is_empty()
+        self.finding().standing == Standing::Holds && self.passes_controls_alone()
     }
 
+    /// Agreement is as for supported, and side effects or controls are not.
     fn is_unspecific(&self) -> bool {
-        let holds_or_has_side_effects = matches!(
-            self.finding().standing,
-            Standing::Holds
-                | Standing::HoldsUnspecifically
-                | Standing::HoldsInPart
-                | Standing::FailsUnspecifically
-        );
-        holds_or_has_side_effects && self.set().is_none() && !self.is_partial()
+        match self.finding().standing {
+            Standing::HoldsUnspecifically => true,
+            Standing::Holds => !self.reasons().is_empty(),
+            Standing::HoldsInPart => self.set().is_none() && !self.reasons().is_empty(),
+            _ => false,
+        }
     }
 
     fn is_joint(&self) -> bool {
-        self.set().is_some_and(|set| set.need.is_some())
+        self.set()
+            .is_some_and(|set| set.outcome == AttemptOutcome::Holds && !is_single(set))
+    }
+
+    fn is_joint_in_part(&self) -> bool {
+        self.set()
+            .is_some_and(|set| set.outcome == AttemptOutcome::HoldsInPart)
     }
 
     fn is_redundant(&self) -> bool {
-        self.set().is_some_and(|set| set.need.is_none())
+        self.set().is_some_and(is_single)
     }
 
     fn is_partial(&self) -> bool {
-        self.holds_in_part_alone() && self.reasons().is_empty()
+        self.finding().standing == Standing::HoldsInPart && self.passes_controls_alone()
+    }
+
+    /// The node attends, and no effect of patching it holds.
+    fn is_correlational(&self) -> bool {
+        self.is_below() && self.attends.is_some_and(|attends| attends.is_shown())
     }
 
     fn is_refuted(&self) -> bool {
-        self.finding().standing == Standing::Fails && !self.is_correlational()
+        self.refutation().is_some()
     }
 
-    fn is_correlational(&self) -> bool {
-        // No effect was shown: it may be as small as a placebo's.
-        let mut effects = self.finding().measures.effect.values();
-        self.finding().standing == Standing::Fails
-            && self.direction_only()
-            && effects.all(|effect| effect.lower <= NEGLIGIBLE)
+    fn is_not_shown(&self) -> bool {
+        self.is_below() && self.attends.is_none() && !self.is_left_open_by_sets()
+    }
+
+    /// Whether the node alone is known not to reach the threshold.
+    fn is_below(&self) -> bool {
+        matches!(
+            self.finding().standing,
+            Standing::Fails | Standing::FailsUnspecifically | Standing::HoldsInPart
+        )
+    }
+
+    /// What is known against the claim. That nothing was found for it is not.
+    fn refutation(&self) -> Option<Refutation> {
+        let finding = self.finding();
+        if finding.standing != Standing::Fails || self.is_left_open_by_sets() {
+            return None;
+        }
+        if let Some(attends) = self.attends {
+            return (attends.is_refuted()).then_some(Refutation::DoesNotAttend {
+                attends: attends.rate,
+            });
+        }
+        let elsewhere = finding.measures.elsewhere;
+        if elsewhere.lower > HALF {
+            return Some(Refutation::MovesElsewhere { elsewhere });
+        }
+        let without = |attempt: &&Attempt| attempt.outcome == AttemptOutcome::HoldsWithout;
+        let set = self.tried.attempts.iter().find(without)?;
+        Some(Refutation::NotNeeded {
+            set: Node::names(&set.finding.subject.nodes),
+            need: set.need.expect("it was compared with its parts").upper,
+        })
+    }
+
+    /// Whether a set may hold and need the node, as far as the budget told.
+    fn is_left_open_by_sets(&self) -> bool {
+        let open = |attempt: &Attempt| attempt.outcome == AttemptOutcome::Open;
+        self.tried.success().is_none() && self.tried.attempts.iter().any(open)
     }
 
     /// What was left open, where that keeps the claim from its verdict.
-    fn open(&self) -> Option<String> {
-        if self.hangs_alone_on_controls()
-            && self.controls.selectivity() == Selectivity::Open
-            && self.reasons().is_empty()
-        {
-            return Some(format!(
+    fn open(&self) -> String {
+        if self.tried.hangs_on_selectivity() && self.controls.selectivity() == Selectivity::Open {
+            return format!(
                 "it beats every control by {:.2} at least, and one by {:.2} at most, where {SELECTIVITY_MARGIN} decides",
                 self.controls.beats_all_by_at_least(),
                 self.controls.beats_all_by_at_most,
-            ));
+            );
         }
-        if self.finding().holds() || self.set().is_some() || self.holds_in_part_alone() {
-            return None;
+        let open = |attempt: &&Attempt| attempt.outcome == AttemptOutcome::Open;
+        if let Some(attempt) = self.tried.attempts.iter().find(open) {
+            let names = names_of(attempt);
+            return match attempt.need {
+                Some(need) if need.lower < JOINT_NEED => format!(
+                    "{names} may hold, and need the node by {:.2} at least: whether by as much as a joint claim must was left open",
+                    need.lower
+                ),
+                _ => {
+                    let measures = &attempt.finding.measures;
+                    format!("{names}: {}", still_open(measures, self.direction_only()))
+                }
+            };
         }
-        let alone_is_open = self.finding().standing == Standing::Open;
-        let of_node = || still_open(&self.finding().measures, self.direction_only());
-        self.open_of_sets().or_else(|| alone_is_open.then(of_node))
-    }
-
-    /// What was left open of the sets that may hold where the node alone does not.
-    fn open_of_sets(&self) -> Option<String> {
-        if let Some(success) = self.tried.success() {
-            let open = self.controls.selectivity() == Selectivity::Open;
-            return open.then(|| format!("{} may or may not beat its controls", names_of(success)));
-        }
-        let attempt = self.tried.attempts.iter().find(|attempt| attempt.open)?;
-        let names = names_of(attempt);
-        Some(match attempt.need {
-            Some(need) if attempt.finding.holds() => format!(
-                "{names} holds, and needs the node by {need:.2} at least: whether by as much as a joint claim must was left open"
-            ),
-            _ => {
-                let measures = &attempt.finding.measures;
-                format!("{names}: {}", still_open(measures, self.direction_only()))
-            }
-        })
+        still_open(&self.finding().measures, self.direction_only())
     }
 
     /// What is above its limit or not beaten. Controls are held against the node only where they were
@@ -165,40 +223,57 @@ impl Grounds<'_> {
         if self.controls.own_activation.hits > 0 {
             reasons.push("patching its own activation changes the answer".into());
         }
-        if self.hangs_alone_on_controls() && self.controls.selectivity() == Selectivity::Lacking {
+        if self.tried.success().is_none() && self.controls.selectivity() == Selectivity::Lacking {
             reasons.extend(lacks_selectivity(self.controls));
         }
         reasons
     }
 
-    /// The set that holds, and passes its controls, where the node alone does not hold.
+    fn passes_controls_alone(&self) -> bool {
+        self.tried.success().is_none() && self.controls.selective() && self.reasons().is_empty()
+    }
+
+    /// The set that holds, if only in part, and passes its controls, where the node alone does not hold.
     fn set(&self) -> Option<&Attempt> {
         let passes = self.controls.selective() && self.controls.own_activation.hits == 0;
         self.tried.success().filter(|_| passes)
     }
 
-    fn of_set(&self) -> Verdict {
+    fn joint_set(&self) -> JointSet {
         let set = self.set().expect("the verdict is of a set");
-        let measures = set.finding.measures.clone();
-        match set.need {
-            Some(need) => Verdict::Joint {
-                set: Node::names(&set.finding.subject.nodes),
-                measures,
-                need,
-            },
-            None => Verdict::Redundant {
-                neutralised: Node::names(&set.finding.subject.neutralised),
-                measures,
-            },
+        let is_other = |attempt: &&Attempt| {
+            attempt.outcome == set.outcome && !is_single(attempt) && !std::ptr::eq(*attempt, set)
+        };
+        JointSet {
+            set: Node::names(&set.finding.subject.nodes),
+            helping: Node::names(&set.helping),
+            measures: set.finding.measures.clone(),
+            need: set.need.expect("a set is compared with its parts").lower,
+            also: (self.tried.attempts.iter().filter(is_other))
+                .map(|attempt| Node::names(&attempt.finding.subject.nodes))
+                .collect(),
         }
     }
 
-    fn holds_in_part_alone(&self) -> bool {
-        self.finding().standing == Standing::HoldsInPart && self.tried.success().is_none()
+    fn redundant(&self) -> Verdict {
+        let set = self
+            .set()
+            .expect("the verdict is of a node with others neutralised");
+        Verdict::Redundant {
+            neutralised: Node::names(&set.finding.subject.neutralised),
+            measures: set.finding.measures.clone(),
+        }
     }
 
-    fn hangs_alone_on_controls(&self) -> bool {
-        self.tried.success().is_none() && self.tried.hangs_on_selectivity()
+    /// Of the sets that do not hold, the best.
+    fn best_set(&self) -> Option<NamedSet> {
+        let direction_only = self.direction_only();
+        let set = self.tried.nearest(direction_only)?;
+        Some(NamedSet {
+            set: Node::names(&set.finding.subject.nodes),
+            agreement: set.finding.measures.best(direction_only)?,
+            placebo: set.finding.measures.placebo,
+        })
     }
 
     fn finding(&self) -> &Finding {
@@ -211,9 +286,20 @@ impl Grounds<'_> {
 
     fn counterexample(&self, bench: &Bench) -> Result<Option<Counterexample>, EngineError> {
         let finding = self.finding();
-        let terms = Terms::new(self.variable, finding.reach, bench.decode);
-        counterexample(bench, self.variable, &finding.subject, terms, &finding.kept)
+        let terms = Terms::new(self.variable, finding.reach.clone());
+        counterexample(
+            bench,
+            self.variable,
+            &finding.subject,
+            &terms,
+            &finding.kept,
+        )
     }
+}
+
+/// Whether an attempt is of the node with others neutralised.
+fn is_single(attempt: &Attempt) -> bool {
+    !attempt.finding.subject.neutralised.is_empty()
 }
 
 /// The nodes of an attempt, and those neutralised.
@@ -284,9 +370,9 @@ fn lacks_selectivity(controls: &Controls) -> Vec<String> {
 }
 
 fn still_open(measures: &Measures, direction_only: bool) -> String {
-    let rates: Vec<String> = measures
-        .deciding(direction_only)
-        .values()
+    let rates = measures.deciding(direction_only);
+    let rates = rates.iter().filter(|rate| rate.upper >= HALF);
+    let rates: Vec<String> = rates
         .map(|rate| {
             format!(
                 "{} of {} trials, between {:.3} and {:.3}",

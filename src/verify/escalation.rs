@@ -1,27 +1,30 @@
-//! Escalation: a node that does not hold alone is tried with its partners, and with the other
+//! Escalation: a node that does not hold alone is tried in sets with others, and with the other
 //! carriers neutralised.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::controls::paired;
-use super::partners::{Choice, Chooser};
+use super::search::{Choice, Search, without};
 use crate::domain::causal::{Family, Kind};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
-use crate::experiment::stats::{Bounds, Errors};
+use crate::experiment::stats::{Bounds, Count, Errors};
 use crate::experiment::{
-    Bench, Finding, Goal, Rules, Standing, StoreFrom, Terms, TestedNodes, discover, judge, stream,
+    Bench, Finding, Goal, HALF, Rules, Standing, StoreFrom, Terms, TestedNodes, judge, stream,
 };
 use crate::network::engine::EngineError;
 
 /// A set must need the node by this much, at the lower bound of the difference (docs/METHOD.md,
-/// "Verdicts": joint).
+/// "Verdicts": joint); below it, at the upper bound, it does not need the node.
 pub(super) const JOINT_NEED: f64 = 0.2;
 
-/// What may be judged in place of one node: a set as reduced, the set as found, and the node with
-/// others neutralised. The error is split over as many, however many are judged: a claim's share must
-/// not hang on what other claims are tested beside it.
-const MOST_TRIED: usize = 3;
+/// What may be judged in place of one node: three sets, the node with others neutralised, and the best
+/// of the sets once more. The error is split over as many, however many are judged: a claim's share must not hang on what other
+/// claims are tested beside it.
+const MOST_TRIED: usize = 5;
+
+/// Most sets judged for one node, one after the other.
+const MOST_SETS: usize = 3;
 
 /// The error that each attempt may spend of the share that a claim's sets have.
 pub fn alpha_of_attempt(alpha: f64) -> f64 {
@@ -31,29 +34,49 @@ pub fn alpha_of_attempt(alpha: f64) -> f64 {
 /// The stream of pairs on which sets are judged.
 const SETS: &str = "sets";
 
+/// The stream of pairs on which it is asked of the best set whether it holds in part.
+const PARTS: &str = "parts";
+
+/// What became known of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptOutcome {
+    /// It holds and, of a set, needs the node.
+    Holds,
+    /// The set holds in part, and needs the node.
+    HoldsInPart,
+    /// The set holds, does not need the node, and holds without it.
+    HoldsWithout,
+    /// A bound lies between, of what decides whether it holds or of how much it needs the node.
+    Open,
+    Fails,
+}
+
 /// What came of one set tried in place of a node.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// The set, or the node with others neutralised.
     pub finding: Finding,
-    /// For a set that holds or may hold: lower bound of its agreement less that of the node alone and that of the
-    /// set without it.
-    pub need: Option<f64>,
-    /// Whether the attempt holds and, for a set, needs the node.
-    pub succeeds: bool,
-    /// Whether that was left open: a bound lies between, of what decides whether the attempt holds
-    /// or of how much it needs the node.
-    pub open: bool,
+    /// Of a set that holds, if only in part or perhaps: by how much it agrees more often than the set
+    /// without the node.
+    pub need: Option<Bounds>,
+    /// Members that such a set needs, and those that only help it, as far as known.
+    pub needed: Vec<Node>,
+    pub helping: Vec<Node>,
+    pub outcome: AttemptOutcome,
 }
 
-/// Telling pairs, of streams of their own, on which a set is compared with its parts: the node alone,
-/// and what is left without it. Each larger sample is for those that the one before leaves open.
-const NEED_PAIRS: [usize; 4] = [256, 1024, 4096, 16_384];
+/// Telling pairs, of streams of their own, on which a set is compared with what is left of it without
+/// each member. Each larger sample is for the members of which the one before leaves open whether the
+/// set needs them…
+const NEED_PAIRS: [usize; 3] = [256, 2048, 20_000];
 
-/// Judges what was chosen for every failing node: a set with others, reduced to the members it needs
-/// and, where that does not hold, as it was found; and the node with other carriers neutralised.
-/// `failing` gives each node's place and what was found of it alone; the result is by place, what
-/// decides first. The error of `rules` is shared among all that is tried for one node.
+/// …and only so many samples for members that the claim is not about.
+const OF_OTHERS: usize = 1;
+
+/// Judges what was chosen for every node that does not hold: sets with others, until one holds; and
+/// the node with other carriers neutralised. `failing` gives each node's place and what was found of
+/// it alone; the result is by place, what decides first. The error of `rules` is shared among all that
+/// is tried for one node.
 ///
 /// # Errors
 /// [`EngineError`] where an intervention was not applied.
@@ -64,11 +87,14 @@ pub fn attempts(
     claimed: &BTreeSet<Node>,
     rules: Rules,
 ) -> Result<BTreeMap<usize, Vec<Attempt>>, EngineError> {
-    let mut chooser = Chooser::new(bench, variable, claimed, rules);
+    if failing.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut search = Search::new(bench, variable, claimed)?;
     let mut chosen: Vec<(usize, Node, Choice)> = Vec::new();
     for &(place, finding) in failing {
         let node = finding.subject.nodes[0];
-        let choice = chooser.choose(node, finding.measures.is_inert())?;
+        let choice = search.choose(node, finding.measures.is_inert())?;
         chosen.push((place, node, choice));
     }
     let judging = Judging {
@@ -77,8 +103,7 @@ pub fn attempts(
         rules: rules.with_alpha(alpha_of_attempt(rules.alpha)),
     };
     let mut attempts: BTreeMap<usize, Vec<Attempt>> = BTreeMap::new();
-    // Every set as reduced, then those that were not reduced or do not hold so; then single nodes.
-    for round in 0..2 {
+    for round in 0..MOST_SETS {
         let wanted: Vec<Wanted> = (chosen.iter())
             .filter(|(place, ..)| !succeeded(attempts.get(place)))
             .filter_map(|&(place, node, ref choice)| {
@@ -90,7 +115,7 @@ pub fn attempts(
                 })
             })
             .collect();
-        judging.judge(&wanted, &mut attempts)?;
+        judging.judge(&wanted, Goal::Holds, SETS, &mut attempts)?;
     }
     let wanted: Vec<Wanted> = (chosen.iter())
         .filter(|(place, _, choice)| choice.exchangeable || !succeeded(attempts.get(place)))
@@ -103,7 +128,24 @@ pub fn attempts(
             })
         })
         .collect();
-    judging.judge(&wanted, &mut attempts)?;
+    judging.judge(&wanted, Goal::Holds, SETS, &mut attempts)?;
+    // Where no set holds, the best of them may hold in part: asked of other pairs, since the first
+    // ones stopped where it did not hold.
+    let wanted: Vec<Wanted> = (chosen.iter())
+        .filter(|(place, ..)| !succeeded(attempts.get(place)))
+        .filter_map(|&(place, node, _)| {
+            let subject = best_in_part(attempts.get(&place)?, variable)?
+                .finding
+                .subject
+                .clone();
+            Some(Wanted {
+                place,
+                node,
+                subject,
+            })
+        })
+        .collect();
+    judging.judge(&wanted, Goal::Standing, PARTS, &mut attempts)?;
     // A node whose place others can take is redundant before it is one of a set.
     for (place, _, choice) in &chosen {
         if let Some(attempts) = attempts.get_mut(place) {
@@ -115,8 +157,24 @@ pub fn attempts(
     Ok(attempts)
 }
 
+/// The set that may hold in part: of those that leave alone what they must, the one whose best token
+/// moves as predicted most often, in half of the trials at least.
+fn best_in_part(attempts: &[Attempt], variable: Variable) -> Option<&Attempt> {
+    let direction_only = variable.task.predicts_only_direction();
+    let share = |attempt: &Attempt| {
+        let best = attempt.finding.measures.best(direction_only);
+        best.map_or(0.0, |rate| rate.share())
+    };
+    (attempts.iter())
+        .filter(|attempt| attempt.finding.subject.neutralised.is_empty())
+        .filter(|attempt| attempt.outcome == AttemptOutcome::Fails && !attempt.finding.holds())
+        .filter(|attempt| !attempt.finding.measures.dirty() && share(attempt) >= HALF)
+        .max_by(|a, b| share(a).total_cmp(&share(b)))
+}
+
 fn succeeded(attempts: Option<&Vec<Attempt>>) -> bool {
-    attempts.is_some_and(|attempts| attempts.iter().any(|attempt| attempt.succeeds))
+    let holds = |attempt: &Attempt| attempt.outcome == AttemptOutcome::Holds;
+    attempts.is_some_and(|attempts| attempts.iter().any(holds))
 }
 
 /// What to try for the node of one claim.
@@ -133,100 +191,135 @@ struct Judging<'a> {
 }
 
 impl Judging<'_> {
-    /// Judges everything wanted on the same fresh pairs, and adds it to `attempts`.
+    /// Judges everything wanted on the same fresh pairs of a stream, and adds it to `attempts`.
     fn judge(
         &self,
         wanted: &[Wanted],
+        goal: Goal,
+        name: &str,
         attempts: &mut BTreeMap<usize, Vec<Attempt>>,
     ) -> Result<(), EngineError> {
         let subjects: BTreeSet<TestedNodes> = wanted.iter().map(|w| w.subject.clone()).collect();
         if subjects.is_empty() {
             return Ok(());
         }
-        let Self {
-            bench,
-            variable,
-            rules,
-        } = *self;
         let subjects: Vec<TestedNodes> = subjects.into_iter().collect();
-        let reaches = discover(bench, variable, &subjects, rules, SETS)?;
-        let goal = Goal::Holds;
         let findings = judge(
-            bench,
-            variable,
+            self.bench,
+            self.variable,
             subjects.clone(),
-            &reaches,
             goal,
-            rules,
-            SETS,
+            self.rules,
+            name,
         )?;
         let finding_of = |subject: &TestedNodes| {
-            let at = subjects
-                .binary_search(subject)
-                .expect("every subject wanted was judged");
-            &findings[at]
+            let at = subjects.binary_search(subject);
+            &findings[at.expect("every subject wanted was judged")]
         };
-        let holds = |wanted: &Wanted| finding_of(&wanted.subject).standing == Standing::Holds;
-        let direction_only = variable.task.predicts_only_direction();
-        let may_hold = |wanted: &Wanted| {
-            let finding = finding_of(&wanted.subject);
-            let measures = &finding.measures;
-            finding.standing == Standing::Open && measures.may_hold(rules.threshold, direction_only)
+        let direction_only = self.variable.task.predicts_only_direction();
+        let may_hold = |finding: &Finding| match finding.standing {
+            Standing::Holds | Standing::HoldsInPart => true,
+            Standing::Open => {
+                let measures = &finding.measures;
+                measures.may_hold(self.rules.threshold, direction_only)
+            }
+            _ => false,
         };
         // A set that may hold is left open no longer where it is known not to need the node.
         let compared = |wanted: &Wanted| {
-            wanted.subject.neutralised.is_empty() && (holds(wanted) || may_hold(wanted))
+            wanted.subject.neutralised.is_empty() && may_hold(finding_of(&wanted.subject))
         };
         let sets: Vec<(&Finding, Node)> = wanted
             .iter()
             .filter(|&wanted| compared(wanted))
             .map(|wanted| (finding_of(&wanted.subject), wanted.node))
             .collect();
-        let mut needs = self.joint_needs(&sets)?.into_iter();
+        let mut needs = self.needs(&sets)?.into_iter();
         for wanted in wanted {
-            let need = compared(wanted).then(|| needs.next()).flatten();
-            let holds = holds(wanted);
+            let finding = finding_of(&wanted.subject);
+            let needs = compared(wanted).then(|| needs.next()).flatten();
+            let need = needs.as_ref().map(|needs| needs.of_node);
+            let holds_without = needs.as_ref().is_some_and(|needs| needs.holds_without);
             let is_needed = need.is_none_or(|need| need.lower >= JOINT_NEED);
-            let may_be_needed = need.is_none_or(|need| need.upper >= JOINT_NEED);
-            let succeeds = holds && is_needed;
+            let is_not_needed = need.is_some_and(|need| need.upper < JOINT_NEED);
+            let outcome = match finding.standing {
+                Standing::Holds if is_needed => AttemptOutcome::Holds,
+                Standing::Holds if is_not_needed && holds_without => AttemptOutcome::HoldsWithout,
+                Standing::HoldsInPart if is_needed && need.is_some() => AttemptOutcome::HoldsInPart,
+                Standing::Holds | Standing::HoldsInPart if !is_not_needed && need.is_some() => {
+                    AttemptOutcome::Open
+                }
+                Standing::Open if may_hold(finding) && !is_not_needed => AttemptOutcome::Open,
+                _ => AttemptOutcome::Fails,
+            };
+            let (needed, helping) = needs
+                .map(|needs| (needs.needed, needs.helping))
+                .unwrap_or_default();
             attempts.entry(wanted.place).or_default().push(Attempt {
-                finding: finding_of(&wanted.subject).clone(),
-                need: need.map(|need| need.lower),
-                succeeds,
-                open: !succeeds && (holds || may_hold(wanted)) && may_be_needed,
+                finding: finding.clone(),
+                need,
+                needed,
+                helping,
+                outcome,
             });
         }
         Ok(())
     }
 
-    /// For each set with one of its nodes, bounds of how much more often the set agrees than the node
-    /// alone, and than what is left of it without the node: the smaller of the two. For a need both
-    /// must be large, so neither lower bound needs a share of the error of its own; against it one is
-    /// enough, so the upper bounds share it. Where both are large, neither part can hold: a set agrees
-    /// in all trials at most.
-    fn joint_needs(&self, sets: &[(&Finding, Node)]) -> Result<Vec<Bounds>, EngineError> {
-        let unknown = Bounds {
-            lower: f64::NEG_INFINITY,
-            upper: f64::INFINITY,
-        };
-        let mut needs = vec![unknown; sets.len()];
-        for pairs in NEED_PAIRS {
-            let open: Vec<usize> = (0..sets.len()).filter(|&i| is_open(needs[i])).collect();
-            let asked: Vec<(&Finding, Node)> = open.iter().map(|&i| sets[i]).collect();
-            for (i, need) in open.into_iter().zip(self.needs_on(pairs, &asked)?) {
-                needs[i] = need;
-            }
+    /// For each set with one of its nodes, bounds of how much more often the set agrees than what is
+    /// left of it without the node. Where it does so by much, what is left cannot hold: a set agrees in
+    /// all trials at most. The other members are told apart on fewer pairs.
+    fn needs(&self, sets: &[(&Finding, Node)]) -> Result<Vec<Needs>, EngineError> {
+        let mut compared: Vec<Vec<Part>> = (sets.iter())
+            .map(|(set, _)| {
+                let members = set.subject.nodes.iter();
+                let part = |&member: &Node| Part {
+                    without: member,
+                    subject: without(&set.subject, member),
+                    by: UNKNOWN,
+                    agreed: Vec::new(),
+                    holds: false,
+                };
+                members.map(part).collect()
+            })
+            .collect();
+        for (sample, pairs) in NEED_PAIRS.into_iter().enumerate() {
+            let mut open: Vec<(&Finding, Vec<&mut Part>)> = (sets.iter().zip(&mut compared))
+                .map(|((set, node), parts)| {
+                    let asked = |part: &&mut Part| {
+                        is_open(part.by) && (part.without == *node || sample < OF_OTHERS)
+                    };
+                    (*set, parts.iter_mut().filter(asked).collect())
+                })
+                .collect();
+            open.retain(|(_, parts)| !parts.is_empty());
+            self.compare(pairs, &mut open)?;
         }
-        Ok(needs)
+        let needs = sets.iter().zip(compared).map(|((_, node), parts)| {
+            let nodes = |keep: &dyn Fn(Bounds) -> bool| {
+                let members = parts.iter().filter(|part| keep(part.by));
+                members.map(|part| part.without).collect()
+            };
+            let own = parts.iter().find(|part| part.without == *node);
+            let own = own.expect("the node is a member");
+            Needs {
+                of_node: own.by,
+                holds_without: own.holds,
+                needed: nodes(&|by| by.lower >= JOINT_NEED),
+                helping: nodes(&|by| by.upper < JOINT_NEED),
+            }
+        });
+        Ok(needs.collect())
     }
 
-    fn needs_on(
+    /// Compares sets with parts of theirs on one sample, on the tokens that the whole set is judged on.
+    fn compare(
         &self,
         pairs: usize,
-        sets: &[(&Finding, Node)],
-    ) -> Result<Vec<Bounds>, EngineError> {
+        sets: &mut [(&Finding, Vec<&mut Part>)],
+    ) -> Result<(), EngineError> {
         if sets.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let Self {
             bench,
@@ -237,53 +330,77 @@ impl Judging<'_> {
         let mut rng = stream(rules.seed, &format!("{variable}/telling/need/{pairs}"));
         let pairs = family.draws().take(pairs, &mut rng);
         let alpha = rules.alpha / NEED_PAIRS.len() as f64;
-        let parts = |&(set, node): &(&Finding, Node)| {
-            let others = set.subject.nodes.iter().copied();
-            let rest = TestedNodes::of(others.filter(|&other| other != node));
-            [set.subject.clone(), rest, TestedNodes::of([node])]
-        };
-        let subjects: BTreeSet<TestedNodes> = sets.iter().flat_map(parts).collect();
-        let subjects: Vec<TestedNodes> = subjects.into_iter().collect();
-        let at: Vec<[usize; 3]> = sets
-            .iter()
-            .map(|set| {
-                parts(set).map(|part| {
-                    let found = subjects.binary_search(&part);
-                    found.expect("every part is among the subjects")
-                })
+        let errors = Errors::even(alpha);
+        let subjects: BTreeSet<TestedNodes> = (sets.iter())
+            .flat_map(|(set, parts)| {
+                let parts = parts.iter().map(|part| part.subject.clone());
+                parts.chain([set.subject.clone()])
             })
             .collect();
-        // Agreement is judged on the tokens that the whole set reaches.
-        let mut agreed: Vec<[Vec<Option<bool>>; 3]> = vec![Default::default(); sets.len()];
+        let subjects: Vec<TestedNodes> = subjects.into_iter().collect();
+        let at = |subject: &TestedNodes| {
+            let found = subjects.binary_search(subject);
+            found.expect("every part is among the subjects")
+        };
+        let mut whole: Vec<Vec<Option<bool>>> = vec![Vec::new(); sets.len()];
+        for (_, parts) in sets.iter_mut() {
+            parts.iter_mut().for_each(|part| part.agreed.clear());
+        }
         bench.run(variable, &pairs, StoreFrom::Store, &subjects, |block| {
-            for ((agreed, at), (set, _)) in agreed.iter_mut().zip(&at).zip(sets) {
-                let terms = Terms::new(variable, set.reach, bench.decode);
-                for (agreed, &subject) in agreed.iter_mut().zip(at) {
-                    let outcomes = block.trials.iter().zip(&block.outcomes[subject]);
-                    agreed.extend(
-                        outcomes.map(|(trial, outcome)| trial.agreement(outcome.as_ref()?, terms)),
-                    );
+            for ((set, parts), whole) in sets.iter_mut().zip(&mut whole) {
+                let terms = Terms::new(variable, set.reach.clone());
+                let agreed = |subject: &TestedNodes| {
+                    let outcomes = block.trials.iter().zip(&block.outcomes[at(subject)]);
+                    outcomes
+                        .map(|(trial, outcome)| trial.agreement(outcome.as_ref()?, &terms))
+                        .collect::<Vec<_>>()
+                };
+                whole.extend(agreed(&set.subject));
+                for part in parts.iter_mut() {
+                    part.agreed.extend(agreed(&part.subject));
                 }
             }
         })?;
-        Ok(agreed
-            .iter()
-            .map(|[set, parts @ ..]| {
-                let errors = Errors {
-                    lower: alpha,
-                    upper: alpha / parts.len() as f64,
-                };
-                let needs = parts.each_ref().map(|part| paired(set, part, errors));
-                let least = |bound: fn(&Bounds) -> f64| {
-                    needs.iter().map(bound).fold(f64::INFINITY, f64::min)
-                };
-                Bounds {
-                    lower: least(|need| need.lower),
-                    upper: least(|need| need.upper),
-                }
-            })
-            .collect())
+        for ((_, parts), whole) in sets.iter_mut().zip(&whole) {
+            for part in parts.iter_mut() {
+                part.by = paired(whole, &part.agreed, errors);
+                let mut agreed = Count::default();
+                part.agreed
+                    .iter()
+                    .flatten()
+                    .for_each(|&hit| agreed.add(hit));
+                part.holds = agreed.lower(alpha) >= rules.threshold;
+            }
+        }
+        Ok(())
     }
+}
+
+/// A part of a set that the set is compared with.
+struct Part {
+    /// The member it lacks.
+    without: Node,
+    subject: TestedNodes,
+    /// By how much the set agrees more often.
+    by: Bounds,
+    /// On the sample last run: whether each trial agreed.
+    agreed: Vec<Option<bool>>,
+    /// Whether it agrees at the threshold itself.
+    holds: bool,
+}
+
+const UNKNOWN: Bounds = Bounds {
+    lower: f64::NEG_INFINITY,
+    upper: f64::INFINITY,
+};
+
+/// How much a set needs its members.
+struct Needs {
+    of_node: Bounds,
+    /// Whether what is left without the node agrees at the threshold.
+    holds_without: bool,
+    needed: Vec<Node>,
+    helping: Vec<Node>,
 }
 
 /// Whether it was left open that a set needs a node.

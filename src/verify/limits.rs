@@ -5,11 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::controls::{DECOYS, FIND_PLACEBOS, PANELS, SELECTIVITY_MARGIN, SIDE_TRIALS};
 use super::escalation::JOINT_NEED;
-use super::necessity;
 use super::phases::{MEAN_QUESTIONS, UNTRAINED_SEED};
-use crate::experiment::{
-    BASELINE_QUESTIONS, DISCOVERY_PER_STRATUM, FIRST_LOOK, GATE, HALF, NEGLIGIBLE, TIE_MARGIN,
-};
+use super::{attends, necessity};
+use crate::experiment::{BASELINE_QUESTIONS, FIRST_LOOK, GATE, HALF, NEGLIGIBLE, TIE_MARGIN};
 
 /// Limits that no option changes.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
@@ -18,7 +16,7 @@ pub struct Limits {
     pub baseline: f64,
     /// Placebo and spill rates up to this are negligible; an effect below it is inert.
     pub negligible: f64,
-    /// Agreement below this, at the upper bound, refutes.
+    /// Agreement below this, at the upper bound, is that of a claim that fails.
     pub refuted_below: f64,
     /// By how much a claim must beat each decoy and each wrong digit, at the lower bound.
     pub selectivity_margin: f64,
@@ -48,11 +46,11 @@ pub struct ControlPlan {
     pub baseline_questions: usize,
     /// Rightly answered questions of each class over which means are taken.
     pub mean_questions: usize,
-    /// Pairs of each stratum on which it is found which tokens a node reaches.
-    pub discovery_pairs: usize,
+    /// Questions of each class on which attention is measured.
+    pub attention_questions: usize,
     /// Pairs at the first look; every later look doubles them.
     pub first_look: usize,
-    /// Decoys at least tried on each claim's own trials.
+    /// Sets tried as decoys of a set; of a single node, every node that may be a decoy is one.
     pub decoys: usize,
     /// Sizes of the panels on which decoys and the claim's nodes at every other digit are tried, the
     /// next where one leaves it open.
@@ -73,7 +71,7 @@ impl Default for ControlPlan {
         ControlPlan {
             baseline_questions: BASELINE_QUESTIONS,
             mean_questions: MEAN_QUESTIONS,
-            discovery_pairs: DISCOVERY_PER_STRATUM,
+            attention_questions: attends::QUESTIONS,
             first_look: FIRST_LOOK,
             decoys: DECOYS,
             decoy_panels: PANELS.to_vec(),

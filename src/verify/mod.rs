@@ -4,6 +4,7 @@
 //! sets and neutralised carriers for those that do not hold alone; controls and necessity for the
 //! node set each claim comes down to; then the verdicts.
 
+mod attends;
 mod conclusion;
 mod controls;
 mod decide;
@@ -13,12 +14,12 @@ mod limits;
 mod necessity;
 mod options;
 mod parity;
-mod partners;
 mod phases;
 mod plan;
 mod published_test;
 mod reach;
 mod replay;
+mod search;
 mod tried;
 mod verdict;
 mod weakness;
@@ -38,7 +39,9 @@ pub use published_test::{
 };
 pub use reach::MOVE_FOR_OTHERS;
 pub use replay::{ReplayError, Replayed, replay};
-pub use verdict::{UnknownVerdict, Untestable, Verdict, VerdictKind};
+pub use verdict::{
+    JointSet, NamedSet, Refutation, UnknownVerdict, Untestable, Verdict, VerdictKind,
+};
 pub use weakness::Weakness;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::attends::{self, Attends};
 use super::controls::{Controlled, Setting};
 use super::decide::Grounds;
 use super::escalation;
@@ -18,8 +19,10 @@ use super::verdict::Verdict;
 use super::{Progress, VerifyError, necessity};
 use crate::domain::arithmetic::Prompt;
 use crate::domain::node::Node;
-use crate::domain::task::Variable;
-use crate::experiment::{Baseline, Bench, Finding, Goal, Reference, TestedNodes, discover, judge};
+use crate::domain::task::{Task, Variable};
+use crate::experiment::{
+    Baseline, Bench, Finding, Goal, Reference, Rules, Standing, TestedNodes, judge,
+};
 use crate::inputs::claims::TaggedNode;
 use crate::inputs::model::{ModelFolder, Weights};
 use crate::network::engine::{Activations, Decode, Engine, EngineError, Site};
@@ -29,6 +32,11 @@ pub const MEAN_QUESTIONS: usize = 512;
 
 /// Seed of the untrained network; fixed, so that only the trials hang on the run's seed.
 pub const UNTRAINED_SEED: u64 = 0;
+
+/// The streams that the trials of nodes alone are drawn from: the first, and those on which it is
+/// asked how a node fails.
+pub(super) const ALONE: &str = "alone";
+pub(super) const AGAIN: &str = "again";
 
 pub struct Verification<'a> {
     engine: &'a Engine,
@@ -40,6 +48,7 @@ pub struct Verification<'a> {
     options: &'a Options,
     published: PublishedTests<'a>,
     attention: AttentionSources,
+    attends: BTreeMap<(Node, Task), Attends>,
 }
 
 impl<'a> Verification<'a> {
@@ -65,6 +74,11 @@ impl<'a> Verification<'a> {
         let untrained = Engine::new(&Weights::random(shape, UNTRAINED_SEED));
         let untrained_means =
             untrained.mean_activations(&prompts[..1.min(prompts.len())], sites())?;
+        let claims = plan
+            .testable
+            .iter()
+            .map(|claim| (claim.node, claim.variable));
+        let attends = attends::measure(engine, baseline, claims, error_of_claim(plan, options))?;
         Ok(Verification {
             engine,
             untrained,
@@ -75,6 +89,7 @@ impl<'a> Verification<'a> {
             options,
             published: PublishedTests::new(engine, folder.operations()),
             attention,
+            attends,
         })
     }
 
@@ -86,7 +101,7 @@ impl<'a> Verification<'a> {
     /// Error each claim may spend in each direction: half of its even share of the whole. The sets
     /// tried in its place share the other half.
     fn alpha(&self) -> f64 {
-        self.options.rules.alpha / (2 * self.plan.testable_in_file.max(1)) as f64 / 2.0
+        error_of_claim(self.plan, self.options)
     }
 
     fn bench(&self, decode: Decode) -> Bench<'_> {
@@ -139,8 +154,8 @@ impl<'a> Verification<'a> {
             } else {
                 let (verdict, trials) =
                     main.remove(&index).expect("every testable claim was tried");
-                if let Verdict::Joint { set, .. } = &verdict {
-                    found.nodes = set.clone();
+                if let Verdict::Joint(joint) | Verdict::JointInPart(joint) = &verdict {
+                    found.nodes = joint.set.clone();
                 }
                 found.verdict = verdict;
                 found.trials = Some(trials);
@@ -206,37 +221,57 @@ impl<'a> Verification<'a> {
                 done,
                 of: steps,
             });
-            let rules = self.options.rules.with_alpha(self.alpha());
+            let rules = self.options.rules.with_alpha(self.alpha() / 2.0);
             let subjects: Vec<TestedNodes> =
                 claims.iter().map(|c| TestedNodes::of([c.node])).collect();
-            let reaches = discover(&bench, variable, &subjects, rules, "alone")?;
-            let findings = judge(
-                &bench,
-                variable,
-                subjects,
-                &reaches,
-                Goal::Standing,
-                rules,
-                "alone",
-            )?;
+            let findings = judge(&bench, variable, subjects, Goal::Holds, rules, ALONE)?;
             let failing: Vec<(usize, &Finding)> = findings
                 .iter()
                 .enumerate()
-                .filter(|(_, finding)| !finding.holds())
+                .filter(|(_, finding)| finding.standing != Standing::Holds)
                 .collect();
-            let mut attempts =
-                escalation::attempts(&bench, variable, &failing, self.claimed(variable), rules)?;
-            for (i, (claim, finding)) in claims.iter().zip(findings.iter()).enumerate() {
-                tried.insert(
-                    claim.index,
-                    TriedClaim {
-                        finding: finding.clone(),
-                        attempts: attempts.remove(&i).unwrap_or_default(),
-                    },
-                );
-            }
+            let mut attempts = escalation::attempts(
+                &bench,
+                variable,
+                &failing,
+                self.claimed(variable),
+                self.options.rules.with_alpha(self.alpha()),
+            )?;
+            let mut found: Vec<TriedClaim> = (findings.into_iter().enumerate())
+                .map(|(i, finding)| TriedClaim {
+                    finding,
+                    attempts: attempts.remove(&i).unwrap_or_default(),
+                    judged_again: false,
+                })
+                .collect();
+            self.judge_again(&bench, variable, &mut found, rules)?;
+            tried.extend(claims.iter().map(|claim| claim.index).zip(found));
         }
         self.assemble(&bench, tried, progress)
+    }
+
+    /// How the nodes fail that do not hold alone, and in no set: in part, by doing something else, or
+    /// by doing nothing. Asked of fresh trials, since the first ones stopped where they did not hold.
+    fn judge_again(
+        &self,
+        bench: &Bench,
+        variable: Variable,
+        tried: &mut [TriedClaim],
+        rules: Rules,
+    ) -> Result<(), EngineError> {
+        let mut unsettled: Vec<&mut TriedClaim> = (tried.iter_mut())
+            .filter(|claim| !claim.finding.holds() && claim.success().is_none())
+            .collect();
+        let subjects = unsettled
+            .iter()
+            .map(|claim| claim.finding.subject.clone())
+            .collect();
+        let findings = judge(bench, variable, subjects, Goal::Standing, rules, AGAIN)?;
+        for (claim, finding) in unsettled.iter_mut().zip(findings) {
+            claim.finding = finding;
+            claim.judged_again = true;
+        }
+        Ok(())
     }
 
     fn claimed(&self, variable: Variable) -> &BTreeSet<Node> {
@@ -281,7 +316,7 @@ impl<'a> Verification<'a> {
                 Controlled {
                     variable: by_index[index].variable,
                     subject: chosen.subject.clone(),
-                    reach: chosen.reach,
+                    reach: chosen.reach.clone(),
                     alpha: match tried.success() {
                         Some(_) => escalation::alpha_of_attempt(alpha),
                         None => alpha,
@@ -310,8 +345,7 @@ impl<'a> Verification<'a> {
                 variable,
                 tried: &tried,
                 controls: &controls,
-                attends: attended_position(variable.task, self.engine)
-                    .is_some_and(|position| self.attends(node, position)),
+                attends: self.attends.get(&(node, variable.task)).copied(),
                 alpha: self.options.rules.alpha,
             };
             let verdict = grounds.verdict(bench)?;
@@ -320,6 +354,10 @@ impl<'a> Verification<'a> {
         }
         Ok(verdicts)
     }
+}
+
+fn error_of_claim(plan: &Plan, options: &Options) -> f64 {
+    options.rules.alpha / (2 * plan.testable_in_file.max(1)) as f64 / 2.0
 }
 
 /// Attention as a behaviours file states it: `Attn:P8=50`.

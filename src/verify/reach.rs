@@ -13,7 +13,7 @@ pub const MOVE_FOR_OTHERS: [Task; 4] = [Task::Sc, Task::Mb, Task::Nb, Task::Sv];
 pub fn name_what_reaches(evidence: &mut [ClaimEvidence]) {
     let holding: Vec<(String, String, Option<usize>, TokenSet)> = evidence
         .iter()
-        .filter(|claim| matches!(claim.verdict, Verdict::Supported | Verdict::Joint { .. }))
+        .filter(|claim| matches!(claim.verdict, Verdict::Supported | Verdict::Joint(_)))
         .map(|claim| {
             let reach = claim.reach().unwrap_or(TokenSet::EMPTY);
             (claim.claim.clone(), claim.task.clone(), claim.digit, reach)

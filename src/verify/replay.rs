@@ -5,15 +5,11 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use super::evidence::{ClaimEvidence, Evidence};
+use super::phases::{AGAIN, ALONE};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
-use crate::experiment::{
-    Bench, Goal, Judgment, Reference, TestedNodes, default_block, discover, judge,
-};
+use crate::experiment::{Bench, Goal, Judgment, Reference, TestedNodes, default_block, judge};
 use crate::network::engine::{Engine, EngineError};
-
-/// The stream that the trials of nodes alone are drawn from, as `verify` names it.
-const STREAM: &str = "alone";
 
 /// The trials of one claim.
 pub struct Replayed<'a> {
@@ -21,6 +17,9 @@ pub struct Replayed<'a> {
     /// Its judged trials, in the order they were drawn; of very many, the first.
     pub judgments: Vec<Judgment>,
 }
+
+/// A claim's place in the evidence, its node, and the error its trials may spend.
+type Asked = (usize, Node, f64);
 
 /// Why trials could not be run again.
 #[derive(Debug, Error)]
@@ -50,7 +49,7 @@ pub fn replay<'a>(
 ) -> Result<Vec<Replayed<'a>>, ReplayError> {
     let protocol = &evidence.protocol;
     let shape = engine.shape();
-    let mut by_variable: BTreeMap<Variable, Vec<(usize, Node, f64)>> = BTreeMap::new();
+    let mut by_variable: BTreeMap<(Variable, bool), Vec<Asked>> = BTreeMap::new();
     for (index, claim) in evidence.claims.iter().enumerate() {
         let Some(trials) = &claim.trials else {
             continue;
@@ -58,7 +57,8 @@ pub fn replay<'a>(
         let task = claim.task.parse();
         if let (Ok(task), Ok(node)) = (task, claim.node.resolve(&shape)) {
             let digit = claim.digit;
-            let asked = by_variable.entry(Variable { task, digit }).or_default();
+            let asked =
+                (by_variable.entry((Variable { task, digit }, trials.judged_again))).or_default();
             asked.push((index, node, trials.alpha));
         }
     }
@@ -73,23 +73,27 @@ pub fn replay<'a>(
     };
     let mut found: BTreeMap<usize, Vec<Judgment>> = BTreeMap::new();
     let of = by_variable.len();
-    for (done, (variable, claims)) in by_variable.into_iter().enumerate() {
+    for (done, ((variable, again), claims)) in by_variable.into_iter().enumerate() {
         progress(done, of);
         let rules = protocol.rules().with_alpha(claims[0].2);
         let subjects: Vec<TestedNodes> = claims
             .iter()
             .map(|(_, n, _)| TestedNodes::of([*n]))
             .collect();
-        let reaches = discover(&bench, variable, &subjects, rules, STREAM)?;
-        let goal = Goal::Standing;
-        let findings = judge(&bench, variable, subjects, &reaches, goal, rules, STREAM)?;
+        let (goal, name) = if again {
+            (Goal::Standing, AGAIN)
+        } else {
+            (Goal::Holds, ALONE)
+        };
+        let findings = judge(&bench, variable, subjects, goal, rules, name)?;
         for ((index, ..), finding) in claims.iter().zip(findings) {
             let claim = &evidence.claims[*index];
             let stored = claim.trials.as_ref().map(|trials| &trials.alone);
             // Bounds are stored rounded; the counts behind them are whole.
             let counts = |measures: &crate::experiment::Measures| {
-                let agreement = measures.agreement.values().chain([&measures.placebo]);
-                agreement.map(|r| (r.hits, r.trials)).collect::<Vec<_>>()
+                let rates = measures.agreement.values().chain([&measures.placebo]);
+                let rates = rates.chain(measures.tokens.iter().map(|cell| &cell.moved));
+                rates.map(|r| (r.hits, r.trials)).collect::<Vec<_>>()
             };
             if stored.map(counts) != Some(counts(&finding.measures)) {
                 return Err(ReplayError::Differs {

@@ -1,12 +1,11 @@
 //! What the trials of one claim gave, before its verdict.
 
 use super::controls::Controls;
-use super::escalation::Attempt;
-use super::evidence::{Escalated, StratumRates, TokenCount, Trials, Unreached};
+use super::escalation::{Attempt, AttemptOutcome};
+use super::evidence::{Escalated, Trials, Unreached};
 use super::necessity::Necessity;
 use super::verdict::VerdictKind;
 use crate::domain::node::Node;
-use crate::experiment::stats::{Rate, alpha_of_look};
 use crate::experiment::{Finding, Standing};
 
 /// A claim after all trials of its node and of sets in its place.
@@ -15,12 +14,19 @@ pub(super) struct TriedClaim {
     pub(super) finding: Finding,
     /// What was tried in its place where it does not hold.
     pub(super) attempts: Vec<Attempt>,
+    /// Whether it was asked of fresh trials how the node fails: what was found is then of these.
+    pub(super) judged_again: bool,
 }
 
 impl TriedClaim {
-    /// The attempt that holds where the node alone does not.
+    /// The attempt that holds where the node alone does not; else the first set that holds in part.
     pub(super) fn success(&self) -> Option<&Attempt> {
-        self.attempts.iter().find(|attempt| attempt.succeeds)
+        let first = |outcome| {
+            self.attempts
+                .iter()
+                .find(|attempt| attempt.outcome == outcome)
+        };
+        first(AttemptOutcome::Holds).or_else(|| first(AttemptOutcome::HoldsInPart))
     }
 
     /// Whether anything holds that controls could take away again. That a claim fails is reason enough.
@@ -35,6 +41,21 @@ impl TriedClaim {
             .map_or(&self.finding, |attempt| &attempt.finding)
     }
 
+    /// Of the sets that do not hold, the one whose best token moves as predicted most often, where it
+    /// does so more often than that of the node alone.
+    pub(super) fn nearest(&self, direction_only: bool) -> Option<&Attempt> {
+        let share = |finding: &Finding| {
+            let best = finding.measures.best(direction_only);
+            best.map_or(0.0, |rate| rate.share())
+        };
+        let sets = self
+            .attempts
+            .iter()
+            .filter(|a| a.finding.subject.neutralised.is_empty());
+        sets.max_by(|a, b| share(&a.finding).total_cmp(&share(&b.finding)))
+            .filter(|set| share(&set.finding) > share(&self.finding))
+    }
+
     /// The trials as evidence, of a claim that got this verdict and may spend `alpha`.
     pub(super) fn into_evidence(
         self,
@@ -45,30 +66,26 @@ impl TriedClaim {
     ) -> Trials {
         // What a set reaches is said of a claim that is the set's.
         let judged = match verdict {
-            VerdictKind::Joint | VerdictKind::Redundant => self.chosen(),
+            VerdictKind::Joint | VerdictKind::JointInPart | VerdictKind::Redundant => self.chosen(),
             _ => &self.finding,
         };
-        let unreached = judged.possible().difference(judged.reach);
+        let unreached = judged.possible().difference(judged.reached());
         let unreached = unreached.iter().map(|token| Unreached {
             token,
             reached_by: Vec::new(),
         });
         let unreached = unreached.collect();
-        let TriedClaim { finding, attempts } = self;
-        let tokens = finding.tokens.iter();
+        let TriedClaim {
+            finding,
+            attempts,
+            judged_again,
+        } = self;
         Trials {
-            alpha,
+            alpha: alpha / 2.0,
+            judged_again,
             reach: finding.reached(),
             dropped: finding.dropped,
             unreached,
-            strata: by_stratum(&finding, alpha),
-            tokens: tokens
-                .map(|(&(stratum, token), &moved)| TokenCount {
-                    stratum,
-                    token,
-                    moved,
-                })
-                .collect(),
             alone: finding.measures,
             escalation: attempts.into_iter().map(Escalated::from).collect(),
             controls,
@@ -85,25 +102,8 @@ impl From<Attempt> for Escalated {
             reach: attempt.finding.reached(),
             measures: attempt.finding.measures,
             need: attempt.need,
+            needed: Node::names(&attempt.needed),
+            helping: Node::names(&attempt.helping),
         }
     }
-}
-
-/// The measures of each stratum, where there are several; bounds as at the last look.
-fn by_stratum(finding: &Finding, alpha: f64) -> Vec<StratumRates> {
-    if finding.strata.len() < 2 {
-        return Vec::new();
-    }
-    let rate = |count| Rate::sampled(count, alpha_of_look(alpha, finding.measures.looks));
-    finding
-        .strata
-        .iter()
-        .map(|(&stratum, counted)| StratumRates {
-            stratum,
-            agreement: rate(counted.telling.agreement),
-            effect: rate(counted.telling.effect),
-            spill: rate(counted.telling.spill),
-            placebo: rate(counted.placebo),
-        })
-        .collect()
 }

@@ -30,15 +30,10 @@ pub enum Verdict {
         counterexample: Option<Counterexample>,
     },
     /// A set that holds the node is supported where neither the node alone nor the rest of the set is.
-    Joint {
-        /// The set.
-        set: Vec<NodeName>,
-        /// The set's measures.
-        measures: Measures,
-        /// Lower bound of the set's agreement less that of the set without the node.
-        #[serde(serialize_with = "rounded")]
-        need: f64,
-    },
+    Joint(JointSet),
+    /// As joint, of a set that holds in part.
+    #[serde(rename = "joint in part")]
+    JointInPart(JointSet),
     /// Patching the node alone changes nothing; with the other carriers neutralised it decides.
     Redundant {
         /// The carriers neutralised.
@@ -53,19 +48,35 @@ pub enum Verdict {
         /// A pair on which it fails.
         counterexample: Option<Counterexample>,
     },
-    /// The predicted answers do not come out.
+    /// The node does something else, or nothing for the variable.
     Refuted {
-        /// Whether patching changes anything at all.
-        inert: bool,
+        /// What shows it.
+        by: Refutation,
         /// Where it fails more often, as far as that could be told.
         fails_where: Vec<Weakness>,
         /// A pair on which it fails.
         counterexample: Option<Counterexample>,
     },
-    /// Only attention is as claimed; patching has no such effect.
+    /// The node alone fails, and no set was found that holds. That is no proof that there is none.
+    #[serde(rename = "not shown")]
+    NotShown {
+        /// Whether patching the node alone changes anything at all.
+        inert: bool,
+        /// The best set found, where it does better than the node.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        best: Option<NamedSet>,
+        /// Where it fails more often, as far as that could be told.
+        fails_where: Vec<Weakness>,
+        /// A pair on which it fails.
+        counterexample: Option<Counterexample>,
+    },
+    /// The node attends as claimed; patching it does not move answers to the predicted value.
     Correlational {
-        /// Whether the node attends where the claim needs it to.
-        attends: bool,
+        /// Questions in which it attends.
+        attends: Rate,
+        /// Trials in which patching it moves an answer to the predicted value, of the kind of pair in
+        /// which it does so least.
+        effect: Option<Rate>,
     },
     /// The budget ended between the bounds.
     Inconclusive {
@@ -80,6 +91,81 @@ pub enum Verdict {
     },
 }
 
+/// A set that holds where the node claimed does not hold alone.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
+pub struct JointSet {
+    /// The set.
+    pub set: Vec<NodeName>,
+    /// Members that only help: the set needs them by less than a joint claim must need its node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub helping: Vec<NodeName>,
+    /// The set's measures.
+    pub measures: Measures,
+    /// Lower bound of the set's agreement less that of the set without the node.
+    #[serde(serialize_with = "rounded")]
+    pub need: f64,
+    /// Other minimal sets found of which the same is true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Vec<NodeName>>,
+}
+
+/// A set that does not hold, with what it does.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
+pub struct NamedSet {
+    /// The set.
+    pub set: Vec<NodeName>,
+    /// How often the token that it moves best moves as predicted.
+    pub agreement: Rate,
+    /// Placebo trials that changed anything.
+    pub placebo: Rate,
+}
+
+/// What shows a claim to be wrong, beyond that the node alone fails.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Refutation {
+    /// Patching it moves answers to other than predicted values in more trials than not.
+    MovesElsewhere {
+        /// Telling trials in which it does.
+        elsewhere: Rate,
+    },
+    /// A set that holds was found, and does not need it.
+    NotNeeded {
+        /// The set.
+        set: Vec<NodeName>,
+        /// Upper bound of the set's agreement less that of the set without the node.
+        #[serde(serialize_with = "rounded")]
+        need: f64,
+    },
+    /// It does not attend as claimed.
+    DoesNotAttend {
+        /// Questions in which it attends.
+        attends: Rate,
+    },
+}
+
+impl fmt::Display for Refutation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refutation::MovesElsewhere { elsewhere } => write!(
+                f,
+                "moves answers to other than predicted values in {}/{} trials",
+                elsewhere.hits, elsewhere.trials
+            ),
+            Refutation::NotNeeded { set, need } => {
+                write!(f, "{} holds and needs it by {need:.2} at most", listed(set))
+            }
+            Refutation::DoesNotAttend { attends } => {
+                write!(
+                    f,
+                    "attends in {}/{} questions",
+                    attends.hits, attends.trials
+                )
+            }
+        }
+    }
+}
+
 /// A [`Verdict`] without what it rests on, in the order of docs/METHOD.md's table.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema, Serialize,
@@ -92,12 +178,18 @@ pub enum VerdictKind {
     Unspecific,
     /// [`Verdict::Joint`].
     Joint,
+    /// [`Verdict::JointInPart`].
+    #[serde(rename = "joint in part")]
+    JointInPart,
     /// [`Verdict::Redundant`].
     Redundant,
     /// [`Verdict::Partial`].
     Partial,
     /// [`Verdict::Refuted`].
     Refuted,
+    /// [`Verdict::NotShown`].
+    #[serde(rename = "not shown")]
+    NotShown,
     /// [`Verdict::Correlational`].
     Correlational,
     /// [`Verdict::Inconclusive`].
@@ -108,25 +200,29 @@ pub enum VerdictKind {
 }
 
 impl VerdictKind {
-    pub const ALL: [VerdictKind; 9] = [
+    pub const ALL: [VerdictKind; 11] = [
         VerdictKind::Supported,
         VerdictKind::Unspecific,
         VerdictKind::Joint,
+        VerdictKind::JointInPart,
         VerdictKind::Redundant,
         VerdictKind::Partial,
         VerdictKind::Refuted,
+        VerdictKind::NotShown,
         VerdictKind::Correlational,
         VerdictKind::Inconclusive,
         VerdictKind::NotTestable,
     ];
 
     /// Every kind in the order in which readers see them: from what holds to what does not.
-    pub const FROM_TRUE_TO_FALSE: [VerdictKind; 9] = [
+    pub const FROM_TRUE_TO_FALSE: [VerdictKind; 11] = [
         VerdictKind::Supported,
         VerdictKind::Joint,
         VerdictKind::Redundant,
         VerdictKind::Partial,
+        VerdictKind::JointInPart,
         VerdictKind::Correlational,
+        VerdictKind::NotShown,
         VerdictKind::Inconclusive,
         VerdictKind::Unspecific,
         VerdictKind::Refuted,
@@ -139,9 +235,11 @@ impl VerdictKind {
             VerdictKind::Supported => "supported",
             VerdictKind::Unspecific => "unspecific",
             VerdictKind::Joint => "joint",
+            VerdictKind::JointInPart => "joint in part",
             VerdictKind::Redundant => "redundant",
             VerdictKind::Partial => "partial",
             VerdictKind::Refuted => "refuted",
+            VerdictKind::NotShown => "not shown",
             VerdictKind::Correlational => "correlational",
             VerdictKind::Inconclusive => "inconclusive",
             VerdictKind::NotTestable => "not testable",
@@ -154,6 +252,12 @@ impl VerdictKind {
             self,
             VerdictKind::Supported | VerdictKind::Joint | VerdictKind::Redundant
         )
+    }
+
+    /// Whether it is neither a pass nor a fail: trials ended between the bounds, or nothing was found
+    /// for the claim, which is not against it.
+    pub fn leaves_open(self) -> bool {
+        matches!(self, VerdictKind::Inconclusive | VerdictKind::NotShown)
     }
 
     /// Whether the claim counts as refuted.
@@ -198,10 +302,12 @@ impl Verdict {
         match self {
             Verdict::Supported => VerdictKind::Supported,
             Verdict::Unspecific { .. } => VerdictKind::Unspecific,
-            Verdict::Joint { .. } => VerdictKind::Joint,
+            Verdict::Joint(_) => VerdictKind::Joint,
+            Verdict::JointInPart(_) => VerdictKind::JointInPart,
             Verdict::Redundant { .. } => VerdictKind::Redundant,
             Verdict::Partial { .. } => VerdictKind::Partial,
             Verdict::Refuted { .. } => VerdictKind::Refuted,
+            Verdict::NotShown { .. } => VerdictKind::NotShown,
             Verdict::Correlational { .. } => VerdictKind::Correlational,
             Verdict::Inconclusive { .. } => VerdictKind::Inconclusive,
             Verdict::NotTestable { .. } => VerdictKind::NotTestable,
@@ -227,7 +333,8 @@ impl Verdict {
         match self {
             Verdict::Unspecific { counterexample, .. }
             | Verdict::Partial { counterexample, .. }
-            | Verdict::Refuted { counterexample, .. } => counterexample.as_ref(),
+            | Verdict::Refuted { counterexample, .. }
+            | Verdict::NotShown { counterexample, .. } => counterexample.as_ref(),
             _ => None,
         }
     }
@@ -237,7 +344,16 @@ impl Verdict {
         match self {
             Verdict::Supported => String::new(),
             Verdict::Unspecific { reasons, .. } => reasons.join("; "),
-            Verdict::Joint { set, .. } => format!("holds for {} together", listed(set)),
+            Verdict::Joint(joint) => {
+                format!("holds for {} together{}", listed(&joint.set), joint.more())
+            }
+            Verdict::JointInPart(joint) => {
+                format!(
+                    "holds in part for {} together{}",
+                    listed(&joint.set),
+                    joint.more()
+                )
+            }
             Verdict::Redundant { neutralised, .. } => {
                 format!("holds with {} neutralised", listed(neutralised))
             }
@@ -246,30 +362,93 @@ impl Verdict {
                 None => "holds in part".into(),
             },
             Verdict::Refuted {
-                inert,
+                by,
                 fails_where,
                 counterexample,
             } => {
-                let mut parts = Vec::new();
-                if *inert {
-                    parts.push("patching it changes no token that should change".to_owned());
-                }
-                parts.extend(fails_where.first().map(|w| format!("fails most where {w}")));
-                parts.extend(counterexample.as_ref().map(|c| {
+                let parts = [by.to_string()].into_iter();
+                parts
+                    .chain(failing(fails_where, counterexample.as_ref()))
+                    .collect::<Vec<_>>()
+                    .join("; ")
+            }
+            Verdict::NotShown {
+                inert,
+                best,
+                fails_where,
+                counterexample,
+            } => {
+                let alone = "patching it alone changes no token that should change";
+                let best = best.as_ref().map(NamedSet::to_string);
+                let parts = best.into_iter().chain(inert.then(|| alone.to_owned()));
+                parts
+                    .chain(failing(fails_where, counterexample.as_ref()))
+                    .collect::<Vec<_>>()
+                    .join("; ")
+            }
+            Verdict::Correlational { attends, effect } => {
+                let effect = effect.map_or_else(String::new, |effect| {
                     format!(
-                        "{} into {}: {} predicted, {} given",
-                        c.store.question, c.clean.question, c.predicted, c.got
+                        "; patched, moves answers as predicted in {}/{}",
+                        effect.hits, effect.trials
                     )
-                }));
-                parts.join("; ")
+                });
+                format!(
+                    "attends in {}/{} questions{effect}",
+                    attends.hits, attends.trials
+                )
             }
-            Verdict::Correlational { attends: true } => {
-                "attends as claimed, with no such effect".into()
-            }
-            Verdict::Correlational { attends: false } => "neither attends nor has an effect".into(),
             Verdict::Inconclusive { open } => open.clone(),
             Verdict::NotTestable { reason } => reason.clone(),
         }
+    }
+}
+
+/// Where a claim fails most, and one pair on which it fails.
+fn failing(
+    fails_where: &[Weakness],
+    counterexample: Option<&Counterexample>,
+) -> impl Iterator<Item = String> {
+    let most = fails_where.first().map(|w| format!("fails most where {w}"));
+    let example = counterexample.map(|c| {
+        let source = if c.store.question == c.clean.question {
+            // The sign forced after it is all that sets it apart.
+            c.store.to_string()
+        } else {
+            c.store.question.to_string()
+        };
+        format!(
+            "{source} into {}: {} predicted, {} given",
+            c.clean.question, c.predicted, c.got
+        )
+    });
+    most.into_iter().chain(example)
+}
+
+impl JointSet {
+    /// Which members only help, and which other sets were found.
+    fn more(&self) -> String {
+        let mut text = String::new();
+        if !self.helping.is_empty() {
+            text += &format!("; {} only helps", listed(&self.helping));
+        }
+        for set in &self.also {
+            text += &format!("; also for {}", listed(set));
+        }
+        text
+    }
+}
+
+impl fmt::Display for NamedSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rate { hits, trials, .. } = self.agreement;
+        let names = listed(&self.set);
+        write!(f, "best set found: {names}, {hits}/{trials}")?;
+        if self.placebo.hits > 0 {
+            let Rate { hits, trials, .. } = self.placebo;
+            write!(f, ", placebo {hits}/{trials}")?;
+        }
+        Ok(())
     }
 }
 

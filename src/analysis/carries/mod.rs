@@ -18,8 +18,8 @@ use crate::domain::arithmetic::{Class, TokenSet};
 use crate::domain::causal::{Family, Kind, Quantity};
 use crate::domain::node::{Node, NodeName};
 use crate::experiment::{
-    Baseline, Bench, Goal, Measures, Reference, Rules, Standing, StoreFrom, Terms, TestedNodes,
-    TrialTally, default_block, judge, stream,
+    Baseline, Bench, Goal, Measures, Reach, Reference, Rules, Standing, StoreFrom, Terms,
+    TestedNodes, TrialTally, default_block, judge, stream,
 };
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::{Activations, Decode, Engine, EngineError};
@@ -65,7 +65,7 @@ impl QuantityScore {
     /// less that of placebo trials that changed: what scores are ranked by.
     pub fn share(&self) -> f64 {
         let direction_only = self.quantity.predicts_only_direction();
-        let shares = self.measures.deciding(direction_only).values();
+        let shares = self.measures.deciding(direction_only).into_iter();
         let lowest = shares.map(|rate| rate.share()).fold(1.0, f64::min);
         lowest - self.measures.placebo.share()
     }
@@ -290,18 +290,18 @@ impl<'a> CarrierSearch<'a> {
             let strata = family.strata().len().min(SCREENED_STRATA);
             let pairs = family.draws().take(SCREEN * strata, &mut rng);
             let tried: Vec<TestedNodes> = able.iter().map(|&s| subjects[s].clone()).collect();
-            let terms = Terms::new(quantity, TokenSet::all(shape.n_digits), Decode::Forced);
+            let terms = Terms::new(quantity, Reach::everything(shape.n_digits));
             let mut tallies = vec![TrialTally::default(); able.len()];
             let store = StoreFrom::Store;
             (self.bench()).run(quantity, &pairs, store, &tried, |block| {
                 for (tally, outcomes) in tallies.iter_mut().zip(&block.outcomes) {
                     for (trial, outcome) in block.trials.iter().zip(outcomes) {
-                        tally.add(Kind::Telling, trial, outcome.as_ref(), terms);
+                        tally.add(Kind::Telling, trial, outcome.as_ref(), &terms);
                     }
                 }
             })?;
             for (subject, tally) in able.into_iter().zip(tallies) {
-                screened.insert((i, subject), moved(&tally, terms));
+                screened.insert((i, subject), moved(&tally, &terms));
             }
         }
         Ok(screened)
@@ -378,13 +378,12 @@ impl<'a> CarrierSearch<'a> {
             });
             let tried: Vec<TestedNodes> = able.iter().map(|&s| subjects[s].clone()).collect();
             let name = "carries";
-            let reaches = crate::experiment::discover(&bench, quantity, &tried, rules, name)?;
             let goal = Goal::Holds;
-            let findings = judge(&bench, quantity, tried, &reaches, goal, rules, name)?;
+            let findings = judge(&bench, quantity, tried, goal, rules, name)?;
             for (subject, finding) in able.into_iter().zip(findings) {
                 scores[subject].push(QuantityScore {
                     quantity,
-                    reach: finding.reach,
+                    reach: finding.reached(),
                     holds: finding.standing == Standing::Holds,
                     measures: finding.measures,
                 });
@@ -430,12 +429,9 @@ impl<'a> CarrierSearch<'a> {
 
 /// The largest share of any token's trials that moved it as predicted; of trials that agree, for what
 /// predicts only a direction.
-fn moved(tally: &TrialTally, terms: Terms) -> f64 {
+fn moved(tally: &TrialTally, terms: &Terms) -> f64 {
     if terms.direction_only {
-        let shares = tally
-            .telling
-            .values()
-            .map(|telling| telling.agreement.share());
+        let shares = tally.telling.values().map(|telling| telling.effect.share());
         return shares.fold(0.0, f64::max);
     }
     let tokens = tally.by_token();

@@ -72,8 +72,8 @@ impl QuantityScore {
     /// The rates that decide, by aspect, and those of placebo trials.
     pub fn text(&self) -> (String, String) {
         let direction_only = self.quantity.predicts_only_direction();
-        let rates = self.measures.deciding(direction_only).values();
-        let rates: Vec<String> = rates.map(Rate::to_string).collect();
+        let rates = self.measures.deciding(direction_only);
+        let rates: Vec<String> = rates.iter().map(Rate::to_string).collect();
         (rates.join("; "), self.measures.placebo.to_string())
     }
 }

@@ -16,7 +16,7 @@ use crate::domain::shape::Shape;
 use crate::domain::task::Variable;
 use crate::experiment::stats::Rate;
 use crate::experiment::{
-    Baseline, Bench, Goal, Reference, Rules, Standing, TestedNodes, default_block, discover, judge,
+    Baseline, Bench, Goal, Reference, Rules, Standing, TestedNodes, default_block, judge,
 };
 use crate::inputs::model::{ModelFolder, Operations};
 use crate::network::engine::{Activations, Engine, EngineError, Site};
@@ -518,31 +518,31 @@ impl Tester<'_> {
         let rules = self.rules.with_alpha(alpha);
         let subjects = vec![TestedNodes::of(nodes.clone())];
         let name = format!("hypothesis/{claim}");
-        let reaches = discover(&bench, variable, &subjects, rules, &name)?;
         let goal = Goal::Standing;
-        let findings = judge(&bench, variable, subjects, &reaches, goal, rules, &name)?;
+        let findings = judge(&bench, variable, subjects, goal, rules, &name)?;
         let finding = &findings[0];
         let met = finding.standing == Standing::Holds;
         let direction_only = variable.task.predicts_only_direction();
-        let rates = || finding.measures.deciding(direction_only).values();
+        let rates = finding.measures.deciding(direction_only);
         let text = |rate: &Rate| {
             format!(
                 "{}/{} [{:.3}, {:.3}]",
                 rate.hits, rate.trials, rate.lower, rate.upper
             )
         };
-        let least = rates().map(Rate::share).fold(1.0, f64::min);
+        let best = finding.measures.best(direction_only);
+        let share = best.map_or(0.0, |rate| rate.share());
         let case = ClauseCase {
             n: variable.digit,
             met,
             nodes: Node::names(&nodes),
             note: format!(
                 "{claim}: agreement {}, placebo {}",
-                listed(rates().map(text)),
+                listed(rates.iter().map(text)),
                 text(&finding.measures.placebo)
             ),
         };
-        Ok((case, least))
+        Ok((case, share))
     }
 
     fn feeds(&self, clauses: &[Feeds]) -> Result<Vec<ClauseResult>, TestError> {

@@ -5,12 +5,14 @@ mod corruption;
 mod determinism;
 mod false_claims;
 mod intervals;
+mod seeds;
 mod true_claims;
 
 pub use corruption::{Corrupted, Corruption, corruptions};
 pub use determinism::determinism;
 pub use false_claims::{false_claims, passes};
 pub use intervals::{CLAIM_ALPHA, intervals};
+pub use seeds::seeds;
 pub use true_claims::{Expected, falsehoods, known_claims, truths};
 
 use serde::Serialize;
@@ -30,15 +32,18 @@ pub enum CheckPart {
     Corrupted,
     /// Threads, blocks and the order of claims.
     Determinism,
+    /// Other seeds.
+    Seeds,
 }
 
 impl CheckPart {
     /// Every kind, in the order they are run.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Intervals,
         Self::Handmade,
         Self::Corrupted,
         Self::Determinism,
+        Self::Seeds,
     ];
 
     /// The name it is asked for by.
@@ -48,6 +53,7 @@ impl CheckPart {
             Self::Handmade => "handmade",
             Self::Corrupted => "corrupted",
             Self::Determinism => "determinism",
+            Self::Seeds => "seeds",
         }
     }
 }
@@ -66,6 +72,8 @@ pub struct Effort {
     pub drawn: usize,
     /// Claimed nodes verified again and again.
     pub repeated: usize,
+    /// Seeds that all claims of a model are verified with; the budget of these is the usual one.
+    pub seeds: u64,
 }
 
 impl Effort {
@@ -76,6 +84,7 @@ impl Effort {
         falsehoods: 40,
         drawn: 1_000,
         repeated: 1,
+        seeds: 0,
     };
 
     /// Some minutes' for each model.
@@ -86,6 +95,7 @@ impl Effort {
         falsehoods: 400,
         drawn: 10_000,
         repeated: 6,
+        seeds: 3,
     };
 }
 
@@ -134,6 +144,17 @@ pub fn run(
         }
         if asked(CheckPart::Determinism) {
             add(determinism(folder, effort.repeated, &options)?);
+        }
+        if asked(CheckPart::Seeds) && effort.seeds > 0 {
+            let rules = Rules {
+                seed,
+                ..Rules::default()
+            };
+            let usual = Options {
+                rules,
+                ..Options::default()
+            };
+            add(seeds(folder, effort.seeds, &usual)?);
         }
     }
     Ok(checks)

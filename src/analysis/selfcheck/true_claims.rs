@@ -16,7 +16,8 @@ use crate::verify::{Options, VerdictKind, VerifyError, verify};
 pub type Expected = BTreeMap<(NodeName, Variable), Vec<VerdictKind>>;
 
 /// The verdicts that are right of a false claim.
-const FALSE: [VerdictKind; 3] = [
+const FALSE: [VerdictKind; 4] = [
+    VerdictKind::NotShown,
     VerdictKind::Refuted,
     VerdictKind::Unspecific,
     VerdictKind::NotTestable,

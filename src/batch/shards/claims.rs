@@ -3,12 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::arithmetic::{Answer, Prompt, Question};
+use crate::domain::arithmetic::{Answer, Prompt, Question, TokenSet};
 use crate::domain::causal::{Pair, Stratum, is_defined, predict, reach};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
 use crate::experiment::stats::Count;
-use crate::experiment::{Outcome, Terms, Trial, default_block};
+use crate::experiment::{Outcome, Reach, Terms, Trial, default_block};
 use crate::inputs::claims::{Claim, ClaimsError, claims_of, read_tagged_nodes};
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
@@ -167,20 +167,19 @@ impl Claims {
                         pair,
                         reference: clean.forced,
                         predicted,
+                        silent: TokenSet::EMPTY,
                     };
                     trials.push((first + batch[at] as u64, trial));
                     let patch = stored.overwrite(at, node, Source::Stored);
                     jobs.push((at, Intervention::new([patch])));
                 }
                 let reached = reach(variable, engine.shape().n_digits);
-                let terms = Terms::new(variable, reached, Decode::Forced);
+                let terms = Terms::new(variable, Reach::Tokens(reached));
                 let answers = engine.intervene(&run, &jobs, Decode::Forced)?;
                 for ((place, trial), logits) in trials.iter().zip(&answers) {
                     let outcome = Outcome::of(logits);
-                    let Some(judged) = trial.judge(&outcome, terms) else {
-                        count.ties += 1;
-                        continue;
-                    };
+                    let judged = trial.judge(&outcome, &terms);
+                    count.ties += u64::from(judged.tied);
                     if trial.predicted_change().is_empty() {
                         count.placebo.add(!judged.agrees);
                         continue;

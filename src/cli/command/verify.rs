@@ -72,7 +72,7 @@ pub struct Verify {
     /// Agreement that a claim must reach, at the lower bound of its interval
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().threshold, value_parser = share)]
     threshold: f64,
-    /// Chance of any wrong verdict in the file, shared by its testable claims
+    /// Chance that any bound of the file's testable claims is wrong; what a search misses is not covered
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = share)]
     alpha: f64,
     /// Telling trials after which a claim's sampling ends

@@ -37,7 +37,9 @@ impl ExitCode {
             Self::Success => "nothing was refuted",
             Self::Refuted => "some claim was refuted, or what was compared differs",
             Self::Usage => "the command line is wrong: an unknown option, a malformed node name",
-            Self::Inconclusive => "nothing was refuted, but something stayed inconclusive",
+            Self::Inconclusive => {
+                "nothing was refuted, but something stayed inconclusive or was not shown"
+            }
             Self::Input => {
                 "a file, question or node is unreadable or contradictory, or output unwritable"
             }

@@ -158,14 +158,20 @@ fn more(report: &Report, claim: &ClaimView) -> Markup {
                 div.columns {
                     div {
                         (measures("The node alone", &trials.alone, report, claim))
-                        @if let Verdict::Joint { set, measures: of_set, need } = &claim.evidence.verdict {
-                            (measures(&format!("{} together", names(set)), of_set, report, claim))
-                            p.small { "The set needs this node: without it, agreement falls by at least " (format!("{need:.2}")) "." }
+                        @if let Verdict::Joint(joint) | Verdict::JointInPart(joint) = &claim.evidence.verdict {
+                            (measures(&format!("{} together", names(&joint.set)), &joint.measures, report, claim))
+                            p.small { "The set needs this node: without it, agreement falls by at least " (format!("{:.2}", joint.need)) "." }
+                            @if !joint.helping.is_empty() {
+                                p.small { (names(&joint.helping)) " only helps." }
+                            }
+                            @for set in &joint.also {
+                                p.small { "The same is true of " (names(set)) "." }
+                            }
                         }
                         @if let Verdict::Redundant { neutralised, measures: silenced } = &claim.evidence.verdict {
                             (measures(&format!("With {} neutralised", names(neutralised)), silenced, report, claim))
                         }
-                        (tokens(trials))
+                        (tokens(trials, claim))
                     }
                     div {
                         (selectivity(report, &trials.controls))
@@ -223,6 +229,9 @@ fn measures(title: &str, measures: &Measures, report: &Report, claim: &ClaimView
                 (row("placebo", &measures.placebo, clean))
             }
         }
+        @if let Some(after) = &measures.after_sign {
+            p.small { (after) "." }
+        }
         @if measures.ties > 0 || measures.unstable > 0 {
             p.small {
                 (measures.ties) " trials set aside as numerical ties"
@@ -233,7 +242,8 @@ fn measures(title: &str, measures: &Measures, report: &Report, claim: &ClaimView
     }
 }
 
-fn tokens(trials: &Trials) -> Markup {
+fn tokens(trials: &Trials, claim: &ClaimView) -> Markup {
+    let measures = claim.measures.unwrap_or(&trials.alone);
     html! {
         h4 { "Tokens moved as predicted" }
         p.small {
@@ -245,8 +255,12 @@ fn tokens(trials: &Trials) -> Markup {
             }
         }
         ul.counts {
-            @for token in &trials.tokens {
-                li { b { (token.token) } " " (stratum(token.stratum)) " " span.figure { (count(&token.moved)) } }
+            @for cell in &measures.tokens {
+                li {
+                    b { (cell.token) } " " (stratum(cell.stratum)) " "
+                    span.figure { (count(&cell.moved.count())) } " " (cell.outcome.name())
+                    @if cell.astray > 0 { ", elsewhere in " (cell.astray) }
+                }
             }
         }
     }
@@ -332,7 +346,9 @@ fn attempts(trials: &Trials) -> Markup {
                         (names(&tried.nodes))
                         @if !tried.neutralised.is_empty() { " with " (names(&tried.neutralised)) " neutralised" }
                         ": " span.figure { (described(tried)) }
-                        @if let Some(need) = tried.need { ", needs the node by " (format!("{need:.2}")) }
+                        @if let Some(need) = tried.need.filter(|need| need.lower.is_finite()) {
+                            ", needs the node by " (format!("{:.2} to {:.2}", need.lower, need.upper))
+                        }
                     }
                 }
             }

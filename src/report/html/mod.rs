@@ -105,6 +105,8 @@ fn sign(verdict: VerdictKind) -> &'static str {
     match verdict {
         VerdictKind::Supported => "✓",
         VerdictKind::Joint => "∪",
+        VerdictKind::JointInPart => "⊎",
+        VerdictKind::NotShown => "○",
         VerdictKind::Redundant => "⇄",
         VerdictKind::Partial => "◐",
         VerdictKind::Correlational => "∼",

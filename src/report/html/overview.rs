@@ -50,12 +50,16 @@ pub fn summary(report: &Report) -> Markup {
     let total = evidence.claims.len();
     let supported = count(evidence, &[VerdictKind::Supported]);
     let together = count(evidence, &[VerdictKind::Joint, VerdictKind::Redundant]);
-    let partly = count(evidence, &[VerdictKind::Partial]);
+    let partly = count(evidence, &[VerdictKind::Partial, VerdictKind::JointInPart]);
     let refuted = count(evidence, &[VerdictKind::Refuted, VerdictKind::Unspecific]);
     let looks = count(evidence, &[VerdictKind::Correlational]);
     let open = count(
         evidence,
-        &[VerdictKind::Inconclusive, VerdictKind::NotTestable],
+        &[
+            VerdictKind::NotShown,
+            VerdictKind::Inconclusive,
+            VerdictKind::NotTestable,
+        ],
     );
     let strong = evidence.claims.iter();
     let misled = strong

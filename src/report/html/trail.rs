@@ -109,8 +109,8 @@ fn controls(report: &Report) -> Markup {
             format!("{} questions a class", controls.mean_questions),
         ),
         (
-            "tokens reached, found on",
-            format!("{} pairs a stratum", controls.discovery_pairs),
+            "attention over",
+            format!("{} questions a class", controls.attention_questions),
         ),
         ("first look", format!("{} pairs", controls.first_look)),
         (

@@ -21,16 +21,15 @@ use super::parity::EngineParity;
 use super::published_test::{Published, PublishedResult};
 use super::verdict::{Verdict, VerdictKind};
 use crate::domain::arithmetic::{AnswerToken, TokenSet};
-use crate::domain::causal::Stratum;
 use crate::domain::node::NodeName;
 use crate::domain::shape::Shape;
-use crate::experiment::stats::{Count, Rate, rounded_option};
-use crate::experiment::{Aspect, Baseline, HALF, Measures, Rules};
+use crate::experiment::stats::Bounds;
+use crate::experiment::{Aspect, Baseline, Measures, Rules};
 use crate::network::engine::Decode;
 use crate::storage::read_stored;
 
 /// The name and version of the form of `evidence.json`.
-pub const SCHEMA: &str = "circuitcheck/evidence/2";
+pub const SCHEMA: &str = "circuitcheck/evidence/3";
 
 /// Everything a verification found. The same input and seed give the same bytes: nothing in it is
 /// derived from logits but tokens, and it holds no times.
@@ -193,7 +192,8 @@ impl ClaimEvidence {
     pub fn deciding_measures(&self) -> Option<&Measures> {
         let trials = self.trials.as_ref()?;
         Some(match &self.verdict {
-            Verdict::Joint { measures, .. } | Verdict::Redundant { measures, .. } => measures,
+            Verdict::Joint(joint) | Verdict::JointInPart(joint) => &joint.measures,
+            Verdict::Redundant { measures, .. } => measures,
             _ => &trials.alone,
         })
     }
@@ -224,21 +224,9 @@ impl ClaimEvidence {
         parts.join(", ")
     }
 
-    /// One line on why, for tables. A claim that fails, of a node that does better in a set which falls
-    /// short too, tells that as well.
+    /// One line on why, for tables.
     pub fn note(&self) -> String {
-        let note = self.verdict.note();
-        let Some(nearest) = self.nearest().filter(|_| self.verdict.refutes()) else {
-            return note;
-        };
-        let names: Vec<String> = nearest.nodes.iter().map(NodeName::to_string).collect();
-        let rates = nearest.measures.agreement.values();
-        let counts: Vec<String> = rates.map(|r| format!("{}/{}", r.hits, r.trials)).collect();
-        let told = format!("{} agree in {}", names.join(" "), counts.join(" and "));
-        match nearest.need {
-            Some(need) => format!("{told}, and need it by {need:.2}; {note}"),
-            None => format!("{told}; {note}"),
-        }
+        self.verdict.note()
     }
 
     /// The tokens the claim was judged on: the node's, or those of the set that a joint or redundant
@@ -246,7 +234,7 @@ impl ClaimEvidence {
     pub fn reach(&self) -> Option<TokenSet> {
         let trials = self.trials.as_ref()?;
         let (nodes, neutralised) = match &self.verdict {
-            Verdict::Joint { set, .. } => (set.clone(), &[][..]),
+            Verdict::Joint(joint) | Verdict::JointInPart(joint) => (joint.set.clone(), &[][..]),
             Verdict::Redundant { neutralised, .. } => (vec![self.node], &neutralised[..]),
             _ => return Some(trials.reach),
         };
@@ -254,17 +242,6 @@ impl ClaimEvidence {
         tried
             .find(|tried| tried.nodes == nodes && tried.neutralised == neutralised)
             .map(|tried| tried.reach)
-    }
-
-    /// Of the sets tried, the one that agrees most often, where it does in half of the trials.
-    fn nearest(&self) -> Option<&Escalated> {
-        let least = |set: &Escalated| {
-            let rates = set.measures.agreement.values();
-            rates.map(|rate| rate.share()).fold(1.0, f64::min)
-        };
-        let sets = self.trials.as_ref()?.escalation.iter();
-        sets.filter(|set| set.neutralised.is_empty() && least(set) >= HALF)
-            .max_by(|a, b| least(a).total_cmp(&least(b)))
     }
 }
 
@@ -281,19 +258,18 @@ pub struct FreeRunning {
 /// What the trials of a claim gave.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Trials {
-    /// Error the claim may spend in each direction.
+    /// Error that the trials of the node alone may spend in each direction.
     pub alpha: f64,
+    /// Whether they are the second ones, drawn to see how a node fails that holds neither alone nor in
+    /// a set.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub judged_again: bool,
     /// The tokens the node is judged on.
     pub reach: TokenSet,
     /// Pairs dropped because the unpatched model answered wrongly.
     pub dropped: usize,
     /// The node alone.
     pub alone: Measures,
-    /// The node alone by stratum of pairs, where there are several.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub strata: Vec<StratumRates>,
-    /// Telling trials that moved each token as predicted, by stratum.
-    pub tokens: Vec<TokenCount>,
     /// Tokens the causal model changes and the node (of a joint or redundant claim, the set) does not
     /// reach, with what reaches them instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -305,33 +281,6 @@ pub struct Trials {
     pub controls: Controls,
     /// What mean-ablating the nodes costs.
     pub necessity: Necessity,
-}
-
-/// The measures over the pairs of one stratum. They describe; what decides is counted over all.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
-pub struct StratumRates {
-    /// The stratum.
-    pub stratum: Stratum,
-    /// Telling trials that gave exactly the predicted answer.
-    pub agreement: Rate,
-    /// Telling trials that changed a predicted token.
-    pub effect: Rate,
-    /// Telling trials that changed a token that cannot change.
-    pub spill: Rate,
-    /// Placebo trials that changed anything.
-    pub placebo: Rate,
-}
-
-/// How often one token moved as predicted, in one stratum of pairs.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
-pub struct TokenCount {
-    /// The stratum.
-    pub stratum: Stratum,
-    /// The token.
-    pub token: AnswerToken,
-    /// Moves among trials that predict one.
-    #[serde(flatten)]
-    pub moved: Count,
 }
 
 /// A token a node does not reach.
@@ -356,11 +305,14 @@ pub struct Escalated {
     pub reach: TokenSet,
     /// What came out.
     pub measures: Measures,
-    /// Lower bound of the set's agreement less that of the set without the node claimed.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        serialize_with = "rounded_option"
-    )]
-    pub need: Option<f64>,
+    /// Of a set that holds, if only in part or perhaps: by how much it agrees more often than the set
+    /// without the node claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub need: Option<Bounds>,
+    /// Members that such a set needs, by as much as a joint claim must…
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needed: Vec<NodeName>,
+    /// …and those that only help.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub helping: Vec<NodeName>,
 }

@@ -39,7 +39,9 @@ impl Tone {
         }
         match vertex.verdict {
             Some(V::Supported | V::Joint | V::Redundant) => Tone::Holds,
-            Some(V::Partial | V::Inconclusive | V::Correlational) => Tone::Doubtful,
+            Some(
+                V::Partial | V::JointInPart | V::NotShown | V::Inconclusive | V::Correlational,
+            ) => Tone::Doubtful,
             Some(V::Unspecific | V::Refuted) => Tone::Refuted,
             Some(V::NotTestable) | None => Tone::Untested,
         }

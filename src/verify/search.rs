@@ -1,0 +1,873 @@
+//! The search for sets: which nodes, of any layer and position, carry a variable together with one
+//! that does not carry it alone.
+//!
+//! Sets are chosen on pairs of their own by how far patching moves logits, and judged on others. The
+//! pairs are the same for every seed of a run: what is chosen on them is a guess, and whether it holds
+//! is then asked of fresh pairs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain;
+use crate::domain::arithmetic::{Answer, AnswerToken, Prompt, TokenSet};
+use crate::domain::causal::{Family, Kind, Pair, Stratum, predict};
+use crate::domain::node::Node;
+use crate::domain::task::Variable;
+use crate::experiment::stats::Count;
+use crate::experiment::{
+    Aspect, Bench, NEGLIGIBLE, Outcome, Reach, StoreFrom, Terms, TestedNodes, Trial, stream,
+};
+use crate::network::engine::{EngineError, Site};
+use crate::network::logits::AnswerLogits;
+
+/// Seed of the pairs that sets are chosen on.
+const SEARCH_SEED: u64 = 0;
+
+/// Telling pairs whose source is alike the base in all but the variable, where arithmetic allows: a
+/// larger set carries nothing else along on them…
+const ALIKE: usize = 128;
+
+/// …telling pairs drawn freely, of which it is asked whether a set holds, and placebo pairs, which no
+/// set that holds may change.
+const FREE: usize = 192;
+const PLACEBO: usize = 96;
+
+/// Alike and placebo pairs on which the whole pool is screened.
+const SCREEN: (usize, usize) = (16, 8);
+
+/// Nodes that are tried on the whole sample, of those that screening puts first.
+const SHORTLIST: usize = 8;
+
+/// Candidates in a row that do not help a set which has grown, before it is screened for again…
+const IN_VAIN: usize = 1;
+
+/// …in so many rounds at most.
+const ROUNDS: usize = 6;
+
+/// Most carriers that are held, one by one, beside an inert node.
+const MOST_HELD: usize = 3;
+
+/// Most tokens for which a set is grown.
+const TARGETS: usize = 2;
+
+/// A node joins a set where it adds this many standard errors to its score…
+const CLEARLY: f64 = 3.0;
+
+/// …and this much.
+const WORTH_ADDING: f64 = 0.02;
+
+/// A node that adds no more than this to any other's score, and moves no more itself, has no part in
+/// any set.
+const NO_PART: f64 = 0.05;
+
+/// Share of the free pairs of a cell that a set moves as predicted, but for one, to be worth judging.
+const PROMISING: f64 = 0.975;
+
+/// A set looks as if it needs a node where, without it, it agrees so much less often on the sample: by
+/// as much as a joint claim must, which is judged on other pairs.
+const NEEDED: f64 = 0.2;
+
+/// Fewest trials of a cell on the sample that say anything of it.
+const FEWEST: u64 = 8;
+
+/// What is moved that must not be weighs so much more than what is moved as predicted: a set may do
+/// nearly nothing else.
+const HARM: f64 = 2.0;
+
+/// A token has moved so far from its own value (0) to the predicted one (1, where the two logits are
+/// equal) at most and at least: one token far out does not outweigh others that do not move.
+const GAIN: (f32, f32) = (-0.5, 1.5);
+
+/// What a subject did on the sample.
+#[derive(Debug, Clone, Default)]
+pub struct Effect {
+    /// By telling pair and token predicted to change: how far it moved.
+    gains: Vec<(Stratum, AnswerToken, f32)>,
+    /// By telling pair: the tokens predicted to change, and those that moved so.
+    moves: Vec<Move>,
+    /// Free trials that moved a token as predicted.
+    right: BTreeMap<(Stratum, AnswerToken), Count>,
+    /// Of what predicts only a direction: telling trials as predicted, by aspect.
+    directed: BTreeMap<Aspect, Count>,
+    /// Telling trials in which another token moved.
+    spilled: Count,
+    /// How far the most moved of them did, by pair.
+    strayed: Vec<f32>,
+    /// Placebo trials in which anything changed…
+    changed: Count,
+    /// …and how far, by pair.
+    disturbed: Vec<f32>,
+}
+
+/// What a subject did on one telling pair.
+#[derive(Debug, Clone, Copy)]
+struct Move {
+    stratum: Stratum,
+    pair: Pair,
+    predicted: TokenSet,
+    right: TokenSet,
+}
+
+fn mean(values: impl Iterator<Item = f32>) -> f64 {
+    let (mut sum, mut count) = (0.0, 0);
+    for value in values {
+        sum += f64::from(value);
+        count += 1;
+    }
+    if count == 0 {
+        0.0
+    } else {
+        sum / f64::from(count)
+    }
+}
+
+impl Effect {
+    fn gain(&self, token: AnswerToken) -> f64 {
+        let of = self.gains.iter().filter(|(_, other, _)| *other == token);
+        mean(of.map(|(_, _, gain)| *gain))
+    }
+
+    fn harm(&self) -> f64 {
+        HARM * (mean(self.strayed.iter().copied()) + mean(self.disturbed.iter().copied()))
+    }
+
+    /// How far a token moves, less how far anything moves that must not.
+    fn score(&self, token: AnswerToken) -> f64 {
+        self.gain(token) - self.harm()
+    }
+
+    /// The cells that the subject moves as predicted nearly always, where it leaves alone what it must.
+    fn holds_on(&self) -> BTreeSet<(Stratum, AnswerToken)> {
+        let few = |count: Count| count.share() <= NEGLIGIBLE;
+        if !few(self.spilled) || !few(self.changed) {
+            return BTreeSet::new();
+        }
+        let cells = self.right.iter();
+        let nearly_all = |count: &Count| {
+            let all_but_one = Count {
+                hits: (count.hits + 1).min(count.trials),
+                ..*count
+            };
+            count.trials >= FEWEST && all_but_one.share() >= PROMISING
+        };
+        cells
+            .filter(|(_, count)| nearly_all(count))
+            .map(|(&cell, _)| cell)
+            .collect()
+    }
+
+    fn holds(&self) -> bool {
+        let mut directed = self.directed.values();
+        !self.holds_on().is_empty() && directed.all(|count| count.share() >= PROMISING)
+    }
+
+    /// Best share of any cell, less what moves that must not: for naming the best of what fails.
+    fn closeness(&self) -> f64 {
+        let shares = self.right.values().filter(|c| c.trials >= FEWEST);
+        let best = shares.map(Count::share).fold(0.0, f64::max);
+        let directed = self.directed.values().map(Count::share);
+        let best = directed.reduce(f64::min).unwrap_or(best);
+        best - self.spilled.share() - self.changed.share()
+    }
+
+    /// Whether the subject does clearly better than another on the same pairs: its score is higher, or
+    /// the token moves as predicted in more of them and nothing else is moved further.
+    fn is_better(&self, other: &Effect, token: AnswerToken) -> bool {
+        let clearly = |(by, error): (f64, f64), least: f64| by >= least && by >= CLEARLY * error;
+        let rights = |effect: &Effect| -> Vec<f32> {
+            let told = effect.moves.iter().filter(|m| m.predicted.contains(token));
+            told.map(|m| f32::from(u8::from(m.right.contains(token))))
+                .collect()
+        };
+        let more = difference(&rights(self), &rights(other), 1.0);
+        clearly(self.exceeds(other, token), WORTH_ADDING)
+            || (clearly(more, WORTH_ADDING) && self.harm() <= other.harm() + WORTH_ADDING)
+    }
+
+    /// By how much the score exceeds another's on the same pairs, and the standard error of that.
+    fn exceeds(&self, other: &Effect, token: AnswerToken) -> (f64, f64) {
+        let gains = |effect: &Effect| -> Vec<f32> {
+            let of = effect.gains.iter().filter(|(_, t, _)| *t == token);
+            of.map(|(_, _, gain)| *gain).collect()
+        };
+        let parts = [
+            difference(&gains(self), &gains(other), 1.0),
+            difference(&self.strayed, &other.strayed, -HARM),
+            difference(&self.disturbed, &other.disturbed, -HARM),
+        ];
+        let by = parts.iter().map(|part| part.0).sum();
+        let variance: f64 = parts.iter().map(|part| part.1 * part.1).sum();
+        (by, variance.sqrt())
+    }
+}
+
+/// Mean paired difference, times `sign`, and its standard error.
+fn difference(first: &[f32], second: &[f32], sign: f64) -> (f64, f64) {
+    let differences: Vec<f64> = (first.iter().zip(second))
+        .map(|(a, b)| sign * f64::from(a - b))
+        .collect();
+    let count = differences.len() as f64;
+    if count < 2.0 {
+        return (0.0, f64::INFINITY);
+    }
+    let mean = differences.iter().sum::<f64>() / count;
+    let squares: f64 = differences.iter().map(|d| (d - mean) * (d - mean)).sum();
+    (mean, (squares / (count - 1.0) / count).sqrt())
+}
+
+/// What was read of one patched trial.
+struct Reading {
+    outcome: Outcome,
+    gains: Vec<(AnswerToken, f32)>,
+    /// How far the most moved of all other tokens is from its own value: 1 where it changes.
+    harm: f32,
+}
+
+fn read(trial: &Trial, own: &AnswerLogits, patched: &AnswerLogits) -> Reading {
+    let predicted = trial.predicted_change();
+    let told = predicted.difference(trial.silent);
+    let gain = |place: AnswerToken| {
+        let (from, to) = (trial.reference.get(place), trial.predicted.get(place));
+        let lead = |logits: &AnswerLogits| {
+            let row = logits.row(place);
+            row[usize::from(from)] - row[usize::from(to)]
+        };
+        let moved = 1.0 - lead(patched) / lead(own).max(f32::MIN_POSITIVE);
+        (place, moved.clamp(GAIN.0, GAIN.1))
+    };
+    let still = TokenSet::all(trial.reference.n_digits())
+        .difference(predicted)
+        .difference(trial.silent);
+    let harm = |place: AnswerToken| {
+        let token = usize::from(trial.reference.get(place));
+        let lead = |logits: &AnswerLogits| {
+            let row = logits.row(place);
+            let others = row.iter().enumerate().filter(|(other, _)| *other != token);
+            row[token]
+                - others
+                    .map(|(_, &logit)| logit)
+                    .fold(f32::NEG_INFINITY, f32::max)
+        };
+        let moved = 1.0 - lead(patched) / lead(own).max(f32::MIN_POSITIVE);
+        moved.clamp(0.0, GAIN.1)
+    };
+    Reading {
+        outcome: Outcome::of(patched),
+        gains: told.iter().map(gain).collect(),
+        // What is moved by less than half the way changes nothing.
+        harm: still.iter().map(harm).fold(0.0, f32::max) - 0.5,
+    }
+}
+
+/// What was found for one node.
+#[derive(Debug, Clone, Default)]
+pub struct Choice {
+    /// Sets with the node, each to be judged: those that look as if they hold and need it first.
+    pub sets: Vec<TestedNodes>,
+    /// Whether the node is inert and the first set holds with another node in its place too.
+    pub exchangeable: bool,
+    /// The node with the carriers neutralised beside which it does best.
+    pub neutralised: Option<TestedNodes>,
+}
+
+/// Where a set comes from.
+enum Try {
+    /// What claims suggest.
+    Start(TestedNodes),
+    /// The node with others added, for one token.
+    Grow { near: bool, target: AnswerToken },
+}
+
+/// Searches the sets of one variable.
+pub struct Search<'a> {
+    bench: &'a Bench<'a>,
+    variable: Variable,
+    claimed: &'a BTreeSet<Node>,
+    alike: Vec<(Stratum, Pair)>,
+    free: Vec<(Stratum, Pair)>,
+    placebo: Vec<(Stratum, Pair)>,
+    /// Nodes that read the variable on alike pairs and can reach an answer token.
+    pool: Vec<Node>,
+    /// Effects on the whole sample.
+    known: BTreeMap<TestedNodes, Effect>,
+    /// Effects of each node of the pool alone, on the pairs of the screening of each token.
+    alone: BTreeMap<AnswerToken, Vec<Effect>>,
+    /// Minimal sets that look as if they hold.
+    found: Vec<TestedNodes>,
+}
+
+impl<'a> Search<'a> {
+    /// A search on the pairs of one variable.
+    ///
+    /// # Errors
+    /// [`EngineError`], which pairs drawn for this network do not cause.
+    pub fn new(
+        bench: &'a Bench<'a>,
+        variable: Variable,
+        claimed: &'a BTreeSet<Node>,
+    ) -> Result<Self, EngineError> {
+        let n_digits = bench.engine.shape().n_digits;
+        let draw = |kind, name, count| {
+            let family = Family::new(variable, kind, n_digits);
+            let mut rng = stream(SEARCH_SEED, &format!("{variable}/{name}/search"));
+            family.draws().take(count, &mut rng)
+        };
+        let alike = draw(Kind::Telling, "alike", ALIKE);
+        let alike = (alike.into_iter())
+            .map(|(stratum, pair)| (stratum, domain::causal::alike(variable, &pair)))
+            .collect();
+        let mut search = Search {
+            bench,
+            variable,
+            claimed,
+            alike,
+            free: draw(Kind::Telling, "telling", FREE),
+            placebo: draw(Kind::Placebo, "placebo", PLACEBO),
+            pool: Vec::new(),
+            known: BTreeMap::new(),
+            alone: BTreeMap::new(),
+            found: Vec::new(),
+        };
+        search.pool = search.readers()?;
+        Ok(search)
+    }
+
+    /// The nodes that can reach an answer token and whose activation differs between the source and
+    /// the base of alike pairs: all others carry nothing of the variable.
+    fn readers(&self) -> Result<Vec<Node>, EngineError> {
+        let engine = self.bench.engine;
+        let shape = engine.shape();
+        let nodes: Vec<Node> = Node::all(&shape)
+            .into_iter()
+            .filter(|&node| Site::from(node).reaches_an_answer(&shape))
+            .collect();
+        let pairs = &self.alike[..self.alike.len().min(2 * SCREEN.0)];
+        let sources: Vec<_> = pairs.iter().map(|(_, pair)| pair.store).collect();
+        let bases: Vec<_> = (pairs.iter())
+            .map(|(_, pair)| Prompt::truth(pair.clean))
+            .collect();
+        let sites = || nodes.iter().map(|&node| Site::from(node));
+        let (source, base) = (
+            engine.activations(&sources, sites())?,
+            engine.activations(&bases, sites())?,
+        );
+        let reads = |node: &Node| {
+            (0..pairs.len())
+                .any(|i| source.get(i, Site::from(*node)) != base.get(i, Site::from(*node)))
+        };
+        Ok(nodes.iter().copied().filter(reads).collect())
+    }
+
+    /// What to judge for `node`, which does not hold alone. Carriers to neutralise are looked for
+    /// where it is inert.
+    ///
+    /// # Errors
+    /// [`EngineError`] where an intervention was not applied.
+    pub fn choose(&mut self, node: Node, inert: bool) -> Result<Choice, EngineError> {
+        let starts = self.starts(node);
+        // A claim about attention is judged by attention where it does not hold.
+        let inert = inert && !self.variable.task.predicts_only_direction();
+        let neutralised = if inert {
+            self.neutralised(node, &starts)?
+        } else {
+            None
+        };
+        let mut sets = self.sets_with(node, &starts)?;
+        let mut seen = BTreeSet::new();
+        sets.retain(|set| set.nodes.len() > 1 && seen.insert(set.clone()));
+        let exchangeable = match sets.first() {
+            Some(set) if inert => self.exchangeable(node, set, &starts)?,
+            _ => false,
+        };
+        Ok(Choice {
+            sets,
+            exchangeable,
+            neutralised,
+        })
+    }
+
+    /// Whether a set that looks as if it holds does so with another of the nodes in `starts` in the
+    /// node's place, too.
+    fn exchangeable(
+        &mut self,
+        node: Node,
+        set: &TestedNodes,
+        starts: &[TestedNodes],
+    ) -> Result<bool, EngineError> {
+        if !self.effect(set)?.holds() {
+            return Ok(false);
+        }
+        let rest = without(set, node);
+        let others: BTreeSet<Node> = starts.iter().flat_map(|s| &s.nodes).copied().collect();
+        for &other in others.iter().filter(|other| !set.nodes.contains(other)) {
+            let exchanged = TestedNodes::of(rest.nodes.iter().copied().chain([other]));
+            if self.effect(&exchanged)?.holds() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Sets with the node to judge. One that looks as if it holds and clearly needs the node is enough;
+    /// else one that holds and does not, and the best that does not hold.
+    fn sets_with(
+        &mut self,
+        node: Node,
+        starts: &[TestedNodes],
+    ) -> Result<Vec<TestedNodes>, EngineError> {
+        let mut unneeding = None;
+        for set in self.found.clone() {
+            if set.nodes.contains(&node) {
+                if self.needs(&set, node)? {
+                    return Ok(vec![set]);
+                }
+                unneeding.get_or_insert(set);
+            } else if let Some(exchanged) = self.exchanged(node, &set)? {
+                // The node's place may be taken in a set that was found for another.
+                self.found.push(exchanged.clone());
+                return Ok(vec![exchanged]);
+            }
+        }
+        // A set of nodes far from each other is no answer to a claim about attention.
+        let targets = match self.variable.task.predicts_only_direction() {
+            true => Vec::new(),
+            false => self.targets(node)?,
+        };
+        let starts = starts.iter().filter(|start| start.nodes.len() > 1);
+        let grow = [true, false].into_iter().flat_map(|near| {
+            let targets = targets.iter();
+            targets.map(move |&target| Try::Grow { near, target })
+        });
+        let mut best: Option<(f64, TestedNodes)> = None;
+        for attempt in starts.cloned().map(Try::Start).chain(grow) {
+            let set = match attempt {
+                Try::Start(start) => start,
+                Try::Grow { near, target } => self.grown(node, target, near)?,
+            };
+            let effect = self.effect(&set)?;
+            if effect.holds() {
+                let minimal = self.minimal(node, &set)?;
+                if minimal.nodes.len() > 1 && self.needs(&minimal, node)? {
+                    self.found.push(minimal.clone());
+                    return Ok(vec![minimal]);
+                }
+                unneeding.get_or_insert(minimal);
+            }
+            let closeness = effect.closeness();
+            if best.as_ref().is_none_or(|(least, _)| closeness > *least) {
+                best = Some((closeness, set));
+            }
+        }
+        Ok(unneeding
+            .into_iter()
+            .chain(best.map(|(_, set)| set))
+            .collect())
+    }
+
+    /// Whether a set that looks as if it holds does so clearly less often without the node.
+    fn needs(&mut self, set: &TestedNodes, node: Node) -> Result<bool, EngineError> {
+        let whole = self.effect(set)?;
+        let rest = self.effect(&without(set, node))?;
+        let cells = whole.holds_on();
+        let share = |effect: &Effect| {
+            let shares = cells.iter().filter_map(|cell| effect.right.get(cell));
+            let directed = effect.directed.values();
+            shares
+                .chain(directed)
+                .map(Count::share)
+                .fold((0.0, 0), |(sum, n), share| (sum + share, n + 1))
+        };
+        let mean = |(sum, count): (f64, u32)| sum / f64::from(count.max(1));
+        Ok(mean(share(&whole)) - mean(share(&rest)) >= NEEDED)
+    }
+
+    /// The sets of claims beside a node, the smallest first: the heads of its layer and position
+    /// claimed for the same variable, all heads there, the nodes claimed for it at the position, and
+    /// those claimed for it anywhere.
+    fn starts(&self, node: Node) -> Vec<TestedNodes> {
+        let beside = |other: &Node| {
+            (other.layer(), other.position()) == (node.layer(), node.position())
+                && other.same_kind(&node)
+        };
+        let all = Node::all(&self.bench.engine.shape());
+        let claimed = || self.claimed.iter().copied();
+        let mut sets: Vec<Vec<Node>> = vec![claimed().filter(beside).collect()];
+        // Of a claim about attention, only the heads that share it.
+        if !self.variable.task.predicts_only_direction() {
+            sets.push(all.into_iter().filter(beside).collect());
+            let here = claimed().filter(|other| other.position() == node.position());
+            sets.push(here.collect());
+            sets.push(claimed().collect());
+        }
+        let mut starts = vec![TestedNodes::of([node])];
+        for set in sets {
+            let subject = TestedNodes::of(set.into_iter().chain([node]));
+            if !starts.contains(&subject) {
+                starts.push(subject);
+            }
+        }
+        starts.sort_by_key(|subject| subject.nodes.len());
+        starts
+    }
+
+    /// A set that holds with the node, and not without it: `set` with the node in place of one member,
+    /// without those that are then not needed.
+    fn exchanged(
+        &mut self,
+        node: Node,
+        set: &TestedNodes,
+    ) -> Result<Option<TestedNodes>, EngineError> {
+        for &member in &set.nodes {
+            let rest = without(set, member);
+            let with_node = TestedNodes::of(rest.nodes.iter().copied().chain([node]));
+            if !self.effect(&rest)?.holds() && self.effect(&with_node)?.holds() {
+                let minimal = self.minimal(node, &with_node)?;
+                if self.needs(&minimal, node)? {
+                    return Ok(Some(minimal));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The smallest part of a set that still holds and has the node, found by delta debugging: halves
+    /// of the other members are taken away, then quarters, down to single ones.
+    fn minimal(&mut self, node: Node, set: &TestedNodes) -> Result<TestedNodes, EngineError> {
+        // Members taken away first: those that no claim names, those far from the node.
+        let mut others: Vec<Node> = set.nodes.iter().copied().filter(|&n| n != node).collect();
+        others.sort_by_key(|other| {
+            let beside = (other.layer(), other.position()) == (node.layer(), node.position());
+            (self.claimed.contains(other), beside, *other)
+        });
+        let with_node = |others: &[Node]| TestedNodes::of(others.iter().copied().chain([node]));
+        let mut parts = 2;
+        while !others.is_empty() {
+            let length = others.len().div_ceil(parts);
+            let mut fewer = None;
+            for first in (0..others.len()).step_by(length) {
+                let part = first..(first + length).min(others.len());
+                let left: Vec<Node> = (others.iter().enumerate())
+                    .filter(|(i, _)| !part.contains(i))
+                    .map(|(_, &other)| other)
+                    .collect();
+                if self.effect(&with_node(&left))?.holds() {
+                    fewer = Some(left);
+                    break;
+                }
+            }
+            match fewer {
+                Some(left) => {
+                    others = left;
+                    parts = parts.saturating_sub(1).max(2);
+                }
+                None if length == 1 => break,
+                None => parts = (2 * parts).min(others.len()),
+            }
+        }
+        Ok(with_node(&others))
+    }
+
+    /// The tokens that a set with the node is grown for: those that the node reaches and moves
+    /// furthest, alone or beside another.
+    fn targets(&mut self, node: Node) -> Result<Vec<AnswerToken>, EngineError> {
+        let shape = self.bench.engine.shape();
+        let effect = self.effect(&TestedNodes::of([node]))?;
+        let told: BTreeSet<AnswerToken> = effect.gains.iter().map(|(_, t, _)| *t).collect();
+        let mut tokens: Vec<(f64, AnswerToken)> = (told.into_iter())
+            .filter(|&token| node.can_feed_token(token, &shape))
+            .map(|token| (effect.gain(token), token))
+            .collect();
+        tokens.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
+        tokens.truncate(TARGETS);
+        Ok(tokens.into_iter().map(|(_, token)| token).collect())
+    }
+
+    /// The node with others added, each of which clearly helps to move the target, until the set
+    /// looks as if it holds or none helps any more. The others are of the node's layer (`near`) and not
+    /// fed by it, so that they carry beside it, or any.
+    fn grown(
+        &mut self,
+        node: Node,
+        target: AnswerToken,
+        near: bool,
+    ) -> Result<TestedNodes, EngineError> {
+        let mut set = TestedNodes::of([node]);
+        for round in 0..ROUNDS {
+            let beside = near.then_some(node);
+            let candidates = self.screened(&set, target, round == 0, beside)?;
+            if candidates.is_empty() {
+                break;
+            }
+            let (before, mut in_vain) = (set.nodes.len(), 0);
+            for candidate in candidates {
+                // What a set that has grown lacks is better seen by screening again.
+                if set.nodes.len() > before && in_vain >= IN_VAIN {
+                    break;
+                }
+                let wider = TestedNodes::of(set.nodes.iter().copied().chain([candidate]));
+                let effect = self.effect(&wider)?;
+                if effect.is_better(&self.effect(&set)?, target) {
+                    set = wider;
+                    in_vain = 0;
+                    if effect.holds() {
+                        return Ok(set);
+                    }
+                } else {
+                    in_vain += 1;
+                }
+            }
+            if set.nodes.len() == before {
+                break;
+            }
+        }
+        Ok(set)
+    }
+
+    /// The nodes that help a set most on few pairs, the best first; none, in the first round, where
+    /// the node has no part in what it moves with any other.
+    fn screened(
+        &mut self,
+        set: &TestedNodes,
+        target: AnswerToken,
+        first: bool,
+        beside: Option<Node>,
+    ) -> Result<Vec<Node>, EngineError> {
+        let shape = self.bench.engine.shape();
+        let alone = self.alone(target)?;
+        let candidates: Vec<usize> = (0..self.pool.len())
+            .filter(|&i| !set.nodes.contains(&self.pool[i]))
+            .filter(|&i| self.pool[i].can_feed_token(target, &shape))
+            .filter(|&i| beside.is_none_or(|node| stands_beside(&node, &self.pool[i])))
+            // What holds alone needs no partner: a set with it needs none of the others.
+            .filter(|&i| !alone[i].holds())
+            .collect();
+        let wider: Vec<TestedNodes> = (candidates.iter())
+            .map(|&i| TestedNodes::of(set.nodes.iter().copied().chain([self.pool[i]])))
+            .collect();
+        let subjects: Vec<TestedNodes> = wider.iter().cloned().chain([set.clone()]).collect();
+        let pairs = if first {
+            self.telling(target)
+        } else {
+            self.missed(set, target)?
+        };
+        let mut effects = self.screen(&subjects, &pairs)?;
+        let own = effects
+            .pop()
+            .expect("the set itself was screened")
+            .score(target);
+        let mut ranked: Vec<(f64, f64, Node)> = (candidates.iter().zip(&effects))
+            .map(|(&i, effect)| {
+                let score = effect.score(target);
+                (score - own, score - alone[i].score(target), self.pool[i])
+            })
+            .collect();
+        let takes_part = |(_, adds, _): &(f64, f64, Node)| adds.abs() > NO_PART;
+        if first && own.abs() <= NO_PART && !ranked.iter().any(takes_part) {
+            return Ok(Vec::new());
+        }
+        ranked.retain(|(helps, ..)| *helps > 0.0);
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.2.cmp(&b.2)));
+        ranked.truncate(SHORTLIST);
+        Ok(ranked.into_iter().map(|(.., node)| node).collect())
+    }
+
+    /// Each node of the pool alone, on the pairs that screening for a token uses.
+    fn alone(&mut self, target: AnswerToken) -> Result<Vec<Effect>, EngineError> {
+        if !self.alone.contains_key(&target) {
+            let singles: Vec<TestedNodes> = self
+                .pool
+                .iter()
+                .map(|&node| TestedNodes::of([node]))
+                .collect();
+            let effects = self.screen(&singles, &self.telling(target))?;
+            self.alone.insert(target, effects);
+        }
+        Ok(self.alone[&target].clone())
+    }
+
+    /// The first alike pairs that predict a change of a token.
+    fn telling(&self, target: AnswerToken) -> Vec<(Stratum, Pair)> {
+        let tells = |(_, pair): &&(Stratum, Pair)| {
+            let told = predict(self.variable, &pair.store, &pair.clean);
+            let truth = Answer::of(&pair.clean);
+            told.is_some_and(|told| told.changed_from(&truth).contains(target))
+        };
+        let telling = self.alike.iter().filter(tells);
+        telling.take(SCREEN.0).copied().collect()
+    }
+
+    /// Pairs on which a set does not move the token as predicted: what it lacks is seen there. Where
+    /// they are few, others beside them.
+    fn missed(
+        &mut self,
+        set: &TestedNodes,
+        target: AnswerToken,
+    ) -> Result<Vec<(Stratum, Pair)>, EngineError> {
+        let effect = self.effect(set)?;
+        let missed = (effect.moves.iter())
+            .filter(|m| m.predicted.contains(target) && !m.right.contains(target))
+            .map(|m| (m.stratum, m.pair));
+        let pairs = missed.chain(self.telling(target));
+        Ok(pairs.take(SCREEN.0).collect())
+    }
+
+    fn screen(
+        &self,
+        subjects: &[TestedNodes],
+        pairs: &[(Stratum, Pair)],
+    ) -> Result<Vec<Effect>, EngineError> {
+        let placebo = &self.placebo[..SCREEN.1.min(self.placebo.len())];
+        self.measure(pairs, &[], placebo, subjects)
+    }
+
+    /// The effect of one subject on the whole sample.
+    fn effect(&mut self, subject: &TestedNodes) -> Result<Effect, EngineError> {
+        if !self.known.contains_key(subject) {
+            let subjects = std::slice::from_ref(subject);
+            let mut effects = self.measure(&self.alike, &self.free, &self.placebo, subjects)?;
+            self.known
+                .extend(effects.pop().map(|effect| (subject.clone(), effect)));
+        }
+        Ok(self.known[subject].clone())
+    }
+
+    fn measure(
+        &self,
+        alike: &[(Stratum, Pair)],
+        free: &[(Stratum, Pair)],
+        placebo: &[(Stratum, Pair)],
+        subjects: &[TestedNodes],
+    ) -> Result<Vec<Effect>, EngineError> {
+        let mut effects = vec![Effect::default(); subjects.len()];
+        let everything = Reach::everything(self.bench.engine.shape().n_digits);
+        let terms = Terms::new(self.variable, everything);
+        for (pairs, kind, is_alike) in [
+            (alike, Kind::Telling, true),
+            (free, Kind::Telling, false),
+            (placebo, Kind::Placebo, false),
+        ] {
+            let store = StoreFrom::Store;
+            (self.bench).run_reading(self.variable, pairs, store, subjects, read, |block| {
+                for (effect, readings) in effects.iter_mut().zip(&block.outcomes) {
+                    for (trial, reading) in block.trials.iter().zip(readings) {
+                        let Some(reading) = reading else { continue };
+                        effect.add(trial, reading, kind, is_alike, &terms);
+                    }
+                }
+            })?;
+        }
+        Ok(effects)
+    }
+
+    /// The node with other carriers neutralised: those of the start that does best so, or as many of
+    /// them, one by one, as help. A carrier that the node feeds is not another one: its value is
+    /// partly the node's own, so holding it would cut the node off.
+    fn neutralised(
+        &mut self,
+        node: Node,
+        starts: &[TestedNodes],
+    ) -> Result<Option<TestedNodes>, EngineError> {
+        let mut pool: BTreeSet<Node> = BTreeSet::new();
+        let mut subjects: Vec<TestedNodes> = Vec::new();
+        for start in starts {
+            let others: Vec<Node> = (start.nodes.iter().copied())
+                .filter(|&other| other != node && !node.can_feed(&other))
+                .collect();
+            pool.extend(&others);
+            let subject = TestedNodes::of([node]).with_neutralised(others);
+            if !subject.neutralised.is_empty() && !subjects.contains(&subject) {
+                subjects.push(subject);
+            }
+        }
+        let mut best: Option<(f64, TestedNodes)> = None;
+        for subject in subjects {
+            let closeness = self.effect(&subject)?.closeness();
+            if best.as_ref().is_none_or(|(least, _)| closeness > *least) {
+                best = Some((closeness, subject));
+            }
+        }
+        // Where too much is held, most clean answers break: a set built up from nothing may do better.
+        let mut grown = TestedNodes::of([node]);
+        let mut least = self.effect(&grown)?.closeness();
+        for _ in 0..MOST_HELD {
+            let mut next: Option<(f64, TestedNodes)> = None;
+            for &other in pool
+                .iter()
+                .filter(|other| !grown.neutralised.contains(other))
+            {
+                let held = grown.neutralised.iter().copied().chain([other]);
+                let wider = TestedNodes::of([node]).with_neutralised(held);
+                let closeness = self.effect(&wider)?.closeness();
+                if next.as_ref().is_none_or(|(most, _)| closeness > *most) {
+                    next = Some((closeness, wider));
+                }
+            }
+            match next {
+                Some((closeness, wider)) if closeness > least + NO_PART => {
+                    (least, grown) = (closeness, wider);
+                }
+                _ => break,
+            }
+        }
+        if !grown.neutralised.is_empty()
+            && best
+                .as_ref()
+                .is_none_or(|(closeness, _)| least > *closeness)
+        {
+            best = Some((least, grown));
+        }
+        let Some((closeness, mut subject)) = best.filter(|(closeness, _)| *closeness > 0.0) else {
+            return Ok(None);
+        };
+        for other in subject.neutralised.clone() {
+            let held = (subject.neutralised.iter().copied()).filter(|&held| held != other);
+            let fewer = TestedNodes::of([node]).with_neutralised(held);
+            if !fewer.neutralised.is_empty()
+                && self.effect(&fewer)?.closeness() >= closeness - NO_PART
+            {
+                subject = fewer;
+            }
+        }
+        Ok(Some(subject))
+    }
+}
+
+impl Effect {
+    fn add(&mut self, trial: &Trial, reading: &Reading, kind: Kind, is_alike: bool, terms: &Terms) {
+        let judged = trial.judge(&reading.outcome, terms);
+        let harm = reading.harm.max(0.0);
+        if kind == Kind::Placebo {
+            self.changed.add(judged.spilled);
+            self.disturbed.push(harm);
+            return;
+        }
+        let gains = reading.gains.iter();
+        self.gains
+            .extend(gains.map(|&(token, gain)| (trial.stratum, token, gain)));
+        self.strayed.push(harm);
+        self.spilled.add(judged.spilled);
+        self.moves.push(Move {
+            stratum: trial.stratum,
+            pair: trial.pair,
+            predicted: judged.predicted,
+            right: judged.right,
+        });
+        if terms.direction_only && judged.in_reach {
+            let count = self.directed.entry(trial.stratum.into()).or_default();
+            count.add(judged.agrees);
+        }
+        for token in judged.predicted.iter().filter(|_| !is_alike) {
+            let count = self.right.entry((trial.stratum, token)).or_default();
+            count.add(judged.right.contains(token));
+        }
+    }
+}
+
+/// Whether a node carries beside another: in its layer, and not fed by it.
+fn stands_beside(node: &Node, other: &Node) -> bool {
+    other.layer() == node.layer() && !node.can_feed(other)
+}
+
+/// A set without one of its nodes.
+pub fn without(set: &TestedNodes, node: Node) -> TestedNodes {
+    TestedNodes::of(set.nodes.iter().copied().filter(|&other| other != node))
+}
