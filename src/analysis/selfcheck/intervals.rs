@@ -140,7 +140,8 @@ fn draw(rates: Rates, rules: Rules, claim: usize) -> Drawn {
     let mut sampling = Sampling::new(rules, strata.len(), false, (false, false));
     let (mut drawn, mut trials) = (0, 0);
     for total in looks(strata.len()) {
-        if !sampling.is_open(Goal::Standing) || trials >= rules.max_trials as u64 {
+        let spent = trials >= rules.max_trials as u64 || drawn >= rules.max_trials;
+        if spent || !sampling.is_open(Goal::Standing) {
             break;
         }
         let more = total - drawn;
