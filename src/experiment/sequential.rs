@@ -291,7 +291,7 @@ impl Sampling {
 }
 
 /// How many pairs of each group have been drawn at each look: at the first, [`FIRST_LOOK`] over all
-/// groups, and twice as many at each later one.
+/// groups; at the second, where there are several, [`SECOND_LOOK`]; then twice as many each time.
 pub fn looks(groups: usize) -> impl Iterator<Item = usize> {
     let first = FIRST_LOOK.div_ceil(groups.max(1));
     std::iter::successors(Some(first), move |&drawn| {
