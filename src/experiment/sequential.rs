@@ -10,9 +10,9 @@ use super::rng::stream;
 use super::stats::Rate;
 use super::tally::{Cell, HALF, Measures, NEGLIGIBLE, Shares, Standing, TrialTally, Watched};
 use super::trial::{Bench, Outcome, Reach, StoreFrom, Terms, TestedNodes, Trial, TrialBlock};
-use crate::domain::arithmetic::TokenSet;
+use crate::domain::arithmetic::{AnswerToken, TokenSet};
 use crate::domain::causal::{Draws, Family, Kind, Pair, Quantity, Stratum};
-use crate::network::engine::EngineError;
+use crate::network::engine::{Decode, EngineError};
 
 /// Telling (and placebo) pairs of the first look; each later look doubles the total. A claim that
 /// always holds needs 205 trials for a lower bound of 0.95 at the error of a first look among a
@@ -140,14 +140,43 @@ impl<'f> PairSource<'f> {
     }
 }
 
-/// Tokens that the causal model changes, over all groups of telling pairs: what is judged by itself.
-fn cells(quantity: Quantity, strata: &[Stratum], n_digits: usize) -> usize {
+/// Tokens that the causal model changes and are not `out_of_sight`, over all groups of telling pairs:
+/// what is judged by itself.
+fn cells(quantity: Quantity, strata: &[Stratum], n_digits: usize, out_of_sight: TokenSet) -> usize {
+    let sign = TokenSet::only(AnswerToken(n_digits + 1));
+    let reach = quantity.reach(n_digits);
     let of = |stratum: &Stratum| match stratum {
-        Stratum::Depth(depth) => *depth,
-        Stratum::Order => 1,
-        Stratum::Whole | Stratum::Operation(_) | Stratum::Sign(_) => quantity.reach(n_digits).len(),
+        Stratum::Depth(depth) => reach.difference(sign).iter().take(*depth).collect(),
+        Stratum::Order => sign,
+        Stratum::Whole | Stratum::Operation(_) | Stratum::Sign(_) => reach,
     };
-    strata.iter().map(of).sum()
+    let counts = strata
+        .iter()
+        .map(|stratum| of(stratum).difference(out_of_sight).len());
+    counts.sum()
+}
+
+/// Tokens that the quantity can change and no node of the subject can, teacher-forced. Free-running,
+/// each token is what those after it are given. Empty where these are all: then it is of the claim that
+/// nothing moves.
+fn out_of_sight(bench: &Bench, quantity: Quantity, subject: &TestedNodes) -> TokenSet {
+    let shape = bench.engine.shape();
+    let reach = quantity.reach(shape.n_digits);
+    let unmoved = |token: &AnswerToken| {
+        !subject
+            .nodes
+            .iter()
+            .any(|n| n.can_feed_token(*token, &shape))
+    };
+    let unmoved: TokenSet = match bench.decode {
+        Decode::Forced => reach.iter().filter(unmoved).collect(),
+        Decode::Free => TokenSet::EMPTY,
+    };
+    if unmoved == reach {
+        TokenSet::EMPTY
+    } else {
+        unmoved
+    }
 }
 
 /// The sampling of one subject: what was counted, and what that says at the last look.
@@ -346,15 +375,20 @@ pub fn judge(
     let mut placebos = PairSource::new(&placebo, placebo_stream, exhaustive.1);
     let direction_only = quantity.predicts_only_direction();
     let terms = Terms::new(quantity, Reach::everything(n_digits));
-    let n_cells = cells(quantity, &strata, n_digits);
     let mut candidates: Vec<Candidate> = (subjects.into_iter())
-        .map(|subject| Candidate {
-            sampling: Sampling::new(rules, n_cells, direction_only, exhaustive),
-            subject,
-            kept: Vec::new(),
-            dropped: 0,
-            spent: 0,
-            ended: false,
+        .map(|subject| {
+            let unmoved = out_of_sight(bench, quantity, &subject);
+            let n_cells = cells(quantity, &strata, n_digits, unmoved);
+            let mut sampling = Sampling::new(rules, n_cells, direction_only, exhaustive);
+            sampling.tally.out_of_sight = unmoved;
+            Candidate {
+                sampling,
+                subject,
+                kept: Vec::new(),
+                dropped: 0,
+                spent: 0,
+                ended: false,
+            }
         })
         .collect();
     let (mut drawn, mut placebos_drawn) = (0, 0);
@@ -463,9 +497,13 @@ impl Candidate {
     fn finding(mut self, quantity: Quantity) -> Finding {
         self.sampling.end();
         let Sampling {
-            measures, standing, ..
+            measures,
+            standing,
+            tally,
+            ..
         } = self.sampling;
         let reach = measures.reach(quantity.predicts_only_direction());
+        let reach = reach.without(tally.out_of_sight);
         let terms = Terms::new(quantity, reach.clone());
         let kept = (self.kept.into_iter()).map(|(kind, trial, outcome)| {
             let judged = trial.judge(&outcome, &terms);

@@ -63,6 +63,12 @@ pub struct AfterSign {
     pub follow_token: u64,
     /// Of these, every digit is that of the other sign: they follow the order that was worked out.
     pub follow_order: u64,
+    /// Digits, over all these trials, that differ between the two.
+    pub digits: u64,
+    /// Of these, those that stayed.
+    pub digits_follow_token: u64,
+    /// Of these, those of the other sign.
+    pub digits_follow_order: u64,
 }
 
 /// Which of two readings the digits after a sign follow.
@@ -74,42 +80,52 @@ pub enum SignReading {
 }
 
 impl AfterSign {
-    /// The reading that most trials bear out.
+    /// The reading that most of the digits that tell them apart bear out.
     pub fn reading(&self) -> SignReading {
-        let most = |count: u64| 2 * count > self.turned;
-        if most(self.follow_token) {
+        let most = |count: u64| 2 * count > self.digits;
+        if most(self.digits_follow_token) {
             SignReading::Token
-        } else if most(self.follow_order) {
+        } else if most(self.digits_follow_order) {
             SignReading::Order
         } else {
             SignReading::Neither
         }
     }
 
-    fn add(&mut self, trial: &Trial, answer: &Answer) {
+    pub(crate) fn add(&mut self, trial: &Trial, answer: &Answer) {
         let sign = TokenSet::only(answer.sign_place());
         let digits = TokenSet::all(answer.n_digits()).difference(sign);
-        let follows = |other: &Answer| answer.changed_from(other).intersection(digits).is_empty();
+        let (token, order) = (&trial.reference, &with_other_sign(&trial.pair.clean));
+        let unlike = |other: &Answer| answer.changed_from(other).intersection(digits);
         self.turned += 1;
-        self.follow_token += u64::from(follows(&trial.reference));
-        self.follow_order += u64::from(follows(&with_other_sign(&trial.pair.clean)));
+        self.follow_token += u64::from(unlike(token).is_empty());
+        self.follow_order += u64::from(unlike(order).is_empty());
+        let telling = token.changed_from(order).intersection(digits);
+        let like = |other: &Answer| telling.difference(unlike(other)).iter().count() as u64;
+        self.digits += telling.iter().count() as u64;
+        self.digits_follow_token += like(token);
+        self.digits_follow_order += like(order);
     }
 }
 
 impl fmt::Display for AfterSign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (told, count) = match self.reading() {
-            SignReading::Token => ("follow the sign token they are given", self.follow_token),
-            SignReading::Order => ("follow the order that was worked out", self.follow_order),
-            SignReading::Neither => {
-                let neither = self.turned - self.follow_token - self.follow_order;
-                ("follow neither the sign token nor the order", neither)
-            }
+        let told = match self.reading() {
+            SignReading::Token => "follow the sign token they are given",
+            SignReading::Order => "follow the order that was worked out",
+            SignReading::Neither => "follow neither the sign token nor the order",
         };
-        let turned = self.turned;
+        let AfterSign {
+            turned,
+            follow_token,
+            follow_order,
+            digits,
+            ..
+        } = self;
         write!(
             f,
-            "where the sign turns, the digits after it {told} in {count} of {turned} trials"
+            "where the sign turns, the digits after it {told}: of {digits} digits that differ, {} are those of the token and {} those of the order (all of them in {follow_token} and {follow_order} of {turned} trials)",
+            self.digits_follow_token, self.digits_follow_order,
         )
     }
 }
@@ -146,6 +162,9 @@ struct Shape {
 pub struct TrialTally {
     /// Telling trials that moved the token as predicted, among those that predict a change of it.
     pub cells: BTreeMap<Cell, Watched>,
+    /// Tokens that no node of the subject can move: trials that predict a change of these alone say
+    /// nothing of its effect.
+    pub(super) out_of_sight: TokenSet,
     /// Trials that moved it elsewhere.
     astray: BTreeMap<Cell, u64>,
     /// Counted over groups of pairs drawn equally often.
@@ -194,7 +213,7 @@ impl TrialTally {
         }
         if !self.shared_done {
             let telling = self.telling.entry(trial.stratum.into()).or_default();
-            if !judged.predicted.is_empty() {
+            if !judged.predicted.difference(self.out_of_sight).is_empty() {
                 telling.effect.add(judged.moved);
                 (self.elsewhere).add(judged.spilled || !judged.astray.is_empty());
             }
@@ -205,7 +224,7 @@ impl TrialTally {
         }
         let shape = Shape {
             stratum: trial.stratum,
-            predicted: judged.predicted,
+            predicted: judged.predicted.difference(self.out_of_sight),
             right: judged.right,
             spilled: judged.spilled,
         };

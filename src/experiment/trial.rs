@@ -343,6 +343,18 @@ impl Reach {
         }
     }
 
+    /// The same without these tokens.
+    pub fn without(self, tokens: TokenSet) -> Self {
+        match self {
+            Reach::Tokens(all) => Reach::Tokens(all.difference(tokens)),
+            Reach::Apart(by_stratum) => Reach::Apart(
+                (by_stratum.into_iter())
+                    .map(|(stratum, all)| (stratum, all.difference(tokens)))
+                    .collect(),
+            ),
+        }
+    }
+
     /// The tokens of any group.
     pub fn tokens(&self) -> TokenSet {
         match self {

@@ -381,6 +381,9 @@ fn write_claim(text: &mut String, claim: &ClaimView, trials: &Trials) -> std::fm
     {
         writeln!(text, "- {after}")?;
     }
+    if let Some(order) = &trials.free_order {
+        writeln!(text, "- {order}")?;
+    }
     if let Some(verdict) = claim.free_running {
         writeln!(text, "- reading its own tokens: {verdict}")?;
     }

@@ -246,7 +246,7 @@ impl Grounds<'_> {
         };
         JointSet {
             set: Node::names(&set.finding.subject.nodes),
-            helping: Node::names(&set.helping),
+            helping: Node::names(&set.helping()),
             measures: set.finding.measures.clone(),
             need: set.need.expect("a set is compared with its parts").lower,
             also: (self.tried.attempts.iter().filter(is_other))

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::controls::paired;
-use super::search::{Choice, Search, without};
+use super::search::{Choice, Search, SearchEffort, without};
 use crate::domain::causal::{Family, Kind};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
@@ -59,10 +59,26 @@ pub struct Attempt {
     /// Of a set that holds, if only in part or perhaps: by how much it agrees more often than the set
     /// without the node.
     pub need: Option<Bounds>,
-    /// Members that such a set needs, and those that only help it, as far as known.
-    pub needed: Vec<Node>,
-    pub helping: Vec<Node>,
+    /// By how much such a set needs each of its members.
+    by_member: Vec<(Node, Bounds)>,
     pub outcome: AttemptOutcome,
+}
+
+impl Attempt {
+    /// Members that the set is known to need.
+    pub fn needed(&self) -> Vec<Node> {
+        self.members(|by| by.lower >= JOINT_NEED)
+    }
+
+    /// Members that are known only to help it.
+    pub fn helping(&self) -> Vec<Node> {
+        self.members(|by| by.upper < JOINT_NEED)
+    }
+
+    fn members(&self, keep: impl Fn(Bounds) -> bool) -> Vec<Node> {
+        let members = self.by_member.iter().filter(|(_, by)| keep(*by));
+        members.map(|(node, _)| *node).collect()
+    }
 }
 
 /// Telling pairs, of streams of their own, on which a set is compared with what is left of it without
@@ -85,12 +101,13 @@ pub fn attempts(
     variable: Variable,
     failing: &[(usize, &Finding)],
     claimed: &BTreeSet<Node>,
+    effort: SearchEffort,
     rules: Rules,
 ) -> Result<BTreeMap<usize, Vec<Attempt>>, EngineError> {
     if failing.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let mut search = Search::new(bench, variable, claimed)?;
+    let mut search = Search::new(bench, variable, claimed, effort)?;
     let mut chosen: Vec<(usize, Node, Choice)> = Vec::new();
     for &(place, finding) in failing {
         let node = finding.subject.nodes[0];
@@ -146,6 +163,7 @@ pub fn attempts(
         })
         .collect();
     judging.judge(&wanted, Goal::Standing, PARTS, &mut attempts)?;
+    share(&chosen, &mut attempts);
     // A node whose place others can take is redundant before it is one of a set.
     for (place, _, choice) in &chosen {
         if let Some(attempts) = attempts.get_mut(place) {
@@ -170,6 +188,32 @@ fn best_in_part(attempts: &[Attempt], variable: Variable) -> Option<&Attempt> {
         .filter(|attempt| attempt.outcome == AttemptOutcome::Fails && !attempt.finding.holds())
         .filter(|attempt| !attempt.finding.measures.dirty() && share(attempt) >= HALF)
         .max_by(|a, b| share(a).total_cmp(&share(b)))
+}
+
+/// Gives every node the sets that were found for others of the variable, hold and need it: each claim
+/// names all minimal sets that were found for it.
+fn share(chosen: &[(usize, Node, Choice)], attempts: &mut BTreeMap<usize, Vec<Attempt>>) {
+    let sets: BTreeMap<TestedNodes, Attempt> = (attempts.values().flatten())
+        .filter(|attempt| attempt.outcome == AttemptOutcome::Holds)
+        .filter(|attempt| attempt.finding.subject.neutralised.is_empty())
+        .map(|attempt| (attempt.finding.subject.clone(), attempt.clone()))
+        .collect();
+    for &(place, node, _) in chosen {
+        let own = attempts.entry(place).or_default();
+        for (subject, set) in &sets {
+            let tried = |attempt: &Attempt| attempt.finding.subject == *subject;
+            let of_node = set.by_member.iter().find(|(member, _)| *member == node);
+            let needs_it = of_node.filter(|(_, by)| by.lower >= JOINT_NEED);
+            if let Some((_, by)) = needs_it
+                && !own.iter().any(tried)
+            {
+                own.push(Attempt {
+                    need: Some(*by),
+                    ..set.clone()
+                });
+            }
+        }
+    }
 }
 
 fn succeeded(attempts: Option<&Vec<Attempt>>) -> bool {
@@ -252,14 +296,11 @@ impl Judging<'_> {
                 Standing::Open if may_hold(finding) && !is_not_needed => AttemptOutcome::Open,
                 _ => AttemptOutcome::Fails,
             };
-            let (needed, helping) = needs
-                .map(|needs| (needs.needed, needs.helping))
-                .unwrap_or_default();
+            let by_member = needs.map(|needs| needs.by_member).unwrap_or_default();
             attempts.entry(wanted.place).or_default().push(Attempt {
                 finding: finding.clone(),
                 need,
-                needed,
-                helping,
+                by_member,
                 outcome,
             });
         }
@@ -296,17 +337,12 @@ impl Judging<'_> {
             self.compare(pairs, &mut open)?;
         }
         let needs = sets.iter().zip(compared).map(|((_, node), parts)| {
-            let nodes = |keep: &dyn Fn(Bounds) -> bool| {
-                let members = parts.iter().filter(|part| keep(part.by));
-                members.map(|part| part.without).collect()
-            };
             let own = parts.iter().find(|part| part.without == *node);
             let own = own.expect("the node is a member");
             Needs {
                 of_node: own.by,
                 holds_without: own.holds,
-                needed: nodes(&|by| by.lower >= JOINT_NEED),
-                helping: nodes(&|by| by.upper < JOINT_NEED),
+                by_member: (parts.iter()).map(|part| (part.without, part.by)).collect(),
             }
         });
         Ok(needs.collect())
@@ -399,8 +435,7 @@ struct Needs {
     of_node: Bounds,
     /// Whether what is left without the node agrees at the threshold.
     holds_without: bool,
-    needed: Vec<Node>,
-    helping: Vec<Node>,
+    by_member: Vec<(Node, Bounds)>,
 }
 
 /// Whether it was left open that a set needs a node.

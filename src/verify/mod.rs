@@ -8,8 +8,10 @@ mod attends;
 mod conclusion;
 mod controls;
 mod decide;
+mod effect;
 mod escalation;
 pub mod evidence;
+mod free_order;
 mod limits;
 mod necessity;
 mod options;
@@ -28,6 +30,7 @@ pub use conclusion::Conclusion;
 pub use controls::{
     Controlled, Controls, DecoyResult, ElsewhereResult, SELECTIVITY_MARGIN, Selectivity, Setting,
 };
+pub use free_order::FreeOrder;
 pub use limits::{ControlPlan, Limits};
 pub use necessity::Necessity;
 pub use options::{Decoding, Options};
@@ -39,6 +42,7 @@ pub use published_test::{
 };
 pub use reach::MOVE_FOR_OTHERS;
 pub use replay::{ReplayError, Replayed, replay};
+pub use search::SearchEffort;
 pub use verdict::{
     JointSet, NamedSet, Refutation, UnknownVerdict, Untestable, Verdict, VerdictKind,
 };

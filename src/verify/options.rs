@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
+use super::search::SearchEffort;
 use crate::domain::node::NodeName;
 use crate::domain::task::{Task, Variable};
 use crate::experiment::{Rules, default_block};
@@ -61,6 +62,8 @@ pub struct Options {
     pub nodes: Vec<NodeName>,
     /// Only these claims; all where empty.
     pub claims: Vec<(NodeName, Variable)>,
+    /// How hard sets are searched for in place of nodes that do not hold alone.
+    pub search: SearchEffort,
     /// Questions run together; without it, as many as fit the memory a block may have. No result
     /// hangs on it.
     pub block: Option<NonZeroUsize>,
@@ -74,6 +77,7 @@ impl Default for Options {
             tasks: Vec::new(),
             nodes: Vec::new(),
             claims: Vec::new(),
+            search: SearchEffort::USUAL,
             block: None,
         }
     }

@@ -16,7 +16,7 @@ use super::published_test::{
 use super::reach::name_what_reaches;
 use super::tried::TriedClaim;
 use super::verdict::Verdict;
-use super::{Progress, VerifyError, necessity};
+use super::{Progress, VerifyError, free_order, necessity};
 use crate::domain::arithmetic::Prompt;
 use crate::domain::node::Node;
 use crate::domain::task::{Task, Variable};
@@ -235,6 +235,7 @@ impl<'a> Verification<'a> {
                 variable,
                 &failing,
                 self.claimed(variable),
+                self.options.search,
                 self.options.rules.with_alpha(self.alpha()),
             )?;
             let mut found: Vec<TriedClaim> = (findings.into_iter().enumerate())
@@ -331,10 +332,15 @@ impl<'a> Verification<'a> {
             .map(|c| (c.variable, &c.subject))
             .collect();
         let necessities = necessity::measure(self.engine, &self.means, self.baseline, &claims)?;
+        // Free-running verdicts read their own tokens anyway.
+        let free_orders = match bench.decode {
+            Decode::Forced => free_order::measure(&self.bench(Decode::Free), rules.seed, &claims)?,
+            Decode::Free => vec![None; claims.len()],
+        };
         let of = tried.len();
         let mut verdicts = BTreeMap::new();
-        let found = tried.into_iter().zip(controls.into_iter().zip(necessities));
-        for (done, ((index, tried), (controls, necessity))) in found.enumerate() {
+        let found = (tried.into_iter().zip(controls)).zip(necessities.into_iter().zip(free_orders));
+        for (done, (((index, tried), controls), (necessity, free_order))) in found.enumerate() {
             progress(Progress {
                 phase: "verdicts",
                 done,
@@ -349,7 +355,8 @@ impl<'a> Verification<'a> {
                 alpha: self.options.rules.alpha,
             };
             let verdict = grounds.verdict(bench)?;
-            let trials = tried.into_evidence(verdict.kind(), alpha, controls, necessity);
+            let trials =
+                tried.into_evidence(verdict.kind(), alpha, controls, necessity, free_order);
             verdicts.insert(index, (verdict, trials));
         }
         Ok(verdicts)

@@ -7,256 +7,87 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rand::seq::IndexedRandom;
+
+use super::effect::{Effect, read};
 use crate::domain;
-use crate::domain::arithmetic::{Answer, AnswerToken, Prompt, TokenSet};
+use crate::domain::arithmetic::{Answer, AnswerToken, Prompt};
 use crate::domain::causal::{Family, Kind, Pair, Stratum, predict};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
 use crate::experiment::stats::Count;
-use crate::experiment::{
-    Aspect, Bench, NEGLIGIBLE, Outcome, Reach, StoreFrom, Terms, TestedNodes, Trial, stream,
-};
+use crate::experiment::{Bench, Reach, StoreFrom, Terms, TestedNodes, stream};
 use crate::network::engine::{EngineError, Site};
-use crate::network::logits::AnswerLogits;
 
-/// Seed of the pairs that sets are chosen on.
-const SEARCH_SEED: u64 = 0;
+/// How hard sets are searched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SearchEffort {
+    /// Seed of the pairs that sets are chosen on.
+    seed: u64,
+    /// Telling pairs whose source is alike the base in all but the variable, where arithmetic allows: a
+    /// larger set carries nothing else along on them…
+    alike: usize,
+    /// …telling pairs drawn freely, of which it is asked whether a set holds, and placebo pairs, which
+    /// no set that holds may change.
+    free: usize,
+    placebo: usize,
+    /// Alike and placebo pairs on which the whole pool is screened.
+    screen: (usize, usize),
+    /// Nodes that are tried on the whole sample, of those that screening puts first.
+    shortlist: usize,
+    /// Candidates in a row that do not help a set which has grown, before it is screened for again…
+    in_vain: usize,
+    /// …in so many rounds at most.
+    rounds: usize,
+    /// Most tokens for which a set is grown.
+    targets: usize,
+    /// Sets of nodes drawn at random that the node is grown beside, for each token.
+    restarts: usize,
+}
 
-/// Telling pairs whose source is alike the base in all but the variable, where arithmetic allows: a
-/// larger set carries nothing else along on them…
-const ALIKE: usize = 128;
+impl SearchEffort {
+    /// What verdicts are reached with.
+    pub const USUAL: Self = SearchEffort {
+        seed: 0,
+        alike: 128,
+        free: 192,
+        placebo: 96,
+        screen: (16, 8),
+        shortlist: 8,
+        in_vain: 1,
+        rounds: 6,
+        targets: 2,
+        restarts: 0,
+    };
 
-/// …telling pairs drawn freely, of which it is asked whether a set holds, and placebo pairs, which no
-/// set that holds may change.
-const FREE: usize = 192;
-const PLACEBO: usize = 96;
+    /// What shows whether the usual search misses sets: some minutes for one claim.
+    pub const HARD: Self = SearchEffort {
+        seed: 1,
+        alike: 512,
+        free: 1024,
+        placebo: 512,
+        screen: (64, 32),
+        shortlist: 24,
+        in_vain: 8,
+        rounds: 8,
+        targets: 4,
+        restarts: 6,
+    };
+}
 
-/// Alike and placebo pairs on which the whole pool is screened.
-const SCREEN: (usize, usize) = (16, 8);
-
-/// Nodes that are tried on the whole sample, of those that screening puts first.
-const SHORTLIST: usize = 8;
-
-/// Candidates in a row that do not help a set which has grown, before it is screened for again…
-const IN_VAIN: usize = 1;
-
-/// …in so many rounds at most.
-const ROUNDS: usize = 6;
+/// Nodes drawn at random for a restart.
+const RANDOM_PARTNERS: usize = 2;
 
 /// Most carriers that are held, one by one, beside an inert node.
 const MOST_HELD: usize = 3;
-
-/// Most tokens for which a set is grown.
-const TARGETS: usize = 2;
-
-/// A node joins a set where it adds this many standard errors to its score…
-const CLEARLY: f64 = 3.0;
-
-/// …and this much.
-const WORTH_ADDING: f64 = 0.02;
 
 /// A node that adds no more than this to any other's score, and moves no more itself, has no part in
 /// any set.
 const NO_PART: f64 = 0.05;
 
-/// Share of the free pairs of a cell that a set moves as predicted, but for one, to be worth judging.
-const PROMISING: f64 = 0.975;
-
 /// A set looks as if it needs a node where, without it, it agrees so much less often on the sample: by
 /// as much as a joint claim must, which is judged on other pairs.
 const NEEDED: f64 = 0.2;
-
-/// Fewest trials of a cell on the sample that say anything of it.
-const FEWEST: u64 = 8;
-
-/// What is moved that must not be weighs so much more than what is moved as predicted: a set may do
-/// nearly nothing else.
-const HARM: f64 = 2.0;
-
-/// A token has moved so far from its own value (0) to the predicted one (1, where the two logits are
-/// equal) at most and at least: one token far out does not outweigh others that do not move.
-const GAIN: (f32, f32) = (-0.5, 1.5);
-
-/// What a subject did on the sample.
-#[derive(Debug, Clone, Default)]
-pub struct Effect {
-    /// By telling pair and token predicted to change: how far it moved.
-    gains: Vec<(Stratum, AnswerToken, f32)>,
-    /// By telling pair: the tokens predicted to change, and those that moved so.
-    moves: Vec<Move>,
-    /// Free trials that moved a token as predicted.
-    right: BTreeMap<(Stratum, AnswerToken), Count>,
-    /// Of what predicts only a direction: telling trials as predicted, by aspect.
-    directed: BTreeMap<Aspect, Count>,
-    /// Telling trials in which another token moved.
-    spilled: Count,
-    /// How far the most moved of them did, by pair.
-    strayed: Vec<f32>,
-    /// Placebo trials in which anything changed…
-    changed: Count,
-    /// …and how far, by pair.
-    disturbed: Vec<f32>,
-}
-
-/// What a subject did on one telling pair.
-#[derive(Debug, Clone, Copy)]
-struct Move {
-    stratum: Stratum,
-    pair: Pair,
-    predicted: TokenSet,
-    right: TokenSet,
-}
-
-fn mean(values: impl Iterator<Item = f32>) -> f64 {
-    let (mut sum, mut count) = (0.0, 0);
-    for value in values {
-        sum += f64::from(value);
-        count += 1;
-    }
-    if count == 0 {
-        0.0
-    } else {
-        sum / f64::from(count)
-    }
-}
-
-impl Effect {
-    fn gain(&self, token: AnswerToken) -> f64 {
-        let of = self.gains.iter().filter(|(_, other, _)| *other == token);
-        mean(of.map(|(_, _, gain)| *gain))
-    }
-
-    fn harm(&self) -> f64 {
-        HARM * (mean(self.strayed.iter().copied()) + mean(self.disturbed.iter().copied()))
-    }
-
-    /// How far a token moves, less how far anything moves that must not.
-    fn score(&self, token: AnswerToken) -> f64 {
-        self.gain(token) - self.harm()
-    }
-
-    /// The cells that the subject moves as predicted nearly always, where it leaves alone what it must.
-    fn holds_on(&self) -> BTreeSet<(Stratum, AnswerToken)> {
-        let few = |count: Count| count.share() <= NEGLIGIBLE;
-        if !few(self.spilled) || !few(self.changed) {
-            return BTreeSet::new();
-        }
-        let cells = self.right.iter();
-        let nearly_all = |count: &Count| {
-            let all_but_one = Count {
-                hits: (count.hits + 1).min(count.trials),
-                ..*count
-            };
-            count.trials >= FEWEST && all_but_one.share() >= PROMISING
-        };
-        cells
-            .filter(|(_, count)| nearly_all(count))
-            .map(|(&cell, _)| cell)
-            .collect()
-    }
-
-    fn holds(&self) -> bool {
-        let mut directed = self.directed.values();
-        !self.holds_on().is_empty() && directed.all(|count| count.share() >= PROMISING)
-    }
-
-    /// Best share of any cell, less what moves that must not: for naming the best of what fails.
-    fn closeness(&self) -> f64 {
-        let shares = self.right.values().filter(|c| c.trials >= FEWEST);
-        let best = shares.map(Count::share).fold(0.0, f64::max);
-        let directed = self.directed.values().map(Count::share);
-        let best = directed.reduce(f64::min).unwrap_or(best);
-        best - self.spilled.share() - self.changed.share()
-    }
-
-    /// Whether the subject does clearly better than another on the same pairs: its score is higher, or
-    /// the token moves as predicted in more of them and nothing else is moved further.
-    fn is_better(&self, other: &Effect, token: AnswerToken) -> bool {
-        let clearly = |(by, error): (f64, f64), least: f64| by >= least && by >= CLEARLY * error;
-        let rights = |effect: &Effect| -> Vec<f32> {
-            let told = effect.moves.iter().filter(|m| m.predicted.contains(token));
-            told.map(|m| f32::from(u8::from(m.right.contains(token))))
-                .collect()
-        };
-        let more = difference(&rights(self), &rights(other), 1.0);
-        clearly(self.exceeds(other, token), WORTH_ADDING)
-            || (clearly(more, WORTH_ADDING) && self.harm() <= other.harm() + WORTH_ADDING)
-    }
-
-    /// By how much the score exceeds another's on the same pairs, and the standard error of that.
-    fn exceeds(&self, other: &Effect, token: AnswerToken) -> (f64, f64) {
-        let gains = |effect: &Effect| -> Vec<f32> {
-            let of = effect.gains.iter().filter(|(_, t, _)| *t == token);
-            of.map(|(_, _, gain)| *gain).collect()
-        };
-        let parts = [
-            difference(&gains(self), &gains(other), 1.0),
-            difference(&self.strayed, &other.strayed, -HARM),
-            difference(&self.disturbed, &other.disturbed, -HARM),
-        ];
-        let by = parts.iter().map(|part| part.0).sum();
-        let variance: f64 = parts.iter().map(|part| part.1 * part.1).sum();
-        (by, variance.sqrt())
-    }
-}
-
-/// Mean paired difference, times `sign`, and its standard error.
-fn difference(first: &[f32], second: &[f32], sign: f64) -> (f64, f64) {
-    let differences: Vec<f64> = (first.iter().zip(second))
-        .map(|(a, b)| sign * f64::from(a - b))
-        .collect();
-    let count = differences.len() as f64;
-    if count < 2.0 {
-        return (0.0, f64::INFINITY);
-    }
-    let mean = differences.iter().sum::<f64>() / count;
-    let squares: f64 = differences.iter().map(|d| (d - mean) * (d - mean)).sum();
-    (mean, (squares / (count - 1.0) / count).sqrt())
-}
-
-/// What was read of one patched trial.
-struct Reading {
-    outcome: Outcome,
-    gains: Vec<(AnswerToken, f32)>,
-    /// How far the most moved of all other tokens is from its own value: 1 where it changes.
-    harm: f32,
-}
-
-fn read(trial: &Trial, own: &AnswerLogits, patched: &AnswerLogits) -> Reading {
-    let predicted = trial.predicted_change();
-    let told = predicted.difference(trial.silent);
-    let gain = |place: AnswerToken| {
-        let (from, to) = (trial.reference.get(place), trial.predicted.get(place));
-        let lead = |logits: &AnswerLogits| {
-            let row = logits.row(place);
-            row[usize::from(from)] - row[usize::from(to)]
-        };
-        let moved = 1.0 - lead(patched) / lead(own).max(f32::MIN_POSITIVE);
-        (place, moved.clamp(GAIN.0, GAIN.1))
-    };
-    let still = TokenSet::all(trial.reference.n_digits())
-        .difference(predicted)
-        .difference(trial.silent);
-    let harm = |place: AnswerToken| {
-        let token = usize::from(trial.reference.get(place));
-        let lead = |logits: &AnswerLogits| {
-            let row = logits.row(place);
-            let others = row.iter().enumerate().filter(|(other, _)| *other != token);
-            row[token]
-                - others
-                    .map(|(_, &logit)| logit)
-                    .fold(f32::NEG_INFINITY, f32::max)
-        };
-        let moved = 1.0 - lead(patched) / lead(own).max(f32::MIN_POSITIVE);
-        moved.clamp(0.0, GAIN.1)
-    };
-    Reading {
-        outcome: Outcome::of(patched),
-        gains: told.iter().map(gain).collect(),
-        // What is moved by less than half the way changes nothing.
-        harm: still.iter().map(harm).fold(0.0, f32::max) - 0.5,
-    }
-}
 
 /// What was found for one node.
 #[derive(Debug, Clone, Default)]
@@ -273,8 +104,12 @@ pub struct Choice {
 enum Try {
     /// What claims suggest.
     Start(TestedNodes),
-    /// The node with others added, for one token.
-    Grow { near: bool, target: AnswerToken },
+    /// A set with the node, grown for one token: from nodes beside it, or from any.
+    Grow {
+        from: TestedNodes,
+        near: bool,
+        target: AnswerToken,
+    },
 }
 
 /// Searches the sets of one variable.
@@ -282,6 +117,7 @@ pub struct Search<'a> {
     bench: &'a Bench<'a>,
     variable: Variable,
     claimed: &'a BTreeSet<Node>,
+    effort: SearchEffort,
     alike: Vec<(Stratum, Pair)>,
     free: Vec<(Stratum, Pair)>,
     placebo: Vec<(Stratum, Pair)>,
@@ -304,14 +140,15 @@ impl<'a> Search<'a> {
         bench: &'a Bench<'a>,
         variable: Variable,
         claimed: &'a BTreeSet<Node>,
+        effort: SearchEffort,
     ) -> Result<Self, EngineError> {
         let n_digits = bench.engine.shape().n_digits;
         let draw = |kind, name, count| {
             let family = Family::new(variable, kind, n_digits);
-            let mut rng = stream(SEARCH_SEED, &format!("{variable}/{name}/search"));
+            let mut rng = stream(effort.seed, &format!("{variable}/{name}/search"));
             family.draws().take(count, &mut rng)
         };
-        let alike = draw(Kind::Telling, "alike", ALIKE);
+        let alike = draw(Kind::Telling, "alike", effort.alike);
         let alike = (alike.into_iter())
             .map(|(stratum, pair)| (stratum, domain::causal::alike(variable, &pair)))
             .collect();
@@ -319,9 +156,10 @@ impl<'a> Search<'a> {
             bench,
             variable,
             claimed,
+            effort,
             alike,
-            free: draw(Kind::Telling, "telling", FREE),
-            placebo: draw(Kind::Placebo, "placebo", PLACEBO),
+            free: draw(Kind::Telling, "telling", effort.free),
+            placebo: draw(Kind::Placebo, "placebo", effort.placebo),
             pool: Vec::new(),
             known: BTreeMap::new(),
             alone: BTreeMap::new(),
@@ -340,7 +178,7 @@ impl<'a> Search<'a> {
             .into_iter()
             .filter(|&node| Site::from(node).reaches_an_answer(&shape))
             .collect();
-        let pairs = &self.alike[..self.alike.len().min(2 * SCREEN.0)];
+        let pairs = &self.alike[..self.alike.len().min(2 * self.effort.screen.0)];
         let sources: Vec<_> = pairs.iter().map(|(_, pair)| pair.store).collect();
         let bases: Vec<_> = (pairs.iter())
             .map(|(_, pair)| Prompt::truth(pair.clean))
@@ -434,14 +272,19 @@ impl<'a> Search<'a> {
         };
         let starts = starts.iter().filter(|start| start.nodes.len() > 1);
         let grow = [true, false].into_iter().flat_map(|near| {
-            let targets = targets.iter();
-            targets.map(move |&target| Try::Grow { near, target })
+            let from = TestedNodes::of([node]);
+            targets.iter().map(move |&target| Try::Grow {
+                from: from.clone(),
+                near,
+                target,
+            })
         });
+        let restarts = self.restarts(node, &targets);
         let mut best: Option<(f64, TestedNodes)> = None;
-        for attempt in starts.cloned().map(Try::Start).chain(grow) {
+        for attempt in starts.cloned().map(Try::Start).chain(grow).chain(restarts) {
             let set = match attempt {
                 Try::Start(start) => start,
-                Try::Grow { near, target } => self.grown(node, target, near)?,
+                Try::Grow { from, near, target } => self.grown(node, from, target, near)?,
             };
             let effect = self.effect(&set)?;
             if effect.holds() {
@@ -461,6 +304,28 @@ impl<'a> Search<'a> {
             .into_iter()
             .chain(best.map(|(_, set)| set))
             .collect())
+    }
+
+    /// The node beside others drawn at random, for each token.
+    fn restarts(&self, node: Node, targets: &[AnswerToken]) -> Vec<Try> {
+        let shape = self.bench.engine.shape();
+        let name = format!("{}/{node}/restarts", self.variable);
+        let mut rng = stream(self.effort.seed, &name);
+        let mut tries = Vec::new();
+        for &target in targets {
+            let reaching: Vec<Node> = (self.pool.iter().copied())
+                .filter(|other| *other != node && other.can_feed_token(target, &shape))
+                .collect();
+            for _ in 0..self.effort.restarts {
+                let drawn = reaching.sample(&mut rng, RANDOM_PARTNERS);
+                tries.push(Try::Grow {
+                    from: TestedNodes::of(drawn.copied().chain([node])),
+                    near: false,
+                    target,
+                });
+            }
+        }
+        tries
     }
 
     /// Whether a set that looks as if it holds does so clearly less often without the node.
@@ -577,21 +442,21 @@ impl<'a> Search<'a> {
             .map(|token| (effect.gain(token), token))
             .collect();
         tokens.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
-        tokens.truncate(TARGETS);
+        tokens.truncate(self.effort.targets);
         Ok(tokens.into_iter().map(|(_, token)| token).collect())
     }
 
-    /// The node with others added, each of which clearly helps to move the target, until the set
+    /// A set with others added, each of which clearly helps to move the target, until the set
     /// looks as if it holds or none helps any more. The others are of the node's layer (`near`) and not
     /// fed by it, so that they carry beside it, or any.
     fn grown(
         &mut self,
         node: Node,
+        mut set: TestedNodes,
         target: AnswerToken,
         near: bool,
     ) -> Result<TestedNodes, EngineError> {
-        let mut set = TestedNodes::of([node]);
-        for round in 0..ROUNDS {
+        for round in 0..self.effort.rounds {
             let beside = near.then_some(node);
             let candidates = self.screened(&set, target, round == 0, beside)?;
             if candidates.is_empty() {
@@ -600,7 +465,7 @@ impl<'a> Search<'a> {
             let (before, mut in_vain) = (set.nodes.len(), 0);
             for candidate in candidates {
                 // What a set that has grown lacks is better seen by screening again.
-                if set.nodes.len() > before && in_vain >= IN_VAIN {
+                if set.nodes.len() > before && in_vain >= self.effort.in_vain {
                     break;
                 }
                 let wider = TestedNodes::of(set.nodes.iter().copied().chain([candidate]));
@@ -666,7 +531,7 @@ impl<'a> Search<'a> {
         }
         ranked.retain(|(helps, ..)| *helps > 0.0);
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.2.cmp(&b.2)));
-        ranked.truncate(SHORTLIST);
+        ranked.truncate(self.effort.shortlist);
         Ok(ranked.into_iter().map(|(.., node)| node).collect())
     }
 
@@ -692,7 +557,7 @@ impl<'a> Search<'a> {
             told.is_some_and(|told| told.changed_from(&truth).contains(target))
         };
         let telling = self.alike.iter().filter(tells);
-        telling.take(SCREEN.0).copied().collect()
+        telling.take(self.effort.screen.0).copied().collect()
     }
 
     /// Pairs on which a set does not move the token as predicted: what it lacks is seen there. Where
@@ -707,7 +572,7 @@ impl<'a> Search<'a> {
             .filter(|m| m.predicted.contains(target) && !m.right.contains(target))
             .map(|m| (m.stratum, m.pair));
         let pairs = missed.chain(self.telling(target));
-        Ok(pairs.take(SCREEN.0).collect())
+        Ok(pairs.take(self.effort.screen.0).collect())
     }
 
     fn screen(
@@ -715,7 +580,7 @@ impl<'a> Search<'a> {
         subjects: &[TestedNodes],
         pairs: &[(Stratum, Pair)],
     ) -> Result<Vec<Effect>, EngineError> {
-        let placebo = &self.placebo[..SCREEN.1.min(self.placebo.len())];
+        let placebo = &self.placebo[..self.effort.screen.1.min(self.placebo.len())];
         self.measure(pairs, &[], placebo, subjects)
     }
 
@@ -828,37 +693,6 @@ impl<'a> Search<'a> {
             }
         }
         Ok(Some(subject))
-    }
-}
-
-impl Effect {
-    fn add(&mut self, trial: &Trial, reading: &Reading, kind: Kind, is_alike: bool, terms: &Terms) {
-        let judged = trial.judge(&reading.outcome, terms);
-        let harm = reading.harm.max(0.0);
-        if kind == Kind::Placebo {
-            self.changed.add(judged.spilled);
-            self.disturbed.push(harm);
-            return;
-        }
-        let gains = reading.gains.iter();
-        self.gains
-            .extend(gains.map(|&(token, gain)| (trial.stratum, token, gain)));
-        self.strayed.push(harm);
-        self.spilled.add(judged.spilled);
-        self.moves.push(Move {
-            stratum: trial.stratum,
-            pair: trial.pair,
-            predicted: judged.predicted,
-            right: judged.right,
-        });
-        if terms.direction_only && judged.in_reach {
-            let count = self.directed.entry(trial.stratum.into()).or_default();
-            count.add(judged.agrees);
-        }
-        for token in judged.predicted.iter().filter(|_| !is_alike) {
-            let count = self.right.entry((trial.stratum, token)).or_default();
-            count.add(judged.right.contains(token));
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::controls::Controls;
 use super::escalation::{Attempt, AttemptOutcome};
 use super::evidence::{Escalated, Trials, Unreached};
+use super::free_order::FreeOrder;
 use super::necessity::Necessity;
 use super::verdict::VerdictKind;
 use crate::domain::node::Node;
@@ -31,8 +32,11 @@ impl TriedClaim {
 
     /// Whether anything holds that controls could take away again. That a claim fails is reason enough.
     pub(super) fn hangs_on_selectivity(&self) -> bool {
-        let in_part = self.finding.standing == Standing::HoldsInPart;
-        self.success().is_some() || self.finding.holds() || in_part
+        let holds = matches!(
+            self.finding.standing,
+            Standing::Holds | Standing::HoldsInPart
+        );
+        self.success().is_some() || holds
     }
 
     /// What the claim comes down to: the set that holds, or the node.
@@ -63,6 +67,7 @@ impl TriedClaim {
         alpha: f64,
         controls: Controls,
         necessity: Necessity,
+        free_order: Option<FreeOrder>,
     ) -> Trials {
         // What a set reaches is said of a claim that is the set's.
         let judged = match verdict {
@@ -87,6 +92,7 @@ impl TriedClaim {
             dropped: finding.dropped,
             unreached,
             alone: finding.measures,
+            free_order,
             escalation: attempts.into_iter().map(Escalated::from).collect(),
             controls,
             necessity,
@@ -96,14 +102,16 @@ impl TriedClaim {
 
 impl From<Attempt> for Escalated {
     fn from(attempt: Attempt) -> Self {
+        let needed = Node::names(&attempt.needed());
+        let helping = Node::names(&attempt.helping());
         Escalated {
             nodes: Node::names(&attempt.finding.subject.nodes),
             neutralised: Node::names(&attempt.finding.subject.neutralised),
             reach: attempt.finding.reached(),
             measures: attempt.finding.measures,
             need: attempt.need,
-            needed: Node::names(&attempt.needed),
-            helping: Node::names(&attempt.helping),
+            needed,
+            helping,
         }
     }
 }

@@ -5,6 +5,7 @@ mod corruption;
 mod determinism;
 mod false_claims;
 mod intervals;
+mod missed;
 mod seeds;
 mod true_claims;
 
@@ -12,6 +13,7 @@ pub use corruption::{Corrupted, Corruption, corruptions};
 pub use determinism::determinism;
 pub use false_claims::{false_claims, passes};
 pub use intervals::{CLAIM_ALPHA, intervals};
+pub use missed::missed;
 pub use seeds::seeds;
 pub use true_claims::{Expected, falsehoods, known_claims, truths};
 
@@ -19,7 +21,7 @@ use serde::Serialize;
 
 use crate::experiment::Rules;
 use crate::inputs::model::ModelFolder;
-use crate::network::handmade;
+use crate::network::handmade::{self, Planted};
 use crate::verify::{Options, VerifyError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,22 +30,28 @@ pub enum CheckPart {
     Intervals,
     /// Claims of networks written by hand, true and false.
     Handmade,
+    /// The same of the planted networks.
+    Planted,
     /// Claims of models, made false.
     Corrupted,
     /// Threads, blocks and the order of claims.
     Determinism,
     /// Other seeds.
     Seeds,
+    /// A harder search for sets, for claims that fail.
+    Missed,
 }
 
 impl CheckPart {
     /// Every kind, in the order they are run.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Intervals,
         Self::Handmade,
+        Self::Planted,
         Self::Corrupted,
         Self::Determinism,
         Self::Seeds,
+        Self::Missed,
     ];
 
     /// The name it is asked for by.
@@ -51,9 +59,11 @@ impl CheckPart {
         match self {
             Self::Intervals => "intervals",
             Self::Handmade => "handmade",
+            Self::Planted => "planted",
             Self::Corrupted => "corrupted",
             Self::Determinism => "determinism",
             Self::Seeds => "seeds",
+            Self::Missed => "missed",
         }
     }
 }
@@ -70,10 +80,14 @@ pub struct Effort {
     pub falsehoods: usize,
     /// Claims drawn at each known rate.
     pub drawn: usize,
+    /// False claims tried on each planted network; none of it is tried where there are none.
+    pub planted_falsehoods: usize,
     /// Claimed nodes verified again and again.
     pub repeated: usize,
     /// Seeds that all claims of a model are verified with; the budget of these is the usual one.
     pub seeds: u64,
+    /// Whether sets are searched for harder.
+    pub missed: bool,
 }
 
 impl Effort {
@@ -83,8 +97,10 @@ impl Effort {
         handmade_digits: &[2],
         falsehoods: 40,
         drawn: 1_000,
+        planted_falsehoods: 0,
         repeated: 1,
         seeds: 0,
+        missed: false,
     };
 
     /// Some minutes' for each model.
@@ -94,8 +110,10 @@ impl Effort {
         handmade_digits: &[2, 3],
         falsehoods: 400,
         drawn: 10_000,
+        planted_falsehoods: 100,
         repeated: 6,
         seeds: 3,
+        missed: true,
     };
 }
 
@@ -113,6 +131,13 @@ pub fn run(
     let options = Options {
         rules: Rules {
             max_trials: effort.max_trials,
+            seed,
+            ..Rules::default()
+        },
+        ..Options::default()
+    };
+    let usual = Options {
+        rules: Rules {
             seed,
             ..Rules::default()
         },
@@ -137,6 +162,15 @@ pub fn run(
         let name = format!("false claims: {n_digits} digits by hand");
         add(known_claims(&name, &folder, &expected, &options)?);
     }
+    let planted = handmade::planted().into_iter();
+    for network in planted.filter(|_| effort.planted_falsehoods > 0 && asked(CheckPart::Planted)) {
+        let Planted { name, handmade, .. } = &network;
+        let (folder, expected) = truths(handmade);
+        let name_of = |kind: &str| format!("{kind} claims: planted, {name}");
+        add(known_claims(&name_of("true"), &folder, &expected, &usual)?);
+        let (folder, expected) = falsehoods(handmade, effort.planted_falsehoods, seed);
+        add(known_claims(&name_of("false"), &folder, &expected, &usual)?);
+    }
     for folder in models {
         if asked(CheckPart::Corrupted) {
             let corrupted = corruptions(folder, effort.corruptions, seed)?;
@@ -146,15 +180,10 @@ pub fn run(
             add(determinism(folder, effort.repeated, &options)?);
         }
         if asked(CheckPart::Seeds) && effort.seeds > 0 {
-            let rules = Rules {
-                seed,
-                ..Rules::default()
-            };
-            let usual = Options {
-                rules,
-                ..Options::default()
-            };
             add(seeds(folder, effort.seeds, &usual)?);
+        }
+        if asked(CheckPart::Missed) && effort.missed {
+            add(missed(folder, &usual)?);
         }
     }
     Ok(checks)

@@ -44,7 +44,14 @@ pub fn falsehoods(handmade: &Handmade, most: usize, seed: u64) -> (ModelFolder, 
         folder,
         claims
             .into_iter()
-            .map(|claim| (claim, FALSE.to_vec()))
+            .map(|claim| {
+                let mut right = FALSE.to_vec();
+                // An idle head attends everywhere, and that is all that is said of it.
+                if claim.1.task.predicts_only_direction() {
+                    right.push(VerdictKind::Correlational);
+                }
+                (claim, right)
+            })
             .collect(),
     )
 }

@@ -50,6 +50,9 @@ pub struct Selfcheck {
     /// Corrupted claims of each of five kinds and each model, where there are as many
     #[arg(long, value_name = "N")]
     corruptions: Option<usize>,
+    /// Seeds in a row with which every claim must get the same verdict
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
     /// Only these checks; may be given more than once
     #[arg(long, value_name = "CHECK", value_parser = named(CheckPart::ALL, CheckPart::name))]
     only: Vec<CheckPart>,
@@ -81,6 +84,7 @@ impl Selfcheck {
         } else {
             Effort::FULL
         };
+        effort.seeds = self.seeds.unwrap_or(effort.seeds);
         effort.corruptions = self.corruptions.unwrap_or(effort.corruptions);
         // Some checks take minutes: each is shown as it ends.
         let mut shown = Ok(());

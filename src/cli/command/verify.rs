@@ -158,8 +158,7 @@ impl Verify {
             decoding: self.decode,
             tasks: self.tasks(),
             nodes: self.node.clone(),
-            claims: Vec::new(),
-            block: None,
+            ..Options::default()
         }
     }
 

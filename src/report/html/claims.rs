@@ -183,6 +183,9 @@ fn more(report: &Report, claim: &ClaimView) -> Markup {
             } @else {
                 p { "Not tested: " (claim.note) "." }
             }
+            @if let Some(order) = claim.evidence.trials.as_ref().and_then(|trials| trials.free_order) {
+                p.small { "In these trials the model is given the sign; " (order) "." }
+            }
             @if let Some(free) = &claim.evidence.free_running {
                 p.small { "Reading its own tokens: " (badge(free.verdict.kind())) " " (free.verdict.note()) }
             }

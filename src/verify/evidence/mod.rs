@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 use super::controls::Controls;
+use super::free_order::FreeOrder;
 use super::limits::{ControlPlan, Limits};
 use super::necessity::Necessity;
 use super::options::Decoding;
@@ -270,6 +271,10 @@ pub struct Trials {
     pub dropped: usize,
     /// The node alone.
     pub alone: Measures,
+    /// Of a claim about the order of the operands, judged teacher-forced: the same nodes where the model
+    /// reads its own tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_order: Option<FreeOrder>,
     /// Tokens the causal model changes and the node (of a joint or redundant claim, the set) does not
     /// reach, with what reaches them instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,0 +1,87 @@
+//! What a claim about the order of the operands comes to where the model reads its own tokens: a
+//! turned sign is then what the digits after it are given.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::causal::{Family, Kind, Stratum};
+use crate::domain::task::Variable;
+use crate::experiment::{AfterSign, Bench, Reach, StoreFrom, Terms, TestedNodes, stream};
+use crate::network::engine::EngineError;
+
+/// Pairs of which the sign is read.
+const PAIRS: usize = 128;
+
+/// What patching does when the model reads its own tokens, on pairs in which the sign is predicted to
+/// turn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
+pub struct FreeOrder {
+    /// Pairs that the unpatched model answers rightly.
+    pub trials: u64,
+    /// Of these, those in which the sign turned.
+    pub turned: u64,
+    /// Of these, those in which every digit after it is that of the other sign.
+    pub whole: u64,
+}
+
+/// For each claim that predicts a turn of the sign, what its nodes do; `bench` decodes free-running.
+///
+/// # Errors
+/// [`EngineError`] where an intervention was not applied.
+pub fn measure(
+    bench: &Bench,
+    seed: u64,
+    claims: &[(Variable, &TestedNodes)],
+) -> Result<Vec<Option<FreeOrder>>, EngineError> {
+    let n_digits = bench.engine.shape().n_digits;
+    let mut found = vec![None; claims.len()];
+    let mut by_variable: BTreeMap<Variable, Vec<usize>> = BTreeMap::new();
+    for (claim, (variable, _)) in claims.iter().enumerate() {
+        by_variable.entry(*variable).or_default().push(claim);
+    }
+    for (variable, sharing) in by_variable {
+        let family = Family::new(variable, Kind::Telling, n_digits);
+        if !family.strata().contains(&Stratum::Order) {
+            continue;
+        }
+        let turning = family.restricted_to(|stratum| stratum == Stratum::Order);
+        let mut rng = stream(seed, &format!("{variable}/telling/free"));
+        let pairs = turning.draws().take(PAIRS, &mut rng);
+        let subjects: Vec<TestedNodes> = (sharing.iter())
+            .map(|&claim| claims[claim].1.clone())
+            .collect();
+        let terms = Terms::new(variable, Reach::everything(n_digits));
+        let mut read = vec![(FreeOrder::default(), AfterSign::default()); subjects.len()];
+        bench.run(variable, &pairs, StoreFrom::Store, &subjects, |block| {
+            for ((order, after), outcomes) in read.iter_mut().zip(&block.outcomes) {
+                for (trial, outcome) in block.trials.iter().zip(outcomes) {
+                    let Some(outcome) = outcome else { continue };
+                    order.trials += 1;
+                    if trial.judge(outcome, &terms).moved {
+                        after.add(trial, &outcome.answer);
+                    }
+                }
+            }
+        })?;
+        for (&claim, (order, after)) in sharing.iter().zip(read) {
+            found[claim] = Some(FreeOrder {
+                turned: after.turned,
+                whole: after.follow_order,
+                ..order
+            });
+        }
+    }
+    Ok(found)
+}
+
+impl std::fmt::Display for FreeOrder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "reading its own tokens, the sign turns in {} of {} trials, all digits with it in {}",
+            self.turned, self.trials, self.whole
+        )
+    }
+}
