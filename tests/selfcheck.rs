@@ -50,6 +50,15 @@ fn a_rule_that_spends_more_than_its_error_is_reported() {
 }
 
 #[test]
+fn what_is_true_of_the_planted_networks_is_found() {
+    for planted in handmade::planted() {
+        let (folder, expected) = truths(&planted.handmade);
+        let check = known_claims(planted.name, &folder, &expected, &Options::default()).unwrap();
+        assert!(check.passed, "{check:?}");
+    }
+}
+
+#[test]
 fn a_wrong_verdict_on_the_handmade_network_is_reported() {
     let handmade = handmade::addition(2);
     let (folder, expected) = truths(&handmade);
