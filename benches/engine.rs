@@ -57,12 +57,12 @@ fn node() -> Node {
 #[divan::bench]
 fn patch_engine(bencher: Bencher) {
     let engine = Engine::new(&ModelFolder::bundled().weights);
-    let cleans = prompts(PATCHED);
-    let stores: Vec<Prompt> = cleans.iter().rev().copied().collect();
-    let run = engine.run(&cleans).unwrap();
+    let bases = prompts(PATCHED);
+    let sources: Vec<Prompt> = bases.iter().rev().copied().collect();
+    let run = engine.run(&bases).unwrap();
     let node = node();
     bencher.counter(ItemsCount::new(PATCHED)).bench(|| {
-        let stored = engine.activations(&stores, [Site::from(node)]).unwrap();
+        let stored = engine.activations(&sources, [Site::from(node)]).unwrap();
         let jobs: Vec<(usize, Intervention)> = (0..PATCHED)
             .map(|i| {
                 let patch = stored.overwrite(i, node, Source::Stored);
@@ -78,14 +78,14 @@ fn patch_plain(bencher: Bencher) {
     let folder = ModelFolder::bundled();
     let network = Network::load(&folder.weights).unwrap();
     let engine = Engine::new(&folder.weights);
-    let cleans = prompts(PATCHED);
-    let stores: Vec<Prompt> = cleans.iter().rev().copied().collect();
+    let bases = prompts(PATCHED);
+    let sources: Vec<Prompt> = bases.iter().rev().copied().collect();
     let node = node();
-    let stored = engine.activations(&stores, [Site::from(node)]).unwrap();
+    let stored = engine.activations(&sources, [Site::from(node)]).unwrap();
     let interventions: Vec<Intervention> = (0..PATCHED)
         .map(|i| Intervention::new([stored.overwrite(i, node, Source::Stored)]))
         .collect();
     bencher
         .counter(ItemsCount::new(PATCHED))
-        .bench(|| network.forward(&cleans, &interventions).unwrap());
+        .bench(|| network.forward(&bases, &interventions).unwrap());
 }

@@ -19,16 +19,16 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
 
     // P17L0H1 computes the base sum of the units digits: 1+1 here, 3+4 there.
     let node = "P17L0H1".parse::<NodeName>()?.resolve(&engine.shape())?;
-    let clean = [Prompt::parse("11111+11111", n_digits)?];
-    let store = [Prompt::parse("22223+33334", n_digits)?];
+    let base = [Prompt::parse("11111+11111", n_digits)?];
+    let source = [Prompt::parse("22223+33334", n_digits)?];
 
-    let run = engine.run(&clean)?;
-    let stored = engine.activations(&store, [Site::from(node)])?;
+    let run = engine.run(&base)?;
+    let stored = engine.activations(&source, [Site::from(node)])?;
     let patch = Intervention::new([stored.overwrite(0, node, Source::Stored)]);
     let patched = engine.intervene(&run, &[(0, patch)], Decode::Forced)?;
 
     let units = AnswerToken(0);
-    for (name, logits) in [("clean", &run.logits()[0]), ("patched", &patched[0])] {
+    for (name, logits) in [("base", &run.logits()[0]), ("patched", &patched[0])] {
         println!(
             "{name}: {}, units digit ahead by {:.1} logits",
             logits.answer(),

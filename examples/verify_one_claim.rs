@@ -27,10 +27,10 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
             .as_ref()
             .ok_or("the claim was not tested")?
             .alone;
-        for agreement in measures.agreement.values() {
+        for interchange_accuracy in measures.interchange_accuracy.values() {
             println!(
                 "  {} of {} patched answers are the predicted ones",
-                agreement.hits, agreement.trials
+                interchange_accuracy.hits, interchange_accuracy.trials
             );
         }
     }

@@ -28,9 +28,9 @@
 //! // Rests on: every one of 256 random pairs gave exactly the predicted answer, and no pair with
 //! // equal base sums changed anything.
 //! let measures = &claim.trials.as_ref().unwrap().alone;
-//! let agreement = measures.agreement.values().next().unwrap();
-//! assert_eq!((agreement.hits, agreement.trials), (256, 256));
-//! assert_eq!(measures.placebo.hits, 0);
+//! let interchange accuracy = measures.interchange accuracy.values().next().unwrap();
+//! assert_eq!((interchange accuracy.hits, interchange accuracy.trials), (256, 256));
+//! assert_eq!(measures.control-pair rate.hits, 0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

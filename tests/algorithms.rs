@@ -72,7 +72,7 @@ fn a_measured_graph_gives_each_edge_its_rates_and_the_claims_their_verdicts() {
     for edge in edges {
         let relayed = &edge["measured"]["relayed"];
         let hits = relayed["effect"]["hits"].as_u64().unwrap();
-        // Placebos of a carry head do change a token now and then: A1.SC in 1 of these 128.
+        // Control pairs of a carry head do change a token now and then: A1.SC in 1 of these 128.
         let null = relayed["null"]["hits"].as_u64().unwrap();
         assert!(hits <= 128 && null <= 3, "{edge}");
         // A count that is nearly full cannot be silent.

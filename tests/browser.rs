@@ -110,7 +110,7 @@ fn claims_are_sorted_filtered_opened_and_followed_to_the_graph() {
     );
     let opened = page.value(&format!("{row}.rows[1].innerText"));
     for part in [
-        "placebo",
+        "control_pairs",
         "decoys",
         "P9L0H2 P11L0H1 together",
         "circuitcheck verify",

@@ -94,7 +94,7 @@ fn a_head_that_computes_a_base_sum_is_told_from_its_digits() {
     assert_eq!(found.carriers[0].carried_text(), "A0.SA");
     assert!(!found.carriers[0].is_several());
     let score = &found.carriers[0].scores[0];
-    assert!(score.holds && score.measures.placebo.hits == 0);
+    assert!(score.holds && score.measures.control_pairs.hits == 0);
     // A carry of two heads: neither carries it alone.
     assert_eq!(addition.carried(&["P8L0H2", "P9L0H1"]), "A2.ST");
     for node in ["P8L0H2", "P9L0H1"] {

@@ -262,9 +262,9 @@ fn patch_agrees_with_the_reference() {
             .take(12)
         {
             let folder = format!("models/{model}");
-            let (store, clean) = (&entry["store"], entry["clean"].as_str().unwrap());
-            let mut arguments = vec!["patch", &folder, "--store", store.as_str().unwrap()];
-            arguments.extend(["--clean", clean]);
+            let (source, base) = (&entry["source"], entry["base"].as_str().unwrap());
+            let mut arguments = vec!["patch", &folder, "--source", source.as_str().unwrap()];
+            arguments.extend(["--base", base]);
             for node in strings(&entry["nodes"]) {
                 arguments.extend(["--node", node]);
             }
@@ -280,15 +280,15 @@ fn patch_tells_the_tokens_changed_and_both_margins() {
     let arguments = [
         "patch",
         ADD,
-        "--store",
+        "--source",
         "77186+82813",
-        "--clean",
+        "--base",
         "08328+91650",
         "--node",
         "P17L0M0",
     ];
     let patched = json(&arguments);
-    assert_has_keys(&patched, &["model", "store", "nodes", "decode", "answers"]);
+    assert_has_keys(&patched, &["model", "source", "nodes", "decode", "answers"]);
     assert_has_keys(&patched, &ANSWER_KEYS);
     assert_has_keys(&patched, &EFFECT_KEYS);
     assert_eq!(patched["clean_answer"], "+099978");
@@ -304,14 +304,14 @@ fn patch_tells_the_tokens_changed_and_both_margins() {
 fn a_store_may_force_the_other_sign() {
     let patched = json(&[
         "patch",
-        "--store",
+        "--source",
         "12345-67890=+055545",
-        "--clean",
+        "--base",
         "12345-67890",
         "--node",
         "P18L0H0",
     ]);
-    assert_eq!(patched["store"], "12345-67890=+055545");
+    assert_eq!(patched["source"], "12345-67890=+055545");
     assert_eq!(patched["question"], "12345-67890");
     // The last position's logits predict nothing.
     assert_eq!(strings(&patched["changed"]), [""; 0]);
@@ -497,7 +497,7 @@ fn a_folder_that_is_not_there_is_named() {
         &["show", "no/such"][..],
         &["ask", "no/such", "1+2"],
         &[
-            "patch", "no/such", "--store", "1+2", "--clean", "3+4", "--node", "P1L0H0",
+            "patch", "no/such", "--source", "1+2", "--base", "3+4", "--node", "P1L0H0",
         ],
         &["ablate", "no/such", "--node", "P1L0H0", "--by", "zero"],
     ] {
@@ -577,9 +577,9 @@ fn a_clean_question_with_a_wrong_answer_is_refused() {
         INPUT,
         &[
             "patch",
-            "--store",
+            "--source",
             "1+2",
-            "--clean",
+            "--base",
             "3+4=+000008",
             "--node",
             "P15L0H2",
@@ -612,7 +612,7 @@ fn a_command_line_that_lacks_something_is_wrong_usage() {
     for arguments in [
         &["ask"][..],
         &["ask", ADD],
-        &["patch", "--store", "1+2", "--clean", "3+4"],
+        &["patch", "--source", "1+2", "--base", "3+4"],
         &["ablate", "--node", "P15L0H2"],
         &["ablate", "--node", "P15L0H2", "--by", "median"],
         &["show", "--accurate"],
@@ -663,7 +663,7 @@ fn completions_and_manual_pages_come_from_the_same_definition() {
         );
     }
     assert!(text(&["man"]).contains(".TH circuitcheck 1"));
-    assert!(text(&["man", "patch"]).contains("\\-\\-store"));
+    assert!(text(&["man", "patch"]).contains("\\-\\-source"));
 }
 
 #[test]

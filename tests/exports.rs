@@ -103,29 +103,31 @@ fn parquet_tables_hold_what_the_evidence_counts_and_its_trials() {
         assert_eq!(text(&row["claim"]), name);
         assert_eq!(text(&row["verdict"]), claim["verdict"].as_str().unwrap());
         // Of a claim whose trials all were kept, they come to its count.
-        let agreement = &claim["trials"]["alone"]["agreement"];
-        let Some(rates) = agreement.as_object().filter(|rates| rates.len() == 1) else {
+        let interchange_accuracy = &claim["trials"]["alone"]["interchange_accuracy"];
+        let Some(rates) = interchange_accuracy
+            .as_object()
+            .filter(|rates| rates.len() == 1)
+        else {
             continue;
         };
         let rate = rates.values().next().unwrap();
         let of_claim = |row: &&BTreeMap<String, Field>| text(&row["claim"]) == name;
-        let counted = measures
-            .iter()
-            .filter(of_claim)
-            .find(|row| text(&row["subject"]) == "alone" && text(&row["measure"]) == "agreement");
+        let counted = measures.iter().filter(of_claim).find(|row| {
+            text(&row["node_set"]) == "alone" && text(&row["measure"]) == "interchange_accuracy"
+        });
         let counted = counted.unwrap();
         assert_eq!(counted["hits"], Field::Long(rate["hits"].as_i64().unwrap()));
         assert_eq!(
             counted["lower"],
             Field::Double(rate["lower"].as_f64().unwrap())
         );
-        let telling: Vec<_> = trials
+        let counterfactual: Vec<_> = trials
             .iter()
             .filter(of_claim)
-            .filter(|row| text(&row["kind"]) == "telling")
+            .filter(|row| text(&row["kind"]) == "counterfactual")
             .collect();
-        if telling.len() as u64 == rate["trials"].as_u64().unwrap() {
-            let agreeing = telling
+        if counterfactual.len() as u64 == rate["trials"].as_u64().unwrap() {
+            let agreeing = counterfactual
                 .iter()
                 .filter(|row| row["agrees"] == Field::Bool(true));
             assert_eq!(
@@ -222,7 +224,7 @@ fn flips_rates_apart_and_claims_that_came_or_went_are_told() {
     let name = supported["claim"].as_str().unwrap().to_owned();
     supported["verdict"] = "inconclusive".into();
     supported["because"] = serde_json::json!({"open": "edited"});
-    supported["trials"]["alone"]["placebo"] = serde_json::json!({
+    supported["trials"]["alone"]["control_pairs"] = serde_json::json!({
         "hits": 200, "trials": 256, "exhaustive": false, "lower": 0.7, "upper": 0.85
     });
     let path = folder.path().join("evidence.json");
@@ -235,7 +237,7 @@ fn flips_rates_apart_and_claims_that_came_or_went_are_told() {
         (&json["flipped"][0]["first"], &json["flipped"][0]["second"]),
         (&"supported".into(), &"inconclusive".into())
     );
-    assert_eq!(json["apart"][0]["measure"], "placebo");
+    assert_eq!(json["apart"][0]["measure"], "control_pairs");
     assert_eq!(json["gone"][0], gone.as_str());
     assert!(
         text.contains(&format!("only in the first: {gone}")),

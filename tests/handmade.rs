@@ -17,7 +17,7 @@ use circuitcheck::verify::{Options, VerdictKind, verify};
 /// Questions in one pass of the plain network, which bounds its memory.
 const BATCH: usize = 500;
 
-/// Telling trials of a false claim: enough for every bound to decide, few enough for hundreds.
+/// Counterfactual trials of a false claim: enough for every bound to decide, few enough for hundreds.
 const FEW_TRIALS: usize = 2000;
 
 fn prompts(n_digits: usize, every: usize) -> Vec<Prompt> {
@@ -85,7 +85,7 @@ fn verdicts<'a>(
 }
 
 /// Verifies a file of all true claims. Among them is the MLP in which redundant heads are outvoted: it
-/// carries the same variable behind them, and must not be neutralised with the others.
+/// carries the same variable behind them, and must not be mean-ablated with the others.
 fn assert_true_claims_are_found(n_digits: usize) {
     let model = handmade::addition(n_digits);
     let expected: BTreeMap<String, &str> = model
@@ -214,7 +214,7 @@ fn what_else_is_tested_changes_nothing_of_a_claims_trials() {
     assert!(!tried(beside).is_empty());
     assert!(
         all.iter()
-            .any(|claim| tried(claim).iter().any(|t| !t.neutralised.is_empty()))
+            .any(|claim| tried(claim).iter().any(|t| !t.mean_ablated.is_empty()))
     );
     let alone = claims(vec![other]);
     assert_eq!(alone.len(), 1);

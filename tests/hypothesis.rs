@@ -306,7 +306,7 @@ fn what_is_false_of_the_handwritten_network_is_not() {
         ),
         (
             "[[intervention]]\nclaims = [\"A0.SA P11L0H0\"]",
-            "A0.SA P11L0H0: agreement",
+            "A0.SA P11L0H0: interchange accuracy",
         ),
         (
             "[[intervention]]\nclaims = [\"A1.MD P10L0H0\"]",

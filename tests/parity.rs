@@ -233,11 +233,13 @@ struct Forward {
     outcome: Outcome,
 }
 
-/// The clean question, with the nodes' values overwritten by those of the store question.
+/// The base question, with the nodes' values overwritten by those of the source question.
 #[derive(Deserialize)]
 struct Patch {
-    store: String,
-    clean: String,
+    #[serde(rename = "store")]
+    source: String,
+    #[serde(rename = "clean")]
+    base: String,
     nodes: Vec<String>,
     #[serde(flatten)]
     outcome: Outcome,
@@ -392,7 +394,7 @@ fn patched_runs_agree_with_transformer_lens() {
         let stored: Vec<(Vec<Site>, Vec<Vec<f32>>)> = (entries.iter())
             .map(|entry| {
                 let sites: Vec<Site> = entry.nodes.iter().map(|n| case.site(n)).collect();
-                let values = implementation.activations(prompt(&entry.store, &shape), &sites);
+                let values = implementation.activations(prompt(&entry.source, &shape), &sites);
                 (sites, values)
             })
             .collect();
@@ -405,12 +407,12 @@ fn patched_runs_agree_with_transformer_lens() {
                 }))
             })
             .collect();
-        let clean: Vec<Prompt> = (entries.iter())
-            .map(|entry| prompt(&entry.clean, &shape))
+        let base: Vec<Prompt> = (entries.iter())
+            .map(|entry| prompt(&entry.base, &shape))
             .collect();
-        let found = implementation.logits(&clean, &patches);
+        let found = implementation.logits(&base, &patches);
         let expected: Vec<&Outcome> = entries.iter().map(|entry| &entry.outcome).collect();
-        compare_outcomes(&format!("{name}, patch"), &clean, &found, &expected);
+        compare_outcomes(&format!("{name}, patch"), &base, &found, &expected);
     });
 }
 

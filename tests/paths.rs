@@ -47,13 +47,13 @@ fn prompt(rng: &mut ChaCha8Rng) -> Prompt {
     Question::new(first, Operation::Add, second, SHAPE.n_digits).into()
 }
 
-/// One store and one clean question on one network, in both implementations.
+/// One store and one base question on one network, in both implementations.
 struct Bench {
     engine: Engine,
     network: Network,
     weights: Weights,
-    store: Prompt,
-    clean: Prompt,
+    source: Prompt,
+    base: Prompt,
 }
 
 impl Bench {
@@ -64,13 +64,13 @@ impl Bench {
             engine: Engine::new(&weights),
             network: Network::load(&weights).unwrap(),
             weights,
-            store: prompt(&mut rng),
-            clean: prompt(&mut rng),
+            source: prompt(&mut rng),
+            base: prompt(&mut rng),
         }
     }
 
     fn run(&self) -> Run {
-        self.engine.run(&[self.clean]).unwrap()
+        self.engine.run(&[self.base]).unwrap()
     }
 
     /// Patches the paths with the values that `from` gives the sources.
@@ -97,12 +97,12 @@ impl Bench {
     }
 
     /// The definition: sources stored, every other node but the target frozen at its clean value,
-    /// what the target makes of that put into a clean run. By the plain network, one target after
+    /// what the target makes of that put into a base run. By the plain network, one target after
     /// the other.
     fn by_freezing(&self, sources: &[Node], target: &Target) -> AnswerLogits {
         let all = Node::all(&SHAPE);
-        let clean = self.read(self.clean, &all);
-        let stored = self.read(self.store, &all);
+        let base = self.read(self.base, &all);
+        let stored = self.read(self.source, &all);
         let frozen = |target: Option<Node>| {
             let overwrites = all
                 .iter()
@@ -110,7 +110,7 @@ impl Bench {
                 .filter(|(_, node)| Some(**node) != target);
             Intervention::new(overwrites.map(|(i, &node)| {
                 let is_source = sources.contains(&node);
-                let value = if is_source { &stored[i] } else { &clean[i] };
+                let value = if is_source { &stored[i] } else { &base[i] };
                 Overwrite {
                     site: node.into(),
                     source: Source::Stored,
@@ -120,7 +120,7 @@ impl Bench {
         };
         match target {
             Target::Answer(tokens) => {
-                let frozen = self.network.forward(&[self.clean], &[frozen(None)]);
+                let frozen = self.network.forward(&[self.base], &[frozen(None)]);
                 let mut logits = self.run().logits()[0].clone();
                 let frozen = frozen.unwrap().remove(0);
                 for token in tokens.iter() {
@@ -133,9 +133,9 @@ impl Bench {
                     .iter()
                     .map(|&target| {
                         let frozen = [frozen(Some(target))];
-                        let read =
-                            self.network
-                                .read_under(&[self.clean], &frozen, &[target.into()]);
+                        let read = self
+                            .network
+                            .read_under(&[self.base], &frozen, &[target.into()]);
                         read.unwrap().remove(0).remove(0)
                     })
                     .collect();
@@ -146,7 +146,7 @@ impl Bench {
                 });
                 let patch = Intervention::new(overwrites);
                 self.network
-                    .forward(&[self.clean], &[patch])
+                    .forward(&[self.base], &[patch])
                     .unwrap()
                     .remove(0)
             }
@@ -158,8 +158,8 @@ impl Bench {
         let array = |name: &str| self.weights.array(name).data();
         let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
         let (stored, own) = (
-            self.read(self.store, &[source]),
-            self.read(self.clean, &[source]),
+            self.read(self.source, &[source]),
+            self.read(self.base, &[source]),
         );
         let d = SHAPE.d_model;
         let rows = match source.head() {
@@ -179,7 +179,7 @@ impl Bench {
             position: source.position(),
             layer: SHAPE.n_layers - 1,
         };
-        let x = wide(&self.network.read(&[self.clean], &[last]).unwrap()[0][0]);
+        let x = wide(&self.network.read(&[self.base], &[last]).unwrap()[0][0]);
         let mean = |row: &[f64]| row.iter().sum::<f64>() / d as f64;
         let variance = mean(&x.iter().map(|v| (v - mean(&x)).powi(2)).collect::<Vec<_>>());
         let scale = 1.0 / (variance + 1e-5).sqrt();
@@ -231,7 +231,7 @@ proptest! {
     #[test]
     fn a_path_patch_is_what_the_plain_network_gives_with_all_else_frozen(seed in 0u64..1000, sources in nodes(1..=12), target in target()) {
         let bench = Bench::new(seed);
-        let fast = bench.patched(bench.store, &sources, target.clone(), Scale::Running);
+        let fast = bench.patched(bench.source, &sources, target.clone(), Scale::Running);
         let slow = bench.by_freezing(&sources, &target);
         prop_assert!(largest_difference(&fast, &slow) < TOLERANCE, "{}", largest_difference(&fast, &slow));
     }
@@ -239,9 +239,9 @@ proptest! {
     #[test]
     fn with_its_own_activations_a_path_patch_changes_no_bit(seed in 0u64..1000, sources in nodes(1..=12), target in target()) {
         let bench = Bench::new(seed);
-        let own = bench.patched(bench.clean, &sources, target, Scale::Frozen);
-        let clean = bench.run();
-        prop_assert_eq!(&own, &clean.logits()[0]);
+        let own = bench.patched(bench.base, &sources, target, Scale::Frozen);
+        let base = bench.run();
+        prop_assert_eq!(&own, &base.logits()[0]);
     }
 
     #[test]
@@ -252,9 +252,9 @@ proptest! {
             .filter(|source| !targets.iter().any(|target| source.writes_to(target)))
             .collect();
         for scale in [Scale::Frozen, Scale::Running] {
-            let logits = bench.patched(bench.store, &cut_off, Target::Nodes(targets.clone()), scale);
-            let clean = bench.run();
-            prop_assert_eq!(&logits, &clean.logits()[0]);
+            let logits = bench.patched(bench.source, &cut_off, Target::Nodes(targets.clone()), scale);
+            let base = bench.run();
+            prop_assert_eq!(&logits, &base.logits()[0]);
         }
     }
 
@@ -264,7 +264,7 @@ proptest! {
         let all = Node::all(&SHAPE);
         let source = all[source.index(all.len())];
         if let Some(token) = source.writes_to_token(&SHAPE) {
-            let fast = bench.patched(bench.store, &[source], Target::Answer(everything()), Scale::Frozen);
+            let fast = bench.patched(bench.source, &[source], Target::Answer(everything()), Scale::Frozen);
             for (fast, slow) in fast.row(token).iter().zip(bench.direct_by_hand(source, token)) {
                 prop_assert!((f64::from(*fast) - slow).abs() < f64::from(TOLERANCE));
             }
@@ -275,14 +275,14 @@ proptest! {
     fn with_a_frozen_scale_contributions_to_the_logits_add_up(seed in 0u64..1000, sources in nodes(2..=6)) {
         let bench = Bench::new(seed);
         let target = || Target::Answer(everything());
-        let clean = bench.run();
-        let clean = &clean.logits()[0];
-        let together = bench.patched(bench.store, &sources, target(), Scale::Frozen);
-        let mut sum = clean.rows().as_flattened().to_vec();
+        let base = bench.run();
+        let base = &base.logits()[0];
+        let together = bench.patched(bench.source, &sources, target(), Scale::Frozen);
+        let mut sum = base.rows().as_flattened().to_vec();
         for &source in &sources {
-            let alone = bench.patched(bench.store, &[source], target(), Scale::Frozen);
-            let rows = alone.rows().as_flattened().iter().zip(clean.rows().as_flattened());
-            sum.iter_mut().zip(rows).for_each(|(sum, (alone, clean))| *sum += alone - clean);
+            let alone = bench.patched(bench.source, &[source], target(), Scale::Frozen);
+            let rows = alone.rows().as_flattened().iter().zip(base.rows().as_flattened());
+            sum.iter_mut().zip(rows).for_each(|(sum, (alone, base))| *sum += alone - base);
         }
         for (together, sum) in together.rows().as_flattened().iter().zip(&sum) {
             prop_assert!((together - sum).abs() < TOLERANCE);
@@ -292,7 +292,7 @@ proptest! {
     #[test]
     fn activations_under_an_intervention_are_the_plain_networks(seed in 0u64..1000, sources in nodes(1..=6), sites in nodes(1..=6)) {
         let bench = Bench::new(seed);
-        let stored = bench.read(bench.store, &sources);
+        let stored = bench.read(bench.source, &sources);
         let overwrites = sources.iter().zip(&stored).map(|(&node, value)| Overwrite {
             site: node.into(),
             source: Source::Stored,
@@ -300,8 +300,8 @@ proptest! {
         });
         let patch = [Intervention::new(overwrites)];
         let sites: Vec<Site> = sites.into_iter().map(Site::from).collect();
-        let fast = bench.engine.activations_under(&[bench.clean], &patch, sites.clone()).unwrap();
-        let slow = bench.network.read_under(&[bench.clean], &patch, &sites).unwrap();
+        let fast = bench.engine.activations_under(&[bench.base], &patch, sites.clone()).unwrap();
+        let slow = bench.network.read_under(&[bench.base], &patch, &sites).unwrap();
         for (site, slow) in sites.iter().zip(&slow[0]) {
             for (fast, slow) in fast.get(0, *site).iter().zip(slow) {
                 prop_assert!((fast - slow).abs() < TOLERANCE, "{site}");
@@ -315,7 +315,7 @@ proptest! {
 fn a_path_that_exists_does_change_logits() {
     let bench = Bench::new(1);
     let all = Node::all(&SHAPE);
-    let clean = bench.run().logits()[0].clone();
+    let base = bench.run().logits()[0].clone();
     let mut seen = 0;
     for source in &all {
         for target in &all {
@@ -323,10 +323,10 @@ fn a_path_that_exists_does_change_logits() {
                 continue;
             }
             let target = Target::Nodes(vec![*target]);
-            let frozen = bench.patched(bench.store, &[*source], target.clone(), Scale::Frozen);
-            let running = bench.patched(bench.store, &[*source], target, Scale::Running);
+            let frozen = bench.patched(bench.source, &[*source], target.clone(), Scale::Frozen);
+            let running = bench.patched(bench.source, &[*source], target, Scale::Running);
             // The same question up to a digit leaves some nodes as they are.
-            seen += usize::from(frozen != clean && running != clean);
+            seen += usize::from(frozen != base && running != base);
         }
     }
     assert!(seen > 100, "{seen}");

@@ -37,17 +37,17 @@ impl Bench {
         if pairs.len() < PAIRS {
             pairs = family.enumerate();
         }
-        let cleans: Vec<Prompt> = pairs.iter().map(|(_, p)| Prompt::truth(p.clean)).collect();
-        let stores: Vec<Prompt> = pairs.iter().map(|(_, p)| p.store).collect();
+        let bases: Vec<Prompt> = pairs.iter().map(|(_, p)| Prompt::truth(p.base)).collect();
+        let sources: Vec<Prompt> = pairs.iter().map(|(_, p)| p.source).collect();
         let sites = Node::all(&engine.shape()).into_iter().map(Site::from);
         Bench {
-            run: engine.run(&cleans).unwrap(),
-            stored: engine.activations(&stores, sites).unwrap(),
+            run: engine.run(&bases).unwrap(),
+            stored: engine.activations(&sources, sites).unwrap(),
             pairs,
         }
     }
 
-    /// The answers to the clean questions with the nodes patched from the stores.
+    /// The answers to the base questions with the nodes patched from the source questions.
     fn patched(&self, engine: &Engine, nodes: &Nodes) -> Vec<Answer> {
         let shape = engine.shape();
         let patches: Vec<(usize, Intervention)> = (0..self.pairs.len())
@@ -69,9 +69,9 @@ impl Bench {
 struct Seen {
     /// For each token predicted to change, in how many pairs, and in how many it did so.
     tokens: BTreeMap<AnswerToken, (usize, usize)>,
-    /// Telling pairs in which a token changed that should not have, or to another value.
+    /// Counterfactual pairs in which a token changed that should not have, or to another value.
     elsewhere: usize,
-    /// Placebo pairs in which anything changed.
+    /// Control pairs in which anything changed.
     disturbed: usize,
 }
 
@@ -85,9 +85,9 @@ impl Seen {
     /// The tokens that the set carries the variable to: they changed as predicted in every pair, and
     /// nothing else ever changed.
     fn held(&self) -> Vec<AnswerToken> {
-        let clean = self.elsewhere + self.disturbed == 0;
+        let base = self.elsewhere + self.disturbed == 0;
         let all = self.tokens.keys().copied();
-        all.filter(|&token| clean && self.share(token) == 1.0)
+        all.filter(|&token| base && self.share(token) == 1.0)
             .collect()
     }
 }
@@ -95,7 +95,7 @@ impl Seen {
 /// A network with the benches of its variables.
 struct Lab {
     engine: Engine,
-    /// Telling and placebo pairs of each variable that has a telling pair.
+    /// Counterfactual and control pairs of each variable that has a counterfactual pair.
     benches: BTreeMap<Variable, [Bench; 2]>,
 }
 
@@ -106,9 +106,9 @@ impl Lab {
         let benches = Task::all()
             .flat_map(|task| task.variables(0..DIGITS + 1))
             .filter(|&variable| is_defined(variable, &answered, DIGITS))
-            .filter(|&variable| !Family::new(variable, Kind::Telling, DIGITS).is_empty())
+            .filter(|&variable| !Family::new(variable, Kind::Counterfactual, DIGITS).is_empty())
             .map(|variable| {
-                let kinds = [Kind::Telling, Kind::Placebo];
+                let kinds = [Kind::Counterfactual, Kind::Control];
                 (
                     variable,
                     kinds.map(|kind| Bench::new(&engine, variable, kind)),
@@ -123,12 +123,12 @@ impl Lab {
     }
 
     fn seen(&self, variable: Variable, nodes: &Nodes) -> Seen {
-        let [telling, placebo] = &self.benches[&variable];
+        let [counterfactual, control_pairs] = &self.benches[&variable];
         let mut seen = Seen::default();
-        let patched = telling.patched(&self.engine, nodes);
-        for ((stratum, pair), answer) in telling.pairs.iter().zip(patched) {
-            let truth = Answer::of(&pair.clean);
-            let predicted = predict(variable, &pair.store, &pair.clean).unwrap();
+        let patched = counterfactual.patched(&self.engine, nodes);
+        for ((stratum, pair), answer) in counterfactual.pairs.iter().zip(patched) {
+            let truth = Answer::of(&pair.base);
+            let predicted = predict(variable, &pair.source, &pair.base).unwrap();
             let predicted_change = predicted.changed_from(&truth);
             let right = |token| {
                 predicted_change.contains(token) && answer.get(token) == predicted.get(token)
@@ -145,9 +145,9 @@ impl Lab {
                 *moved += usize::from(right(token));
             }
         }
-        let patched = placebo.patched(&self.engine, nodes);
-        seen.disturbed = (placebo.pairs.iter().zip(patched))
-            .filter(|((_, pair), answer)| *answer != Answer::of(&pair.clean))
+        let patched = control_pairs.patched(&self.engine, nodes);
+        seen.disturbed = (control_pairs.pairs.iter().zip(patched))
+            .filter(|((_, pair), answer)| *answer != Answer::of(&pair.base))
             .count();
         seen
     }
@@ -308,9 +308,9 @@ fn where_the_sign_turns_the_digits_follow_the_order_or_the_sign_token() {
         for digit in 0..DIGITS {
             let heads = [["P5L0H2", "P5L0H3"], ["P5L0H0", "P5L0H1"]][digit].map(node);
             for task in [Task::Gt, Task::Mt] {
-                let [telling, _] = &lab.benches[&variable(task, digit)];
-                let patched = telling.patched(&lab.engine, &Nodes::from(heads));
-                let pairs = telling.pairs.iter().zip(patched);
+                let [counterfactual, _] = &lab.benches[&variable(task, digit)];
+                let patched = counterfactual.patched(&lab.engine, &Nodes::from(heads));
+                let pairs = counterfactual.pairs.iter().zip(patched);
                 let turned: Vec<_> = pairs
                     .filter(|((stratum, _), _)| *stratum == Stratum::Order)
                     .collect();
@@ -318,25 +318,25 @@ fn where_the_sign_turns_the_digits_follow_the_order_or_the_sign_token() {
                 for ((_, pair), answer) in turned {
                     let digits = match follow {
                         DigitsFollow::InternalOrder => under_other_sign(pair),
-                        DigitsFollow::SignToken => Answer::of(&pair.clean),
+                        DigitsFollow::SignToken => Answer::of(&pair.base),
                     };
                     let expected = digits.with_sign_flipped();
-                    assert_eq!(answer, expected, "{name}: {}", pair.clean);
+                    assert_eq!(answer, expected, "{name}: {}", pair.base);
                 }
             }
         }
     }
 }
 
-/// The clean answer with the digits of the other sign.
+/// The base answer with the digits of the other sign.
 fn under_other_sign(pair: &Pair) -> Answer {
     let sign = Variable {
         task: Task::Sgn,
         digit: None,
     };
     let other = Prompt {
-        question: pair.clean,
-        forced: Answer::of(&pair.clean).with_sign_flipped(),
+        question: pair.base,
+        forced: Answer::of(&pair.base).with_sign_flipped(),
     };
-    predict(sign, &other, &pair.clean).unwrap()
+    predict(sign, &other, &pair.base).unwrap()
 }

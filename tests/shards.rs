@@ -186,26 +186,32 @@ fn claims_are_counted_on_the_questions_asked() {
     // Two random questions differ in a base sum nine times in ten, and then this head tells.
     let base = claim("P17L0H1 A0.SA");
     let pairs = |rate: &serde_json::Value| rate["trials"].as_u64().unwrap();
-    assert_eq!(base["agreement"]["hits"], base["agreement"]["trials"]);
-    let telling = pairs(&base["agreement"]);
-    assert!((1700..1900).contains(&telling), "{telling}");
-    let others = pairs(&base["placebo"])
+    assert_eq!(
+        base["interchange_accuracy"]["hits"],
+        base["interchange_accuracy"]["trials"]
+    );
+    let counterfactual = pairs(&base["interchange_accuracy"]);
+    assert!((1700..1900).contains(&counterfactual), "{counterfactual}");
+    let others = pairs(&base["control_pairs"])
         + base["ties"].as_u64().unwrap()
         + base["dropped"].as_u64().unwrap();
-    assert_eq!(telling + others, 2000);
-    assert_eq!(base["placebo"]["hits"], 0);
+    assert_eq!(counterfactual + others, 2000);
+    assert_eq!(base["control_pairs"]["hits"], 0);
     // This one fails where the stored sum is 10: the first pair is named.
     let carry = claim("P15L0H2 A1.SC");
-    assert!(carry["agreement"]["hits"].as_u64() < carry["agreement"]["trials"].as_u64());
+    assert!(
+        carry["interchange_accuracy"]["hits"].as_u64()
+            < carry["interchange_accuracy"]["trials"].as_u64()
+    );
     let miss = &carry["first_miss"];
     assert_ne!(miss["predicted"], miss["given"]);
     let again = output(&[
         "patch",
         ADD,
-        "--store",
-        miss["store"].as_str().unwrap(),
-        "--clean",
-        miss["clean"].as_str().unwrap(),
+        "--source",
+        miss["source"].as_str().unwrap(),
+        "--base",
+        miss["base"].as_str().unwrap(),
         "--node",
         "P15L0H2",
     ]);

@@ -208,7 +208,12 @@ fn no_verdict_contradicts_itself() {
             if let Verdict::Unspecific { .. } = claim.verdict {
                 seen += 1;
                 let measures = claim.deciding_measures().unwrap();
-                assert!(measures.agreement.values().all(|rate| rate.share() >= HALF));
+                assert!(
+                    measures
+                        .interchange_accuracy
+                        .values()
+                        .all(|rate| rate.share() >= HALF)
+                );
             }
         }
     }

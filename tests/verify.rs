@@ -361,7 +361,7 @@ fn a_claim_whose_set_was_left_open_is_inconclusive_and_not_refuted() {
             .assert();
         let evidence = evidence(&result.get_output().stdout);
         let claim = &evidence["claims"][0];
-        let alone = &claim["trials"]["alone"]["agreement"]["digits"]["upper"];
+        let alone = &claim["trials"]["alone"]["interchange_accuracy"]["digits"]["upper"];
         assert!(alone.as_f64().unwrap() < 0.5, "alone it is known to fail");
         claim["verdict"].as_str().unwrap().to_owned()
     };
@@ -401,8 +401,8 @@ fn the_trail_of_one_claim_tells_what_was_drawn_and_why_the_verdict() {
     for told in [
         "### P9L0H1 A2.ST: joint",
         "Why: ",
-        "telling pairs",
-        "placebo pairs",
+        "counterfactual pairs",
+        "control pairs",
         "Bounds: ",
         "P8L0H2 P9L0H1, judged on ",
         "Decoys, the closest first",

@@ -26,12 +26,12 @@ const REPEATS: usize = 50;
 const TURNS: usize = 5;
 
 /// Compares the multiply-adds a second of the forward pass with those of the best product.
-pub fn report(subject: &Subject) {
-    let engine = Engine::new(&subject.folder.weights);
-    let prompts = questions(subject, QUESTIONS);
+pub fn report(node_set: &Subject) {
+    let engine = Engine::new(&node_set.folder.weights);
+    let prompts = questions(node_set, QUESTIONS);
     let shape = engine.shape();
     let needed = multiply_adds(&shape, &prompts);
-    let task = Task::new(subject, REPEATS).with("repeats", json!(REPEATS));
+    let task = Task::new(node_set, REPEATS).with("repeats", json!(REPEATS));
     let mut peer = Peer::start("gemm", &task);
     let of_product = (ROWS * shape.d_model * 4 * shape.d_model) as f64;
     let (mut reached, mut best) = (Vec::new(), Vec::new());
@@ -56,7 +56,7 @@ pub fn report(subject: &Subject) {
     let shares = sorted(reached.iter().zip(&best).map(|(r, (_, b))| r / b));
     println!(
         "work done against the limit, {}: {:.0} % [{:.0}, {:.0}] of {:.0} GFLOP/s ({}), which is {:.0} GFLOP/s",
-        subject.name,
+        node_set.name,
         100.0 * median(&shares),
         100.0 * shares[0],
         100.0 * shares[TURNS - 1],

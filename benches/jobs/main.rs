@@ -72,13 +72,13 @@ fn main() {
         "{:<30} {:>17} {:>17}  {:<26} {:>9}",
         "job", "circuitcheck", "peer", "ratio (of processor time)", "at least"
     );
-    let subjects = [bundled(), published_width()];
-    for subject in &subjects {
-        let large = subject.scale == 1;
+    let node_sets = [bundled(), published_width()];
+    for node_set in &node_sets {
+        let large = node_set.scale == 1;
         if wants("forward") {
-            let forward = Forward::new(subject, 100_000);
-            let sample = 2048 * subject.scale;
-            let peer = Peer::start("forward", &forward.task(subject, sample));
+            let forward = Forward::new(node_set, 100_000);
+            let sample = 2048 * node_set.scale;
+            let peer = Peer::start("forward", &forward.task(node_set, sample));
             let row = Row {
                 job: "forward",
                 floor: if large { 1.5 } else { 2.5 },
@@ -86,7 +86,7 @@ fn main() {
             };
             let turns = if large { 2 } else { 3 };
             compare(
-                subject,
+                node_set,
                 &row,
                 peer,
                 turns,
@@ -95,15 +95,15 @@ fn main() {
             );
         }
         if wants("ablate") {
-            let ablation = Ablation::new(subject, 600);
-            let peer = Peer::start("ablate", &ablation.task(subject, 4));
+            let ablation = Ablation::new(node_set, 600);
+            let peer = Peer::start("ablate", &ablation.task(node_set, 4));
             let row = Row {
                 job: "ablate",
                 floor: 10.0,
                 unit: "nodes",
             };
             compare(
-                subject,
+                node_set,
                 &row,
                 peer,
                 3,
@@ -112,15 +112,15 @@ fn main() {
             );
         }
         if wants("patch") {
-            let patches = Patches::new(subject, 10_000);
-            let peer = Peer::start("patch-one-by-one", &patches.task(subject, 100));
+            let patches = Patches::new(node_set, 10_000);
+            let peer = Peer::start("patch-one-by-one", &patches.task(node_set, 100));
             let row = Row {
                 job: "patch, one by one",
                 floor: if large { 10.0 } else { 20.0 },
                 unit: "triples",
             };
             compare(
-                subject,
+                node_set,
                 &row,
                 peer,
                 3,
@@ -129,7 +129,7 @@ fn main() {
             );
             let peer = Peer::start(
                 "patch-in-batches",
-                &patches.task(subject, 1024 * subject.scale),
+                &patches.task(node_set, 1024 * node_set.scale),
             );
             let row = Row {
                 job: "patch, in batches",
@@ -137,7 +137,7 @@ fn main() {
                 unit: "triples",
             };
             compare(
-                subject,
+                node_set,
                 &row,
                 peer,
                 3,
@@ -146,11 +146,11 @@ fn main() {
             );
         }
         if wants("limit") {
-            limit::report(subject);
+            limit::report(node_set);
         }
     }
     if wants("discover") {
-        process::discover(&subjects[0]);
+        process::discover(&node_sets[0]);
     }
     if wants("verify") {
         process::verify();
@@ -210,7 +210,7 @@ fn timed(units: usize, run: impl FnOnce()) -> Turn {
 
 /// Engine and peer in turns; a line of the table.
 fn compare(
-    subject: &Subject,
+    node_set: &Subject,
     row: &Row,
     mut peer: Peer,
     turns: usize,
@@ -236,7 +236,7 @@ fn compare(
     );
     println!(
         "{:<30} {:>17} {:>17}  {:<26} {:>9}",
-        format!("{}, {}", row.job, subject.name),
+        format!("{}, {}", row.job, node_set.name),
         format!("{:.0} {}/s", rate(&ours), row.unit),
         format!("{:.0} {}/s", rate(&theirs), row.unit),
         ratio,

@@ -28,11 +28,11 @@ pub struct Task {
 
 impl Task {
     /// A task on a model, with nothing to work on yet.
-    pub fn new(subject: &Subject, units: usize) -> Self {
-        let shape = subject.folder.weights.shape();
+    pub fn new(node_set: &Subject, units: usize) -> Self {
+        let shape = node_set.folder.weights.shape();
         Task {
             fields: json!({
-                "weights": subject.weights,
+                "weights": node_set.weights,
                 "n_ctx": shape.n_ctx(),
                 "n_answer": shape.n_answer(),
                 "d_model": shape.d_model,

@@ -105,7 +105,7 @@ pub fn show() {
 }
 
 /// The published protocol, whole, beside what its parts take with TransformerLens and scikit-learn.
-pub fn discover(subject: &Subject) {
+pub fn discover(node_set: &Subject) {
     let out = crate::peer::folder("discover");
     let walls = sorted((0..3).map(|_| {
         run(&[
@@ -117,14 +117,14 @@ pub fn discover(subject: &Subject) {
         ])
         .wall
     }));
-    let engine = Engine::new(&subject.folder.weights);
-    let (quirks, operations) = (Quirks::published(), subject.folder.operations());
+    let engine = Engine::new(&node_set.folder.weights);
+    let (quirks, operations) = (Quirks::published(), node_set.folder.operations());
     let shape = engine.shape();
     let set = draw_set(
-        &subject.folder,
+        &node_set.folder,
         &mut circuitcheck::experiment::stream(0, "question set"),
     );
-    let found = found_by_discover(&subject.folder, &engine, &set, &quirks, 0).unwrap();
+    let found = found_by_discover(&node_set.folder, &engine, &set, &quirks, 0).unwrap();
     let behaviors = found.behaviors(shape.n_digits, operations, &quirks);
     let claims = search(&engine, operations, &behaviors, &quirks).unwrap();
     let claims: usize = claims.iter().map(|node| node.tags.len()).sum();
@@ -135,7 +135,7 @@ pub fn discover(subject: &Subject) {
         .count();
 
     let tokens: Vec<u8> = set.iter().flat_map(Prompt::tokens).collect();
-    let task = Task::new(subject, 1)
+    let task = Task::new(node_set, 1)
         .with("questions", json!(tokens))
         .with("position", json!(shape.first_answer_position()));
     let mut peer = Peer::start("discover", &task);
@@ -147,7 +147,10 @@ pub fn discover(subject: &Subject) {
         ("overwrite_position", shape.n_ctx()),
         ("overwrite_node", nodes),
         ("attention", 1),
-        ("cluster", heads * shape.n_digits * subject.operations.len()),
+        (
+            "cluster",
+            heads * shape.n_digits * node_set.operations.len(),
+        ),
         ("patch", claims),
     ];
     let of = |name: &str, times: usize| said[name].as_f64().unwrap() * times as f64;

@@ -75,7 +75,7 @@ pub fn report() {
     }
 }
 
-/// Patching each claim's node on all questions, which share the clean and the store runs.
+/// Patching each claim's node on all questions, which share the clean and the source runs.
 fn prepared(job: Job) -> impl Fn() {
     let shape = Shape {
         n_digits: job.digits,
@@ -93,7 +93,7 @@ fn prepared(job: Job) -> impl Fn() {
             .map(|_| Prompt::truth(sampler.draw(&mut rng)))
             .collect()
     };
-    let (stores, cleans) = (draw(job.questions), draw(job.questions));
+    let (sources, bases) = (draw(job.questions), draw(job.questions));
     // Heads spread over the layers, at positions that predict an answer.
     let heads = Node::all(&shape)
         .into_iter()
@@ -105,11 +105,11 @@ fn prepared(job: Job) -> impl Fn() {
         .map(|claim| heads[claim * heads.len() / job.claims])
         .collect();
     move || {
-        let run = engine.run(&cleans).unwrap();
+        let run = engine.run(&bases).unwrap();
         let sites = claims.iter().map(|&node| Site::from(node));
-        let stored = engine.activations(&stores, sites).unwrap();
+        let stored = engine.activations(&sources, sites).unwrap();
         for &node in &claims {
-            let jobs: Vec<(usize, Intervention)> = (0..cleans.len())
+            let jobs: Vec<(usize, Intervention)> = (0..bases.len())
                 .map(|i| {
                     (
                         i,

@@ -17,14 +17,14 @@ use crate::{Subject, Turn, timed};
 const SEED: u64 = 1;
 
 /// Distinct questions, uniformly drawn, with their true answers.
-pub fn questions(subject: &Subject, count: usize) -> Vec<Prompt> {
-    let n_digits = subject.folder.weights.shape().n_digits;
+pub fn questions(node_set: &Subject, count: usize) -> Vec<Prompt> {
+    let n_digits = node_set.folder.weights.shape().n_digits;
     let mut rng = stream(SEED, "benchmark");
     let limit = 10u128.pow(n_digits as u32);
     let mut seen = HashSet::new();
     let mut drawn = Vec::with_capacity(count);
     while drawn.len() < count {
-        let operation = subject.operations[rng.random_range(0..subject.operations.len())];
+        let operation = node_set.operations[rng.random_range(0..node_set.operations.len())];
         let (first, second) = (rng.random_range(0..limit), rng.random_range(0..limit));
         if seen.insert((first, operation, second)) {
             let question = Question::new(first, operation, second, n_digits);
@@ -56,16 +56,16 @@ pub struct Forward {
 }
 
 impl Forward {
-    pub fn new(subject: &Subject, count: usize) -> Self {
+    pub fn new(node_set: &Subject, count: usize) -> Self {
         Forward {
-            engine: Engine::new(&subject.folder.weights),
-            prompts: questions(subject, count),
+            engine: Engine::new(&node_set.folder.weights),
+            prompts: questions(node_set, count),
             logits: RefCell::default(),
         }
     }
 
-    pub fn task(&self, subject: &Subject, count: usize) -> Task {
-        Task::new(subject, count).with_prompts("questions", &self.prompts[..count])
+    pub fn task(&self, node_set: &Subject, count: usize) -> Task {
+        Task::new(node_set, count).with_prompts("questions", &self.prompts[..count])
     }
 
     pub fn run(&self) -> Turn {
@@ -89,9 +89,9 @@ pub struct Ablation {
 }
 
 impl Ablation {
-    pub fn new(subject: &Subject, count: usize) -> Self {
-        let engine = Engine::new(&subject.folder.weights);
-        let prompts = questions(subject, count);
+    pub fn new(node_set: &Subject, count: usize) -> Self {
+        let engine = Engine::new(&node_set.folder.weights);
+        let prompts = questions(node_set, count);
         let nodes = Node::all(&engine.shape());
         let sites = nodes.iter().map(|&node| Site::from(node));
         let means = engine.mean_activations(&prompts, sites).unwrap();
@@ -110,9 +110,9 @@ impl Ablation {
         (0..count).map(move |i| i * apart + apart / 2)
     }
 
-    pub fn task(&self, subject: &Subject, count: usize) -> Task {
+    pub fn task(&self, node_set: &Subject, count: usize) -> Task {
         let sample: Vec<Node> = self.sample(count).map(|i| self.nodes[i]).collect();
-        Task::new(subject, count)
+        Task::new(node_set, count)
             .with("nodes", nodes(&sample))
             .with_prompts("questions", &self.prompts)
     }
@@ -148,18 +148,18 @@ impl Ablation {
 /// Questions that are patched from others, each at a node of its own.
 pub struct Patches {
     engine: Engine,
-    stores: Vec<Prompt>,
-    cleans: Vec<Prompt>,
+    sources: Vec<Prompt>,
+    bases: Vec<Prompt>,
     nodes: Vec<Node>,
     logits: RefCell<Vec<AnswerLogits>>,
 }
 
 impl Patches {
-    pub fn new(subject: &Subject, count: usize) -> Self {
-        let engine = Engine::new(&subject.folder.weights);
+    pub fn new(node_set: &Subject, count: usize) -> Self {
+        let engine = Engine::new(&node_set.folder.weights);
         let shape = engine.shape();
-        let mut stores = questions(subject, 2 * count);
-        let cleans = stores.split_off(count);
+        let mut sources = questions(node_set, 2 * count);
+        let bases = sources.split_off(count);
         // Nodes from which nothing reaches an answer would be too easy.
         let mut live = Node::all(&shape);
         live.retain(|&node| Site::from(node).reaches_an_answer(&shape));
@@ -169,18 +169,18 @@ impl Patches {
             .collect();
         Patches {
             engine,
-            stores,
-            cleans,
+            sources,
+            bases,
             nodes,
             logits: RefCell::default(),
         }
     }
 
-    pub fn task(&self, subject: &Subject, count: usize) -> Task {
-        Task::new(subject, count)
+    pub fn task(&self, node_set: &Subject, count: usize) -> Task {
+        Task::new(node_set, count)
             .with("nodes", nodes(&self.nodes[..count]))
-            .with_prompts("stores", &self.stores[..count])
-            .with_prompts("cleans", &self.cleans[..count])
+            .with_prompts("sources", &self.sources[..count])
+            .with_prompts("bases", &self.bases[..count])
     }
 
     /// All triples, those of a node together, in blocks of the size that trials take.
@@ -194,13 +194,13 @@ impl Patches {
                 let of = |prompts: &[Prompt], triples: &[usize]| -> Vec<Prompt> {
                     triples.iter().map(|&triple| prompts[triple]).collect()
                 };
-                let run = self.engine.run(&of(&self.cleans, block)).unwrap();
+                let run = self.engine.run(&of(&self.bases, block)).unwrap();
                 let stored: Vec<(Node, usize, Activations)> = block
                     .chunk_by(|&a, &b| self.nodes[a] == self.nodes[b])
                     .map(|triples| {
                         let node = self.nodes[triples[0]];
-                        let stores = of(&self.stores, triples);
-                        let stored = self.engine.activations(&stores, [node.into()]);
+                        let sources = of(&self.sources, triples);
+                        let stored = self.engine.activations(&sources, [node.into()]);
                         (node, triples.len(), stored.unwrap())
                     })
                     .collect();

@@ -59,25 +59,25 @@ def means(model, tokens):
 
 
 def patch_one_by_one(model, triples):
-    """Answers to patched questions, one triple (store, clean, node) at a time."""
+    """Answers to patched questions, one triple (source, base, node) at a time."""
     answers = []
-    for store, clean, (position, layer, head) in triples:
+    for source, base, (position, layer, head) in triples:
         name = hook_point(layer, head)
-        _, cache = model.run_with_cache(store[None], names_filter=name)
+        _, cache = model.run_with_cache(source[None], names_filter=name)
         value = cache[name][place(position, head)]
-        answers.append(with_node(model, clean[None], (position, layer, head), value)[0])
+        answers.append(with_node(model, base[None], (position, layer, head), value)[0])
     return torch.stack(answers)
 
 
-def patch_in_batches(model, stores, cleans, nodes, batch):
-    """The same for all triples of a batch together: all activations of the stores are kept, and one
+def patch_in_batches(model, sources, bases, nodes, batch):
+    """The same for all triples of a batch together: all activations of the sources are kept, and one
     hook at each point writes those of the triples that it is about."""
     wanted = lambda name: name.endswith(("hook_z", "hook_post"))
     answers = []
-    for start in range(0, len(stores), batch):
+    for start in range(0, len(sources), batch):
         part = slice(start, start + batch)
         position, layer, head = nodes[part].T
-        _, cache = model.run_with_cache(stores[part], names_filter=wanted)
+        _, cache = model.run_with_cache(sources[part], names_filter=wanted)
         hooks = []
         for name, stored in cache.items():
             number, is_mlp = int(name.split(".")[1]), "mlp" in name
@@ -90,5 +90,5 @@ def patch_in_batches(model, stores, cleans, nodes, batch):
 
             if len(who):
                 hooks.append((name, overwrite))
-        answers.append(model.run_with_hooks(cleans[part], fwd_hooks=hooks))
+        answers.append(model.run_with_hooks(bases[part], fwd_hooks=hooks))
     return torch.cat(answers)

@@ -67,15 +67,15 @@ def ablate(task, state):
 
 def patch(task, state, batched):
     model, n_ctx = lens.load(state), task["n_ctx"]
-    stores, cleans = tokens("stores", n_ctx), tokens("cleans", n_ctx)
+    sources, bases = tokens("sources", n_ctx), tokens("bases", n_ctx)
     nodes = torch.tensor(task["nodes"])
     if batched:
         run = lambda count, batch: lens.patch_in_batches(
-            model, stores[:count], cleans[:count], nodes[:count], batch
+            model, sources[:count], bases[:count], nodes[:count], batch
         )
-        batch = fastest(run, min(len(stores), max(BATCHES)))
-        return lambda: answered(task, run(len(stores), batch))
-    triples = [(s, c, tuple(n)) for s, c, n in zip(stores, cleans, nodes.tolist())]
+        batch = fastest(run, min(len(sources), max(BATCHES)))
+        return lambda: answered(task, run(len(sources), batch))
+    triples = [(s, c, tuple(n)) for s, c, n in zip(sources, bases, nodes.tolist())]
     return lambda: answered(task, lens.patch_one_by_one(model, triples))
 
 

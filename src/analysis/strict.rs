@@ -132,7 +132,7 @@ fn claims_made(carriers: &Carriers) -> BTreeSet<(NodeName, Variable)> {
 }
 
 /// The behaviours' nodes with the claims that hold: of single nodes, also once other carriers are
-/// neutralised, and of sets inside one layer, every member of which is tagged.
+/// mean-ablated, and of sets inside one layer, every member of which is tagged.
 fn supported(behaviors: &[TaggedNode], evidence: Option<&Evidence>) -> Vec<TaggedNode> {
     let mut tags: BTreeMap<NodeName, Vec<Tag>> = behaviors
         .iter()

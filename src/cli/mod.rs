@@ -24,7 +24,7 @@ Examples:
   circuitcheck property --property answers
   circuitcheck show
   circuitcheck ask 12345+67890 5-90
-  circuitcheck patch models/add --store 22222+66966 --clean 33333+55555 --node P15L0H2
+  circuitcheck patch models/add --source 22222+66966 --base 33333+55555 --node P15L0H2
   circuitcheck ablate --node P15L0H3 --by mean --json
   circuitcheck discover models/add --out found
   circuitcheck diff models/add/behaviors.json found/behaviors.json";

@@ -11,13 +11,13 @@ mod trial;
 
 pub use baseline::{BASELINE_QUESTIONS, Baseline, ClassAccuracy, GATE};
 pub use rng::stream;
-pub use sequential::{FIRST_LOOK, Finding, Goal, Judgment, Rules, Sampling, judge, looks};
+pub use sequential::{FIRST_LOOK, Finding, Goal, Judgment, Rules, Sampling, analyses, judge};
 pub use shrink::{Counterexample, counterexample};
 pub use tally::{
-    AfterSign, Aspect, HALF, Measures, NEGLIGIBLE, SignReading, Standing, Telling, TokenOutcome,
-    TokenRate, TrialTally, Watched,
+    AfterSign, Aspect, AspectCounts, HALF, Measures, NEGLIGIBLE, SignReading, Standing,
+    TokenOutcome, TokenRate, TrialTally, Watched,
 };
 pub use trial::{
-    Bench, Judged, Outcome, Reach, Reference, StoreFrom, TIE_MARGIN, Terms, TestedNodes, Trial,
-    TrialBlock, default_block,
+    AffectedTokens, Bench, Judged, NodeSet, Outcome, Reference, SourceFrom, TIE_MARGIN, Terms,
+    Trial, TrialBlock, default_block,
 };

@@ -1,4 +1,4 @@
-//! Sequential sampling: subjects of one variable are tried on ever more fresh pairs, all on the same
+//! Sequential sampling: node sets of one variable are tried on ever more fresh pairs, all on the same
 //! ones, until each one's bounds decide or the budget ends.
 
 use std::collections::BTreeMap;
@@ -9,12 +9,12 @@ use serde::Serialize;
 use super::rng::stream;
 use super::stats::Rate;
 use super::tally::{Cell, HALF, Measures, NEGLIGIBLE, Shares, Standing, TrialTally, Watched};
-use super::trial::{Bench, Outcome, Reach, StoreFrom, Terms, TestedNodes, Trial, TrialBlock};
+use super::trial::{AffectedTokens, Bench, NodeSet, Outcome, SourceFrom, Terms, Trial, TrialBlock};
 use crate::domain::arithmetic::{AnswerToken, TokenSet};
 use crate::domain::causal::{Draws, Family, Kind, Pair, Quantity, Stratum};
 use crate::network::engine::{Decode, EngineError};
 
-/// Telling (and placebo) pairs of the first look; each later look doubles the total. A claim that
+/// Counterfactual (and control-pair rate) pairs of the first look; each later look doubles the total. A claim that
 /// always holds needs 205 trials for a lower bound of 0.95 at the error of a first look among a
 /// hundred claims.
 pub const FIRST_LOOK: usize = 256;
@@ -23,18 +23,18 @@ pub const FIRST_LOOK: usize = 256;
 /// that always moves as predicted needs to hold at the error of one cell of one claim in a hundred.
 const SECOND_LOOK: usize = 320;
 
-/// Judged trials of a subject kept for describing where it fails and for counterexamples.
+/// Judged trials of a node set kept for describing where it fails and for counterexamples.
 const KEPT_TRIALS: usize = 4096;
 
 /// How strictly is judged, and on which draws: one value from the command line to the trial.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Rules {
-    /// Agreement to reach, at the lower bound of its interval.
+    /// Interchange accuracy to reach, at the lower bound of its interval.
     pub threshold: f64,
     /// Error that may be spent: of all that is tested together, or the share of one of them in each
     /// direction, over all looks.
     pub alpha: f64,
-    /// Telling trials after which the sampling of one subject ends.
+    /// Counterfactual trials after which the sampling of one node set ends.
     pub max_trials: usize,
     /// Seed of every draw.
     pub seed: u64,
@@ -61,9 +61,9 @@ impl Rules {
 /// What sampling is to settle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goal {
-    /// Which standing the subject has.
+    /// Which standing the node set has.
     Standing,
-    /// Only whether the subject holds, or is inert: one that is known to fall short, or to move what
+    /// Only whether the node set holds, or is inert: one that is known to fall short, or to move what
     /// it must not, is settled.
     Holds,
 }
@@ -74,19 +74,19 @@ pub struct Judgment {
     pub kind: Kind,
     pub trial: Trial,
     pub outcome: Outcome,
-    /// Whether it counts towards agreement; one that does not was kept because it moved what it must
+    /// Whether it counts towards interchange accuracy; one that does not was kept because it moved what it must
     /// not.
     pub in_reach: bool,
     /// Whether it was as predicted.
     pub agrees: bool,
 }
 
-/// What sampling found of one subject.
+/// What sampling found of one node set.
 #[derive(Debug, Clone)]
 pub struct Finding {
-    pub subject: TestedNodes,
+    pub node_set: NodeSet,
     /// The tokens it is judged on: [`Measures::reach`].
-    pub reach: Reach,
+    pub affected_tokens: AffectedTokens,
     /// Rates with intervals, at the last look taken.
     pub measures: Measures,
     pub standing: Standing,
@@ -103,10 +103,10 @@ impl Finding {
 
     /// Of these, the tokens it is judged on.
     pub fn reached(&self) -> TokenSet {
-        self.reach.tokens().intersection(self.possible())
+        self.affected_tokens.tokens().intersection(self.possible())
     }
 
-    /// Whether agreement reaches the threshold, specifically or not.
+    /// Whether interchange accuracy reaches the threshold, specifically or not.
     pub fn holds(&self) -> bool {
         matches!(
             self.standing,
@@ -140,15 +140,19 @@ impl<'f> PairSource<'f> {
     }
 }
 
-/// Tokens that the causal model changes and are not `out_of_sight`, over all groups of telling pairs:
+/// Tokens that the causal model changes and are not `out_of_sight`, over all groups of counterfactual pairs:
 /// what is judged by itself.
 fn cells(quantity: Quantity, strata: &[Stratum], n_digits: usize, out_of_sight: TokenSet) -> usize {
     let sign = TokenSet::only(AnswerToken(n_digits + 1));
-    let reach = quantity.reach(n_digits);
+    let affected_tokens = quantity.affected_tokens(n_digits);
     let of = |stratum: &Stratum| match stratum {
-        Stratum::Depth(depth) => reach.difference(sign).iter().take(*depth).collect(),
+        Stratum::Depth(depth) => affected_tokens
+            .difference(sign)
+            .iter()
+            .take(*depth)
+            .collect(),
         Stratum::Order => sign,
-        Stratum::Whole | Stratum::Operation(_) | Stratum::Sign(_) => reach,
+        Stratum::Whole | Stratum::Operation(_) | Stratum::Sign(_) => affected_tokens,
     };
     let counts = strata
         .iter()
@@ -156,30 +160,30 @@ fn cells(quantity: Quantity, strata: &[Stratum], n_digits: usize, out_of_sight: 
     counts.sum()
 }
 
-/// Tokens that the quantity can change and no node of the subject can, teacher-forced. Free-running,
+/// Tokens that the quantity can change and no node of the node set can, teacher-forced. Free-running,
 /// each token is what those after it are given. Empty where these are all: then it is of the claim that
 /// nothing moves.
-fn out_of_sight(bench: &Bench, quantity: Quantity, subject: &TestedNodes) -> TokenSet {
+fn out_of_sight(bench: &Bench, quantity: Quantity, node_set: &NodeSet) -> TokenSet {
     let shape = bench.engine.shape();
-    let reach = quantity.reach(shape.n_digits);
+    let affected_tokens = quantity.affected_tokens(shape.n_digits);
     let unmoved = |token: &AnswerToken| {
-        !subject
+        !node_set
             .nodes
             .iter()
             .any(|n| n.can_feed_token(*token, &shape))
     };
     let unmoved: TokenSet = match bench.decode {
-        Decode::Forced => reach.iter().filter(unmoved).collect(),
+        Decode::Forced => affected_tokens.iter().filter(unmoved).collect(),
         Decode::Free => TokenSet::EMPTY,
     };
-    if unmoved == reach {
+    if unmoved == affected_tokens {
         TokenSet::EMPTY
     } else {
         unmoved
     }
 }
 
-/// The sampling of one subject: what was counted, and what that says at the last look.
+/// The sampling of one node set: what was counted, and what that says at the last look.
 #[derive(Debug, Clone)]
 pub struct Sampling {
     pub tally: TrialTally,
@@ -190,8 +194,8 @@ pub struct Sampling {
 }
 
 impl Sampling {
-    /// A sampling before its first trial. `cells` are the tokens of which each alone makes the subject
-    /// hold; `exhaustive` tells, for telling and placebo trials, that the first look sees every pair
+    /// A sampling before its first trial. `cells` are the tokens of which each alone makes the node set
+    /// hold; `exhaustive` tells, for counterfactual and control trials, that the first look sees every pair
     /// there is.
     pub fn new(rules: Rules, cells: usize, direction_only: bool, exhaustive: (bool, bool)) -> Self {
         let tally = TrialTally::default();
@@ -210,7 +214,7 @@ impl Sampling {
         }
     }
 
-    /// Whether more trials could settle what is asked: the standing; and of a subject that fails,
+    /// Whether more trials could settle what is asked: the standing; and of a node set that fails,
     /// whether it seems to be inert and is, and whether it moves answers elsewhere more often than not.
     pub fn is_open(&self, goal: Goal) -> bool {
         let Shares {
@@ -231,7 +235,7 @@ impl Sampling {
         }
     }
 
-    /// Whether it is open how a subject that fails does so.
+    /// Whether it is open how a node set that fails does so.
     fn fails_how(&self) -> bool {
         let elsewhere = &self.measures.elsewhere;
         let elsewhere_is_open = elsewhere.lower <= HALF && elsewhere.upper >= HALF;
@@ -246,7 +250,7 @@ impl Sampling {
 
     /// Whether the next look needs more trials that are counted over all groups of pairs together.
     fn wants_shared(&self) -> bool {
-        let spill_is_open = (self.measures.spill.values())
+        let spill_is_open = (self.measures.off_target.values())
             .any(|rate| rate.lower <= NEGLIGIBLE && rate.upper > NEGLIGIBLE);
         let effect_is_open = || {
             let threshold = self.shares.threshold;
@@ -265,28 +269,28 @@ impl Sampling {
         }
     }
 
-    /// Whether the next look needs more telling trials of a group of pairs.
+    /// Whether the next look needs more counterfactual trials of a group of pairs.
     pub fn wants(&self, stratum: Stratum) -> bool {
         let of = |(cell, watched): (&Cell, &Watched)| cell.0 == stratum && !watched.settled;
         let unseen = !self.tally.cells.keys().any(|cell| cell.0 == stratum);
         !self.tally.shared_done || unseen || self.tally.cells.iter().any(of)
     }
 
-    /// Whether the next look needs more placebo trials.
-    pub fn wants_placebo(&self) -> bool {
-        !self.tally.placebo.settled
+    /// Whether the next look needs more control trials.
+    pub fn wants_control(&self) -> bool {
+        !self.tally.control_pairs.settled
     }
 
     /// Takes a look at the counts. What is settled by it is not looked at again.
     pub fn look(&mut self) {
         for watched in self.tally.cells.values_mut().filter(|w| !w.settled) {
-            watched.looks += 1;
+            watched.analyses += 1;
         }
         if !self.tally.shared_done {
             self.tally.shared_looks += 1;
         }
-        if !self.tally.placebo.settled {
-            self.tally.placebo.looks += 1;
+        if !self.tally.control_pairs.settled {
+            self.tally.control_pairs.analyses += 1;
         }
         self.take_stock(false);
         let threshold = self.shares.threshold;
@@ -298,8 +302,9 @@ impl Sampling {
             watched.settled |=
                 lower >= threshold || upper < HALF || (upper < threshold && lower >= HALF);
         }
-        let placebo = &self.measures.placebo;
-        self.tally.placebo.settled |= placebo.lower > NEGLIGIBLE || placebo.upper <= NEGLIGIBLE;
+        let control_pairs = &self.measures.control_pairs;
+        self.tally.control_pairs.settled |=
+            control_pairs.lower > NEGLIGIBLE || control_pairs.upper <= NEGLIGIBLE;
         self.tally.shared_done |= !self.wants_shared();
     }
 
@@ -321,7 +326,7 @@ impl Sampling {
 
 /// How many pairs of each group have been drawn at each look: at the first, [`FIRST_LOOK`] over all
 /// groups; at the second, where there are several, [`SECOND_LOOK`]; then twice as many each time.
-pub fn looks(groups: usize) -> impl Iterator<Item = usize> {
+pub fn analyses(groups: usize) -> impl Iterator<Item = usize> {
     let first = FIRST_LOOK.div_ceil(groups.max(1));
     std::iter::successors(Some(first), move |&drawn| {
         Some(match drawn {
@@ -333,34 +338,38 @@ pub fn looks(groups: usize) -> impl Iterator<Item = usize> {
 
 struct Candidate {
     sampling: Sampling,
-    subject: TestedNodes,
+    node_set: NodeSet,
     kept: Vec<(Kind, Trial, Outcome)>,
     dropped: usize,
-    /// Telling pairs run.
+    /// Counterfactual pairs run.
     spent: usize,
     /// Whether the budget has ended.
     ended: bool,
 }
 
-/// Judges subjects on fresh pairs of the stream `name`. All see the same pairs; each stops when its
+/// Judges node sets on fresh pairs of the stream `name`. All see the same pairs; each stops when its
 /// bounds decide.
 pub fn judge(
     bench: &Bench,
     quantity: impl Into<Quantity>,
-    subjects: Vec<TestedNodes>,
+    node_sets: Vec<NodeSet>,
     goal: Goal,
     rules: Rules,
     name: &str,
 ) -> Result<Vec<Finding>, EngineError> {
     let quantity = quantity.into();
     let n_digits = bench.engine.shape().n_digits;
-    let telling = Family::new(quantity, Kind::Telling, n_digits);
-    let placebo = Family::new(quantity, Kind::Placebo, n_digits);
+    let counterfactual = Family::new(quantity, Kind::Counterfactual, n_digits);
+    let control_pairs = Family::new(quantity, Kind::Control, n_digits);
     let few = |family: &Family| family.len() <= rules.max_trials as f64;
-    let exhaustive = (few(&telling), few(&placebo));
-    let strata = telling.strata();
+    let exhaustive = (few(&counterfactual), few(&control_pairs));
+    let strata = counterfactual.strata();
     let groups: Vec<Family> = (strata.iter())
-        .map(|&stratum| telling.clone().restricted_to(|other| other == stratum))
+        .map(|&stratum| {
+            counterfactual
+                .clone()
+                .restricted_to(|other| other == stratum)
+        })
         .collect();
     let mut sources: Vec<PairSource> = (groups.iter().zip(&strata))
         .map(|(group, stratum)| {
@@ -372,18 +381,18 @@ pub fn judge(
         })
         .collect();
     let placebo_stream = stream(rules.seed, &format!("{quantity}/placebo/{name}"));
-    let mut placebos = PairSource::new(&placebo, placebo_stream, exhaustive.1);
+    let mut control_source = PairSource::new(&control_pairs, placebo_stream, exhaustive.1);
     let direction_only = quantity.predicts_only_direction();
-    let terms = Terms::new(quantity, Reach::everything(n_digits));
-    let mut candidates: Vec<Candidate> = (subjects.into_iter())
-        .map(|subject| {
-            let unmoved = out_of_sight(bench, quantity, &subject);
+    let terms = Terms::new(quantity, AffectedTokens::everything(n_digits));
+    let mut candidates: Vec<Candidate> = (node_sets.into_iter())
+        .map(|node_set| {
+            let unmoved = out_of_sight(bench, quantity, &node_set);
             let n_cells = cells(quantity, &strata, n_digits, unmoved);
             let mut sampling = Sampling::new(rules, n_cells, direction_only, exhaustive);
             sampling.tally.out_of_sight = unmoved;
             Candidate {
                 sampling,
-                subject,
+                node_set,
                 kept: Vec::new(),
                 dropped: 0,
                 spent: 0,
@@ -391,8 +400,8 @@ pub fn judge(
             }
         })
         .collect();
-    let (mut drawn, mut placebos_drawn) = (0, 0);
-    for total in looks(groups.len()) {
+    let (mut drawn, mut controls_drawn) = (0, 0);
+    for total in analyses(groups.len()) {
         let mut open: Vec<&mut Candidate> = (candidates.iter_mut())
             .filter(|candidate| !candidate.ended && candidate.sampling.is_open(goal))
             .collect();
@@ -431,20 +440,20 @@ pub fn judge(
                     bench,
                     quantity,
                     &pairs[..length],
-                    Kind::Telling,
+                    Kind::Counterfactual,
                     &mut wanting,
                     &terms,
                 )?;
             }
         }
-        let placebos_wanted = (FIRST_LOOK.max(total)).min(rules.max_trials);
-        let pairs = placebos.take(placebos_wanted - placebos_drawn);
-        placebos_drawn = placebos_wanted;
+        let controls_wanted = (FIRST_LOOK.max(total)).min(rules.max_trials);
+        let pairs = control_source.take(controls_wanted - controls_drawn);
+        controls_drawn = controls_wanted;
         let mut wanting: Vec<&mut Candidate> = (open.iter_mut())
-            .filter(|candidate| candidate.sampling.wants_placebo())
+            .filter(|candidate| candidate.sampling.wants_control())
             .map(|candidate| &mut **candidate)
             .collect();
-        run(bench, quantity, &pairs, Kind::Placebo, &mut wanting, &terms)?;
+        run(bench, quantity, &pairs, Kind::Control, &mut wanting, &terms)?;
         drawn = total;
         for candidate in open {
             candidate.sampling.look();
@@ -463,11 +472,11 @@ fn run(
     wanting: &mut [&mut Candidate],
     terms: &Terms,
 ) -> Result<(), EngineError> {
-    let subjects: Vec<TestedNodes> = wanting.iter().map(|c| c.subject.clone()).collect();
-    if subjects.is_empty() || pairs.is_empty() {
+    let node_sets: Vec<NodeSet> = wanting.iter().map(|c| c.node_set.clone()).collect();
+    if node_sets.is_empty() || pairs.is_empty() {
         return Ok(());
     }
-    bench.run(quantity, pairs, StoreFrom::Store, &subjects, |block| {
+    bench.run(quantity, pairs, SourceFrom::Source, &node_sets, |block| {
         for (candidate, outcomes) in wanting.iter_mut().zip(&block.outcomes) {
             candidate.add(kind, &block, outcomes, terms);
         }
@@ -478,7 +487,7 @@ impl Candidate {
     /// Counts the candidate's outcomes in the trials of a block.
     fn add(&mut self, kind: Kind, block: &TrialBlock, outcomes: &[Option<Outcome>], terms: &Terms) {
         self.dropped += block.dropped;
-        if kind == Kind::Telling {
+        if kind == Kind::Counterfactual {
             self.spent += block.trials.len() + block.dropped;
         }
         for (trial, outcome) in block.trials.iter().zip(outcomes) {
@@ -493,7 +502,7 @@ impl Candidate {
         }
     }
 
-    /// What was found, with the kept trials judged on the tokens that the subject is judged on.
+    /// What was found, with the kept trials judged on the tokens that the node set is judged on.
     fn finding(mut self, quantity: Quantity) -> Finding {
         self.sampling.end();
         let Sampling {
@@ -502,9 +511,9 @@ impl Candidate {
             tally,
             ..
         } = self.sampling;
-        let reach = measures.reach(quantity.predicts_only_direction());
-        let reach = reach.without(tally.out_of_sight);
-        let terms = Terms::new(quantity, reach.clone());
+        let affected_tokens = measures.affected_tokens(quantity.predicts_only_direction());
+        let affected_tokens = affected_tokens.without(tally.out_of_sight);
+        let terms = Terms::new(quantity, affected_tokens.clone());
         let kept = (self.kept.into_iter()).map(|(kind, trial, outcome)| {
             let judged = trial.judge(&outcome, &terms);
             Judgment {
@@ -517,8 +526,8 @@ impl Candidate {
         });
         Finding {
             kept: kept.filter(|j| j.in_reach || !j.agrees).collect(),
-            subject: self.subject,
-            reach,
+            node_set: self.node_set,
+            affected_tokens,
             measures,
             standing,
             dropped: self.dropped,

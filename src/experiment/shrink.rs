@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sequential::Judgment;
-use super::trial::{Bench, StoreFrom, Terms, TestedNodes};
+use super::trial::{Bench, NodeSet, SourceFrom, Terms};
 use crate::domain::arithmetic::{Answer, Prompt, Question, TokenSet, power_of_ten};
 use crate::domain::causal::{Kind, Pair, Stratum, predict, value};
 use crate::domain::node::{Node, NodeName};
@@ -22,9 +22,9 @@ pub struct Counterexample {
     /// Whether a change was predicted.
     pub kind: Kind,
     /// Where the activation came from.
-    pub store: Prompt,
+    pub source: Prompt,
     /// What it was patched into.
-    pub clean: Prompt,
+    pub base: Prompt,
     /// The answer the claim predicts.
     pub predicted: Answer,
     /// The answer given.
@@ -35,12 +35,12 @@ pub struct Counterexample {
 
 impl Counterexample {
     /// The arguments of `circuitcheck patch`, after the model, that replay it:
-    /// `--store … --clean … --node …`, and `--free` where the network read its own tokens.
+    /// `--source … --base … --node …`, and `--free` where the network read its own tokens.
     pub fn arguments(&self, decode: Decode) -> String {
-        let store = if self.store.forced == Answer::of(&self.store.question) {
-            self.store.question.to_string()
+        let source = if self.source.forced == Answer::of(&self.source.question) {
+            self.source.question.to_string()
         } else {
-            self.store.to_string()
+            self.source.to_string()
         };
         let nodes: Vec<String> = self.nodes.iter().map(|n| format!("--node {n}")).collect();
         let free = match decode {
@@ -48,8 +48,8 @@ impl Counterexample {
             Decode::Free => " --free",
         };
         format!(
-            "--store {store} --clean {} {}{free}",
-            self.clean.question,
+            "--source {source} --base {} {}{free}",
+            self.base.question,
             nodes.join(" ")
         )
     }
@@ -58,7 +58,7 @@ impl Counterexample {
 /// How simple a pair is: fewer digits that are not zero first, then smaller digits.
 fn size(pair: &Pair) -> (u32, u32) {
     let mut size = (0, 0);
-    for question in [&pair.store.question, &pair.clean] {
+    for question in [&pair.source.question, &pair.base] {
         for k in 0..question.n_digits() {
             let (x, y) = question.column(k);
             for digit in [x, y] {
@@ -97,49 +97,52 @@ fn simpler(question: &Question) -> Vec<Question> {
 /// Simpler pairs that still are of the given kind for the variable. A store that hangs on the clean
 /// question (the same operands) follows it.
 fn simpler_pairs(variable: Variable, kind: Kind, pair: &Pair) -> Vec<Pair> {
-    let forced_turned = pair.store.forced != Answer::of(&pair.store.question);
-    let same_operands = (pair.store.question.first(), pair.store.question.second())
-        == (pair.clean.first(), pair.clean.second());
+    let forced_turned = pair.source.forced != Answer::of(&pair.source.question);
+    let same_operands = (pair.source.question.first(), pair.source.question.second())
+        == (pair.base.first(), pair.base.second());
     let candidates: Vec<Pair> = if forced_turned {
-        let turned = |clean: Question| Pair {
-            store: Prompt {
-                question: clean,
-                forced: Answer::of(&clean).with_sign_flipped(),
+        let turned = |base: Question| Pair {
+            source: Prompt {
+                question: base,
+                forced: Answer::of(&base).with_sign_flipped(),
             },
-            clean,
+            base,
         };
-        simpler(&pair.clean).into_iter().map(turned).collect()
+        simpler(&pair.base).into_iter().map(turned).collect()
     } else if same_operands && variable.digit.is_none() {
-        let other = |clean: Question| Pair {
-            store: Prompt::truth(clean.with_other_operation()),
-            clean,
+        let other = |base: Question| Pair {
+            source: Prompt::truth(base.with_other_operation()),
+            base,
         };
-        simpler(&pair.clean).into_iter().map(other).collect()
+        simpler(&pair.base).into_iter().map(other).collect()
     } else {
-        let stores = simpler(&pair.store.question).into_iter().map(|store| Pair {
-            store: Prompt::truth(store),
-            ..*pair
-        });
-        let cleans = simpler(&pair.clean)
+        let sources = simpler(&pair.source.question)
             .into_iter()
-            .map(|clean| Pair { clean, ..*pair });
-        stores.chain(cleans).collect()
+            .map(|source| Pair {
+                source: Prompt::truth(source),
+                ..*pair
+            });
+        let bases = simpler(&pair.base)
+            .into_iter()
+            .map(|base| Pair { base, ..*pair });
+        sources.chain(bases).collect()
     };
     candidates
         .into_iter()
         .filter(|candidate| {
             // Both questions stay in the variable's domain, and what is predicted stays of its kind.
-            let clean = Prompt::truth(candidate.clean);
-            value(variable, &clean).is_some()
-                && candidate.store.question.class() == pair.store.question.class()
-                && candidate.clean.class() == pair.clean.class()
-                && predict(variable, &candidate.store, &candidate.clean)
-                    .is_some_and(|predicted| (predicted != clean.forced) == (kind == Kind::Telling))
+            let base = Prompt::truth(candidate.base);
+            value(variable, &base).is_some()
+                && candidate.source.question.class() == pair.source.question.class()
+                && candidate.base.class() == pair.base.class()
+                && predict(variable, &candidate.source, &candidate.base).is_some_and(|predicted| {
+                    (predicted != base.forced) == (kind == Kind::Counterfactual)
+                })
         })
         .collect()
 }
 
-/// The simplest counterexample that shrinking the failing trials of a subject leads to; `None` where
+/// The simplest counterexample that shrinking the failing trials of a node set leads to; `None` where
 /// none of the kept trials failed.
 ///
 /// # Errors
@@ -147,11 +150,11 @@ fn simpler_pairs(variable: Variable, kind: Kind, pair: &Pair) -> Vec<Pair> {
 pub fn counterexample(
     bench: &Bench,
     variable: Variable,
-    subject: &TestedNodes,
+    node_set: &NodeSet,
     terms: &Terms,
     kept: &[Judgment],
 ) -> Result<Option<Counterexample>, EngineError> {
-    // A failed prediction says more than a placebo that moved; placebos stand in where none failed.
+    // A failed prediction says more than a control-pair rate that moved; control pairs stand in where none failed.
     let failing = |kind: Kind| {
         let mut failing: Vec<&Judgment> = kept
             .iter()
@@ -161,15 +164,15 @@ pub fn counterexample(
         failing.truncate(SHRUNK_TOGETHER);
         failing
     };
-    let (kind, seeds) = [Kind::Telling, Kind::Placebo]
+    let (kind, seeds) = [Kind::Counterfactual, Kind::Control]
         .into_iter()
         .map(|kind| (kind, failing(kind)))
         .find(|(_, seeds)| !seeds.is_empty())
-        .unwrap_or((Kind::Telling, Vec::new()));
+        .unwrap_or((Kind::Counterfactual, Vec::new()));
     let mut best: Vec<Judgment> = seeds.into_iter().copied().collect();
     let mut growing: Vec<bool> = vec![true; best.len()];
     while growing.contains(&true) {
-        let next = simpler_failures(bench, variable, subject, terms, &best, &growing)?;
+        let next = simpler_failures(bench, variable, node_set, terms, &best, &growing)?;
         for (i, next) in next.into_iter().enumerate() {
             growing[i] = next.is_some();
             if let Some(next) = next {
@@ -181,10 +184,10 @@ pub fn counterexample(
     Ok(best.first().map(|judgment| {
         let trial = &judgment.trial;
         Counterexample {
-            nodes: Node::names(&subject.nodes),
+            nodes: Node::names(&node_set.nodes),
             kind,
-            store: trial.pair.store,
-            clean: Prompt::truth(trial.pair.clean),
+            source: trial.pair.source,
+            base: Prompt::truth(trial.pair.base),
             predicted: trial.predicted,
             got: judgment.outcome.answer,
             wrong: trial.predicted.changed_from(&judgment.outcome.answer),
@@ -196,7 +199,7 @@ pub fn counterexample(
 fn simpler_failures(
     bench: &Bench,
     variable: Variable,
-    subject: &TestedNodes,
+    node_set: &NodeSet,
     terms: &Terms,
     failing: &[Judgment],
     shrinking: &[bool],
@@ -211,12 +214,12 @@ fn simpler_failures(
         }
     }
     let mut next: Vec<Option<Judgment>> = vec![None; failing.len()];
-    let subjects = std::slice::from_ref(subject);
-    bench.run(variable, &batch, StoreFrom::Store, subjects, |block| {
+    let node_sets = std::slice::from_ref(node_set);
+    bench.run(variable, &batch, SourceFrom::Source, node_sets, |block| {
         for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
             let Some(outcome) = outcome else { continue };
             let judged = trial.judge(outcome, terms);
-            if judged.agrees || !(judged.in_reach || judged.spilled) {
+            if judged.agrees || !(judged.in_reach || judged.off_target) {
                 continue;
             }
             for &(i, pair) in owner.iter().filter(|(_, pair)| *pair == trial.pair) {

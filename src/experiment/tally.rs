@@ -1,4 +1,4 @@
-//! Counting judged trials of one subject, and what the counts decide.
+//! Counting judged trials of one node set, and what the counts decide.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,15 +7,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::stats::{Count, Errors, Rate};
-use super::trial::{Judged, Outcome, Reach, Trial};
+use super::trial::{AffectedTokens, Judged, Outcome, Trial};
 use crate::domain::arithmetic::{Answer, AnswerToken, TokenSet};
 use crate::domain::causal::{Kind, Stratum, with_other_sign};
 
-/// Placebo and spill rates above this are too high for a claim to be specific (docs/METHOD.md,
+/// Control and off-target effect rates above this are too high for a claim to be specific (docs/METHOD.md,
 /// "Verdicts"); an effect below it is inert.
 pub const NEGLIGIBLE: f64 = 0.05;
 
-/// Below this agreement a claim fails more often than it holds.
+/// Below this interchange accuracy a claim fails more often than it holds.
 pub const HALF: f64 = 0.5;
 
 /// Parts of a task that are measured apart.
@@ -45,13 +45,13 @@ impl From<Stratum> for Aspect {
 /// A token where one group of pairs changes it: what is judged by itself.
 pub type Cell = (Stratum, AnswerToken);
 
-/// Telling trials of one aspect that did more than their cells tell.
+/// Counterfactual trials of one aspect that did more than their cells tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Telling {
+pub struct AspectCounts {
     /// A token moved to its predicted value.
     pub effect: Count,
     /// A token changed that cannot.
-    pub spill: Count,
+    pub off_target: Count,
 }
 
 /// What the digits do after a sign that turned as predicted.
@@ -95,14 +95,14 @@ impl AfterSign {
     pub(crate) fn add(&mut self, trial: &Trial, answer: &Answer) {
         let sign = TokenSet::only(answer.sign_place());
         let digits = TokenSet::all(answer.n_digits()).difference(sign);
-        let (token, order) = (&trial.reference, &with_other_sign(&trial.pair.clean));
+        let (token, order) = (&trial.reference, &with_other_sign(&trial.pair.base));
         let unlike = |other: &Answer| answer.changed_from(other).intersection(digits);
         self.turned += 1;
         self.follow_token += u64::from(unlike(token).is_empty());
         self.follow_order += u64::from(unlike(order).is_empty());
-        let telling = token.changed_from(order).intersection(digits);
-        let like = |other: &Answer| telling.difference(unlike(other)).iter().count() as u64;
-        self.digits += telling.iter().count() as u64;
+        let counterfactual = token.changed_from(order).intersection(digits);
+        let like = |other: &Answer| counterfactual.difference(unlike(other)).iter().count() as u64;
+        self.digits += counterfactual.iter().count() as u64;
         self.digits_follow_token += like(token);
         self.digits_follow_order += like(order);
     }
@@ -135,7 +135,7 @@ impl fmt::Display for AfterSign {
 #[derive(Debug, Clone, Default)]
 pub struct Watched {
     pub count: Count,
-    pub(super) looks: usize,
+    pub(super) analyses: usize,
     pub(super) settled: bool,
 }
 
@@ -148,37 +148,37 @@ impl Watched {
     }
 }
 
-/// How a trial came out, as far as agreement on any tokens follows from it.
+/// How a trial came out, as far as interchange accuracy on any tokens follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Shape {
     stratum: Stratum,
     predicted: TokenSet,
     right: TokenSet,
-    spilled: bool,
+    off_target: bool,
 }
 
-/// Everything counted of one subject.
+/// Everything counted of one node set.
 #[derive(Debug, Clone, Default)]
 pub struct TrialTally {
-    /// Telling trials that moved the token as predicted, among those that predict a change of it.
+    /// Counterfactual trials that moved the token as predicted, among those that predict a change of it.
     pub cells: BTreeMap<Cell, Watched>,
-    /// Tokens that no node of the subject can move: trials that predict a change of these alone say
+    /// Tokens that no node of the node set can move: trials that predict a change of these alone say
     /// nothing of its effect.
     pub(super) out_of_sight: TokenSet,
     /// Trials that moved it elsewhere.
     astray: BTreeMap<Cell, u64>,
     /// Counted over groups of pairs drawn equally often.
-    pub telling: BTreeMap<Aspect, Telling>,
-    /// Telling trials, drawn so, that moved a token to another than its predicted value.
+    pub counterfactual: BTreeMap<Aspect, AspectCounts>,
+    /// Counterfactual trials, drawn so, that moved a token to another than its predicted value.
     pub elsewhere: Count,
     pub(super) shared_looks: usize,
     pub shared_done: bool,
-    /// Placebo trials in which anything changed.
-    pub placebo: Watched,
+    /// Control trials in which anything changed.
+    pub control_pairs: Watched,
     pub after_sign: AfterSign,
     /// Trials in which a token was set aside as a numerical tie.
     pub ties: u64,
-    /// Trials set aside because neutralising alone changed the answer.
+    /// Trials set aside because mean-ablating alone changed the answer.
     pub unstable: u64,
     shapes: BTreeMap<Shape, u64>,
 }
@@ -198,8 +198,8 @@ impl TrialTally {
         };
         let judged = trial.judge(outcome, terms);
         self.ties += u64::from(judged.tied);
-        if kind == Kind::Placebo {
-            self.placebo.add(judged.spilled);
+        if kind == Kind::Control {
+            self.control_pairs.add(judged.off_target);
             return Some(judged);
         }
         for place in judged.predicted.iter() {
@@ -212,12 +212,12 @@ impl TrialTally {
             }
         }
         if !self.shared_done {
-            let telling = self.telling.entry(trial.stratum.into()).or_default();
+            let counterfactual = self.counterfactual.entry(trial.stratum.into()).or_default();
             if !judged.predicted.difference(self.out_of_sight).is_empty() {
-                telling.effect.add(judged.moved);
-                (self.elsewhere).add(judged.spilled || !judged.astray.is_empty());
+                counterfactual.effect.add(judged.moved);
+                (self.elsewhere).add(judged.off_target || !judged.astray.is_empty());
             }
-            telling.spill.add(judged.spilled);
+            counterfactual.off_target.add(judged.off_target);
         }
         if trial.stratum == Stratum::Order && judged.moved {
             self.after_sign.add(trial, &outcome.answer);
@@ -226,13 +226,13 @@ impl TrialTally {
             stratum: trial.stratum,
             predicted: judged.predicted.difference(self.out_of_sight),
             right: judged.right,
-            spilled: judged.spilled,
+            off_target: judged.off_target,
         };
         *self.shapes.entry(shape).or_default() += 1;
         Some(judged)
     }
 
-    /// The share of telling trials, over all groups of pairs, that moved each token as predicted.
+    /// The share of counterfactual trials, over all groups of pairs, that moved each token as predicted.
     pub fn by_token(&self) -> BTreeMap<AnswerToken, Count> {
         let mut tokens: BTreeMap<AnswerToken, Count> = BTreeMap::new();
         for (&(_, place), watched) in &self.cells {
@@ -243,21 +243,27 @@ impl TrialTally {
         tokens
     }
 
-    /// Telling trials counted.
-    pub fn telling_trials(&self) -> u64 {
+    /// Counterfactual trials counted.
+    pub fn counterfactual_trials(&self) -> u64 {
         self.shapes.values().sum()
     }
 
     /// Trials that agree on the tokens of a reach, by aspect, among those that predict a change of one.
-    fn agreement(&self, reach: &Reach, direction_only: bool) -> BTreeMap<Aspect, Count> {
+    fn interchange_accuracy(
+        &self,
+        affected_tokens: &AffectedTokens,
+        direction_only: bool,
+    ) -> BTreeMap<Aspect, Count> {
         let mut found: BTreeMap<Aspect, Count> = BTreeMap::new();
         for (shape, &trials) in &self.shapes {
-            let told = shape.predicted.intersection(reach.on(shape.stratum));
+            let told = shape
+                .predicted
+                .intersection(affected_tokens.on(shape.stratum));
             if told.is_empty() {
                 continue;
             }
             let right = told.intersection(shape.right);
-            let agrees = !shape.spilled
+            let agrees = !shape.off_target
                 && if direction_only {
                     !right.is_empty()
                 } else {
@@ -305,7 +311,7 @@ pub struct TokenRate {
     pub stratum: Stratum,
     /// The token.
     pub token: AnswerToken,
-    /// Telling trials that moved it to its predicted value, among those that predict a change of it.
+    /// Counterfactual trials that moved it to its predicted value, among those that predict a change of it.
     pub moved: Rate,
     /// Trials that moved it to another value.
     pub astray: u64,
@@ -313,49 +319,49 @@ pub struct TokenRate {
     pub outcome: TokenOutcome,
 }
 
-/// The measures of a subject, with their intervals.
+/// The measures of a node set, with their intervals.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Measures {
     /// Every token that the causal model changes, in each group of pairs that changes it.
     pub tokens: Vec<TokenRate>,
-    /// Telling trials that gave exactly the predicted answer on the tokens that hold (where none does,
+    /// Counterfactual trials that gave exactly the predicted answer on the tokens that hold (where none does,
     /// on those that hold in half of the trials at least, and else on all), by aspect.
-    pub agreement: BTreeMap<Aspect, Rate>,
-    /// Telling trials that moved a token to its predicted value, by aspect.
+    pub interchange_accuracy: BTreeMap<Aspect, Rate>,
+    /// Counterfactual trials that moved a token to its predicted value, by aspect.
     pub effect: BTreeMap<Aspect, Rate>,
-    /// Telling trials that changed a token that cannot change, by aspect.
-    pub spill: BTreeMap<Aspect, Rate>,
-    /// Telling trials that moved a token to another value than predicted.
+    /// Counterfactual trials that changed a token that cannot change, by aspect.
+    pub off_target: BTreeMap<Aspect, Rate>,
+    /// Counterfactual trials that moved a token to another value than predicted.
     pub elsewhere: Rate,
-    /// Placebo trials that changed anything.
-    pub placebo: Rate,
+    /// Control trials that changed anything.
+    pub control_pairs: Rate,
     /// What the digits do where the sign turns as predicted; absent where it never does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_sign: Option<AfterSign>,
     /// Trials with a token set aside as a numerical tie.
     pub ties: u64,
-    /// Trials set aside because neutralising alone changed the answer.
+    /// Trials set aside because mean-ablating alone changed the answer.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unstable: u64,
     /// Looks taken at the counts.
-    pub looks: usize,
+    pub analyses: usize,
 }
 
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// What the measures of a subject say so far.
+/// What the measures of a node set say so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Some token holds and none is open, placebo and spill are negligible.
+    /// Some token holds and none is open, control-pair rate and off-target effect are negligible.
     Holds,
-    /// Some token holds, placebo or spill is too high.
+    /// Some token holds, control-pair rate or off-target effect is too high.
     HoldsUnspecifically,
-    /// No token holds, one moves as predicted in half of the trials at least, placebo and spill are
+    /// No token holds, one moves as predicted in half of the trials at least, control-pair rate and off-target effect are
     /// negligible.
     HoldsInPart,
-    /// No token holds, and placebo or spill is too high.
+    /// No token holds, and control-pair rate or off-target effect is too high.
     FailsUnspecifically,
     /// Every token moves as predicted in less than half of the trials.
     Fails,
@@ -363,21 +369,21 @@ pub enum Standing {
     Open,
 }
 
-/// How the bounds of a subject's rates share its error.
+/// How the bounds of a node set's rates share its error.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shares {
     pub(super) alpha: f64,
-    /// Cells of which each alone makes the subject hold.
+    /// Cells of which each alone makes the node set hold.
     pub(super) cells: usize,
     pub(super) direction_only: bool,
-    /// Whether the telling, and the placebo, trials are all there are.
+    /// Whether the counterfactual, and the control-pair rate, trials are all there are.
     pub(super) exhaustive: (bool, bool),
     pub(super) threshold: f64,
 }
 
 impl Measures {
-    /// The measures of a tally. A subject holds where one of its cells does, and is clean: the lower
-    /// bounds of the cells share the error, the upper bounds of spill and placebo may spend all of it
+    /// The measures of a tally. A node set holds where one of its cells does, and is clean: the lower
+    /// bounds of the cells share the error, the upper bounds of off-target effect and control-pair rate may spend all of it
     /// each, as all must be right. It fails where all cells do, or where one of the rates that must be
     /// negligible is not: these share the error by their number.
     pub(super) fn of(tally: &TrialTally, shares: Shares) -> Self {
@@ -389,7 +395,7 @@ impl Measures {
             exhaustive,
             threshold,
         } = shares;
-        let aspects = tally.telling.len();
+        let aspects = tally.counterfactual.len();
         let against = alpha / (aspects + 2) as f64;
         let any_cell = alpha / cells.max(1) as f64;
         let at = |look: usize, lower: f64, upper: f64| Errors {
@@ -397,8 +403,11 @@ impl Measures {
             upper: alpha_of_look(upper, look.max(1)),
         };
         let shared = tally.shared_looks;
-        let by_aspect = |count: fn(&Telling) -> Count, errors| -> BTreeMap<Aspect, Rate> {
-            let counts = tally.telling.iter().map(|(&aspect, t)| (aspect, count(t)));
+        let by_aspect = |count: fn(&AspectCounts) -> Count, errors| -> BTreeMap<Aspect, Rate> {
+            let counts = tally
+                .counterfactual
+                .iter()
+                .map(|(&aspect, t)| (aspect, count(t)));
             let counts = counts.filter(|(_, count)| count.trials > 0);
             let rate = |(aspect, count)| (aspect, Rate::new(count, exhaustive.0, errors));
             counts.map(rate).collect()
@@ -412,7 +421,7 @@ impl Measures {
         };
         let tokens: Vec<TokenRate> = (tally.cells.iter())
             .map(|(&(stratum, token), watched)| {
-                let errors = at(watched.looks, any_cell, against);
+                let errors = at(watched.analyses, any_cell, against);
                 let moved = Rate::new(watched.count, exhaustive.0, errors);
                 TokenRate {
                     stratum,
@@ -423,41 +432,41 @@ impl Measures {
                 }
             })
             .collect();
-        let looks = tally.cells.values().map(|watched| watched.looks);
-        let looks = looks.fold(shared.max(tally.placebo.looks), usize::max);
+        let analyses = tally.cells.values().map(|watched| watched.analyses);
+        let analyses = analyses.fold(shared.max(tally.control_pairs.analyses), usize::max);
         let mut measures = Measures {
             tokens,
-            agreement: BTreeMap::new(),
+            interchange_accuracy: BTreeMap::new(),
             effect: by_aspect(|t| t.effect, at(shared, alpha, against)),
-            spill: by_aspect(|t| t.spill, at(shared, against, alpha)),
+            off_target: by_aspect(|t| t.off_target, at(shared, against, alpha)),
             elsewhere: Rate::new(tally.elsewhere, exhaustive.0, at(shared, alpha, alpha)),
-            placebo: Rate::new(
-                tally.placebo.count,
+            control_pairs: Rate::new(
+                tally.control_pairs.count,
                 exhaustive.1,
-                at(tally.placebo.looks, against, alpha),
+                at(tally.control_pairs.analyses, against, alpha),
             ),
             after_sign: (tally.after_sign.turned > 0).then_some(tally.after_sign),
             ties: tally.ties,
             unstable: tally.unstable,
-            looks,
+            analyses,
         };
-        let reach = measures.reach(direction_only);
-        let agreement = tally.agreement(&reach, direction_only);
-        measures.agreement = (agreement.into_iter())
+        let affected_tokens = measures.affected_tokens(direction_only);
+        let interchange_accuracy = tally.interchange_accuracy(&affected_tokens, direction_only);
+        measures.interchange_accuracy = (interchange_accuracy.into_iter())
             .map(|(aspect, count)| {
                 (
                     aspect,
-                    Rate::new(count, exhaustive.0, at(looks, alpha, alpha)),
+                    Rate::new(count, exhaustive.0, at(analyses, alpha, alpha)),
                 )
             })
             .collect();
         measures
     }
 
-    /// The tokens that a subject is judged on: those that hold; where none does, those that move as
+    /// The tokens that a node set is judged on: those that hold; where none does, those that move as
     /// predicted in half of the trials at least; and else all. What predicts only a direction is
     /// judged on all.
-    pub fn reach(&self, direction_only: bool) -> Reach {
+    pub fn affected_tokens(&self, direction_only: bool) -> AffectedTokens {
         let where_cells = |keep: &dyn Fn(&TokenRate) -> bool| {
             let mut found: BTreeMap<Stratum, TokenSet> = BTreeMap::new();
             for cell in self.tokens.iter().filter(|cell| keep(cell)) {
@@ -475,7 +484,7 @@ impl Measures {
         if found.is_empty() {
             found = where_cells(&|_| true);
         }
-        Reach::Apart(found)
+        AffectedTokens::Apart(found)
     }
 
     /// The rates that decide, of which all must be right for what predicts only a direction, and any
@@ -492,7 +501,7 @@ impl Measures {
         }
     }
 
-    /// The deciding rate that says the most of the subject: of tokens the highest, of aspects the
+    /// The deciding rate that says the most of the node set: of tokens the highest, of aspects the
     /// lowest.
     pub fn best(&self, direction_only: bool) -> Option<Rate> {
         let deciding = self.deciding(direction_only).into_iter();
@@ -520,15 +529,15 @@ impl Measures {
     }
 
     fn side_effects(&self) -> impl Iterator<Item = &Rate> {
-        self.spill.values().chain([&self.placebo])
+        self.off_target.values().chain([&self.control_pairs])
     }
 
-    /// Whether placebo and spill are known to be negligible.
+    /// Whether control-pair rate and off-target effect are known to be negligible.
     pub fn clean(&self) -> bool {
         self.side_effects().all(|rate| rate.upper <= NEGLIGIBLE)
     }
 
-    /// Whether placebo or spill is known not to be negligible.
+    /// Whether control-pair rate or off-target effect is known not to be negligible.
     pub fn dirty(&self) -> bool {
         self.side_effects().any(|rate| rate.lower > NEGLIGIBLE)
     }
@@ -549,7 +558,7 @@ impl Measures {
         }
     }
 
-    /// What the measures say at this agreement threshold. At the `last` look, tokens that hold are not
+    /// What the measures say at this interchange accuracy threshold. At the `last` look, tokens that hold are not
     /// kept waiting for others.
     pub fn standing(&self, threshold: f64, direction_only: bool, last: bool) -> Standing {
         if self.deciding(direction_only).is_empty() {

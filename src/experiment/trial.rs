@@ -1,4 +1,4 @@
-//! Trials: patch a node set from a store question into a clean one, and judge what is answered.
+//! Trials: patch a node set from a source question question into a base one, and judge what is answered.
 
 use std::collections::BTreeMap;
 
@@ -22,26 +22,26 @@ const BLOCK_BYTES: usize = 32 << 20;
 
 /// A node set under test.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct TestedNodes {
+pub struct NodeSet {
     /// The nodes patched together, sorted.
     pub nodes: Vec<Node>,
     /// Nodes held at their mean in both arms, so that they carry nothing; sorted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub neutralised: Vec<Node>,
+    pub mean_ablated: Vec<Node>,
 }
 
-impl TestedNodes {
+impl NodeSet {
     /// A set of nodes, all else left as it is.
     pub fn of(nodes: impl IntoIterator<Item = Node>) -> Self {
-        TestedNodes {
+        NodeSet {
             nodes: sorted(nodes),
-            neutralised: Vec::new(),
+            mean_ablated: Vec::new(),
         }
     }
 
-    /// The same set with other nodes neutralised.
-    pub fn with_neutralised(mut self, nodes: impl IntoIterator<Item = Node>) -> Self {
-        self.neutralised = sorted(nodes);
+    /// The same set with other nodes mean-ablated.
+    pub fn with_mean_ablated(mut self, nodes: impl IntoIterator<Item = Node>) -> Self {
+        self.mean_ablated = sorted(nodes);
         self
     }
 }
@@ -55,11 +55,11 @@ fn sorted(nodes: impl IntoIterator<Item = Node>) -> Vec<Node> {
 
 /// Where the patched activation is taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreFrom {
-    /// The pair's store question.
-    Store,
-    /// The clean question itself: a control that must change nothing.
-    Clean,
+pub enum SourceFrom {
+    /// The pair's source question.
+    Source,
+    /// The base question itself: a control that must change nothing.
+    Base,
 }
 
 /// What an answer is compared with.
@@ -87,7 +87,7 @@ pub struct Trial {
     pub silent: TokenSet,
 }
 
-/// What the network answered in one trial with one subject patched.
+/// What the network answered in one trial with one node set patched.
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
     pub answer: Answer,
@@ -107,20 +107,20 @@ impl Outcome {
     }
 }
 
-/// Trials with each subject's outcomes.
+/// Trials with each node set's outcomes.
 #[derive(Debug, Default)]
 pub struct TrialBlock<T = Outcome> {
     pub trials: Vec<Trial>,
-    /// `outcomes[subject][trial]`; `None` where the subject's neutralised nodes alone already change
+    /// `outcomes[node set][trial]`; `None` where the node set's mean-ablated nodes alone already change
     /// the answer.
     pub outcomes: Vec<Vec<Option<T>>>,
-    /// Pairs dropped because the unpatched network answers the clean question wrongly.
+    /// Pairs dropped because the unpatched network answers the base question wrongly.
     pub dropped: usize,
 }
 
 pub struct Bench<'a> {
     pub engine: &'a Engine,
-    /// Mean activations of every node, for neutralising.
+    /// Mean activations of every node, for mean-ablating.
     pub means: &'a Activations,
     pub decode: Decode,
     /// What they are compared with.
@@ -135,7 +135,7 @@ pub fn default_block(engine: &Engine) -> usize {
 }
 
 impl Bench<'_> {
-    /// Runs every subject on every pair, block by block, and hands each block to `consume`.
+    /// Runs every node set on every pair, block by block, and hands each block to `consume`.
     ///
     /// # Errors
     /// [`EngineError`] where an intervention was not applied.
@@ -143,12 +143,12 @@ impl Bench<'_> {
         &self,
         quantity: impl Into<Quantity>,
         pairs: &[(Stratum, Pair)],
-        store_from: StoreFrom,
-        subjects: &[TestedNodes],
+        store_from: SourceFrom,
+        node_sets: &[NodeSet],
         consume: impl FnMut(TrialBlock),
     ) -> Result<(), EngineError> {
         let read = |_: &Trial, _: &AnswerLogits, patched: &AnswerLogits| Outcome::of(patched);
-        self.run_reading(quantity, pairs, store_from, subjects, read, consume)
+        self.run_reading(quantity, pairs, store_from, node_sets, read, consume)
     }
 
     /// As [`Bench::run`], with `read` taking what is wanted of each trial from its unpatched and its
@@ -160,14 +160,14 @@ impl Bench<'_> {
         &self,
         quantity: impl Into<Quantity>,
         pairs: &[(Stratum, Pair)],
-        store_from: StoreFrom,
-        subjects: &[TestedNodes],
+        store_from: SourceFrom,
+        node_sets: &[NodeSet],
         read: impl Fn(&Trial, &AnswerLogits, &AnswerLogits) -> T + Sync,
         mut consume: impl FnMut(TrialBlock<T>),
     ) -> Result<(), EngineError> {
         let quantity = quantity.into();
         for block in pairs.chunks(self.block) {
-            consume(self.run_block(quantity, block, store_from, subjects, &read)?);
+            consume(self.run_block(quantity, block, store_from, node_sets, &read)?);
         }
         Ok(())
     }
@@ -176,27 +176,27 @@ impl Bench<'_> {
         &self,
         quantity: Quantity,
         pairs: &[(Stratum, Pair)],
-        store_from: StoreFrom,
-        subjects: &[TestedNodes],
+        store_from: SourceFrom,
+        node_sets: &[NodeSet],
         read: &(impl Fn(&Trial, &AnswerLogits, &AnswerLogits) -> T + Sync),
     ) -> Result<TrialBlock<T>, EngineError> {
-        let cleans: Vec<Prompt> = pairs.iter().map(|(_, p)| Prompt::truth(p.clean)).collect();
-        let run = self.engine.run(&cleans)?;
+        let bases: Vec<Prompt> = pairs.iter().map(|(_, p)| Prompt::truth(p.base)).collect();
+        let run = self.engine.run(&bases)?;
         let asked = self.trials(quantity, pairs, &run)?;
         let dropped = pairs.len() - asked.len();
         let (questions, trials): (Vec<usize>, Vec<Trial>) = asked.into_iter().unzip();
-        let (stores, source): (Vec<Prompt>, Source) = match store_from {
-            StoreFrom::Store => (
-                trials.iter().map(|t| t.pair.store).collect(),
+        let (sources, source): (Vec<Prompt>, Source) = match store_from {
+            SourceFrom::Source => (
+                trials.iter().map(|t| t.pair.source).collect(),
                 Source::Stored,
             ),
-            StoreFrom::Clean => {
-                let clean = |trial: &Trial| Prompt::truth(trial.pair.clean);
-                (trials.iter().map(clean).collect(), Source::Own)
+            SourceFrom::Base => {
+                let base = |trial: &Trial| Prompt::truth(trial.pair.base);
+                (trials.iter().map(base).collect(), Source::Own)
             }
         };
-        let nodes = subjects.iter().flat_map(|subject| &subject.nodes);
-        let stored = (self.engine).activations(&stores, nodes.map(|&node| Site::from(node)))?;
+        let nodes = node_sets.iter().flat_map(|node_set| &node_set.nodes);
+        let stored = (self.engine).activations(&sources, nodes.map(|&node| Site::from(node)))?;
         let asked = ReadyTrials {
             run,
             questions,
@@ -204,9 +204,9 @@ impl Bench<'_> {
             stored,
             source,
         };
-        // Side by side, since a subject on a few pairs is too little for the engine to share out.
-        let outcomes: Result<_, EngineError> = (subjects.par_iter())
-            .map(|subject| self.outcomes(&asked, subject, read))
+        // Side by side, since a node set on a few pairs is too little for the engine to share out.
+        let outcomes: Result<_, EngineError> = (node_sets.par_iter())
+            .map(|node_set| self.outcomes(&asked, node_set, read))
             .collect();
         Ok(TrialBlock {
             outcomes: outcomes?,
@@ -215,7 +215,7 @@ impl Bench<'_> {
         })
     }
 
-    /// The trials that count, each with the place of its clean question in the run.
+    /// The trials that count, each with the place of its base question in the run.
     fn trials(
         &self,
         quantity: Quantity,
@@ -225,19 +225,19 @@ impl Bench<'_> {
         // Where all that is predicted is the answer to the source question, the network must write it
         // there. Elsewhere every token predicted is one that the arithmetic gives.
         let sources = if quantity.predicts_only_direction() && self.reference == Reference::Truth {
-            let sources: Vec<Prompt> = pairs.iter().map(|(_, pair)| pair.store).collect();
+            let sources: Vec<Prompt> = pairs.iter().map(|(_, pair)| pair.source).collect();
             self.engine.logits(&sources)?
         } else {
             Vec::new()
         };
         let trial = |(question, &(stratum, pair)): (usize, &(Stratum, Pair))| {
-            let truth = Answer::of(&pair.clean);
+            let truth = Answer::of(&pair.base);
             let own = run.logits()[question].answer();
             // Teacher-forced right at every token is free-running right too.
             if self.reference == Reference::Truth && own != truth {
                 return None;
             }
-            let told = (quantity.predict(&pair.store, &pair.clean))
+            let told = (quantity.predict(&pair.source, &pair.base))
                 .expect("pairs are drawn inside the quantity's domain");
             let change = told.changed_from(&truth);
             // What the causal model changes in the truth is changed in the network's own answer.
@@ -249,7 +249,7 @@ impl Bench<'_> {
                 TokenSet::EMPTY
             } else if stratum == Stratum::Order {
                 let sign = TokenSet::only(truth.sign_place());
-                TokenSet::all(pair.clean.n_digits()).difference(sign)
+                TokenSet::all(pair.base.n_digits()).difference(sign)
             } else {
                 let source = sources.get(question).map(AnswerLogits::answer);
                 source.map_or(TokenSet::EMPTY, |source| {
@@ -269,20 +269,20 @@ impl Bench<'_> {
         Ok(pairs.iter().enumerate().filter_map(trial).collect())
     }
 
-    /// What one subject makes of every trial.
+    /// What one node set makes of every trial.
     fn outcomes<T>(
         &self,
         asked: &ReadyTrials,
-        subject: &TestedNodes,
+        node_set: &NodeSet,
         read: &impl Fn(&Trial, &AnswerLogits, &AnswerLogits) -> T,
     ) -> Result<Vec<Option<T>>, EngineError> {
         let held = || {
-            let neutralised = subject.neutralised.iter();
-            neutralised.map(|&node| self.means.overwrite(0, node, Source::Mean))
+            let mean_ablated = node_set.mean_ablated.iter();
+            mean_ablated.map(|&node| self.means.overwrite(0, node, Source::Mean))
         };
         let patched: Vec<(usize, Intervention)> = (asked.questions.iter().enumerate())
             .map(|(trial, &question)| {
-                let nodes = subject.nodes.iter();
+                let nodes = node_set.nodes.iter();
                 let patch = nodes.map(|&node| asked.stored.overwrite(trial, node, asked.source));
                 (question, Intervention::new(patch.chain(held())))
             })
@@ -293,7 +293,7 @@ impl Bench<'_> {
                 Some(read(trial, &asked.run.logits()[question], patched))
             },
         );
-        if subject.neutralised.is_empty() {
+        if node_set.mean_ablated.is_empty() {
             return Ok(outcomes.collect());
         }
         let only_held: Vec<(usize, Intervention)> = (asked.questions.iter())
@@ -321,23 +321,23 @@ struct ReadyTrials {
 
 /// The tokens that something is judged on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reach {
+pub enum AffectedTokens {
     /// These, in every group of pairs.
     Tokens(TokenSet),
     /// These of each group of pairs.
     Apart(BTreeMap<Stratum, TokenSet>),
 }
 
-impl Reach {
+impl AffectedTokens {
     pub fn everything(n_digits: usize) -> Self {
-        Reach::Tokens(TokenSet::all(n_digits))
+        AffectedTokens::Tokens(TokenSet::all(n_digits))
     }
 
     /// The tokens of one group of pairs.
     pub fn on(&self, stratum: Stratum) -> TokenSet {
         match self {
-            Reach::Tokens(tokens) => *tokens,
-            Reach::Apart(by_stratum) => {
+            AffectedTokens::Tokens(tokens) => *tokens,
+            AffectedTokens::Apart(by_stratum) => {
                 by_stratum.get(&stratum).copied().unwrap_or(TokenSet::EMPTY)
             }
         }
@@ -346,8 +346,8 @@ impl Reach {
     /// The same without these tokens.
     pub fn without(self, tokens: TokenSet) -> Self {
         match self {
-            Reach::Tokens(all) => Reach::Tokens(all.difference(tokens)),
-            Reach::Apart(by_stratum) => Reach::Apart(
+            AffectedTokens::Tokens(all) => AffectedTokens::Tokens(all.difference(tokens)),
+            AffectedTokens::Apart(by_stratum) => AffectedTokens::Apart(
                 (by_stratum.into_iter())
                     .map(|(stratum, all)| (stratum, all.difference(tokens)))
                     .collect(),
@@ -358,8 +358,8 @@ impl Reach {
     /// The tokens of any group.
     pub fn tokens(&self) -> TokenSet {
         match self {
-            Reach::Tokens(tokens) => *tokens,
-            Reach::Apart(by_stratum) => {
+            AffectedTokens::Tokens(tokens) => *tokens,
+            AffectedTokens::Apart(by_stratum) => {
                 (by_stratum.values()).fold(TokenSet::EMPTY, |all, tokens| all.union(*tokens))
             }
         }
@@ -369,7 +369,7 @@ impl Reach {
 /// What outcomes are judged by.
 #[derive(Debug, Clone)]
 pub struct Terms {
-    pub reach: Reach,
+    pub affected_tokens: AffectedTokens,
     /// Whether only where tokens move is predicted: none must, but those that do must move as
     /// predicted, and one at least.
     pub direction_only: bool,
@@ -377,9 +377,9 @@ pub struct Terms {
 
 impl Terms {
     /// The terms for trials of a quantity, judged on the tokens of `reach`.
-    pub fn new(quantity: impl Into<Quantity>, reach: Reach) -> Self {
+    pub fn new(quantity: impl Into<Quantity>, affected_tokens: AffectedTokens) -> Self {
         Terms {
-            reach,
+            affected_tokens,
             direction_only: quantity.into().predicts_only_direction(),
         }
     }
@@ -389,14 +389,14 @@ impl Terms {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judged {
     /// Whether a change is predicted inside the reach, or none at all. Where only tokens outside it
-    /// are to change, the trial can show that others do, and says nothing of agreement.
+    /// are to change, the trial can show that others do, and says nothing of interchange accuracy.
     pub in_reach: bool,
     /// As predicted on the tokens of the reach, and nothing moved that must not.
     pub agrees: bool,
     /// Some token moved to its predicted value.
     pub moved: bool,
     /// Some token changed that the causal model says cannot change.
-    pub spilled: bool,
+    pub off_target: bool,
     /// The tokens predicted to change, of which the trial says something.
     pub predicted: TokenSet,
     /// Of these, the tokens that moved to their predicted value…
@@ -415,9 +415,11 @@ impl Trial {
 
     /// Whether an outcome agrees with the prediction on the tokens reached; `None` where no such token
     /// is to change.
-    pub fn agreement(&self, outcome: &Outcome, terms: &Terms) -> Option<bool> {
+    pub fn interchange_accuracy(&self, outcome: &Outcome, terms: &Terms) -> Option<bool> {
         let judged = self.judge(outcome, terms);
-        let told = judged.predicted.intersection(terms.reach.on(self.stratum));
+        let told = judged
+            .predicted
+            .intersection(terms.affected_tokens.on(self.stratum));
         (!told.is_empty()).then_some(judged.agrees)
     }
 
@@ -437,20 +439,20 @@ impl Trial {
             outcome.answer.get(place) == self.predicted.get(place) && changed.contains(place)
         };
         let right: TokenSet = predicted.iter().filter(as_predicted).collect();
-        let spill = changed.difference(predicted);
+        let off_target = changed.difference(predicted);
         let astray = changed.intersection(predicted).difference(right);
-        let reached = predicted.intersection(terms.reach.on(self.stratum));
+        let reached = predicted.intersection(terms.affected_tokens.on(self.stratum));
         let wrong = if terms.direction_only {
-            spill.union(astray)
+            off_target.union(astray)
         } else {
-            spill.union(reached.difference(right))
+            off_target.union(reached.difference(right))
         };
         let moves = !right.intersection(reached).is_empty() || reached.is_empty();
         Judged {
             in_reach: !reached.is_empty() || self.predicted_change().is_empty(),
             agrees: wrong.is_empty() && moves,
             moved: !right.is_empty(),
-            spilled: !spill.is_empty() || (terms.direction_only && !astray.is_empty()),
+            off_target: !off_target.is_empty() || (terms.direction_only && !astray.is_empty()),
             predicted,
             right,
             astray,
@@ -469,20 +471,20 @@ mod tests {
         Question::parse(text, 5).unwrap()
     }
 
-    /// A trial of `variable`, and the outcome with these tokens changed from the clean answer.
+    /// A trial of `variable`, and the outcome with these tokens changed from the base answer.
     fn trial(
         variable: &str,
         stratum: Stratum,
-        store: &str,
-        clean: &str,
+        source: &str,
+        base: &str,
         got: &[(usize, char)],
     ) -> (Trial, Outcome) {
         let claim = crate::inputs::claims::Claim::parse("P0L0H0".parse().unwrap(), variable);
         let pair = Pair {
-            store: Prompt::truth(question(store)),
-            clean: question(clean),
+            source: Prompt::truth(question(source)),
+            base: question(base),
         };
-        let truth = Answer::of(&pair.clean);
+        let truth = Answer::of(&pair.base);
         let mut answer = truth;
         for &(place, token) in got {
             let token = crate::domain::arithmetic::token_of(token).unwrap();
@@ -494,8 +496,8 @@ mod tests {
             reference: truth,
             predicted: crate::domain::causal::predict(
                 claim.variable.unwrap(),
-                &pair.store,
-                &pair.clean,
+                &pair.source,
+                &pair.base,
             )
             .unwrap(),
             silent: TokenSet::EMPTY,
@@ -507,21 +509,21 @@ mod tests {
         (trial, outcome)
     }
 
-    fn terms(reach: TokenSet) -> Terms {
+    fn terms(affected_tokens: TokenSet) -> Terms {
         Terms {
-            reach: Reach::Tokens(reach),
+            affected_tokens: AffectedTokens::Tokens(affected_tokens),
             direction_only: false,
         }
     }
 
     #[test]
     fn a_placebo_that_moves_a_digit_spills_where_the_order_is_at_stake_too() {
-        let placebo = |got| trial("A0.GT", Stratum::Order, "00007-00002", "00005-00003", got);
+        let control_pairs = |got| trial("A0.GT", Stratum::Order, "00007-00002", "00005-00003", got);
         let everything = terms(TokenSet::all(5));
-        let (moved, outcome) = placebo(&[(2, '7')]);
+        let (moved, outcome) = control_pairs(&[(2, '7')]);
         let judged = moved.judge(&outcome, &everything);
-        assert!(judged.spilled && !judged.agrees);
-        let (still, outcome) = placebo(&[]);
+        assert!(judged.off_target && !judged.agrees);
+        let (still, outcome) = control_pairs(&[]);
         assert!(still.judge(&outcome, &everything).agrees);
     }
 
@@ -559,7 +561,7 @@ mod tests {
         outcome.ties = TokenSet::only(AnswerToken(0));
         let judged = trial.judge(&outcome, &everything);
         assert!(judged.tied && judged.predicted.is_empty() && judged.astray.is_empty());
-        assert_eq!(trial.agreement(&outcome, &everything), None);
+        assert_eq!(trial.interchange_accuracy(&outcome, &everything), None);
     }
 
     #[test]
@@ -572,14 +574,17 @@ mod tests {
         // A network that answers wrongly may give what is predicted without a patch: nothing is shown.
         let (mut same, outcome) = cascade(&[]);
         same.predicted = same.reference;
-        assert_eq!(same.agreement(&outcome, &terms(TokenSet::all(5))), None);
+        assert_eq!(
+            same.interchange_accuracy(&outcome, &terms(TokenSet::all(5))),
+            None
+        );
         let judged = |got| {
             let (trial, outcome) = cascade(got);
-            assert_eq!(trial.agreement(&outcome, &terms(order)), None);
+            assert_eq!(trial.interchange_accuracy(&outcome, &terms(order)), None);
             trial.judge(&outcome, &terms(order))
         };
         assert!(!judged(&[]).in_reach);
-        assert!(!judged(&[]).spilled);
-        assert!(judged(&[(6, '-')]).spilled);
+        assert!(!judged(&[]).off_target);
+        assert!(judged(&[(6, '-')]).off_target);
     }
 }

@@ -84,9 +84,9 @@ impl<'a> ClaimView<'a> {
             .collect()
     }
 
-    /// The agreement that the verdict rests on; of several parts of the task the lowest.
+    /// The interchange accuracy that the verdict rests on; of several parts of the task the lowest.
     pub fn lowest_agreement(&self) -> Option<&'a Rate> {
-        let rates = self.measures?.agreement.values();
+        let rates = self.measures?.interchange_accuracy.values();
         rates.min_by(|a, b| a.share().total_cmp(&b.share()))
     }
 }

@@ -154,9 +154,9 @@ impl Comparison {
 /// Every rate of the measures, by name.
 fn rates(measures: &Measures) -> BTreeMap<String, Rate> {
     let named = [
-        ("agreement", &measures.agreement),
+        ("interchange accuracy", &measures.interchange_accuracy),
         ("effect", &measures.effect),
-        ("spill", &measures.spill),
+        ("off-target effect", &measures.off_target),
     ];
     let mut all: BTreeMap<String, Rate> = named
         .into_iter()
@@ -166,7 +166,7 @@ fn rates(measures: &Measures) -> BTreeMap<String, Rate> {
                 .map(move |(aspect, &rate)| (format!("{name} {aspect:?}").to_lowercase(), rate))
         })
         .collect();
-    all.insert("placebo".into(), measures.placebo);
+    all.insert("control pairs".into(), measures.control_pairs);
     all
 }
 

@@ -351,7 +351,7 @@ fn part(
 /// The verdicts on the claims of a graph.
 fn verdicts(graph: &Graph) -> BTreeMap<&VertexKind, Option<VerdictKind>> {
     let vertices = graph.edges.node_weights();
-    vertices.map(|v| (&v.subject, v.verdict)).collect()
+    vertices.map(|v| (&v.node_set, v.verdict)).collect()
 }
 
 /// How the model in `folder` differs from the one the evidence is of.

@@ -44,7 +44,10 @@ fn case(model: &str, claim: &ClaimView) -> TestCase {
         status.set_type(verdict.name());
         status.set_message(format!("{verdict}: {note}"));
     }
-    let mut told = format!("{verdict}; agreement {}\n", claim.evidence.agreement_text());
+    let mut told = format!(
+        "{verdict}; interchange accuracy {}\n",
+        claim.evidence.interchange_accuracy_text()
+    );
     for line in [Some(note), claim.replay.as_ref(), Some(&claim.explain)] {
         if let Some(line) = line.filter(|line| !line.is_empty()) {
             told += &format!("{line}\n");

@@ -40,7 +40,7 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
     )?;
     writeln!(
         text,
-        "Decoding {}, agreement threshold {}, error α = {} over {} testable claims and both directions, at most {} telling trials a claim, seed {}.",
+        "Decoding {}, interchange accuracy threshold {}, error α = {} over {} testable claims and both directions, at most {} counterfactual trials a claim, seed {}.",
         protocol.decode,
         protocol.threshold,
         protocol.alpha,
@@ -67,7 +67,7 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(text, "\n## Claims\n")?;
     writeln!(
         text,
-        "| node | claim | published | verdict | agreement | note |\n|---|---|---|---|---|---|"
+        "| node | claim | published | verdict | interchange accuracy | note |\n|---|---|---|---|---|---|"
     )?;
     let claims = report.claims();
     for claim in &claims {
@@ -78,7 +78,7 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
             claim.tag,
             claim.published.name(),
             claim.verdict,
-            claim.evidence.agreement_text(),
+            claim.evidence.interchange_accuracy_text(),
             claim.note.replace('|', "\\|"),
         )?;
     }
@@ -188,7 +188,7 @@ fn write_explanation(
             writeln!(
                 text,
                 "- {} into {}: {}",
-                trial.store.question, trial.clean, trial.got
+                trial.source.question, trial.base, trial.got
             )?;
         }
         writeln!(text)?;
@@ -200,21 +200,26 @@ fn write_explanation(
 /// What was drawn, and what error the bounds spend.
 fn write_draws(text: &mut String, trials: &Trials, evidence: &Evidence) -> std::fmt::Result {
     let protocol = &evidence.protocol;
-    let judged: u64 = trials.alone.spill.values().map(|rate| rate.trials).sum();
+    let judged: u64 = trials
+        .alone
+        .off_target
+        .values()
+        .map(|rate| rate.trials)
+        .sum();
     writeln!(
         text,
-        "Drawn, from seed {}: {judged} telling pairs{} and {} placebo pairs{}, no pair twice. {} more were dropped because the unpatched model answers them wrongly, {} set aside as numerical ties. Sets, controls and the tokens judged were tried and chosen on other pairs.\n",
+        "Drawn, from seed {}: {judged} counterfactual pairs{} and {} control pairs{}, no pair twice. {} more were dropped because the unpatched model answers them wrongly, {} set aside as numerical ties. Sets, controls and the tokens judged were tried and chosen on other pairs.\n",
         protocol.seed,
-        extent(trials.alone.spill.values().any(|rate| rate.exhaustive)),
-        trials.alone.placebo.trials,
-        extent(trials.alone.placebo.exhaustive),
+        extent(trials.alone.off_target.values().any(|rate| rate.exhaustive)),
+        trials.alone.control_pairs.trials,
+        extent(trials.alone.control_pairs.exhaustive),
         trials.dropped,
         trials.alone.ties
     )?;
     writeln!(
         text,
-        "Bounds: the claim spends {:.2e} in each direction, half of its share in α = {}; the sets tried for it spend the other half. The last look was look {}, which spends 2^-{} of that. Bounds that speak against the claim (agreement's upper, spill's and placebo's lower) share it evenly, those that speak for it need no share.\n",
-        trials.alpha, protocol.alpha, trials.alone.looks, trials.alone.looks
+        "Bounds: the claim spends {:.2e} in each direction, half of its share in α = {}; the sets tried for it spend the other half. The last look was look {}, which spends 2^-{} of that. Bounds that speak against the claim (interchange accuracy's upper, off-target effect's and control pairs's lower) share it evenly, those that speak for it need no share.\n",
+        trials.alpha, protocol.alpha, trials.alone.analyses, trials.alone.analyses
     )
 }
 
@@ -244,8 +249,8 @@ fn write_elsewhere(text: &mut String, controls: &Controls) -> std::fmt::Result {
             text,
             "- {}: {} of {}, difference at least {:.2}{}",
             names.join(" "),
-            decoy.agreement.hits,
-            decoy.agreement.trials,
+            decoy.interchange_accuracy.hits,
+            decoy.interchange_accuracy.trials,
             decoy.difference_lower,
             if decoy.carries {
                 ", carries it too"
@@ -260,7 +265,7 @@ fn write_elsewhere(text: &mut String, controls: &Controls) -> std::fmt::Result {
         writeln!(
             text,
             "- {}: {} of {}",
-            result.variable, result.agreement.hits, result.agreement.trials
+            result.variable, result.interchange_accuracy.hits, result.interchange_accuracy.trials
         )?;
     }
     writeln!(text)
@@ -289,20 +294,20 @@ fn write_tried(text: &mut String, trials: &Trials) -> std::fmt::Result {
         };
         writeln!(
             text,
-            "- {}, judged on {}: agreement {}; effect {}; spill {}; placebo {}; {} ties; look {}",
+            "- {}, judged on {}: interchange accuracy {}; effect {}; off-target effect {}; control pairs {}; {} ties; look {}",
             tried_text(tried),
-            tried.reach,
-            all(&measures.agreement),
+            tried.affected_tokens,
+            all(&measures.interchange_accuracy),
             all(&measures.effect),
-            all(&measures.spill),
-            measures.placebo,
+            all(&measures.off_target),
+            measures.control_pairs,
             measures.ties,
-            measures.looks
+            measures.analyses
         )?;
         if measures.unstable > 0 {
             writeln!(
                 text,
-                "  ({} trials set aside, as what is neutralised changes their answer by itself)",
+                "  ({} trials set aside, as what is mean-ablated changes their answer by itself)",
                 measures.unstable
             )?;
         }
@@ -310,15 +315,15 @@ fn write_tried(text: &mut String, trials: &Trials) -> std::fmt::Result {
     writeln!(text)
 }
 
-/// The nodes of a set, and what is neutralised beside them.
+/// The nodes of a set, and what is mean-ablated beside them.
 fn tried_text(tried: &Escalated) -> String {
     let names = |nodes: &[NodeName]| {
         let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
         names.join(" ")
     };
-    match &tried.neutralised[..] {
+    match &tried.mean_ablated[..] {
         [] => names(&tried.nodes),
-        held => format!("{} with {} neutralised", names(&tried.nodes), names(held)),
+        held => format!("{} with {} mean-ablated", names(&tried.nodes), names(held)),
     }
 }
 
@@ -326,7 +331,7 @@ fn tried_text(tried: &Escalated) -> String {
 fn why(verdict: VerdictKind, note: &str) -> String {
     let rule = match verdict {
         VerdictKind::Supported => {
-            "the predicted answers come out at the threshold, placebo and spill are negligible, and every decoy and wrong digit is beaten"
+            "the predicted answers come out at the threshold, control pairs and off-target effect are negligible, and every decoy and wrong digit is beaten"
         }
         VerdictKind::Unspecific => "more moves than is predicted, or decoys do as well",
         VerdictKind::Joint => {
@@ -336,13 +341,13 @@ fn why(verdict: VerdictKind, note: &str) -> String {
             "a set that holds the node holds in part, and neither the node alone nor the rest of the set does as well"
         }
         VerdictKind::Redundant => {
-            "patching the node alone moves none of the tokens that should change, and with the other carriers neutralised it decides"
+            "patching the node alone moves none of the tokens that should change, and with the other carriers mean-ablated it decides"
         }
         VerdictKind::Partial => {
-            "agreement is below the threshold and at least one half, with nothing else disturbed"
+            "interchange accuracy is below the threshold and at least one half, with nothing else disturbed"
         }
         VerdictKind::Refuted => {
-            "agreement is below one half, and the node does something else, or nothing for the variable"
+            "interchange accuracy is below one half, and the node does something else, or nothing for the variable"
         }
         VerdictKind::NotShown => {
             "the node alone fails, and no set with it was found that holds: that is no proof that there is none"
@@ -362,19 +367,19 @@ fn why(verdict: VerdictKind, note: &str) -> String {
 
 fn write_claim(text: &mut String, claim: &ClaimView, trials: &Trials) -> std::fmt::Result {
     writeln!(text, "### {}: {}\n", claim.claim, claim.verdict)?;
-    for (aspect, rate) in &trials.alone.agreement {
+    for (aspect, rate) in &trials.alone.interchange_accuracy {
         let aspect = format!("{aspect:?}").to_lowercase();
-        writeln!(text, "- {aspect}: agreement {}", rate)?;
+        writeln!(text, "- {aspect}: interchange accuracy {}", rate)?;
     }
     for (name, rates) in [
         ("effect", &trials.alone.effect),
-        ("spill", &trials.alone.spill),
+        ("off-target effect", &trials.alone.off_target),
     ] {
         for rate in rates.values() {
             writeln!(text, "- {name} {}", rate)?;
         }
     }
-    writeln!(text, "- placebo {}", trials.alone.placebo)?;
+    writeln!(text, "- control pairs {}", trials.alone.control_pairs)?;
     if let Some(after) = claim
         .measures
         .and_then(|measures| measures.after_sign.as_ref())
@@ -387,13 +392,13 @@ fn write_claim(text: &mut String, claim: &ClaimView, trials: &Trials) -> std::fm
     if let Some(verdict) = claim.free_running {
         writeln!(text, "- reading its own tokens: {verdict}")?;
     }
-    writeln!(text, "- judged on {}", trials.reach)?;
+    writeln!(text, "- judged on {}", trials.affected_tokens)?;
     let set = claim
         .evidence
-        .reach()
-        .filter(|&reach| reach != trials.reach);
-    if let Some(reach) = set {
-        writeln!(text, "- the set on {reach}")?;
+        .affected_tokens()
+        .filter(|&affected_tokens| affected_tokens != trials.affected_tokens);
+    if let Some(affected_tokens) = set {
+        writeln!(text, "- the set on {affected_tokens}")?;
     }
     for unreached in &trials.unreached {
         let by = if unreached.reached_by.is_empty() {
@@ -404,9 +409,9 @@ fn write_claim(text: &mut String, claim: &ClaimView, trials: &Trials) -> std::fm
         writeln!(text, "- does not reach {}{by}", unreached.token)?;
     }
     for tried in &trials.escalation {
-        let agreement: Vec<String> = tried
+        let interchange_accuracy: Vec<String> = tried
             .measures
-            .agreement
+            .interchange_accuracy
             .values()
             .map(Rate::to_string)
             .collect();
@@ -419,9 +424,9 @@ fn write_claim(text: &mut String, claim: &ClaimView, trials: &Trials) -> std::fm
         });
         writeln!(
             text,
-            "- tried {}: agreement {}{need}",
+            "- tried {}: interchange accuracy {}{need}",
             tried_text(tried),
-            agreement.join(", ")
+            interchange_accuracy.join(", ")
         )?;
     }
     write_controls(text, trials)?;
@@ -445,7 +450,7 @@ fn write_controls(text: &mut String, trials: &Trials) -> std::fmt::Result {
     writeln!(
         text,
         "- beats every decoy by at least {:.2} ({SELECTIVITY_MARGIN} needed), over {} trials",
-        controls.beats_decoys_by, controls.agreement.trials
+        controls.beats_decoys_by, controls.interchange_accuracy.trials
     )?;
     for decoy in controls.decoys.iter().filter(|decoy| decoy.carries) {
         let names: Vec<String> = decoy.nodes.iter().map(ToString::to_string).collect();
@@ -453,8 +458,8 @@ fn write_controls(text: &mut String, trials: &Trials) -> std::fmt::Result {
             text,
             "- find: {} carries it too, {} of {}",
             names.join(" "),
-            decoy.agreement.hits,
-            decoy.agreement.trials
+            decoy.interchange_accuracy.hits,
+            decoy.interchange_accuracy.trials
         )?;
     }
     if let Some(by) = controls.beats_wrong_digits_by {

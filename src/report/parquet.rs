@@ -27,7 +27,7 @@ pub struct ClaimRow {
     published: PublishedResult,
     verdict: VerdictKind,
     nodes: String,
-    agreement: Option<Rate>,
+    interchange_accuracy: Option<Rate>,
     note: String,
     counterexample: Option<Counterexample>,
 }
@@ -44,7 +44,7 @@ pub fn claim_rows(evidence: &Evidence) -> Vec<ClaimRow> {
         published: claim.published,
         verdict: claim.verdict,
         nodes: names(claim.nodes),
-        agreement: claim.lowest_agreement().copied(),
+        interchange_accuracy: claim.lowest_agreement().copied(),
         note: claim.note,
         counterexample: claim.counterexample.cloned(),
     };
@@ -97,29 +97,31 @@ pub fn claims_table(rows: &[ClaimRow]) -> ParquetTable {
             )
             .integer(
                 "agreement_hits",
-                "Telling trials as predicted, of what the verdict rests on; of several \
+                "AspectCounts trials as predicted, of what the verdict rests on; of several \
                  parts the lowest.",
-                |r| whole(r.agreement?.hits),
+                |r| whole(r.interchange_accuracy?.hits),
             )
-            .integer("agreement_trials", "Telling trials of that.", |r| {
-                whole(r.agreement?.trials)
-            })
+            .integer(
+                "interchange_accuracy_trials",
+                "Counterfactual trials of that.",
+                |r| whole(r.interchange_accuracy?.trials),
+            )
             .number("agreement_lower", "Lower bound of that rate.", |r| {
-                Some(r.agreement?.lower)
+                Some(r.interchange_accuracy?.lower)
             })
             .number("agreement_upper", "Upper bound of that rate.", |r| {
-                Some(r.agreement?.upper)
+                Some(r.interchange_accuracy?.upper)
             })
             .text("note", "Why, in a line.", |r| r.note.clone())
             .text(
                 "counterexample_store",
                 "Where the counterexample's activation comes from.",
-                example(|e| e.store.to_string()),
+                example(|e| e.source.to_string()),
             )
             .text(
                 "counterexample_clean",
                 "What it is patched into.",
-                example(|e| e.clean.to_string()),
+                example(|e| e.base.to_string()),
             )
             .text(
                 "counterexample_predicted",
@@ -138,7 +140,7 @@ pub fn claims_table(rows: &[ClaimRow]) -> ParquetTable {
 /// One count of one claim.
 struct MeasuresRow<'a> {
     claim: &'a str,
-    subject: &'static str,
+    node_set: &'static str,
     nodes: String,
     variable: Option<String>,
     measure: &'static str,
@@ -156,21 +158,21 @@ fn measured(claim: &ClaimEvidence) -> Vec<MeasuresRow<'_>> {
     let alone = names(&[claim.node]);
     add_measures(&mut rows, claim, "alone", alone.clone(), &trials.alone);
     for tried in &trials.escalation {
-        let subject = match tried.neutralised.is_empty() {
+        let node_set = match tried.mean_ablated.is_empty() {
             true => "set",
-            false => "others neutralised",
+            false => "others mean-ablated",
         };
         add_measures(
             &mut rows,
             claim,
-            subject,
+            node_set,
             names(&tried.nodes),
             &tried.measures,
         );
     }
-    let row = |subject, nodes: &str, measure, count| MeasuresRow {
+    let row = |node_set, nodes: &str, measure, count| MeasuresRow {
         claim: &claim.claim,
-        subject,
+        node_set,
         nodes: nodes.to_owned(),
         variable: None,
         measure,
@@ -188,29 +190,44 @@ fn measured(claim: &ClaimEvidence) -> Vec<MeasuresRow<'_>> {
     }
     let controls = &trials.controls;
     let nodes = names(&claim.nodes);
-    rows.push(row("controlled", &nodes, "agreement", controls.agreement));
+    rows.push(row(
+        "controlled",
+        &nodes,
+        "interchange_accuracy",
+        controls.interchange_accuracy,
+    ));
     for decoy in &controls.decoys {
         rows.push(row(
             "decoy",
             &names(&decoy.nodes),
-            "agreement",
-            decoy.agreement,
+            "interchange_accuracy",
+            decoy.interchange_accuracy,
         ));
     }
-    for (subject, elsewhere) in [
+    for (node_set, elsewhere) in [
         ("other digit", &controls.wrong_digits),
         ("other task", &controls.wrong_tasks),
     ] {
         for result in elsewhere {
             rows.push(MeasuresRow {
                 variable: Some(result.variable.to_string()),
-                ..row(subject, &nodes, "agreement", result.agreement)
+                ..row(
+                    node_set,
+                    &nodes,
+                    "interchange_accuracy",
+                    result.interchange_accuracy,
+                )
             });
         }
     }
     let necessity = &trials.necessity;
     rows.extend([
-        row("untrained weights", &nodes, "agreement", controls.untrained),
+        row(
+            "untrained weights",
+            &nodes,
+            "interchange_accuracy",
+            controls.untrained,
+        ),
         row("own activation", &nodes, "changed", controls.own_activation),
         row("ablated", &nodes, "right, needing", necessity.needing),
         row(
@@ -226,14 +243,14 @@ fn measured(claim: &ClaimEvidence) -> Vec<MeasuresRow<'_>> {
 fn add_measures<'a>(
     rows: &mut Vec<MeasuresRow<'a>>,
     claim: &'a ClaimEvidence,
-    subject: &'static str,
+    node_set: &'static str,
     nodes: String,
     measures: &Measures,
 ) {
     let mut add = |measure, part: Option<String>, rate: &Rate| {
         rows.push(MeasuresRow {
             claim: &claim.claim,
-            subject,
+            node_set,
             nodes: nodes.clone(),
             variable: None,
             measure,
@@ -243,15 +260,15 @@ fn add_measures<'a>(
         });
     };
     for (measure, rates) in [
-        ("agreement", &measures.agreement),
+        ("interchange_accuracy", &measures.interchange_accuracy),
         ("effect", &measures.effect),
-        ("spill", &measures.spill),
+        ("off_target", &measures.off_target),
     ] {
         for (aspect, rate) in rates {
             add(measure, Some(format!("{aspect:?}").to_lowercase()), rate);
         }
     }
-    add("placebo", None, &measures.placebo);
+    add("control_pairs", None, &measures.control_pairs);
 }
 
 /// A row for each count in the evidence.
@@ -263,12 +280,12 @@ pub fn measures_table(report: &Report) -> ParquetTable {
         columns: Columns::of(&rows)
             .text("claim", "The claim.", |r| r.claim.to_owned())
             .text(
-                "subject",
+                "node_set",
                 "What was patched or ablated: alone (the node claimed), set, others \
-                 neutralised, controlled (the nodes of the verdict on the trials of \
+                 mean_ablated, controlled (the nodes of the verdict on the trials of \
                  decoys), decoy, other digit, other task, untrained weights, own \
                  activation, ablated.",
-                |r| r.subject.to_owned(),
+                |r| r.node_set.to_owned(),
             )
             .text("nodes", "Its nodes, with blanks between.", |r| {
                 r.nodes.clone()
@@ -280,7 +297,7 @@ pub fn measures_table(report: &Report) -> ParquetTable {
             )
             .text(
                 "measure",
-                "What was counted: agreement, effect, spill, placebo, token moved, \
+                "What was counted: interchange_accuracy, effect, off_target, control_pairs, token moved, \
                  changed, right.",
                 |r| r.measure.to_owned(),
             )
@@ -330,10 +347,10 @@ pub fn trials_table(replayed: &[Replayed]) -> ParquetTable {
             })
             .text(
                 "kind",
-                "telling (a change is predicted) or placebo (none is).",
+                "telling (a change is predicted) or control pairs (none is).",
                 |r| match r.2.kind {
-                    Kind::Telling => "telling".to_owned(),
-                    Kind::Placebo => "placebo".to_owned(),
+                    Kind::Counterfactual => "counterfactual".to_owned(),
+                    Kind::Control => "control_pairs".to_owned(),
                 },
             )
             .text(
@@ -341,11 +358,11 @@ pub fn trials_table(replayed: &[Replayed]) -> ParquetTable {
                 "The group of pairs it was drawn from, as JSON.",
                 |r| serde_json::to_string(&r.2.trial.stratum).expect("a stratum has string keys"),
             )
-            .text("store", "Where the activation comes from.", |r| {
-                r.2.trial.pair.store.to_string()
+            .text("source", "Where the activation comes from.", |r| {
+                r.2.trial.pair.source.to_string()
             })
-            .text("clean", "What it is patched into.", |r| {
-                r.2.trial.pair.clean.to_string()
+            .text("base", "What it is patched into.", |r| {
+                r.2.trial.pair.base.to_string()
             })
             .text(
                 "unpatched",

@@ -91,15 +91,15 @@ pub fn margins(engine: &Engine, evidence: &Evidence) -> Result<Vec<Margin>, Engi
         let Some(example) = claim.verdict.counterexample() else {
             continue;
         };
-        let clean: [Prompt; 1] = [example.clean];
-        let run = engine.run(&clean)?;
+        let base: [Prompt; 1] = [example.base];
+        let run = engine.run(&base)?;
         let resolved = |node: &NodeName| node.resolve(&engine.shape());
         let nodes = example.nodes.iter().map(resolved);
         let nodes: Vec<Node> = nodes
             .collect::<Result<_, _>>()
             .expect("the evidence is of this network");
         let sites = nodes.iter().map(|&node| Site::from(node));
-        let stored = engine.activations(&[example.store], sites)?;
+        let stored = engine.activations(&[example.source], sites)?;
         let patch = nodes
             .iter()
             .map(|&node| stored.overwrite(0, node, Source::Stored));

@@ -75,14 +75,14 @@ struct ClaimSummary<'a> {
 /// The rates a verdict rests on.
 #[derive(Debug, JsonSchema, Serialize)]
 struct MeasuresSummary<'a> {
-    /// Telling trials that gave exactly the predicted answer.
-    agreement: &'a BTreeMap<Aspect, Rate>,
-    /// Telling trials that changed any predicted token.
+    /// Counterfactual trials that gave exactly the predicted answer.
+    interchange_accuracy: &'a BTreeMap<Aspect, Rate>,
+    /// Counterfactual trials that changed any predicted token.
     effect: &'a BTreeMap<Aspect, Rate>,
-    /// Telling trials that changed a token that cannot change.
-    spill: &'a BTreeMap<Aspect, Rate>,
-    /// Placebo trials that changed anything.
-    placebo: &'a Rate,
+    /// Counterfactual trials that changed a token that cannot change.
+    off_target: &'a BTreeMap<Aspect, Rate>,
+    /// Control trials that changed anything.
+    control_pairs: &'a Rate,
 }
 
 /// A result of another command.
@@ -116,10 +116,10 @@ pub fn summary(report: &Report) -> String {
         refutes: claim.verdict.refutes(),
         note: claim.note,
         measures: claim.measures.map(|measures| MeasuresSummary {
-            agreement: &measures.agreement,
+            interchange_accuracy: &measures.interchange_accuracy,
             effect: &measures.effect,
-            spill: &measures.spill,
-            placebo: &measures.placebo,
+            off_target: &measures.off_target,
+            control_pairs: &measures.control_pairs,
         }),
         explain: claim.explain,
         counterexample: claim.counterexample,

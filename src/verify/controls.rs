@@ -16,16 +16,16 @@ use crate::experiment::stats::{
     Bounds, Count, Errors, difference, paired_difference, rounded, rounded_option,
 };
 use crate::experiment::{
-    Baseline, Bench, HALF, NEGLIGIBLE, Reach, Reference, Rules, StoreFrom, Terms, TestedNodes,
-    stream,
+    AffectedTokens, Baseline, Bench, HALF, NEGLIGIBLE, NodeSet, Reference, Rules, SourceFrom,
+    Terms, stream,
 };
 use crate::network::engine::EngineError;
 
-/// Telling pairs on which decoys and wrong digits are tried beside the claim's own nodes; each larger
+/// Counterfactual pairs on which decoys and wrong digits are tried beside the claim's own nodes; each larger
 /// panel for the claims whose difference the one before suggests and leaves open.
 pub(super) const PANELS: [usize; 4] = [64, 256, 1024, 4096];
 
-/// Placebo pairs that a decoy must leave alone to be called a find.
+/// Control pairs that a decoy must leave alone to be called a find.
 pub(super) const FIND_PLACEBOS: usize = 128;
 
 /// Pairs for controls that are reported and decide nothing: wrong tasks, untrained weights, and own
@@ -49,12 +49,12 @@ pub struct DecoyResult {
     /// The nodes patched instead.
     pub nodes: Vec<NodeName>,
     /// How often they gave the predicted answer.
-    pub agreement: Count,
-    /// Lower bound of the claim's agreement less this one's, on the same trials.
+    pub interchange_accuracy: Count,
+    /// Lower bound of the claim's interchange accuracy less this one's, on the same trials.
     #[serde(serialize_with = "rounded", deserialize_with = "unbounded_below")]
     #[schemars(with = "Option<f64>")]
     pub difference_lower: f64,
-    /// The decoy agrees at least half as often as the claim's own nodes, and leaves placebo trials alone:
+    /// The decoy agrees at least half as often as the claim's own nodes, and leaves control trials alone:
     /// it carries the variable too, if only in part, and is reported as a find.
     pub carries: bool,
 }
@@ -65,16 +65,16 @@ pub struct ElsewhereResult {
     /// The variable tried.
     pub variable: Variable,
     /// How often the nodes gave the answer it predicts.
-    pub agreement: Count,
+    pub interchange_accuracy: Count,
 }
 
 /// The controls of one claim, and the selectivity that follows from them.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Controls {
-    /// Trials in which patching with the clean run's own activation changed anything.
+    /// Trials in which patching with the base run's own activation changed anything.
     pub own_activation: Count,
-    /// The claim's own agreement on the trials that decoys were tried on.
-    pub agreement: Count,
+    /// The claim's own interchange accuracy on the trials that decoys were tried on.
+    pub interchange_accuracy: Count,
     /// Decoys, the closest first.
     pub decoys: Vec<DecoyResult>,
     /// The same nodes under the same task at other digits.
@@ -83,12 +83,12 @@ pub struct Controls {
     pub wrong_tasks: Vec<ElsewhereResult>,
     /// The same trials on a network of the same shape with untrained weights.
     pub untrained: Count,
-    /// Lower bound of the claim's agreement less that of the best decoy that does not carry the
+    /// Lower bound of the claim's interchange accuracy less that of the best decoy that does not carry the
     /// variable.
     #[serde(serialize_with = "rounded", deserialize_with = "unbounded_below")]
     #[schemars(with = "Option<f64>")]
     pub beats_decoys_by: f64,
-    /// Lower bound of the claim's agreement less that at the best wrong digit; absent for tasks
+    /// Lower bound of the claim's interchange accuracy less that at the best wrong digit; absent for tasks
     /// without a digit and where no other digit can be tried.
     #[serde(serialize_with = "rounded_option")]
     pub beats_wrong_digits_by: Option<f64>,
@@ -123,7 +123,7 @@ impl Controls {
         self.beats_all_by_at_least() >= SELECTIVITY_MARGIN
     }
 
-    /// Lower bound of the claim's agreement less that of the best control.
+    /// Lower bound of the claim's interchange accuracy less that of the best control.
     pub fn beats_all_by_at_least(&self) -> f64 {
         let wrong_digits = self.beats_wrong_digits_by.unwrap_or(f64::INFINITY);
         self.beats_decoys_by.min(wrong_digits)
@@ -146,9 +146,9 @@ impl Controls {
 pub struct Controlled {
     pub variable: Variable,
     /// The nodes it is about.
-    pub subject: TestedNodes,
+    pub node_set: NodeSet,
     /// The tokens it is judged on.
-    pub reach: Reach,
+    pub affected_tokens: AffectedTokens,
     /// Error that what was found of the nodes may spend in each direction.
     pub alpha: f64,
     /// Whether selectivity decides anything: a claim that fails has nothing by which to beat a control.
@@ -166,7 +166,7 @@ pub struct Setting<'a> {
     pub rules: Rules,
 }
 
-/// Judged outcomes of one subject on a panel: whether each trial agreed, in order.
+/// Judged outcomes of one node set on a panel: whether each trial agreed, in order.
 type AgreementColumn = Vec<Option<bool>>;
 
 impl Setting<'_> {
@@ -205,15 +205,20 @@ impl Setting<'_> {
     fn panel(&self, asked: &mut [Asked], size: usize) -> Result<Vec<Controls>, EngineError> {
         let mut panels = Panels::default();
         for Asked { claim, decoys, .. } in &*asked {
-            panels.ask(claim.variable, size, &claim.subject, &claim.reach);
+            panels.ask(
+                claim.variable,
+                size,
+                &claim.node_set,
+                &claim.affected_tokens,
+            );
             for decoy in decoys {
-                panels.ask(claim.variable, size, decoy, &claim.reach);
+                panels.ask(claim.variable, size, decoy, &claim.affected_tokens);
             }
             for variable in self.wrong_digits(claim) {
-                panels.ask(variable, size, &claim.subject, &elsewhere(claim));
+                panels.ask(variable, size, &claim.node_set, &elsewhere(claim));
             }
             for variable in self.wrong_tasks(claim.variable) {
-                panels.ask(variable, SIDE_TRIALS, &claim.subject, &self.everything());
+                panels.ask(variable, SIDE_TRIALS, &claim.node_set, &self.everything());
             }
         }
         panels.run(self)?;
@@ -223,8 +228,8 @@ impl Setting<'_> {
             .collect()
     }
 
-    fn everything(&self) -> Reach {
-        Reach::everything(self.bench.engine.shape().n_digits)
+    fn everything(&self) -> AffectedTokens {
+        AffectedTokens::everything(self.bench.engine.shape().n_digits)
     }
 
     fn assemble(
@@ -235,8 +240,13 @@ impl Setting<'_> {
     ) -> Result<Controls, EngineError> {
         let claim = asked.claim;
         let alpha = claim.alpha / PANELS.len() as f64;
-        let own = panels.get(claim.variable, size, &claim.subject, &claim.reach);
-        let agreement = count(own);
+        let own = panels.get(
+            claim.variable,
+            size,
+            &claim.node_set,
+            &claim.affected_tokens,
+        );
+        let interchange_accuracy = count(own);
         let wrong_digits = self.wrong_digits(claim);
         // Every control must be beaten, but one alone that is not takes the claim down.
         let controls = asked.decoys.len() + asked.beaten.len() + wrong_digits.len();
@@ -244,29 +254,38 @@ impl Setting<'_> {
             lower: alpha,
             upper: alpha / controls.max(1) as f64,
         };
-        let tried = |variables: Vec<Variable>, trials: usize, reach: &Reach| {
+        let tried = |variables: Vec<Variable>, trials: usize, affected_tokens: &AffectedTokens| {
             let of = |variable| ElsewhereResult {
                 variable,
-                agreement: count(panels.get(variable, trials, &claim.subject, reach)),
+                interchange_accuracy: count(panels.get(
+                    variable,
+                    trials,
+                    &claim.node_set,
+                    affected_tokens,
+                )),
             };
             let results = variables.into_iter().map(of);
             results
-                .filter(|result| result.agreement.trials > 0)
+                .filter(|result| result.interchange_accuracy.trials > 0)
                 .collect::<Vec<_>>()
         };
         let wrong_digits = tried(wrong_digits, size, &elsewhere(claim));
         let by_digit: Vec<Bounds> = wrong_digits
             .iter()
-            .map(|wrong| difference(agreement, wrong.agreement, errors))
+            .map(|wrong| difference(interchange_accuracy, wrong.interchange_accuracy, errors))
             .collect();
         let by_decoys = self.try_decoys(asked, panels, size, errors)?;
         let lowest = |bounds: &[Bounds], bound: fn(&Bounds) -> f64, start: f64| {
             bounds.iter().map(bound).fold(start, f64::min)
         };
-        let most = lowest(&by_decoys, |by| by.upper, agreement.upper(errors.upper));
+        let most = lowest(
+            &by_decoys,
+            |by| by.upper,
+            interchange_accuracy.upper(errors.upper),
+        );
         Ok(Controls {
             own_activation: self.own_activation(claim)?,
-            agreement,
+            interchange_accuracy,
             decoys: asked.beaten.clone(),
             wrong_digits,
             wrong_tasks: tried(
@@ -278,7 +297,7 @@ impl Setting<'_> {
             beats_decoys_by: (asked.beaten.iter())
                 .filter(|decoy| !decoy.carries)
                 .map(|decoy| decoy.difference_lower)
-                .fold(agreement.lower(alpha), f64::min),
+                .fold(interchange_accuracy.lower(alpha), f64::min),
             beats_wrong_digits_by: by_digit.iter().map(|by| by.lower).min_by(f64::total_cmp),
             beats_all_by_at_most: lowest(&by_digit, |by| by.upper, most),
         })
@@ -294,7 +313,12 @@ impl Setting<'_> {
         errors: Errors,
     ) -> Result<Vec<Bounds>, EngineError> {
         let claim = asked.claim;
-        let own = panels.get(claim.variable, size, &claim.subject, &claim.reach);
+        let own = panels.get(
+            claim.variable,
+            size,
+            &claim.node_set,
+            &claim.affected_tokens,
+        );
         // Half as often as the claim's own nodes.
         let enough = HALF * count(own).share();
         let mut bounds = Vec::new();
@@ -308,20 +332,20 @@ impl Setting<'_> {
             .beaten
             .retain(|decoy| !asked_again.contains(&decoy.nodes));
         for decoy in std::mem::take(&mut asked.decoys) {
-            let theirs = panels.get(claim.variable, size, &decoy, &claim.reach);
-            let agreement = count(theirs);
+            let theirs = panels.get(claim.variable, size, &decoy, &claim.affected_tokens);
+            let interchange_accuracy = count(theirs);
             let by = paired(own, theirs, errors);
             let may_carry = by.lower < SELECTIVITY_MARGIN
-                && agreement.upper(errors.upper) >= enough
+                && interchange_accuracy.upper(errors.upper) >= enough
                 && self.leaves_placebos_alone(claim, &decoy)?;
-            let carries = may_carry && agreement.lower(errors.lower) >= enough;
+            let carries = may_carry && interchange_accuracy.lower(errors.lower) >= enough;
             // One that may or may not carry the variable leaves open what it says of the claim.
             if !may_carry {
                 bounds.push(by);
             }
             asked.beaten.push(DecoyResult {
                 nodes: Node::names(&decoy.nodes),
-                agreement,
+                interchange_accuracy,
                 difference_lower: by.lower,
                 carries,
             });
@@ -340,15 +364,20 @@ impl Setting<'_> {
     /// position that predicts the last token judged, and that the node does not feed: what it feeds
     /// gets its value from the node. Of a set, as many sets of such nodes of the same kinds as there
     /// are, up to [`DECOYS`].
-    fn decoys(&self, claim: &Controlled) -> Vec<TestedNodes> {
+    fn decoys(&self, claim: &Controlled) -> Vec<NodeSet> {
         if !claim.hangs_on_selectivity {
             return Vec::new();
         }
         let shape = self.bench.engine.shape();
-        let lowest = claim.reach.tokens().iter().last().unwrap_or(AnswerToken(0));
+        let lowest = claim
+            .affected_tokens
+            .tokens()
+            .iter()
+            .last()
+            .unwrap_or(AnswerToken(0));
         let last_position = shape.predicting(lowest);
         let taken = self.claimed.get(&claim.variable);
-        let nodes = &claim.subject.nodes;
+        let nodes = &claim.node_set.nodes;
         let free = |node: &Node| {
             node.position() <= last_position
                 && !taken.is_some_and(|taken| taken.contains(node))
@@ -356,17 +385,17 @@ impl Setting<'_> {
         };
         let pool: Vec<Node> = Node::all(&shape).into_iter().filter(free).collect();
         let like = |chosen: Vec<Node>| {
-            let held = claim.subject.neutralised.iter().copied();
-            TestedNodes::of(chosen).with_neutralised(held)
+            let held = claim.node_set.mean_ablated.iter().copied();
+            NodeSet::of(chosen).with_mean_ablated(held)
         };
-        if let ([node], true) = (&nodes[..], claim.subject.neutralised.is_empty()) {
+        if let ([node], true) = (&nodes[..], claim.node_set.mean_ablated.is_empty()) {
             let same_kind = pool.iter().filter(|other| other.same_kind(node));
-            return same_kind.map(|&other| TestedNodes::of([other])).collect();
+            return same_kind.map(|&other| NodeSet::of([other])).collect();
         }
         let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
         let name = format!("{}/decoys/{}", claim.variable, names.join("+"));
         let mut rng = stream(PANEL_SEED, &name);
-        let mut found: Vec<TestedNodes> = Vec::new();
+        let mut found: Vec<NodeSet> = Vec::new();
         // A few more tries than decoys wanted: small models have few sets to draw.
         for _ in 0..4 * DECOYS {
             if found.len() >= DECOYS {
@@ -392,16 +421,16 @@ impl Setting<'_> {
     fn leaves_placebos_alone(
         &self,
         claim: &Controlled,
-        decoy: &TestedNodes,
+        decoy: &NodeSet,
     ) -> Result<bool, EngineError> {
-        let trials = self.side_pairs(claim.variable, Kind::Placebo, FIND_PLACEBOS);
+        let trials = self.side_pairs(claim.variable, Kind::Control, FIND_PLACEBOS);
         let mut changed = Count::default();
-        let subjects = std::slice::from_ref(decoy);
+        let node_sets = std::slice::from_ref(decoy);
         self.bench.run(
             claim.variable,
             &trials,
-            StoreFrom::Store,
-            subjects,
+            SourceFrom::Source,
+            node_sets,
             |block| {
                 for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
                     if let Some(outcome) = outcome {
@@ -421,24 +450,21 @@ impl Setting<'_> {
     ) -> Vec<(crate::domain::causal::Stratum, crate::domain::causal::Pair)> {
         let n_digits = self.bench.engine.shape().n_digits;
         let family = Family::new(variable, kind, n_digits);
-        let name = match kind {
-            Kind::Telling => "telling",
-            Kind::Placebo => "placebo",
-        };
+        let name = kind.stream_name();
         let mut rng = stream(self.rules.seed, &format!("{variable}/{name}/controls"));
         family.draws().take(trials, &mut rng)
     }
 
     fn own_activation(&self, claim: &Controlled) -> Result<Count, EngineError> {
-        let pairs = self.side_pairs(claim.variable, Kind::Telling, SIDE_TRIALS);
+        let pairs = self.side_pairs(claim.variable, Kind::Counterfactual, SIDE_TRIALS);
         let mut changed = Count::default();
-        // Nothing else is touched here, so neutralised nodes play no part.
-        let subject = [TestedNodes::of(claim.subject.nodes.iter().copied())];
+        // Nothing else is touched here, so mean-ablated nodes play no part.
+        let node_set = [NodeSet::of(claim.node_set.nodes.iter().copied())];
         self.bench.run(
             claim.variable,
             &pairs,
-            StoreFrom::Clean,
-            &subject,
+            SourceFrom::Base,
+            &node_set,
             |block| {
                 for (trial, outcome) in block.trials.iter().zip(block.outcomes[0].iter().flatten())
                 {
@@ -450,18 +476,20 @@ impl Setting<'_> {
     }
 
     fn untrained(&self, claim: &Controlled) -> Result<Count, EngineError> {
-        let pairs = self.side_pairs(claim.variable, Kind::Telling, SIDE_TRIALS);
-        let terms = Terms::new(claim.variable, claim.reach.clone());
+        let pairs = self.side_pairs(claim.variable, Kind::Counterfactual, SIDE_TRIALS);
+        let terms = Terms::new(claim.variable, claim.affected_tokens.clone());
         let mut agreed = Count::default();
-        let subject = [TestedNodes::of(claim.subject.nodes.iter().copied())];
+        let node_set = [NodeSet::of(claim.node_set.nodes.iter().copied())];
         self.untrained.run(
             claim.variable,
             &pairs,
-            StoreFrom::Store,
-            &subject,
+            SourceFrom::Source,
+            &node_set,
             |block| {
                 for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
-                    let agrees = outcome.as_ref().and_then(|o| trial.agreement(o, &terms));
+                    let agrees = outcome
+                        .as_ref()
+                        .and_then(|o| trial.interchange_accuracy(o, &terms));
                     agrees.into_iter().for_each(|agrees| agreed.add(agrees));
                 }
             },
@@ -509,7 +537,7 @@ fn count(column: &AgreementColumn) -> Count {
     count
 }
 
-/// Bounds of the difference in agreement of two subjects over the trials that say something of both;
+/// Bounds of the difference in interchange accuracy of two node sets over the trials that say something of both;
 /// infinite where there is none.
 pub fn paired(first: &[Option<bool>], second: &[Option<bool>], errors: Errors) -> Bounds {
     let pairs = || {
@@ -533,28 +561,34 @@ pub fn paired(first: &[Option<bool>], second: &[Option<bool>], errors: Errors) -
 #[derive(Clone)]
 struct Asked<'a> {
     claim: &'a Controlled,
-    decoys: Vec<TestedNodes>,
+    decoys: Vec<NodeSet>,
     /// By the last panel each was tried on.
     beaten: Vec<DecoyResult>,
 }
 
 /// The tokens that the claim's nodes are judged on under another variable, in every group of pairs.
-fn elsewhere(claim: &Controlled) -> Reach {
-    Reach::Tokens(claim.reach.tokens())
+fn elsewhere(claim: &Controlled) -> AffectedTokens {
+    AffectedTokens::Tokens(claim.affected_tokens.tokens())
 }
 
 /// Subjects to be tried on panels of trials: one run of each panel serves everyone who asked.
 #[derive(Default)]
 struct Panels {
-    asked: BTreeMap<(Variable, usize), BTreeMap<(TestedNodes, Reach), AgreementColumn>>,
+    asked: BTreeMap<(Variable, usize), BTreeMap<(NodeSet, AffectedTokens), AgreementColumn>>,
 }
 
 impl Panels {
-    fn ask(&mut self, variable: Variable, trials: usize, subject: &TestedNodes, reach: &Reach) {
+    fn ask(
+        &mut self,
+        variable: Variable,
+        trials: usize,
+        node_set: &NodeSet,
+        affected_tokens: &AffectedTokens,
+    ) {
         self.asked
             .entry((variable, trials))
             .or_default()
-            .entry((subject.clone(), reach.clone()))
+            .entry((node_set.clone(), affected_tokens.clone()))
             .or_default();
     }
 
@@ -562,31 +596,30 @@ impl Panels {
         &self,
         variable: Variable,
         trials: usize,
-        subject: &TestedNodes,
-        reach: &Reach,
+        node_set: &NodeSet,
+        affected_tokens: &AffectedTokens,
     ) -> &AgreementColumn {
-        &self.asked[&(variable, trials)][&(subject.clone(), reach.clone())]
+        &self.asked[&(variable, trials)][&(node_set.clone(), affected_tokens.clone())]
     }
 
     fn run(&mut self, setting: &Setting) -> Result<(), EngineError> {
         for (&(variable, trials), columns) in &mut self.asked {
-            let pairs = setting.side_pairs(variable, Kind::Telling, trials);
-            let mut subjects: Vec<TestedNodes> = columns.keys().map(|(s, _)| s.clone()).collect();
-            subjects.dedup();
+            let pairs = setting.side_pairs(variable, Kind::Counterfactual, trials);
+            let mut node_sets: Vec<NodeSet> = columns.keys().map(|(s, _)| s.clone()).collect();
+            node_sets.dedup();
             setting
                 .bench
-                .run(variable, &pairs, StoreFrom::Store, &subjects, |block| {
-                    for ((subject, reach), column) in columns.iter_mut() {
-                        let at = subjects
+                .run(variable, &pairs, SourceFrom::Source, &node_sets, |block| {
+                    for ((node_set, affected_tokens), column) in columns.iter_mut() {
+                        let at = node_sets
                             .iter()
-                            .position(|s| s == subject)
+                            .position(|s| s == node_set)
                             .expect("every column's subject is run");
-                        let terms = Terms::new(variable, reach.clone());
+                        let terms = Terms::new(variable, affected_tokens.clone());
                         let outcomes = block.trials.iter().zip(&block.outcomes[at]);
-                        column
-                            .extend(outcomes.map(|(trial, outcome)| {
-                                trial.agreement(outcome.as_ref()?, &terms)
-                            }));
+                        column.extend(outcomes.map(|(trial, outcome)| {
+                            trial.interchange_accuracy(outcome.as_ref()?, &terms)
+                        }));
                     }
                 })?;
         }
@@ -605,7 +638,7 @@ mod tests {
     fn controls(by: Bounds) -> Controls {
         Controls {
             own_activation: Count::default(),
-            agreement: Count::default(),
+            interchange_accuracy: Count::default(),
             decoys: Vec::new(),
             wrong_digits: Vec::new(),
             wrong_tasks: Vec::new(),

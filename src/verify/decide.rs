@@ -9,7 +9,7 @@ use super::weakness::weaknesses;
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::Variable;
 use crate::experiment::{
-    Bench, Counterexample, Finding, HALF, Measures, NEGLIGIBLE, Standing, Terms, TestedNodes,
+    Bench, Counterexample, Finding, HALF, Measures, NEGLIGIBLE, NodeSet, Standing, Terms,
     counterexample,
 };
 use crate::network::engine::EngineError;
@@ -112,7 +112,7 @@ impl Grounds<'_> {
         self.finding().standing == Standing::Holds && self.passes_controls_alone()
     }
 
-    /// Agreement is as for supported, and side effects or controls are not.
+    /// Interchange accuracy is as for supported, and side effects or controls are not.
     fn is_unspecific(&self) -> bool {
         match self.finding().standing {
             Standing::HoldsUnspecifically => true,
@@ -179,7 +179,7 @@ impl Grounds<'_> {
         let without = |attempt: &&Attempt| attempt.outcome == AttemptOutcome::HoldsWithout;
         let set = self.tried.attempts.iter().find(without)?;
         Some(Refutation::NotNeeded {
-            set: Node::names(&set.finding.subject.nodes),
+            set: Node::names(&set.finding.node_set.nodes),
             need: set.need.expect("it was compared with its parts").upper,
         })
     }
@@ -245,12 +245,12 @@ impl Grounds<'_> {
             attempt.outcome == set.outcome && !is_single(attempt) && !std::ptr::eq(*attempt, set)
         };
         JointSet {
-            set: Node::names(&set.finding.subject.nodes),
+            set: Node::names(&set.finding.node_set.nodes),
             helping: Node::names(&set.helping()),
             measures: set.finding.measures.clone(),
             need: set.need.expect("a set is compared with its parts").lower,
             also: (self.tried.attempts.iter().filter(is_other))
-                .map(|attempt| Node::names(&attempt.finding.subject.nodes))
+                .map(|attempt| Node::names(&attempt.finding.node_set.nodes))
                 .collect(),
         }
     }
@@ -258,9 +258,9 @@ impl Grounds<'_> {
     fn redundant(&self) -> Verdict {
         let set = self
             .set()
-            .expect("the verdict is of a node with others neutralised");
+            .expect("the verdict is of a node with others mean-ablated");
         Verdict::Redundant {
-            neutralised: Node::names(&set.finding.subject.neutralised),
+            mean_ablated: Node::names(&set.finding.node_set.mean_ablated),
             measures: set.finding.measures.clone(),
         }
     }
@@ -270,9 +270,9 @@ impl Grounds<'_> {
         let direction_only = self.direction_only();
         let set = self.tried.nearest(direction_only)?;
         Some(NamedSet {
-            set: Node::names(&set.finding.subject.nodes),
-            agreement: set.finding.measures.best(direction_only)?,
-            placebo: set.finding.measures.placebo,
+            set: Node::names(&set.finding.node_set.nodes),
+            interchange_accuracy: set.finding.measures.best(direction_only)?,
+            control_pairs: set.finding.measures.control_pairs,
         })
     }
 
@@ -286,52 +286,55 @@ impl Grounds<'_> {
 
     fn counterexample(&self, bench: &Bench) -> Result<Option<Counterexample>, EngineError> {
         let finding = self.finding();
-        let terms = Terms::new(self.variable, finding.reach.clone());
+        let terms = Terms::new(self.variable, finding.affected_tokens.clone());
         counterexample(
             bench,
             self.variable,
-            &finding.subject,
+            &finding.node_set,
             &terms,
             &finding.kept,
         )
     }
 }
 
-/// Whether an attempt is of the node with others neutralised.
+/// Whether an attempt is of the node with others mean-ablated.
 fn is_single(attempt: &Attempt) -> bool {
-    !attempt.finding.subject.neutralised.is_empty()
+    !attempt.finding.node_set.mean_ablated.is_empty()
 }
 
-/// The nodes of an attempt, and those neutralised.
+/// The nodes of an attempt, and those mean-ablated.
 fn names_of(attempt: &Attempt) -> String {
-    let TestedNodes { nodes, neutralised } = &attempt.finding.subject;
+    let NodeSet {
+        nodes,
+        mean_ablated,
+    } = &attempt.finding.node_set;
     let names = |nodes: &[Node]| {
         let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
         names.join(" ")
     };
-    match &neutralised[..] {
+    match &mean_ablated[..] {
         [] => names(nodes),
-        held => format!("{} with {} neutralised", names(nodes), names(held)),
+        held => format!("{} with {} mean-ablated", names(nodes), names(held)),
     }
 }
 
 /// What is too high among the measures that must be negligible.
 fn side_effects(measures: &Measures) -> Vec<String> {
     let mut reasons = Vec::new();
-    if measures.placebo.lower > NEGLIGIBLE {
+    if measures.control_pairs.lower > NEGLIGIBLE {
         reasons.push(format!(
-            "{:.0} % of placebo trials change the answer",
-            measures.placebo.share() * 100.0
+            "{:.0} % of control trials change the answer",
+            measures.control_pairs.share() * 100.0
         ));
     }
-    for spill in measures
-        .spill
+    for off_target in measures
+        .off_target
         .values()
         .filter(|rate| rate.lower > NEGLIGIBLE)
     {
         reasons.push(format!(
-            "{:.0} % of telling trials change a token they must not",
-            spill.share() * 100.0
+            "{:.0} % of counterfactual trials change a token they must not",
+            off_target.share() * 100.0
         ));
     }
     reasons
@@ -346,8 +349,8 @@ fn lacks_selectivity(controls: &Controls) -> Vec<String> {
             format!(
                 "decoy {} agrees in {} of {}",
                 names.join(" "),
-                decoy.agreement.hits,
-                decoy.agreement.trials
+                decoy.interchange_accuracy.hits,
+                decoy.interchange_accuracy.trials
             )
         }));
     }
@@ -355,14 +358,15 @@ fn lacks_selectivity(controls: &Controls) -> Vec<String> {
         .beats_wrong_digits_by
         .is_some_and(|by| by < SELECTIVITY_MARGIN)
     {
-        let best = controls
-            .wrong_digits
-            .iter()
-            .max_by(|a, b| a.agreement.share().total_cmp(&b.agreement.share()));
+        let best = controls.wrong_digits.iter().max_by(|a, b| {
+            a.interchange_accuracy
+                .share()
+                .total_cmp(&b.interchange_accuracy.share())
+        });
         reasons.extend(best.map(|wrong| {
             format!(
                 "passes {} as well, in {} of {}",
-                wrong.variable, wrong.agreement.hits, wrong.agreement.trials
+                wrong.variable, wrong.interchange_accuracy.hits, wrong.interchange_accuracy.trials
             )
         }));
     }

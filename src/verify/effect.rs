@@ -29,28 +29,28 @@ const HARM: f64 = 2.0;
 /// equal) at most and at least: one token far out does not outweigh others that do not move.
 const GAIN: (f32, f32) = (-0.5, 1.5);
 
-/// What a subject did on the sample.
+/// What a node set did on the sample.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Effect {
-    /// By telling pair and token predicted to change: how far it moved.
+    /// By counterfactual pair and token predicted to change: how far it moved.
     pub(super) gains: Vec<(Stratum, AnswerToken, f32)>,
-    /// By telling pair: the tokens predicted to change, and those that moved so.
+    /// By counterfactual pair: the tokens predicted to change, and those that moved so.
     pub(super) moves: Vec<Move>,
     /// Free trials that moved a token as predicted.
     pub(super) right: BTreeMap<(Stratum, AnswerToken), Count>,
-    /// Of what predicts only a direction: telling trials as predicted, by aspect.
+    /// Of what predicts only a direction: counterfactual trials as predicted, by aspect.
     pub(super) directed: BTreeMap<Aspect, Count>,
-    /// Telling trials in which another token moved.
-    spilled: Count,
+    /// Counterfactual trials in which another token moved.
+    off_target: Count,
     /// How far the most moved of them did, by pair.
     strayed: Vec<f32>,
-    /// Placebo trials in which anything changed…
+    /// Control trials in which anything changed…
     changed: Count,
     /// …and how far, by pair.
     disturbed: Vec<f32>,
 }
 
-/// What a subject did on one telling pair.
+/// What a node set did on one counterfactual pair.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Move {
     pub(super) stratum: Stratum,
@@ -83,8 +83,8 @@ impl Effect {
     ) {
         let judged = trial.judge(&reading.outcome, terms);
         let harm = reading.harm.max(0.0);
-        if kind == Kind::Placebo {
-            self.changed.add(judged.spilled);
+        if kind == Kind::Control {
+            self.changed.add(judged.off_target);
             self.disturbed.push(harm);
             return;
         }
@@ -92,7 +92,7 @@ impl Effect {
         self.gains
             .extend(gains.map(|&(token, gain)| (trial.stratum, token, gain)));
         self.strayed.push(harm);
-        self.spilled.add(judged.spilled);
+        self.off_target.add(judged.off_target);
         self.moves.push(Move {
             stratum: trial.stratum,
             pair: trial.pair,
@@ -123,10 +123,10 @@ impl Effect {
         self.gain(token) - self.harm()
     }
 
-    /// The cells that the subject moves as predicted nearly always, where it leaves alone what it must.
+    /// The cells that the node set moves as predicted nearly always, where it leaves alone what it must.
     pub(super) fn holds_on(&self) -> BTreeSet<(Stratum, AnswerToken)> {
         let few = |count: Count| count.share() <= NEGLIGIBLE;
-        if !few(self.spilled) || !few(self.changed) {
+        if !few(self.off_target) || !few(self.changed) {
             return BTreeSet::new();
         }
         let cells = self.right.iter();
@@ -154,10 +154,10 @@ impl Effect {
         let best = shares.map(Count::share).fold(0.0, f64::max);
         let directed = self.directed.values().map(Count::share);
         let best = directed.reduce(f64::min).unwrap_or(best);
-        best - self.spilled.share() - self.changed.share()
+        best - self.off_target.share() - self.changed.share()
     }
 
-    /// Whether the subject does clearly better than another on the same pairs: its score is higher, or
+    /// Whether the node set does clearly better than another on the same pairs: its score is higher, or
     /// the token moves as predicted in more of them and nothing else is moved further.
     pub(super) fn is_better(&self, other: &Effect, token: AnswerToken) -> bool {
         let clearly = |(by, error): (f64, f64), least: f64| by >= least && by >= CLEARLY * error;

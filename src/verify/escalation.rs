@@ -1,5 +1,5 @@
 //! Escalation: a node that does not hold alone is tried in sets with others, and with the other
-//! carriers neutralised.
+//! carriers mean-ablated.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::domain::node::Node;
 use crate::domain::task::Variable;
 use crate::experiment::stats::{Bounds, Count, Errors};
 use crate::experiment::{
-    Bench, Finding, Goal, HALF, Rules, Standing, StoreFrom, Terms, TestedNodes, judge, stream,
+    Bench, Finding, Goal, HALF, NodeSet, Rules, SourceFrom, Standing, Terms, judge, stream,
 };
 use crate::network::engine::EngineError;
 
@@ -18,7 +18,7 @@ use crate::network::engine::EngineError;
 /// "Verdicts": joint); below it, at the upper bound, it does not need the node.
 pub(super) const JOINT_NEED: f64 = 0.2;
 
-/// What may be judged in place of one node: three sets, the node with others neutralised, and the best
+/// What may be judged in place of one node: three sets, the node with others mean-ablated, and the best
 /// of the sets once more. The error is split over as many, however many are judged: a claim's share must not hang on what other
 /// claims are tested beside it.
 const MOST_TRIED: usize = 5;
@@ -54,7 +54,7 @@ pub enum AttemptOutcome {
 /// What came of one set tried in place of a node.
 #[derive(Debug, Clone)]
 pub struct Attempt {
-    /// The set, or the node with others neutralised.
+    /// The set, or the node with others mean-ablated.
     pub finding: Finding,
     /// Of a set that holds, if only in part or perhaps: by how much it agrees more often than the set
     /// without the node.
@@ -81,7 +81,7 @@ impl Attempt {
     }
 }
 
-/// Telling pairs, of streams of their own, on which a set is compared with what is left of it without
+/// Counterfactual pairs, of streams of their own, on which a set is compared with what is left of it without
 /// each member. Each larger sample is for the members of which the one before leaves open whether the
 /// set needs them…
 const NEED_PAIRS: [usize; 3] = [256, 2048, 20_000];
@@ -90,7 +90,7 @@ const NEED_PAIRS: [usize; 3] = [256, 2048, 20_000];
 const OF_OTHERS: usize = 1;
 
 /// Judges what was chosen for every node that does not hold: sets with others, until one holds; and
-/// the node with other carriers neutralised. `failing` gives each node's place and what was found of
+/// the node with other carriers mean-ablated. `failing` gives each node's place and what was found of
 /// it alone; the result is by place, what decides first. The error of `rules` is shared among all that
 /// is tried for one node.
 ///
@@ -110,7 +110,7 @@ pub fn attempts(
     let mut search = Search::new(bench, variable, claimed, effort)?;
     let mut chosen: Vec<(usize, Node, Choice)> = Vec::new();
     for &(place, finding) in failing {
-        let node = finding.subject.nodes[0];
+        let node = finding.node_set.nodes[0];
         let choice = search.choose(node, finding.measures.is_inert())?;
         chosen.push((place, node, choice));
     }
@@ -124,11 +124,11 @@ pub fn attempts(
         let wanted: Vec<Wanted> = (chosen.iter())
             .filter(|(place, ..)| !succeeded(attempts.get(place)))
             .filter_map(|&(place, node, ref choice)| {
-                let subject = choice.sets.get(round)?.clone();
+                let node_set = choice.sets.get(round)?.clone();
                 Some(Wanted {
                     place,
                     node,
-                    subject,
+                    node_set,
                 })
             })
             .collect();
@@ -137,11 +137,11 @@ pub fn attempts(
     let wanted: Vec<Wanted> = (chosen.iter())
         .filter(|(place, _, choice)| choice.exchangeable || !succeeded(attempts.get(place)))
         .filter_map(|&(place, node, ref choice)| {
-            let subject = choice.neutralised.clone()?;
+            let node_set = choice.mean_ablated.clone()?;
             Some(Wanted {
                 place,
                 node,
-                subject,
+                node_set,
             })
         })
         .collect();
@@ -151,14 +151,14 @@ pub fn attempts(
     let wanted: Vec<Wanted> = (chosen.iter())
         .filter(|(place, ..)| !succeeded(attempts.get(place)))
         .filter_map(|&(place, node, _)| {
-            let subject = best_in_part(attempts.get(&place)?, variable)?
+            let node_set = best_in_part(attempts.get(&place)?, variable)?
                 .finding
-                .subject
+                .node_set
                 .clone();
             Some(Wanted {
                 place,
                 node,
-                subject,
+                node_set,
             })
         })
         .collect();
@@ -168,7 +168,7 @@ pub fn attempts(
     for (place, _, choice) in &chosen {
         if let Some(attempts) = attempts.get_mut(place) {
             attempts.sort_by_key(|attempt| {
-                choice.exchangeable && attempt.finding.subject.neutralised.is_empty()
+                choice.exchangeable && attempt.finding.node_set.mean_ablated.is_empty()
             });
         }
     }
@@ -184,7 +184,7 @@ fn best_in_part(attempts: &[Attempt], variable: Variable) -> Option<&Attempt> {
         best.map_or(0.0, |rate| rate.share())
     };
     (attempts.iter())
-        .filter(|attempt| attempt.finding.subject.neutralised.is_empty())
+        .filter(|attempt| attempt.finding.node_set.mean_ablated.is_empty())
         .filter(|attempt| attempt.outcome == AttemptOutcome::Fails && !attempt.finding.holds())
         .filter(|attempt| !attempt.finding.measures.dirty() && share(attempt) >= HALF)
         .max_by(|a, b| share(a).total_cmp(&share(b)))
@@ -193,15 +193,15 @@ fn best_in_part(attempts: &[Attempt], variable: Variable) -> Option<&Attempt> {
 /// Gives every node the sets that were found for others of the variable, hold and need it: each claim
 /// names all minimal sets that were found for it.
 fn share(chosen: &[(usize, Node, Choice)], attempts: &mut BTreeMap<usize, Vec<Attempt>>) {
-    let sets: BTreeMap<TestedNodes, Attempt> = (attempts.values().flatten())
+    let sets: BTreeMap<NodeSet, Attempt> = (attempts.values().flatten())
         .filter(|attempt| attempt.outcome == AttemptOutcome::Holds)
-        .filter(|attempt| attempt.finding.subject.neutralised.is_empty())
-        .map(|attempt| (attempt.finding.subject.clone(), attempt.clone()))
+        .filter(|attempt| attempt.finding.node_set.mean_ablated.is_empty())
+        .map(|attempt| (attempt.finding.node_set.clone(), attempt.clone()))
         .collect();
     for &(place, node, _) in chosen {
         let own = attempts.entry(place).or_default();
-        for (subject, set) in &sets {
-            let tried = |attempt: &Attempt| attempt.finding.subject == *subject;
+        for (node_set, set) in &sets {
+            let tried = |attempt: &Attempt| attempt.finding.node_set == *node_set;
             let of_node = set.by_member.iter().find(|(member, _)| *member == node);
             let needs_it = of_node.filter(|(_, by)| by.lower >= JOINT_NEED);
             if let Some((_, by)) = needs_it
@@ -225,7 +225,7 @@ fn succeeded(attempts: Option<&Vec<Attempt>>) -> bool {
 struct Wanted {
     place: usize,
     node: Node,
-    subject: TestedNodes,
+    node_set: NodeSet,
 }
 
 struct Judging<'a> {
@@ -243,21 +243,21 @@ impl Judging<'_> {
         name: &str,
         attempts: &mut BTreeMap<usize, Vec<Attempt>>,
     ) -> Result<(), EngineError> {
-        let subjects: BTreeSet<TestedNodes> = wanted.iter().map(|w| w.subject.clone()).collect();
-        if subjects.is_empty() {
+        let node_sets: BTreeSet<NodeSet> = wanted.iter().map(|w| w.node_set.clone()).collect();
+        if node_sets.is_empty() {
             return Ok(());
         }
-        let subjects: Vec<TestedNodes> = subjects.into_iter().collect();
+        let node_sets: Vec<NodeSet> = node_sets.into_iter().collect();
         let findings = judge(
             self.bench,
             self.variable,
-            subjects.clone(),
+            node_sets.clone(),
             goal,
             self.rules,
             name,
         )?;
-        let finding_of = |subject: &TestedNodes| {
-            let at = subjects.binary_search(subject);
+        let finding_of = |node_set: &NodeSet| {
+            let at = node_sets.binary_search(node_set);
             &findings[at.expect("every subject wanted was judged")]
         };
         let direction_only = self.variable.task.predicts_only_direction();
@@ -271,16 +271,16 @@ impl Judging<'_> {
         };
         // A set that may hold is left open no longer where it is known not to need the node.
         let compared = |wanted: &Wanted| {
-            wanted.subject.neutralised.is_empty() && may_hold(finding_of(&wanted.subject))
+            wanted.node_set.mean_ablated.is_empty() && may_hold(finding_of(&wanted.node_set))
         };
         let sets: Vec<(&Finding, Node)> = wanted
             .iter()
             .filter(|&wanted| compared(wanted))
-            .map(|wanted| (finding_of(&wanted.subject), wanted.node))
+            .map(|wanted| (finding_of(&wanted.node_set), wanted.node))
             .collect();
         let mut needs = self.needs(&sets)?.into_iter();
         for wanted in wanted {
-            let finding = finding_of(&wanted.subject);
+            let finding = finding_of(&wanted.node_set);
             let needs = compared(wanted).then(|| needs.next()).flatten();
             let need = needs.as_ref().map(|needs| needs.of_node);
             let holds_without = needs.as_ref().is_some_and(|needs| needs.holds_without);
@@ -313,10 +313,10 @@ impl Judging<'_> {
     fn needs(&self, sets: &[(&Finding, Node)]) -> Result<Vec<Needs>, EngineError> {
         let mut compared: Vec<Vec<Part>> = (sets.iter())
             .map(|(set, _)| {
-                let members = set.subject.nodes.iter();
+                let members = set.node_set.nodes.iter();
                 let part = |&member: &Node| Part {
                     without: member,
-                    subject: without(&set.subject, member),
+                    node_set: without(&set.node_set, member),
                     by: UNKNOWN,
                     agreed: Vec::new(),
                     holds: false,
@@ -362,38 +362,44 @@ impl Judging<'_> {
             variable,
             rules,
         } = *self;
-        let family = Family::new(variable, Kind::Telling, bench.engine.shape().n_digits);
+        let family = Family::new(
+            variable,
+            Kind::Counterfactual,
+            bench.engine.shape().n_digits,
+        );
         let mut rng = stream(rules.seed, &format!("{variable}/telling/need/{pairs}"));
         let pairs = family.draws().take(pairs, &mut rng);
         let alpha = rules.alpha / NEED_PAIRS.len() as f64;
         let errors = Errors::even(alpha);
-        let subjects: BTreeSet<TestedNodes> = (sets.iter())
+        let node_sets: BTreeSet<NodeSet> = (sets.iter())
             .flat_map(|(set, parts)| {
-                let parts = parts.iter().map(|part| part.subject.clone());
-                parts.chain([set.subject.clone()])
+                let parts = parts.iter().map(|part| part.node_set.clone());
+                parts.chain([set.node_set.clone()])
             })
             .collect();
-        let subjects: Vec<TestedNodes> = subjects.into_iter().collect();
-        let at = |subject: &TestedNodes| {
-            let found = subjects.binary_search(subject);
+        let node_sets: Vec<NodeSet> = node_sets.into_iter().collect();
+        let at = |node_set: &NodeSet| {
+            let found = node_sets.binary_search(node_set);
             found.expect("every part is among the subjects")
         };
         let mut whole: Vec<Vec<Option<bool>>> = vec![Vec::new(); sets.len()];
         for (_, parts) in sets.iter_mut() {
             parts.iter_mut().for_each(|part| part.agreed.clear());
         }
-        bench.run(variable, &pairs, StoreFrom::Store, &subjects, |block| {
+        bench.run(variable, &pairs, SourceFrom::Source, &node_sets, |block| {
             for ((set, parts), whole) in sets.iter_mut().zip(&mut whole) {
-                let terms = Terms::new(variable, set.reach.clone());
-                let agreed = |subject: &TestedNodes| {
-                    let outcomes = block.trials.iter().zip(&block.outcomes[at(subject)]);
+                let terms = Terms::new(variable, set.affected_tokens.clone());
+                let agreed = |node_set: &NodeSet| {
+                    let outcomes = block.trials.iter().zip(&block.outcomes[at(node_set)]);
                     outcomes
-                        .map(|(trial, outcome)| trial.agreement(outcome.as_ref()?, &terms))
+                        .map(|(trial, outcome)| {
+                            trial.interchange_accuracy(outcome.as_ref()?, &terms)
+                        })
                         .collect::<Vec<_>>()
                 };
-                whole.extend(agreed(&set.subject));
+                whole.extend(agreed(&set.node_set));
                 for part in parts.iter_mut() {
-                    part.agreed.extend(agreed(&part.subject));
+                    part.agreed.extend(agreed(&part.node_set));
                 }
             }
         })?;
@@ -416,7 +422,7 @@ impl Judging<'_> {
 struct Part {
     /// The member it lacks.
     without: Node,
-    subject: TestedNodes,
+    node_set: NodeSet,
     /// By how much the set agrees more often.
     by: Bounds,
     /// On the sample last run: whether each trial agreed.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::causal::{Family, Kind, Stratum};
 use crate::domain::task::Variable;
-use crate::experiment::{AfterSign, Bench, Reach, StoreFrom, Terms, TestedNodes, stream};
+use crate::experiment::{AffectedTokens, AfterSign, Bench, NodeSet, SourceFrom, Terms, stream};
 use crate::network::engine::EngineError;
 
 /// Pairs of which the sign is read.
@@ -33,7 +33,7 @@ pub struct FreeOrder {
 pub fn measure(
     bench: &Bench,
     seed: u64,
-    claims: &[(Variable, &TestedNodes)],
+    claims: &[(Variable, &NodeSet)],
 ) -> Result<Vec<Option<FreeOrder>>, EngineError> {
     let n_digits = bench.engine.shape().n_digits;
     let mut found = vec![None; claims.len()];
@@ -42,19 +42,19 @@ pub fn measure(
         by_variable.entry(*variable).or_default().push(claim);
     }
     for (variable, sharing) in by_variable {
-        let family = Family::new(variable, Kind::Telling, n_digits);
+        let family = Family::new(variable, Kind::Counterfactual, n_digits);
         if !family.strata().contains(&Stratum::Order) {
             continue;
         }
         let turning = family.restricted_to(|stratum| stratum == Stratum::Order);
         let mut rng = stream(seed, &format!("{variable}/telling/free"));
         let pairs = turning.draws().take(PAIRS, &mut rng);
-        let subjects: Vec<TestedNodes> = (sharing.iter())
+        let node_sets: Vec<NodeSet> = (sharing.iter())
             .map(|&claim| claims[claim].1.clone())
             .collect();
-        let terms = Terms::new(variable, Reach::everything(n_digits));
-        let mut read = vec![(FreeOrder::default(), AfterSign::default()); subjects.len()];
-        bench.run(variable, &pairs, StoreFrom::Store, &subjects, |block| {
+        let terms = Terms::new(variable, AffectedTokens::everything(n_digits));
+        let mut read = vec![(FreeOrder::default(), AfterSign::default()); node_sets.len()];
+        bench.run(variable, &pairs, SourceFrom::Source, &node_sets, |block| {
             for ((order, after), outcomes) in read.iter_mut().zip(&block.outcomes) {
                 for (trial, outcome) in block.trials.iter().zip(outcomes) {
                     let Some(outcome) = outcome else { continue };

@@ -14,9 +14,9 @@ use crate::experiment::{BASELINE_QUESTIONS, FIRST_LOOK, GATE, HALF, NEGLIGIBLE, 
 pub struct Limits {
     /// Accuracy of the unpatched model on a class, at the lower bound, for its claims to be testable.
     pub baseline: f64,
-    /// Placebo and spill rates up to this are negligible; an effect below it is inert.
+    /// Control and off-target effect rates up to this are negligible; an effect below it is inert.
     pub negligible: f64,
-    /// Agreement below this, at the upper bound, is that of a claim that fails.
+    /// Interchange accuracy below this, at the upper bound, is that of a claim that fails.
     pub refuted_below: f64,
     /// By how much a claim must beat each decoy and each wrong digit, at the lower bound.
     pub selectivity_margin: f64,
@@ -55,9 +55,9 @@ pub struct ControlPlan {
     /// Sizes of the panels on which decoys and the claim's nodes at every other digit are tried, the
     /// next where one leaves it open.
     pub decoy_panels: Vec<usize>,
-    /// Placebo pairs that a decoy leaves alone before it is called a find.
+    /// Control pairs that a decoy leaves alone before it is called a find.
     pub find_placebos: usize,
-    /// Trials of each control that is reported and decides nothing: the clean run's own activation,
+    /// Trials of each control that is reported and decides nothing: the base run's own activation,
     /// other tasks at the same digit, and untrained weights.
     pub side_trials: usize,
     /// Seed of the untrained weights.

@@ -1,9 +1,10 @@
 //! The main job: check every claim of a model by intervening on its network.
 //!
 //! The phases are the method's (docs/METHOD.md): the unpatched model first; every claimed node alone;
-//! sets and neutralised carriers for those that do not hold alone; controls and necessity for the
+//! sets and mean-ablated carriers for those that do not hold alone; controls and necessity for the
 //! node set each claim comes down to; then the verdicts.
 
+mod affected_tokens;
 mod attends;
 mod conclusion;
 mod controls;
@@ -19,13 +20,13 @@ mod parity;
 mod phases;
 mod plan;
 mod published_test;
-mod reach;
 mod replay;
 mod search;
 mod tried;
 mod verdict;
 mod weakness;
 
+pub use affected_tokens::MOVE_FOR_OTHERS;
 pub use conclusion::Conclusion;
 pub use controls::{
     Controlled, Controls, DecoyResult, ElsewhereResult, SELECTIVITY_MARGIN, Selectivity, Setting,
@@ -40,7 +41,6 @@ pub use published_test::{
     PublishedTrial, TRIED_IN_PAIRS, WEAK_BY_IMPACT, attended_position, attention_percents,
     attention_row, attention_sources,
 };
-pub use reach::MOVE_FOR_OTHERS;
 pub use replay::{ReplayError, Replayed, replay};
 pub use search::SearchEffort;
 pub use verdict::{

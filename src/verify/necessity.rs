@@ -9,7 +9,7 @@ use crate::domain::arithmetic::{Prompt, Question};
 use crate::domain::causal::needs;
 use crate::domain::task::Variable;
 use crate::experiment::stats::Count;
-use crate::experiment::{Baseline, TestedNodes};
+use crate::experiment::{Baseline, NodeSet};
 use crate::network::engine::{Activations, Decode, Engine, EngineError, Intervention, Source};
 
 /// Rightly answered questions ablated on each side.
@@ -31,7 +31,7 @@ impl Necessity {
     }
 }
 
-/// Ablates each subject on questions that need its variable and on questions that do not.
+/// Ablates each node set on questions that need its variable and on questions that do not.
 ///
 /// # Errors
 /// [`EngineError`] where an intervention was not applied.
@@ -39,7 +39,7 @@ pub fn measure(
     engine: &Engine,
     means: &Activations,
     baseline: &Baseline,
-    claims: &[(Variable, &TestedNodes)],
+    claims: &[(Variable, &NodeSet)],
 ) -> Result<Vec<Necessity>, EngineError> {
     let mut found = vec![Necessity::default(); claims.len()];
     let mut by_variable: BTreeMap<Variable, Vec<usize>> = BTreeMap::new();
@@ -54,9 +54,9 @@ pub fn measure(
             .copied();
         let (needing, not_needing): (Vec<Question>, Vec<Question>) =
             questions.partition(|question| needs(variable, question));
-        let subjects: Vec<&TestedNodes> = sharing.iter().map(|&claim| claims[claim].1).collect();
-        let needing = still_right(engine, means, &needing, &subjects)?;
-        let not_needing = still_right(engine, means, &not_needing, &subjects)?;
+        let node_sets: Vec<&NodeSet> = sharing.iter().map(|&claim| claims[claim].1).collect();
+        let needing = still_right(engine, means, &needing, &node_sets)?;
+        let not_needing = still_right(engine, means, &not_needing, &node_sets)?;
         for (i, &claim) in sharing.iter().enumerate() {
             found[claim] = Necessity {
                 needing: needing[i],
@@ -67,12 +67,12 @@ pub fn measure(
     Ok(found)
 }
 
-/// Questions each subject's ablation leaves right.
+/// Questions each node set's ablation leaves right.
 fn still_right(
     engine: &Engine,
     means: &Activations,
     questions: &[Question],
-    subjects: &[&TestedNodes],
+    node_sets: &[&NodeSet],
 ) -> Result<Vec<Count>, EngineError> {
     let prompts: Vec<Prompt> = questions
         .iter()
@@ -80,11 +80,11 @@ fn still_right(
         .map(|&question| Prompt::truth(question))
         .collect();
     let run = engine.run(&prompts)?;
-    subjects
+    node_sets
         .iter()
-        .map(|subject| {
+        .map(|node_set| {
             let ablate = || {
-                let nodes = subject.nodes.iter();
+                let nodes = node_set.nodes.iter();
                 Intervention::new(nodes.map(|&n| means.overwrite(0, n, Source::Mean)))
             };
             let jobs: Vec<(usize, Intervention)> =

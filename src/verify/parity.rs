@@ -59,8 +59,8 @@ pub fn measure(
     if prompts.is_empty() {
         return Ok(EngineParity::default());
     }
-    let stores: Vec<Prompt> = prompts.iter().rev().copied().collect();
-    let stored = engine.activations(&stores, nodes.iter().map(|&n| Site::from(n)))?;
+    let sources: Vec<Prompt> = prompts.iter().rev().copied().collect();
+    let stored = engine.activations(&sources, nodes.iter().map(|&n| Site::from(n)))?;
     let run = engine.run(&prompts)?;
     let jobs: Vec<(usize, Intervention)> = (0..prompts.len())
         .map(|i| {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::affected_tokens::name_what_reaches;
 use super::attends::{self, Attends};
 use super::controls::{Controlled, Setting};
 use super::decide::Grounds;
@@ -13,7 +14,6 @@ use super::published_test::{
     AttentionSources, Published, PublishedResult, PublishedTests, attended_position,
     attention_sources,
 };
-use super::reach::name_what_reaches;
 use super::tried::TriedClaim;
 use super::verdict::Verdict;
 use super::{Progress, VerifyError, free_order, necessity};
@@ -21,7 +21,7 @@ use crate::domain::arithmetic::Prompt;
 use crate::domain::node::Node;
 use crate::domain::task::{Task, Variable};
 use crate::experiment::{
-    Baseline, Bench, Finding, Goal, Reference, Rules, Standing, TestedNodes, judge,
+    Baseline, Bench, Finding, Goal, NodeSet, Reference, Rules, Standing, judge,
 };
 use crate::inputs::claims::TaggedNode;
 use crate::inputs::model::{ModelFolder, Weights};
@@ -222,9 +222,8 @@ impl<'a> Verification<'a> {
                 of: steps,
             });
             let rules = self.options.rules.with_alpha(self.alpha() / 2.0);
-            let subjects: Vec<TestedNodes> =
-                claims.iter().map(|c| TestedNodes::of([c.node])).collect();
-            let findings = judge(&bench, variable, subjects, Goal::Holds, rules, ALONE)?;
+            let node_sets: Vec<NodeSet> = claims.iter().map(|c| NodeSet::of([c.node])).collect();
+            let findings = judge(&bench, variable, node_sets, Goal::Holds, rules, ALONE)?;
             let failing: Vec<(usize, &Finding)> = findings
                 .iter()
                 .enumerate()
@@ -263,11 +262,11 @@ impl<'a> Verification<'a> {
         let mut unsettled: Vec<&mut TriedClaim> = (tried.iter_mut())
             .filter(|claim| !claim.finding.holds() && claim.success().is_none())
             .collect();
-        let subjects = unsettled
+        let node_sets = unsettled
             .iter()
-            .map(|claim| claim.finding.subject.clone())
+            .map(|claim| claim.finding.node_set.clone())
             .collect();
-        let findings = judge(bench, variable, subjects, Goal::Standing, rules, AGAIN)?;
+        let findings = judge(bench, variable, node_sets, Goal::Standing, rules, AGAIN)?;
         for (claim, finding) in unsettled.iter_mut().zip(findings) {
             claim.finding = finding;
             claim.judged_again = true;
@@ -316,8 +315,8 @@ impl<'a> Verification<'a> {
                 let chosen = tried.chosen();
                 Controlled {
                     variable: by_index[index].variable,
-                    subject: chosen.subject.clone(),
-                    reach: chosen.reach.clone(),
+                    node_set: chosen.node_set.clone(),
+                    affected_tokens: chosen.affected_tokens.clone(),
                     alpha: match tried.success() {
                         Some(_) => escalation::alpha_of_attempt(alpha),
                         None => alpha,
@@ -327,9 +326,9 @@ impl<'a> Verification<'a> {
             })
             .collect();
         let controls = setting.run(&controlled)?;
-        let claims: Vec<(Variable, &TestedNodes)> = controlled
+        let claims: Vec<(Variable, &NodeSet)> = controlled
             .iter()
-            .map(|c| (c.variable, &c.subject))
+            .map(|c| (c.variable, &c.node_set))
             .collect();
         let necessities = necessity::measure(self.engine, &self.means, self.baseline, &claims)?;
         // Free-running verdicts read their own tokens anyway.

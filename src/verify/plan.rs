@@ -114,7 +114,7 @@ pub fn testable(
             });
         }
     }
-    if Family::new(variable, Kind::Telling, n_digits).is_empty() {
+    if Family::new(variable, Kind::Counterfactual, n_digits).is_empty() {
         return Err(Untestable::NoPairs { variable });
     }
     Ok(())

@@ -59,9 +59,9 @@ pub struct Published {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 pub struct PublishedTrial {
     /// Where the activation came from.
-    pub store: Prompt,
+    pub source: Prompt,
     /// What it was patched into.
-    pub clean: Prompt,
+    pub base: Prompt,
     /// The patched answer.
     pub got: Answer,
 }
@@ -144,12 +144,12 @@ impl<'a> PublishedTests<'a> {
                 answers: Vec::new(),
             });
         };
-        let cleans: Vec<Prompt> = pairs.iter().map(|p| Prompt::truth(p.clean)).collect();
-        let stores: Vec<Prompt> = pairs.iter().map(|p| Prompt::truth(p.store)).collect();
-        let run = self.engine.run(&cleans)?;
+        let bases: Vec<Prompt> = pairs.iter().map(|p| Prompt::truth(p.base)).collect();
+        let sources: Vec<Prompt> = pairs.iter().map(|p| Prompt::truth(p.source)).collect();
+        let run = self.engine.run(&bases)?;
         let stored = self
             .engine
-            .activations(&stores, nodes.iter().map(|&n| Site::from(n)))?;
+            .activations(&sources, nodes.iter().map(|&n| Site::from(n)))?;
         let jobs: Vec<(usize, Intervention)> = (0..pairs.len())
             .map(|pair| {
                 let patch = nodes
@@ -161,10 +161,10 @@ impl<'a> PublishedTests<'a> {
         let logits = self.engine.intervene(&run, &jobs, Decode::Forced)?;
         let answers: Vec<PublishedTrial> = logits
             .iter()
-            .zip(stores.iter().zip(&cleans))
-            .map(|(logits, (&store, &clean))| PublishedTrial {
-                store,
-                clean,
+            .zip(sources.iter().zip(&bases))
+            .map(|(logits, (&source, &base))| PublishedTrial {
+                source,
+                base,
                 got: logits.answer(),
             })
             .collect();
@@ -191,7 +191,7 @@ impl<'a> PublishedTests<'a> {
         pair: &Canonical,
         trial: &PublishedTrial,
     ) -> PublishedResult {
-        let truth = trial.clean.forced;
+        let truth = trial.base.forced;
         let changed = trial.got.changed_from(&truth);
         let passed = match pair.expect {
             Expectation::AnyChange => !changed.is_empty(),

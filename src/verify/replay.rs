@@ -8,7 +8,7 @@ use super::evidence::{ClaimEvidence, Evidence};
 use super::phases::{AGAIN, ALONE};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
-use crate::experiment::{Bench, Goal, Judgment, Reference, TestedNodes, default_block, judge};
+use crate::experiment::{Bench, Goal, Judgment, NodeSet, Reference, default_block, judge};
 use crate::network::engine::{Engine, EngineError};
 
 /// The trials of one claim.
@@ -62,7 +62,7 @@ pub fn replay<'a>(
             asked.push((index, node, trials.alpha));
         }
     }
-    // Nothing is neutralised of a node alone, so no mean is ever asked for.
+    // Nothing is mean-ablated of a node alone, so no mean is ever asked for.
     let means = engine.activations(&[], [])?;
     let bench = Bench {
         engine,
@@ -76,22 +76,22 @@ pub fn replay<'a>(
     for (done, ((variable, again), claims)) in by_variable.into_iter().enumerate() {
         progress(done, of);
         let rules = protocol.rules().with_alpha(claims[0].2);
-        let subjects: Vec<TestedNodes> = claims
-            .iter()
-            .map(|(_, n, _)| TestedNodes::of([*n]))
-            .collect();
+        let node_sets: Vec<NodeSet> = claims.iter().map(|(_, n, _)| NodeSet::of([*n])).collect();
         let (goal, name) = if again {
             (Goal::Standing, AGAIN)
         } else {
             (Goal::Holds, ALONE)
         };
-        let findings = judge(&bench, variable, subjects, goal, rules, name)?;
+        let findings = judge(&bench, variable, node_sets, goal, rules, name)?;
         for ((index, ..), finding) in claims.iter().zip(findings) {
             let claim = &evidence.claims[*index];
             let stored = claim.trials.as_ref().map(|trials| &trials.alone);
             // Bounds are stored rounded; the counts behind them are whole.
             let counts = |measures: &crate::experiment::Measures| {
-                let rates = measures.agreement.values().chain([&measures.placebo]);
+                let rates = measures
+                    .interchange_accuracy
+                    .values()
+                    .chain([&measures.control_pairs]);
                 let rates = rates.chain(measures.tokens.iter().map(|cell| &cell.moved));
                 rates.map(|r| (r.hits, r.trials)).collect::<Vec<_>>()
             };

@@ -16,7 +16,7 @@ use crate::domain::causal::{Family, Kind, Pair, Stratum, predict};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
 use crate::experiment::stats::Count;
-use crate::experiment::{Bench, Reach, StoreFrom, Terms, TestedNodes, stream};
+use crate::experiment::{AffectedTokens, Bench, NodeSet, SourceFrom, Terms, stream};
 use crate::network::engine::{EngineError, Site};
 
 /// How hard sets are searched for.
@@ -24,14 +24,14 @@ use crate::network::engine::{EngineError, Site};
 pub struct SearchEffort {
     /// Seed of the pairs that sets are chosen on.
     seed: u64,
-    /// Telling pairs whose source is alike the base in all but the variable, where arithmetic allows: a
+    /// Counterfactual pairs whose source is alike the base in all but the variable, where arithmetic allows: a
     /// larger set carries nothing else along on them…
     alike: usize,
-    /// …telling pairs drawn freely, of which it is asked whether a set holds, and placebo pairs, which
+    /// …counterfactual pairs drawn freely, of which it is asked whether a set holds, and control pairs, which
     /// no set that holds may change.
     free: usize,
-    placebo: usize,
-    /// Alike and placebo pairs on which the whole pool is screened.
+    control_pairs: usize,
+    /// Alike and control pairs on which the whole pool is screened.
     screen: (usize, usize),
     /// Nodes that are tried on the whole sample, of those that screening puts first.
     shortlist: usize,
@@ -51,7 +51,7 @@ impl SearchEffort {
         seed: 0,
         alike: 128,
         free: 192,
-        placebo: 96,
+        control_pairs: 96,
         screen: (16, 8),
         shortlist: 8,
         in_vain: 1,
@@ -65,7 +65,7 @@ impl SearchEffort {
         seed: 1,
         alike: 512,
         free: 1024,
-        placebo: 512,
+        control_pairs: 512,
         screen: (64, 32),
         shortlist: 24,
         in_vain: 8,
@@ -93,20 +93,20 @@ const NEEDED: f64 = 0.2;
 #[derive(Debug, Clone, Default)]
 pub struct Choice {
     /// Sets with the node, each to be judged: those that look as if they hold and need it first.
-    pub sets: Vec<TestedNodes>,
+    pub sets: Vec<NodeSet>,
     /// Whether the node is inert and the first set holds with another node in its place too.
     pub exchangeable: bool,
-    /// The node with the carriers neutralised beside which it does best.
-    pub neutralised: Option<TestedNodes>,
+    /// The node with the carriers mean-ablated beside which it does best.
+    pub mean_ablated: Option<NodeSet>,
 }
 
 /// Where a set comes from.
 enum Try {
     /// What claims suggest.
-    Start(TestedNodes),
+    Start(NodeSet),
     /// A set with the node, grown for one token: from nodes beside it, or from any.
     Grow {
-        from: TestedNodes,
+        from: NodeSet,
         near: bool,
         target: AnswerToken,
     },
@@ -120,15 +120,15 @@ pub struct Search<'a> {
     effort: SearchEffort,
     alike: Vec<(Stratum, Pair)>,
     free: Vec<(Stratum, Pair)>,
-    placebo: Vec<(Stratum, Pair)>,
+    control_pairs: Vec<(Stratum, Pair)>,
     /// Nodes that read the variable on alike pairs and can reach an answer token.
     pool: Vec<Node>,
     /// Effects on the whole sample.
-    known: BTreeMap<TestedNodes, Effect>,
+    known: BTreeMap<NodeSet, Effect>,
     /// Effects of each node of the pool alone, on the pairs of the screening of each token.
     alone: BTreeMap<AnswerToken, Vec<Effect>>,
     /// Minimal sets that look as if they hold.
-    found: Vec<TestedNodes>,
+    found: Vec<NodeSet>,
 }
 
 impl<'a> Search<'a> {
@@ -148,7 +148,7 @@ impl<'a> Search<'a> {
             let mut rng = stream(effort.seed, &format!("{variable}/{name}/search"));
             family.draws().take(count, &mut rng)
         };
-        let alike = draw(Kind::Telling, "alike", effort.alike);
+        let alike = draw(Kind::Counterfactual, "alike", effort.alike);
         let alike = (alike.into_iter())
             .map(|(stratum, pair)| (stratum, domain::causal::alike(variable, &pair)))
             .collect();
@@ -158,8 +158,8 @@ impl<'a> Search<'a> {
             claimed,
             effort,
             alike,
-            free: draw(Kind::Telling, "telling", effort.free),
-            placebo: draw(Kind::Placebo, "placebo", effort.placebo),
+            free: draw(Kind::Counterfactual, "telling", effort.free),
+            control_pairs: draw(Kind::Control, "placebo", effort.control_pairs),
             pool: Vec::new(),
             known: BTreeMap::new(),
             alone: BTreeMap::new(),
@@ -179,9 +179,9 @@ impl<'a> Search<'a> {
             .filter(|&node| Site::from(node).reaches_an_answer(&shape))
             .collect();
         let pairs = &self.alike[..self.alike.len().min(2 * self.effort.screen.0)];
-        let sources: Vec<_> = pairs.iter().map(|(_, pair)| pair.store).collect();
+        let sources: Vec<_> = pairs.iter().map(|(_, pair)| pair.source).collect();
         let bases: Vec<_> = (pairs.iter())
-            .map(|(_, pair)| Prompt::truth(pair.clean))
+            .map(|(_, pair)| Prompt::truth(pair.base))
             .collect();
         let sites = || nodes.iter().map(|&node| Site::from(node));
         let (source, base) = (
@@ -195,7 +195,7 @@ impl<'a> Search<'a> {
         Ok(nodes.iter().copied().filter(reads).collect())
     }
 
-    /// What to judge for `node`, which does not hold alone. Carriers to neutralise are looked for
+    /// What to judge for `node`, which does not hold alone. Carriers to mean-ablate are looked for
     /// where it is inert.
     ///
     /// # Errors
@@ -204,8 +204,8 @@ impl<'a> Search<'a> {
         let starts = self.starts(node);
         // A claim about attention is judged by attention where it does not hold.
         let inert = inert && !self.variable.task.predicts_only_direction();
-        let neutralised = if inert {
-            self.neutralised(node, &starts)?
+        let mean_ablated = if inert {
+            self.mean_ablated(node, &starts)?
         } else {
             None
         };
@@ -219,7 +219,7 @@ impl<'a> Search<'a> {
         Ok(Choice {
             sets,
             exchangeable,
-            neutralised,
+            mean_ablated,
         })
     }
 
@@ -228,8 +228,8 @@ impl<'a> Search<'a> {
     fn exchangeable(
         &mut self,
         node: Node,
-        set: &TestedNodes,
-        starts: &[TestedNodes],
+        set: &NodeSet,
+        starts: &[NodeSet],
     ) -> Result<bool, EngineError> {
         if !self.effect(set)?.holds() {
             return Ok(false);
@@ -237,7 +237,7 @@ impl<'a> Search<'a> {
         let rest = without(set, node);
         let others: BTreeSet<Node> = starts.iter().flat_map(|s| &s.nodes).copied().collect();
         for &other in others.iter().filter(|other| !set.nodes.contains(other)) {
-            let exchanged = TestedNodes::of(rest.nodes.iter().copied().chain([other]));
+            let exchanged = NodeSet::of(rest.nodes.iter().copied().chain([other]));
             if self.effect(&exchanged)?.holds() {
                 return Ok(true);
             }
@@ -247,11 +247,7 @@ impl<'a> Search<'a> {
 
     /// Sets with the node to judge. One that looks as if it holds and clearly needs the node is enough;
     /// else one that holds and does not, and the best that does not hold.
-    fn sets_with(
-        &mut self,
-        node: Node,
-        starts: &[TestedNodes],
-    ) -> Result<Vec<TestedNodes>, EngineError> {
+    fn sets_with(&mut self, node: Node, starts: &[NodeSet]) -> Result<Vec<NodeSet>, EngineError> {
         let mut unneeding = None;
         for set in self.found.clone() {
             if set.nodes.contains(&node) {
@@ -272,7 +268,7 @@ impl<'a> Search<'a> {
         };
         let starts = starts.iter().filter(|start| start.nodes.len() > 1);
         let grow = [true, false].into_iter().flat_map(|near| {
-            let from = TestedNodes::of([node]);
+            let from = NodeSet::of([node]);
             targets.iter().map(move |&target| Try::Grow {
                 from: from.clone(),
                 near,
@@ -280,7 +276,7 @@ impl<'a> Search<'a> {
             })
         });
         let restarts = self.restarts(node, &targets);
-        let mut best: Option<(f64, TestedNodes)> = None;
+        let mut best: Option<(f64, NodeSet)> = None;
         for attempt in starts.cloned().map(Try::Start).chain(grow).chain(restarts) {
             let set = match attempt {
                 Try::Start(start) => start,
@@ -319,7 +315,7 @@ impl<'a> Search<'a> {
             for _ in 0..self.effort.restarts {
                 let drawn = reaching.sample(&mut rng, RANDOM_PARTNERS);
                 tries.push(Try::Grow {
-                    from: TestedNodes::of(drawn.copied().chain([node])),
+                    from: NodeSet::of(drawn.copied().chain([node])),
                     near: false,
                     target,
                 });
@@ -329,7 +325,7 @@ impl<'a> Search<'a> {
     }
 
     /// Whether a set that looks as if it holds does so clearly less often without the node.
-    fn needs(&mut self, set: &TestedNodes, node: Node) -> Result<bool, EngineError> {
+    fn needs(&mut self, set: &NodeSet, node: Node) -> Result<bool, EngineError> {
         let whole = self.effect(set)?;
         let rest = self.effect(&without(set, node))?;
         let cells = whole.holds_on();
@@ -348,7 +344,7 @@ impl<'a> Search<'a> {
     /// The sets of claims beside a node, the smallest first: the heads of its layer and position
     /// claimed for the same variable, all heads there, the nodes claimed for it at the position, and
     /// those claimed for it anywhere.
-    fn starts(&self, node: Node) -> Vec<TestedNodes> {
+    fn starts(&self, node: Node) -> Vec<NodeSet> {
         let beside = |other: &Node| {
             (other.layer(), other.position()) == (node.layer(), node.position())
                 && other.same_kind(&node)
@@ -363,27 +359,23 @@ impl<'a> Search<'a> {
             sets.push(here.collect());
             sets.push(claimed().collect());
         }
-        let mut starts = vec![TestedNodes::of([node])];
+        let mut starts = vec![NodeSet::of([node])];
         for set in sets {
-            let subject = TestedNodes::of(set.into_iter().chain([node]));
-            if !starts.contains(&subject) {
-                starts.push(subject);
+            let node_set = NodeSet::of(set.into_iter().chain([node]));
+            if !starts.contains(&node_set) {
+                starts.push(node_set);
             }
         }
-        starts.sort_by_key(|subject| subject.nodes.len());
+        starts.sort_by_key(|node_set| node_set.nodes.len());
         starts
     }
 
     /// A set that holds with the node, and not without it: `set` with the node in place of one member,
     /// without those that are then not needed.
-    fn exchanged(
-        &mut self,
-        node: Node,
-        set: &TestedNodes,
-    ) -> Result<Option<TestedNodes>, EngineError> {
+    fn exchanged(&mut self, node: Node, set: &NodeSet) -> Result<Option<NodeSet>, EngineError> {
         for &member in &set.nodes {
             let rest = without(set, member);
-            let with_node = TestedNodes::of(rest.nodes.iter().copied().chain([node]));
+            let with_node = NodeSet::of(rest.nodes.iter().copied().chain([node]));
             if !self.effect(&rest)?.holds() && self.effect(&with_node)?.holds() {
                 let minimal = self.minimal(node, &with_node)?;
                 if self.needs(&minimal, node)? {
@@ -396,14 +388,14 @@ impl<'a> Search<'a> {
 
     /// The smallest part of a set that still holds and has the node, found by delta debugging: halves
     /// of the other members are taken away, then quarters, down to single ones.
-    fn minimal(&mut self, node: Node, set: &TestedNodes) -> Result<TestedNodes, EngineError> {
+    fn minimal(&mut self, node: Node, set: &NodeSet) -> Result<NodeSet, EngineError> {
         // Members taken away first: those that no claim names, those far from the node.
         let mut others: Vec<Node> = set.nodes.iter().copied().filter(|&n| n != node).collect();
         others.sort_by_key(|other| {
             let beside = (other.layer(), other.position()) == (node.layer(), node.position());
             (self.claimed.contains(other), beside, *other)
         });
-        let with_node = |others: &[Node]| TestedNodes::of(others.iter().copied().chain([node]));
+        let with_node = |others: &[Node]| NodeSet::of(others.iter().copied().chain([node]));
         let mut parts = 2;
         while !others.is_empty() {
             let length = others.len().div_ceil(parts);
@@ -435,7 +427,7 @@ impl<'a> Search<'a> {
     /// furthest, alone or beside another.
     fn targets(&mut self, node: Node) -> Result<Vec<AnswerToken>, EngineError> {
         let shape = self.bench.engine.shape();
-        let effect = self.effect(&TestedNodes::of([node]))?;
+        let effect = self.effect(&NodeSet::of([node]))?;
         let told: BTreeSet<AnswerToken> = effect.gains.iter().map(|(_, t, _)| *t).collect();
         let mut tokens: Vec<(f64, AnswerToken)> = (told.into_iter())
             .filter(|&token| node.can_feed_token(token, &shape))
@@ -452,10 +444,10 @@ impl<'a> Search<'a> {
     fn grown(
         &mut self,
         node: Node,
-        mut set: TestedNodes,
+        mut set: NodeSet,
         target: AnswerToken,
         near: bool,
-    ) -> Result<TestedNodes, EngineError> {
+    ) -> Result<NodeSet, EngineError> {
         for round in 0..self.effort.rounds {
             let beside = near.then_some(node);
             let candidates = self.screened(&set, target, round == 0, beside)?;
@@ -468,7 +460,7 @@ impl<'a> Search<'a> {
                 if set.nodes.len() > before && in_vain >= self.effort.in_vain {
                     break;
                 }
-                let wider = TestedNodes::of(set.nodes.iter().copied().chain([candidate]));
+                let wider = NodeSet::of(set.nodes.iter().copied().chain([candidate]));
                 let effect = self.effect(&wider)?;
                 if effect.is_better(&self.effect(&set)?, target) {
                     set = wider;
@@ -491,7 +483,7 @@ impl<'a> Search<'a> {
     /// the node has no part in what it moves with any other.
     fn screened(
         &mut self,
-        set: &TestedNodes,
+        set: &NodeSet,
         target: AnswerToken,
         first: bool,
         beside: Option<Node>,
@@ -505,16 +497,16 @@ impl<'a> Search<'a> {
             // What holds alone needs no partner: a set with it needs none of the others.
             .filter(|&i| !alone[i].holds())
             .collect();
-        let wider: Vec<TestedNodes> = (candidates.iter())
-            .map(|&i| TestedNodes::of(set.nodes.iter().copied().chain([self.pool[i]])))
+        let wider: Vec<NodeSet> = (candidates.iter())
+            .map(|&i| NodeSet::of(set.nodes.iter().copied().chain([self.pool[i]])))
             .collect();
-        let subjects: Vec<TestedNodes> = wider.iter().cloned().chain([set.clone()]).collect();
+        let node_sets: Vec<NodeSet> = wider.iter().cloned().chain([set.clone()]).collect();
         let pairs = if first {
-            self.telling(target)
+            self.counterfactual(target)
         } else {
             self.missed(set, target)?
         };
-        let mut effects = self.screen(&subjects, &pairs)?;
+        let mut effects = self.screen(&node_sets, &pairs)?;
         let own = effects
             .pop()
             .expect("the set itself was screened")
@@ -538,80 +530,78 @@ impl<'a> Search<'a> {
     /// Each node of the pool alone, on the pairs that screening for a token uses.
     fn alone(&mut self, target: AnswerToken) -> Result<Vec<Effect>, EngineError> {
         if !self.alone.contains_key(&target) {
-            let singles: Vec<TestedNodes> = self
-                .pool
-                .iter()
-                .map(|&node| TestedNodes::of([node]))
-                .collect();
-            let effects = self.screen(&singles, &self.telling(target))?;
+            let singles: Vec<NodeSet> = self.pool.iter().map(|&node| NodeSet::of([node])).collect();
+            let effects = self.screen(&singles, &self.counterfactual(target))?;
             self.alone.insert(target, effects);
         }
         Ok(self.alone[&target].clone())
     }
 
     /// The first alike pairs that predict a change of a token.
-    fn telling(&self, target: AnswerToken) -> Vec<(Stratum, Pair)> {
+    fn counterfactual(&self, target: AnswerToken) -> Vec<(Stratum, Pair)> {
         let tells = |(_, pair): &&(Stratum, Pair)| {
-            let told = predict(self.variable, &pair.store, &pair.clean);
-            let truth = Answer::of(&pair.clean);
+            let told = predict(self.variable, &pair.source, &pair.base);
+            let truth = Answer::of(&pair.base);
             told.is_some_and(|told| told.changed_from(&truth).contains(target))
         };
-        let telling = self.alike.iter().filter(tells);
-        telling.take(self.effort.screen.0).copied().collect()
+        let counterfactual = self.alike.iter().filter(tells);
+        counterfactual.take(self.effort.screen.0).copied().collect()
     }
 
     /// Pairs on which a set does not move the token as predicted: what it lacks is seen there. Where
     /// they are few, others beside them.
     fn missed(
         &mut self,
-        set: &TestedNodes,
+        set: &NodeSet,
         target: AnswerToken,
     ) -> Result<Vec<(Stratum, Pair)>, EngineError> {
         let effect = self.effect(set)?;
         let missed = (effect.moves.iter())
             .filter(|m| m.predicted.contains(target) && !m.right.contains(target))
             .map(|m| (m.stratum, m.pair));
-        let pairs = missed.chain(self.telling(target));
+        let pairs = missed.chain(self.counterfactual(target));
         Ok(pairs.take(self.effort.screen.0).collect())
     }
 
     fn screen(
         &self,
-        subjects: &[TestedNodes],
+        node_sets: &[NodeSet],
         pairs: &[(Stratum, Pair)],
     ) -> Result<Vec<Effect>, EngineError> {
-        let placebo = &self.placebo[..self.effort.screen.1.min(self.placebo.len())];
-        self.measure(pairs, &[], placebo, subjects)
+        let control_pairs =
+            &self.control_pairs[..self.effort.screen.1.min(self.control_pairs.len())];
+        self.measure(pairs, &[], control_pairs, node_sets)
     }
 
-    /// The effect of one subject on the whole sample.
-    fn effect(&mut self, subject: &TestedNodes) -> Result<Effect, EngineError> {
-        if !self.known.contains_key(subject) {
-            let subjects = std::slice::from_ref(subject);
-            let mut effects = self.measure(&self.alike, &self.free, &self.placebo, subjects)?;
+    /// The effect of one node set on the whole sample.
+    fn effect(&mut self, node_set: &NodeSet) -> Result<Effect, EngineError> {
+        if !self.known.contains_key(node_set) {
+            let node_sets = std::slice::from_ref(node_set);
+            let mut effects =
+                self.measure(&self.alike, &self.free, &self.control_pairs, node_sets)?;
             self.known
-                .extend(effects.pop().map(|effect| (subject.clone(), effect)));
+                .extend(effects.pop().map(|effect| (node_set.clone(), effect)));
         }
-        Ok(self.known[subject].clone())
+        Ok(self.known[node_set].clone())
     }
 
     fn measure(
         &self,
         alike: &[(Stratum, Pair)],
         free: &[(Stratum, Pair)],
-        placebo: &[(Stratum, Pair)],
-        subjects: &[TestedNodes],
+        control_pairs: &[(Stratum, Pair)],
+        node_sets: &[NodeSet],
     ) -> Result<Vec<Effect>, EngineError> {
-        let mut effects = vec![Effect::default(); subjects.len()];
-        let everything = Reach::everything(self.bench.engine.shape().n_digits);
+        let mut effects = vec![Effect::default(); node_sets.len()];
+        let everything = AffectedTokens::everything(self.bench.engine.shape().n_digits);
         let terms = Terms::new(self.variable, everything);
         for (pairs, kind, is_alike) in [
-            (alike, Kind::Telling, true),
-            (free, Kind::Telling, false),
-            (placebo, Kind::Placebo, false),
+            (alike, Kind::Counterfactual, true),
+            (free, Kind::Counterfactual, false),
+            (control_pairs, Kind::Control, false),
         ] {
-            let store = StoreFrom::Store;
-            (self.bench).run_reading(self.variable, pairs, store, subjects, read, |block| {
+            let store = SourceFrom::Source;
+            (self.bench).run_reading(self.variable, pairs, store, node_sets, read, |block| {
                 for (effect, readings) in effects.iter_mut().zip(&block.outcomes) {
                     for (trial, reading) in block.trials.iter().zip(readings) {
                         let Some(reading) = reading else { continue };
@@ -623,44 +613,44 @@ impl<'a> Search<'a> {
         Ok(effects)
     }
 
-    /// The node with other carriers neutralised: those of the start that does best so, or as many of
+    /// The node with other carriers mean-ablated: those of the start that does best so, or as many of
     /// them, one by one, as help. A carrier that the node feeds is not another one: its value is
     /// partly the node's own, so holding it would cut the node off.
-    fn neutralised(
+    fn mean_ablated(
         &mut self,
         node: Node,
-        starts: &[TestedNodes],
-    ) -> Result<Option<TestedNodes>, EngineError> {
+        starts: &[NodeSet],
+    ) -> Result<Option<NodeSet>, EngineError> {
         let mut pool: BTreeSet<Node> = BTreeSet::new();
-        let mut subjects: Vec<TestedNodes> = Vec::new();
+        let mut node_sets: Vec<NodeSet> = Vec::new();
         for start in starts {
             let others: Vec<Node> = (start.nodes.iter().copied())
                 .filter(|&other| other != node && !node.can_feed(&other))
                 .collect();
             pool.extend(&others);
-            let subject = TestedNodes::of([node]).with_neutralised(others);
-            if !subject.neutralised.is_empty() && !subjects.contains(&subject) {
-                subjects.push(subject);
+            let node_set = NodeSet::of([node]).with_mean_ablated(others);
+            if !node_set.mean_ablated.is_empty() && !node_sets.contains(&node_set) {
+                node_sets.push(node_set);
             }
         }
-        let mut best: Option<(f64, TestedNodes)> = None;
-        for subject in subjects {
-            let closeness = self.effect(&subject)?.closeness();
+        let mut best: Option<(f64, NodeSet)> = None;
+        for node_set in node_sets {
+            let closeness = self.effect(&node_set)?.closeness();
             if best.as_ref().is_none_or(|(least, _)| closeness > *least) {
-                best = Some((closeness, subject));
+                best = Some((closeness, node_set));
             }
         }
         // Where too much is held, most clean answers break: a set built up from nothing may do better.
-        let mut grown = TestedNodes::of([node]);
+        let mut grown = NodeSet::of([node]);
         let mut least = self.effect(&grown)?.closeness();
         for _ in 0..MOST_HELD {
-            let mut next: Option<(f64, TestedNodes)> = None;
+            let mut next: Option<(f64, NodeSet)> = None;
             for &other in pool
                 .iter()
-                .filter(|other| !grown.neutralised.contains(other))
+                .filter(|other| !grown.mean_ablated.contains(other))
             {
-                let held = grown.neutralised.iter().copied().chain([other]);
-                let wider = TestedNodes::of([node]).with_neutralised(held);
+                let held = grown.mean_ablated.iter().copied().chain([other]);
+                let wider = NodeSet::of([node]).with_mean_ablated(held);
                 let closeness = self.effect(&wider)?.closeness();
                 if next.as_ref().is_none_or(|(most, _)| closeness > *most) {
                     next = Some((closeness, wider));
@@ -673,26 +663,26 @@ impl<'a> Search<'a> {
                 _ => break,
             }
         }
-        if !grown.neutralised.is_empty()
+        if !grown.mean_ablated.is_empty()
             && best
                 .as_ref()
                 .is_none_or(|(closeness, _)| least > *closeness)
         {
             best = Some((least, grown));
         }
-        let Some((closeness, mut subject)) = best.filter(|(closeness, _)| *closeness > 0.0) else {
+        let Some((closeness, mut node_set)) = best.filter(|(closeness, _)| *closeness > 0.0) else {
             return Ok(None);
         };
-        for other in subject.neutralised.clone() {
-            let held = (subject.neutralised.iter().copied()).filter(|&held| held != other);
-            let fewer = TestedNodes::of([node]).with_neutralised(held);
-            if !fewer.neutralised.is_empty()
+        for other in node_set.mean_ablated.clone() {
+            let held = (node_set.mean_ablated.iter().copied()).filter(|&held| held != other);
+            let fewer = NodeSet::of([node]).with_mean_ablated(held);
+            if !fewer.mean_ablated.is_empty()
                 && self.effect(&fewer)?.closeness() >= closeness - NO_PART
             {
-                subject = fewer;
+                node_set = fewer;
             }
         }
-        Ok(Some(subject))
+        Ok(Some(node_set))
     }
 }
 
@@ -702,6 +692,6 @@ fn stands_beside(node: &Node, other: &Node) -> bool {
 }
 
 /// A set without one of its nodes.
-pub fn without(set: &TestedNodes, node: Node) -> TestedNodes {
-    TestedNodes::of(set.nodes.iter().copied().filter(|&other| other != node))
+pub fn without(set: &NodeSet, node: Node) -> NodeSet {
+    NodeSet::of(set.nodes.iter().copied().filter(|&other| other != node))
 }

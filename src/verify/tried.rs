@@ -55,7 +55,7 @@ impl TriedClaim {
         let sets = self
             .attempts
             .iter()
-            .filter(|a| a.finding.subject.neutralised.is_empty());
+            .filter(|a| a.finding.node_set.mean_ablated.is_empty());
         sets.max_by(|a, b| share(&a.finding).total_cmp(&share(&b.finding)))
             .filter(|set| share(&set.finding) > share(&self.finding))
     }
@@ -88,7 +88,7 @@ impl TriedClaim {
         Trials {
             alpha: alpha / 2.0,
             judged_again,
-            reach: finding.reached(),
+            affected_tokens: finding.reached(),
             dropped: finding.dropped,
             unreached,
             alone: finding.measures,
@@ -105,9 +105,9 @@ impl From<Attempt> for Escalated {
         let needed = Node::names(&attempt.needed());
         let helping = Node::names(&attempt.helping());
         Escalated {
-            nodes: Node::names(&attempt.finding.subject.nodes),
-            neutralised: Node::names(&attempt.finding.subject.neutralised),
-            reach: attempt.finding.reached(),
+            nodes: Node::names(&attempt.finding.node_set.nodes),
+            mean_ablated: Node::names(&attempt.finding.node_set.mean_ablated),
+            affected_tokens: attempt.finding.reached(),
             measures: attempt.finding.measures,
             need: attempt.need,
             needed,

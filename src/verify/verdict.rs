@@ -34,11 +34,11 @@ pub enum Verdict {
     /// As joint, of a set that holds in part.
     #[serde(rename = "joint in part")]
     JointInPart(JointSet),
-    /// Patching the node alone changes nothing; with the other carriers neutralised it decides.
+    /// Patching the node alone changes nothing; with the other carriers mean-ablated it decides.
     Redundant {
-        /// The carriers neutralised.
-        neutralised: Vec<NodeName>,
-        /// The node's measures with them neutralised.
+        /// The carriers mean-ablated.
+        mean_ablated: Vec<NodeName>,
+        /// The node's measures with them mean-ablated.
         measures: Measures,
     },
     /// The claim holds on part of its domain.
@@ -101,7 +101,7 @@ pub struct JointSet {
     pub helping: Vec<NodeName>,
     /// The set's measures.
     pub measures: Measures,
-    /// Lower bound of the set's agreement less that of the set without the node.
+    /// Lower bound of the set's interchange accuracy less that of the set without the node.
     #[serde(serialize_with = "rounded")]
     pub need: f64,
     /// Other minimal sets found of which the same is true.
@@ -115,9 +115,9 @@ pub struct NamedSet {
     /// The set.
     pub set: Vec<NodeName>,
     /// How often the token that it moves best moves as predicted.
-    pub agreement: Rate,
-    /// Placebo trials that changed anything.
-    pub placebo: Rate,
+    pub interchange_accuracy: Rate,
+    /// Control trials that changed anything.
+    pub control_pairs: Rate,
 }
 
 /// What shows a claim to be wrong, beyond that the node alone fails.
@@ -126,14 +126,14 @@ pub struct NamedSet {
 pub enum Refutation {
     /// Patching it moves answers to other than predicted values in more trials than not.
     MovesElsewhere {
-        /// Telling trials in which it does.
+        /// Counterfactual trials in which it does.
         elsewhere: Rate,
     },
     /// A set that holds was found, and does not need it.
     NotNeeded {
         /// The set.
         set: Vec<NodeName>,
-        /// Upper bound of the set's agreement less that of the set without the node.
+        /// Upper bound of the set's interchange accuracy less that of the set without the node.
         #[serde(serialize_with = "rounded")]
         need: f64,
     },
@@ -246,7 +246,7 @@ impl VerdictKind {
         }
     }
 
-    /// Whether the node does what is claimed: alone, in a set, or with other carriers neutralised.
+    /// Whether the node does what is claimed: alone, in a set, or with other carriers mean-ablated.
     pub fn holds(self) -> bool {
         matches!(
             self,
@@ -354,8 +354,8 @@ impl Verdict {
                     joint.more()
                 )
             }
-            Verdict::Redundant { neutralised, .. } => {
-                format!("holds with {} neutralised", listed(neutralised))
+            Verdict::Redundant { mean_ablated, .. } => {
+                format!("holds with {} mean-ablated", listed(mean_ablated))
             }
             Verdict::Partial { fails_where, .. } => match fails_where.first() {
                 Some(weakness) => format!("fails where {weakness}"),
@@ -411,15 +411,15 @@ fn failing(
 ) -> impl Iterator<Item = String> {
     let most = fails_where.first().map(|w| format!("fails most where {w}"));
     let example = counterexample.map(|c| {
-        let source = if c.store.question == c.clean.question {
+        let source = if c.source.question == c.base.question {
             // The sign forced after it is all that sets it apart.
-            c.store.to_string()
+            c.source.to_string()
         } else {
-            c.store.question.to_string()
+            c.source.question.to_string()
         };
         format!(
             "{source} into {}: {} predicted, {} given",
-            c.clean.question, c.predicted, c.got
+            c.base.question, c.predicted, c.got
         )
     });
     most.into_iter().chain(example)
@@ -441,12 +441,12 @@ impl JointSet {
 
 impl fmt::Display for NamedSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Rate { hits, trials, .. } = self.agreement;
+        let Rate { hits, trials, .. } = self.interchange_accuracy;
         let names = listed(&self.set);
         write!(f, "best set found: {names}, {hits}/{trials}")?;
-        if self.placebo.hits > 0 {
-            let Rate { hits, trials, .. } = self.placebo;
-            write!(f, ", placebo {hits}/{trials}")?;
+        if self.control_pairs.hits > 0 {
+            let Rate { hits, trials, .. } = self.control_pairs;
+            write!(f, ", control pairs {hits}/{trials}")?;
         }
         Ok(())
     }

@@ -32,40 +32,40 @@ const MOST_NAMED: usize = 3;
 /// A feature of a trial and its value there. Simpler features come first.
 fn features(variable: Variable, judgment: &Judgment) -> Vec<(String, String)> {
     let pair = &judgment.trial.pair;
-    let (store, clean) = (&pair.store.question, &pair.clean);
+    let (source, base) = (&pair.source.question, &pair.base);
     let mut found = Vec::new();
     let mut add = |feature: String, value: String| found.push((feature, value));
     if let Some(digit) = variable.digit {
         let columns = [Some(digit), digit.checked_sub(1), Some(digit + 1)];
         for column in columns.into_iter().flatten() {
-            for (which, question) in [("stored", store), ("clean", clean)] {
+            for (which, question) in [("stored", source), ("base", base)] {
                 let (word, value) = column_result(question, column);
                 add(format!("{which} {word} of digit {column}"), value);
             }
         }
         add(
-            "carry into the clean digit".into(),
-            carry_in(clean, digit).into(),
+            "carry into the base digit".into(),
+            carry_in(base, digit).into(),
         );
         add(
             "carry into the stored digit".into(),
-            carry_in(store, digit).into(),
+            carry_in(source, digit).into(),
         );
     }
     if let Stratum::Depth(depth) = judgment.trial.stratum {
         add("depth of the cascade".into(), depth.to_string());
     }
     add(
-        "class of the clean question".into(),
-        clean.class().to_string(),
+        "class of the base question".into(),
+        base.class().to_string(),
     );
     add(
         "class of the stored question".into(),
-        store.class().to_string(),
+        source.class().to_string(),
     );
     add(
-        "leading zeros of the clean question".into(),
-        leading_zeros(clean).to_string(),
+        "leading zeros of the base question".into(),
+        leading_zeros(base).to_string(),
     );
     found
 }
@@ -96,16 +96,18 @@ fn leading_zeros(question: &Question) -> usize {
         .count()
 }
 
-/// Names the groups of telling trials on which a claim fails significantly more often than on the
+/// Names the groups of counterfactual trials on which a claim fails significantly more often than on the
 /// rest: found on every other trial by Fisher's exact test, its level shared over all groups looked
 /// at, and stated on the trials between, which took no part in the choice.
 pub fn weaknesses(variable: Variable, kept: &[Judgment], alpha: f64) -> Vec<Weakness> {
-    let telling: Vec<&Judgment> = kept
+    let counterfactual: Vec<&Judgment> = kept
         .iter()
-        .filter(|j| j.kind == Kind::Telling && j.in_reach)
+        .filter(|j| j.kind == Kind::Counterfactual && j.in_reach)
         .collect();
-    let (choosing, stating): (Vec<_>, Vec<_>) =
-        telling.iter().enumerate().partition(|(i, _)| i % 2 == 0);
+    let (choosing, stating): (Vec<_>, Vec<_>) = counterfactual
+        .iter()
+        .enumerate()
+        .partition(|(i, _)| i % 2 == 0);
     let choosing: Vec<&Judgment> = choosing.into_iter().map(|(_, j)| *j).collect();
     let stating: Vec<&Judgment> = stating.into_iter().map(|(_, j)| *j).collect();
 

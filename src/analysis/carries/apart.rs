@@ -1,14 +1,14 @@
-//! Telling apart quantities that all hold at one node set: by the pairs of questions on which their
+//! Counterfactual apart quantities that all hold at one node set: by the pairs of questions on which their
 //! predictions differ.
 
 use super::catalogue::{rank, shown_by};
 use super::{Carried, CarrierSearch, QuantityScore};
 use crate::domain::arithmetic::{Answer, TokenSet};
 use crate::domain::causal::{Family, Kind, Pair, Quantity, Stratum};
-use crate::experiment::{StoreFrom, TestedNodes, stream};
+use crate::experiment::{NodeSet, SourceFrom, stream};
 use crate::network::engine::EngineError;
 
-/// Telling pairs of each of two quantities among which those are looked for on which they differ.
+/// Counterfactual pairs of each of two quantities among which those are looked for on which they differ.
 const PAIRS: usize = 256;
 
 /// Fewer than so many of them show nothing.
@@ -30,7 +30,7 @@ impl CarrierSearch<'_> {
     /// What a node set carries, of all that holds there.
     pub(super) fn told_apart(
         &self,
-        subject: &TestedNodes,
+        node_set: &NodeSet,
         held: &[&QuantityScore],
     ) -> Result<Vec<Carried>, EngineError> {
         let mut held = held.to_vec();
@@ -39,7 +39,7 @@ impl CarrierSearch<'_> {
         let mut same_as: Vec<Option<usize>> = vec![None; held.len()];
         for second in 0..held.len() {
             for first in 0..second {
-                match self.relation(subject, held[first], held[second])? {
+                match self.relation(node_set, held[first], held[second])? {
                     Ranking::Same if same_as[first].is_none() => {
                         same_as[second].get_or_insert(first);
                     }
@@ -67,7 +67,7 @@ impl CarrierSearch<'_> {
 
     fn relation(
         &self,
-        subject: &TestedNodes,
+        node_set: &NodeSet,
         first: &QuantityScore,
         second: &QuantityScore,
     ) -> Result<Ranking, EngineError> {
@@ -79,24 +79,34 @@ impl CarrierSearch<'_> {
         if !share_a_class || quantities.iter().any(Quantity::predicts_only_direction) {
             return Ok(Ranking::Neither);
         }
-        let shown = shown_by(&subject.nodes, &self.engine.shape());
-        let reach = first.reach.union(second.reach).intersection(shown);
-        let pairs = self.where_they_differ(quantities, reach);
+        let shown = shown_by(&node_set.nodes, &self.engine.shape());
+        let affected_tokens = first
+            .affected_tokens
+            .union(second.affected_tokens)
+            .intersection(shown);
+        let pairs = self.where_they_differ(quantities, affected_tokens);
         if pairs.len() < FEWEST {
             return Ok(Ranking::Same);
         }
         let mut right = [0u32; 2];
-        let subjects = std::slice::from_ref(subject);
-        (self.bench()).run(quantities[0], &pairs, StoreFrom::Store, subjects, |block| {
-            for (trial, outcome) in block.trials.iter().zip(block.outcomes[0].iter().flatten()) {
-                for (right, quantity) in right.iter_mut().zip(quantities) {
-                    let predicted = quantity.predict(&trial.pair.store, &trial.pair.clean);
-                    let is_right =
-                        predicted.is_some_and(|answer| agree(&answer, &outcome.answer, reach));
-                    *right += u32::from(is_right);
+        let node_sets = std::slice::from_ref(node_set);
+        (self.bench()).run(
+            quantities[0],
+            &pairs,
+            SourceFrom::Source,
+            node_sets,
+            |block| {
+                for (trial, outcome) in block.trials.iter().zip(block.outcomes[0].iter().flatten())
+                {
+                    for (right, quantity) in right.iter_mut().zip(quantities) {
+                        let predicted = quantity.predict(&trial.pair.source, &trial.pair.base);
+                        let is_right = predicted
+                            .is_some_and(|answer| agree(&answer, &outcome.answer, affected_tokens));
+                        *right += u32::from(is_right);
+                    }
                 }
-            }
-        })?;
+            },
+        )?;
         Ok(match right[0].cmp(&right[1]) {
             std::cmp::Ordering::Greater => Ranking::First,
             std::cmp::Ordering::Less => Ranking::Second,
@@ -104,23 +114,23 @@ impl CarrierSearch<'_> {
         })
     }
 
-    /// Telling pairs of either quantity on which both predict something, and not the same.
+    /// Counterfactual pairs of either quantity on which both predict something, and not the same.
     fn where_they_differ(
         &self,
         quantities: [Quantity; 2],
-        reach: TokenSet,
+        affected_tokens: TokenSet,
     ) -> Vec<(Stratum, Pair)> {
         let n_digits = self.engine.shape().n_digits;
         let drawn = quantities.map(|quantity| {
-            let family = Family::new(quantity, Kind::Telling, n_digits);
+            let family = Family::new(quantity, Kind::Counterfactual, n_digits);
             let mut rng = stream(self.options.seed, &format!("{quantity}/telling/apart"));
             family.draws().take(PAIRS, &mut rng)
         });
         let mut pairs = drawn.concat();
         pairs.retain(|(_, pair)| {
-            let [first, second] = quantities.map(|q| q.predict(&pair.store, &pair.clean));
+            let [first, second] = quantities.map(|q| q.predict(&pair.source, &pair.base));
             match (first, second) {
-                (Some(first), Some(second)) => !agree(&first, &second, reach),
+                (Some(first), Some(second)) => !agree(&first, &second, affected_tokens),
                 _ => false,
             }
         });
@@ -129,6 +139,6 @@ impl CarrierSearch<'_> {
 }
 
 /// Whether two answers are the same on the tokens of `reach`.
-fn agree(first: &Answer, second: &Answer, reach: TokenSet) -> bool {
-    (first.changed_from(second).intersection(reach)).is_empty()
+fn agree(first: &Answer, second: &Answer, affected_tokens: TokenSet) -> bool {
+    (first.changed_from(second).intersection(affected_tokens)).is_empty()
 }

@@ -51,17 +51,18 @@ pub fn catalogue(classes: &[Class], n_digits: usize) -> Vec<Quantity> {
     });
     variables
         .chain(columns)
-        .filter(|&quantity| !Family::new(quantity, Kind::Telling, n_digits).is_empty())
+        .filter(|&quantity| !Family::new(quantity, Kind::Counterfactual, n_digits).is_empty())
         .collect()
 }
 
 /// Whether patching one of these nodes could replace the quantity: what it hangs on stands at or
 /// before the node, and the node at or before what predicts a token it changes.
 pub fn could_carry(nodes: &[Node], quantity: Quantity, shape: &Shape) -> bool {
-    let reach = quantity.reach(shape.n_digits);
+    let affected_tokens = quantity.affected_tokens(shape.n_digits);
     nodes.iter().any(|node| {
         let later = shape.predicted_from(node.position());
-        node.position() >= earliest(quantity, shape) && !reach.intersection(later).is_empty()
+        node.position() >= earliest(quantity, shape)
+            && !affected_tokens.intersection(later).is_empty()
     })
 }
 

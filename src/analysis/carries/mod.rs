@@ -18,14 +18,14 @@ use crate::domain::arithmetic::{Class, TokenSet};
 use crate::domain::causal::{Family, Kind, Quantity};
 use crate::domain::node::{Node, NodeName};
 use crate::experiment::{
-    Baseline, Bench, Goal, Measures, Reach, Reference, Rules, Standing, StoreFrom, Terms,
-    TestedNodes, TrialTally, default_block, judge, stream,
+    AffectedTokens, Baseline, Bench, Goal, Measures, NodeSet, Reference, Rules, SourceFrom,
+    Standing, Terms, TrialTally, default_block, judge, stream,
 };
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::{Activations, Decode, Engine, EngineError};
 use crate::verify::Progress;
 
-/// Telling pairs on which a quantity is screened, for each stratum up to [`SCREENED_STRATA`]…
+/// Counterfactual pairs on which a quantity is screened, for each stratum up to [`SCREENED_STRATA`]…
 const SCREEN: usize = 16;
 
 /// …of which more would cost more than they tell.
@@ -44,7 +44,7 @@ const PART_OF_TWO: f64 = 0.5;
 /// Most parts of which pairs are tried together.
 const MOST_PARTS: usize = 4;
 
-/// Telling trials after which the sampling of one quantity at one node set ends, unless another
+/// Counterfactual trials after which the sampling of one quantity at one node set ends, unless another
 /// budget is asked for.
 pub const MAX_TRIALS: usize = 2048;
 
@@ -53,21 +53,21 @@ pub const MAX_TRIALS: usize = 2048;
 pub struct QuantityScore {
     pub quantity: Quantity,
     /// The tokens it was judged on: those that the nodes reach.
-    pub reach: TokenSet,
-    /// Whether agreement reaches the threshold and nothing else moves.
+    pub affected_tokens: TokenSet,
+    /// Whether interchange accuracy reaches the threshold and nothing else moves.
     pub holds: bool,
-    /// Agreement on telling trials, placebo on the others, with intervals.
+    /// Interchange accuracy on counterfactual trials, control-pair rate on the others, with intervals.
     pub measures: Measures,
 }
 
 impl QuantityScore {
-    /// The lowest share of agreement of any aspect (of effect, for what predicts only a direction),
-    /// less that of placebo trials that changed: what scores are ranked by.
+    /// The lowest share of interchange accuracy of any aspect (of effect, for what predicts only a direction),
+    /// less that of control trials that changed: what scores are ranked by.
     pub fn share(&self) -> f64 {
         let direction_only = self.quantity.predicts_only_direction();
         let shares = self.measures.deciding(direction_only).into_iter();
         let lowest = shares.map(|rate| rate.share()).fold(1.0, f64::min);
-        lowest - self.measures.placebo.share()
+        lowest - self.measures.control_pairs.share()
     }
 }
 
@@ -159,7 +159,7 @@ pub fn useful_nodes(
     Ok(found.nodes.into_iter().map(|useful| useful.node).collect())
 }
 
-/// What screening saw: by quantity and subject, the largest share of any token's trials that moved it
+/// What screening saw: by quantity and node set, the largest share of any token's trials that moved it
 /// as predicted.
 type Screened = BTreeMap<(usize, usize), f64>;
 
@@ -198,8 +198,8 @@ impl<'a> CarrierSearch<'a> {
         nodes: &[Node],
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Carriers, EngineError> {
-        let subjects = [TestedNodes::of(nodes.iter().copied())];
-        let carriers = self.carriers(&subjects, 1, progress)?;
+        let node_sets = [NodeSet::of(nodes.iter().copied())];
+        let carriers = self.carriers(&node_sets, 1, progress)?;
         Ok(self.found(1, carriers))
     }
 
@@ -212,16 +212,15 @@ impl<'a> CarrierSearch<'a> {
         nodes: &[Node],
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Carriers, EngineError> {
-        let mut subjects: Vec<TestedNodes> =
-            nodes.iter().map(|&node| TestedNodes::of([node])).collect();
-        subjects.extend(sets::beside_each_other(nodes));
+        let mut node_sets: Vec<NodeSet> = nodes.iter().map(|&node| NodeSet::of([node])).collect();
+        node_sets.extend(sets::beside_each_other(nodes));
         // Sets across positions are proposed by what single nodes move in part; the error they may
         // spend is laid aside for as many as there can be.
         let across = sets::most_across(nodes);
-        let sets = subjects.len() + across;
-        let screened = self.screen(&subjects, progress)?;
-        let mut carriers = self.judged(&subjects, &screened, sets, progress)?;
-        let proposed = sets::across(&self.catalogue, &subjects, &carriers, &screened, across);
+        let sets = node_sets.len() + across;
+        let screened = self.screen(&node_sets, progress)?;
+        let mut carriers = self.judged(&node_sets, &screened, sets, progress)?;
+        let proposed = sets::across(&self.catalogue, &node_sets, &carriers, &screened, across);
         carriers.extend(self.carriers(&proposed, sets, progress)?);
         let kept = sets::that_add_something(carriers);
         Ok(self.found(sets, kept))
@@ -239,12 +238,12 @@ impl<'a> CarrierSearch<'a> {
 
     fn carriers(
         &self,
-        subjects: &[TestedNodes],
+        node_sets: &[NodeSet],
         sets: usize,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Vec<Carrier>, EngineError> {
-        let screened = self.screen(subjects, progress)?;
-        self.judged(subjects, &screened, sets, progress)
+        let screened = self.screen(node_sets, progress)?;
+        self.judged(node_sets, &screened, sets, progress)
     }
 
     fn bench(&self) -> Bench<'_> {
@@ -268,7 +267,7 @@ impl<'a> CarrierSearch<'a> {
     /// Tries everything that could be carried on a few pairs.
     fn screen(
         &self,
-        subjects: &[TestedNodes],
+        node_sets: &[NodeSet],
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Screened, EngineError> {
         let shape = self.engine.shape();
@@ -279,29 +278,29 @@ impl<'a> CarrierSearch<'a> {
                 done: i,
                 of: self.catalogue.len(),
             });
-            let able: Vec<usize> = (0..subjects.len())
-                .filter(|&subject| could_carry(&subjects[subject].nodes, quantity, &shape))
+            let able: Vec<usize> = (0..node_sets.len())
+                .filter(|&node_set| could_carry(&node_sets[node_set].nodes, quantity, &shape))
                 .collect();
             if able.is_empty() {
                 continue;
             }
-            let family = Family::new(quantity, Kind::Telling, shape.n_digits);
+            let family = Family::new(quantity, Kind::Counterfactual, shape.n_digits);
             let mut rng = stream(self.options.seed, &format!("{quantity}/telling/screen"));
             let strata = family.strata().len().min(SCREENED_STRATA);
             let pairs = family.draws().take(SCREEN * strata, &mut rng);
-            let tried: Vec<TestedNodes> = able.iter().map(|&s| subjects[s].clone()).collect();
-            let terms = Terms::new(quantity, Reach::everything(shape.n_digits));
+            let tried: Vec<NodeSet> = able.iter().map(|&s| node_sets[s].clone()).collect();
+            let terms = Terms::new(quantity, AffectedTokens::everything(shape.n_digits));
             let mut tallies = vec![TrialTally::default(); able.len()];
-            let store = StoreFrom::Store;
-            (self.bench()).run(quantity, &pairs, store, &tried, |block| {
+            let source = SourceFrom::Source;
+            (self.bench()).run(quantity, &pairs, source, &tried, |block| {
                 for (tally, outcomes) in tallies.iter_mut().zip(&block.outcomes) {
                     for (trial, outcome) in block.trials.iter().zip(outcomes) {
-                        tally.add(Kind::Telling, trial, outcome.as_ref(), &terms);
+                        tally.add(Kind::Counterfactual, trial, outcome.as_ref(), &terms);
                     }
                 }
             })?;
-            for (subject, tally) in able.into_iter().zip(tallies) {
-                screened.insert((i, subject), moved(&tally, &terms));
+            for (node_set, tally) in able.into_iter().zip(tallies) {
+                screened.insert((i, node_set), moved(&tally, &terms));
             }
         }
         Ok(screened)
@@ -310,38 +309,38 @@ impl<'a> CarrierSearch<'a> {
     /// Judges what was screened in, and tells apart what holds.
     fn judged(
         &self,
-        subjects: &[TestedNodes],
+        node_sets: &[NodeSet],
         screened: &Screened,
         sets: usize,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Vec<Carrier>, EngineError> {
         let rules = self.rules(sets);
-        let mut scores: Vec<Vec<QuantityScore>> = vec![Vec::new(); subjects.len()];
+        let mut scores: Vec<Vec<QuantityScore>> = vec![Vec::new(); node_sets.len()];
         let mut wanted: BTreeMap<Quantity, Vec<usize>> = BTreeMap::new();
-        for (&(quantity, subject), &share) in screened {
+        for (&(quantity, node_set), &share) in screened {
             if share >= SCREENED_IN {
                 let quantity = self.catalogue[quantity];
-                wanted.entry(quantity).or_default().push(subject);
+                wanted.entry(quantity).or_default().push(node_set);
             }
         }
-        self.judge(subjects, wanted, rules, &mut scores, progress)?;
+        self.judge(node_sets, wanted, rules, &mut scores, progress)?;
         let mut pairs: BTreeMap<Quantity, Vec<usize>> = BTreeMap::new();
-        for (subject, scores) in scores.iter().enumerate() {
-            for both in self.two_at_once(subject, scores, screened) {
-                pairs.entry(both).or_default().push(subject);
+        for (node_set, scores) in scores.iter().enumerate() {
+            for both in self.two_at_once(node_set, scores, screened) {
+                pairs.entry(both).or_default().push(node_set);
             }
         }
-        self.judge(subjects, pairs, rules, &mut scores, progress)?;
-        let mut screened_out: Vec<Vec<ScreenedOut>> = vec![Vec::new(); subjects.len()];
-        for (&(quantity, subject), &moved) in screened {
+        self.judge(node_sets, pairs, rules, &mut scores, progress)?;
+        let mut screened_out: Vec<Vec<ScreenedOut>> = vec![Vec::new(); node_sets.len()];
+        for (&(quantity, node_set), &moved) in screened {
             if moved < SCREENED_IN {
                 let quantity = self.catalogue[quantity];
-                screened_out[subject].push(ScreenedOut { quantity, moved });
+                screened_out[node_set].push(ScreenedOut { quantity, moved });
             }
         }
         let mut carriers = Vec::new();
-        for ((subject, mut scores), mut screened_out) in
-            subjects.iter().zip(scores).zip(screened_out)
+        for ((node_set, mut scores), mut screened_out) in
+            node_sets.iter().zip(scores).zip(screened_out)
         {
             screened_out.sort_by(|a, b| b.moved.total_cmp(&a.moved));
             scores.sort_by(|a, b| {
@@ -351,8 +350,8 @@ impl<'a> CarrierSearch<'a> {
             });
             let held: Vec<&QuantityScore> = scores.iter().filter(|score| score.holds).collect();
             carriers.push(Carrier {
-                nodes: Node::names(&subject.nodes),
-                carries: self.told_apart(subject, &held)?,
+                nodes: Node::names(&node_set.nodes),
+                carries: self.told_apart(node_set, &held)?,
                 scores,
                 screened_out,
             });
@@ -362,7 +361,7 @@ impl<'a> CarrierSearch<'a> {
 
     fn judge(
         &self,
-        subjects: &[TestedNodes],
+        node_sets: &[NodeSet],
         wanted: BTreeMap<Quantity, Vec<usize>>,
         rules: Rules,
         scores: &mut [Vec<QuantityScore>],
@@ -376,14 +375,14 @@ impl<'a> CarrierSearch<'a> {
                 done,
                 of,
             });
-            let tried: Vec<TestedNodes> = able.iter().map(|&s| subjects[s].clone()).collect();
+            let tried: Vec<NodeSet> = able.iter().map(|&s| node_sets[s].clone()).collect();
             let name = "carries";
             let goal = Goal::Holds;
             let findings = judge(&bench, quantity, tried, goal, rules, name)?;
-            for (subject, finding) in able.into_iter().zip(findings) {
-                scores[subject].push(QuantityScore {
+            for (node_set, finding) in able.into_iter().zip(findings) {
+                scores[node_set].push(QuantityScore {
                     quantity,
-                    reach: finding.reached(),
+                    affected_tokens: finding.reached(),
                     holds: finding.standing == Standing::Holds,
                     measures: finding.measures,
                 });
@@ -392,11 +391,11 @@ impl<'a> CarrierSearch<'a> {
         Ok(())
     }
 
-    /// Pairs of parts to try together, for a subject that carries nothing on the questions of a
+    /// Pairs of parts to try together, for a node set that carries nothing on the questions of a
     /// class though it moves several parts as predicted.
     fn two_at_once(
         &self,
-        subject: usize,
+        node_set: usize,
         scores: &[QuantityScore],
         screened: &Screened,
     ) -> Vec<Quantity> {
@@ -410,7 +409,7 @@ impl<'a> CarrierSearch<'a> {
                 (self.catalogue.iter())
                     .enumerate()
                     .filter_map(|(i, &quantity)| {
-                        let share = *screened.get(&(i, subject))?;
+                        let share = *screened.get(&(i, node_set))?;
                         (share >= PART_OF_TWO).then_some((share, as_part(quantity, class)?))
                     })
                     .collect();
@@ -431,7 +430,10 @@ impl<'a> CarrierSearch<'a> {
 /// predicts only a direction.
 fn moved(tally: &TrialTally, terms: &Terms) -> f64 {
     if terms.direction_only {
-        let shares = tally.telling.values().map(|telling| telling.effect.share());
+        let shares = tally
+            .counterfactual
+            .values()
+            .map(|counterfactual| counterfactual.effect.share());
         return shares.fold(0.0, f64::max);
     }
     let tokens = tally.by_token();

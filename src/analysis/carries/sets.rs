@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Carrier, Screened};
 use crate::domain::causal::Quantity;
 use crate::domain::node::{Node, NodeName};
-use crate::experiment::TestedNodes;
+use crate::experiment::NodeSet;
 
 /// A node moves a quantity in part where this share of screening trials, at least, moves some token as
 /// predicted.
@@ -19,7 +19,7 @@ const MOST_NODES: usize = 4;
 const SETS_PER_NODE: usize = 4;
 
 /// Heads of one layer and position: every two of them, and all.
-pub(super) fn beside_each_other(nodes: &[Node]) -> Vec<TestedNodes> {
+pub(super) fn beside_each_other(nodes: &[Node]) -> Vec<NodeSet> {
     let mut places: BTreeMap<(usize, usize), Vec<Node>> = BTreeMap::new();
     for &node in nodes.iter().filter(|node| node.head().is_some()) {
         let heads = places.entry((node.position(), node.layer())).or_default();
@@ -31,11 +31,11 @@ pub(super) fn beside_each_other(nodes: &[Node]) -> Vec<TestedNodes> {
             found.extend(
                 heads[i + 1..]
                     .iter()
-                    .map(|&other| TestedNodes::of([first, other])),
+                    .map(|&other| NodeSet::of([first, other])),
             );
         }
         if heads.len() > 2 {
-            found.insert(TestedNodes::of(heads.iter().copied()));
+            found.insert(NodeSet::of(heads.iter().copied()));
         }
     }
     found.into_iter().collect()
@@ -51,17 +51,17 @@ pub(super) fn most_across(nodes: &[Node]) -> usize {
 /// whose weakest part moves most.
 pub(super) fn across(
     catalogue: &[Quantity],
-    subjects: &[TestedNodes],
+    node_sets: &[NodeSet],
     carriers: &[Carrier],
     screened: &Screened,
     most: usize,
-) -> Vec<TestedNodes> {
+) -> Vec<NodeSet> {
     let mut partial: BTreeMap<(usize, usize), Vec<(f64, Node)>> = BTreeMap::new();
-    for (&(quantity, subject), &share) in screened {
-        let [node] = subjects[subject].nodes[..] else {
+    for (&(quantity, node_set), &share) in screened {
+        let [node] = node_sets[node_set].nodes[..] else {
             continue;
         };
-        let holds = carriers[subject]
+        let holds = carriers[node_set]
             .scores
             .iter()
             .any(|score| score.holds && score.quantity == catalogue[quantity]);
@@ -70,7 +70,7 @@ pub(super) fn across(
             of.push((share, node));
         }
     }
-    let mut proposed: Vec<(f64, TestedNodes)> = Vec::new();
+    let mut proposed: Vec<(f64, NodeSet)> = Vec::new();
     for mut parts in partial.into_values() {
         parts.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         parts.truncate(MOST_NODES);
@@ -81,11 +81,11 @@ pub(super) fn across(
                 .collect();
             // What moves most comes first, so the last is the weakest.
             if let [_, .., (weakest, _)] = set[..] {
-                proposed.push((weakest, TestedNodes::of(set.iter().map(|&(_, node)| node))));
+                proposed.push((weakest, NodeSet::of(set.iter().map(|&(_, node)| node))));
             }
         }
     }
-    proposed.retain(|(_, set)| !subjects.contains(set));
+    proposed.retain(|(_, set)| !node_sets.contains(set));
     proposed.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let mut seen = BTreeSet::new();
     proposed.retain(|(_, set)| seen.insert(set.clone()));

@@ -69,12 +69,12 @@ impl Carrier {
 }
 
 impl QuantityScore {
-    /// The rates that decide, by aspect, and those of placebo trials.
+    /// The rates that decide, by aspect, and those of control trials.
     pub fn text(&self) -> (String, String) {
         let direction_only = self.quantity.predicts_only_direction();
         let rates = self.measures.deciding(direction_only);
         let rates: Vec<String> = rates.iter().map(Rate::to_string).collect();
-        (rates.join("; "), self.measures.placebo.to_string())
+        (rates.join("; "), self.measures.control_pairs.to_string())
     }
 }
 
@@ -110,7 +110,7 @@ impl Carriers {
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "{} variables were put to {} node sets by interchange: agreement on telling pairs of at least {} and nothing moved on the others, at the bounds of exact intervals that hold for all that was tried together (error {}, seed {}). {}.\n",
+            "{} variables were put to {} node sets by interchange: interchange accuracy on counterfactual pairs of at least {} and nothing moved on the others, at the bounds of exact intervals that hold for all that was tried together (error {}, seed {}). {}.\n",
             self.catalogue,
             self.sets,
             options.threshold,
@@ -118,9 +118,9 @@ impl Carriers {
             options.seed,
             self.summary()
         );
-        text += "| nodes | carries | not told from it here | agreement | placebo | best of the others |\n|---|---|---|---|---|---|\n";
+        text += "| nodes | carries | not told from it here | interchange accuracy | control pairs | best of the others |\n|---|---|---|---|---|---|\n";
         for carrier in &self.carriers {
-            let (agreement, placebo) = carrier
+            let (interchange_accuracy, control_pairs) = carrier
                 .deciding()
                 .map(QuantityScore::text)
                 .unwrap_or_default();
@@ -130,8 +130,8 @@ impl Carriers {
                 nodes_text(&carrier.nodes),
                 carrier.carried_text(),
                 carrier.same_text(),
-                agreement,
-                placebo,
+                interchange_accuracy,
+                control_pairs,
                 carrier.others_text(),
             );
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::circuit::{ClassQuestions, live_nodes};
 use crate::domain::arithmetic::{AnswerToken, Class, TokenSet};
-use crate::domain::causal::{classes, reach};
+use crate::domain::causal::{affected_tokens, classes};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::task::Variable;
 use crate::experiment::Baseline;
@@ -104,21 +104,21 @@ pub fn coverage(
         .filter(|node| !claimed.contains_key(&node.name()))
         .collect();
     let sets = unclaimed_sets(&unclaimed);
-    let subjects: Vec<Vec<Node>> = (live.iter().map(|&node| vec![node])).chain(sets).collect();
+    let node_sets: Vec<Vec<Node>> = (live.iter().map(|&node| vec![node])).chain(sets).collect();
     let passes = |class| baseline.passing().any(|passing| passing == class);
     let questions = ClassQuestions::of_each(engine, baseline, &live, options.questions, passes)?;
-    let tests = subjects.len() * questions.len() * ABLATIONS.len() * shape.n_answer();
+    let tests = node_sets.len() * questions.len() * ABLATIONS.len() * shape.n_answer();
     let alpha = options.alpha / tests.max(1) as f64;
     let mut hurts: Vec<Hurt> = Vec::new();
     for (done, asked) in questions.iter().enumerate() {
-        let wrong = ablate(&asked.bench, &subjects, &mut |part, of| {
+        let wrong = ablate(&asked.bench, &node_sets, &mut |part, of| {
             progress(Progress {
                 phase: "ablating",
                 done: done * of + part,
                 of: of * questions.len(),
             });
         })?;
-        for (nodes, wrong) in subjects.iter().zip(&wrong) {
+        for (nodes, wrong) in node_sets.iter().zip(&wrong) {
             let claims: Vec<&Claim> = (nodes.iter())
                 .filter_map(|node| claimed.get(&node.name()))
                 .flatten()
@@ -205,18 +205,18 @@ fn unclaimed_sets(unclaimed: &[Node]) -> Vec<Vec<Node>> {
     distinct.into_iter().collect()
 }
 
-/// What goes wrong in each subject's absence, `[subject][ablation]`.
+/// What goes wrong in each node set's absence, `[node set][ablation]`.
 fn ablate(
     bench: &AblationBench,
-    subjects: &[Vec<Node>],
+    node_sets: &[Vec<Node>],
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<[WrongTokens; ABLATIONS.len()]>, EngineError> {
-    let mut found = vec![<[WrongTokens; ABLATIONS.len()]>::default(); subjects.len()];
+    let mut found = vec![<[WrongTokens; ABLATIONS.len()]>::default(); node_sets.len()];
     let blocks = bench.prompts().len().div_ceil(BLOCK);
     for (done, block) in bench.blocks(usize::MAX, BLOCK).enumerate() {
         progress(done, blocks);
         let mut block = block?;
-        for (nodes, found) in subjects.iter().zip(&mut found) {
+        for (nodes, found) in node_sets.iter().zip(&mut found) {
             for (&ablation, wrong) in ABLATIONS.iter().zip(found) {
                 let logits = block.ablate(ablation, nodes)?;
                 for (prompt, logits) in block.prompts().iter().zip(logits) {
@@ -275,6 +275,6 @@ fn explained(variables: impl Iterator<Item = Variable>, class: Class, n_digits: 
         .filter(|variable| classes(variable.task).contains(&class))
         .filter(|variable| variable.fits(n_digits))
         .fold(TokenSet::EMPTY, |all, variable| {
-            all.union(reach(variable, n_digits))
+            all.union(affected_tokens(variable, n_digits))
         })
 }

@@ -81,14 +81,14 @@ impl KnownClaims {
     pub fn of(evidence: &Evidence, shape: &Shape) -> Self {
         let mut known = KnownClaims::default();
         for claim in &evidence.claims {
-            let neutralised = match &claim.verdict {
-                Verdict::Redundant { neutralised, .. } => &neutralised[..],
+            let mean_ablated = match &claim.verdict {
+                Verdict::Redundant { mean_ablated, .. } => &mean_ablated[..],
                 _ => &[],
             };
             known.add(
                 claim.claim.clone(),
                 Claim::parse(claim.node, claim.tag()).variable,
-                claim.nodes.iter().chain(neutralised).copied(),
+                claim.nodes.iter().chain(mean_ablated).copied(),
                 Some(claim.verdict.kind()),
                 shape,
             );

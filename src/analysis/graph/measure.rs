@@ -29,7 +29,7 @@ pub const TRIALS: usize = 256;
 /// How much is spent on measuring, and by what chance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Budget {
-    /// Telling trials for each edge, and as many placebo trials.
+    /// Counterfactual trials for each edge, and as many control trials.
     pub trials: usize,
     /// Error of the whole graph.
     pub alpha: f64,
@@ -41,7 +41,7 @@ pub struct Budget {
 /// The rules that a graph was measured by.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct GraphProtocol {
-    /// Telling, and placebo, trials for each edge.
+    /// Counterfactual, and control-pair rate, trials for each edge.
     pub trials: usize,
     /// Error of the whole graph, both directions of all measurements together.
     pub alpha: f64,
@@ -53,11 +53,11 @@ pub struct GraphProtocol {
 /// One way from a vertex to another.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 pub struct Route {
-    /// Telling trials that changed a token the source was to change.
+    /// Counterfactual trials that changed a token the source was to change.
     pub effect: Rate,
-    /// Telling trials that changed such a token to what was predicted, and no other.
-    pub agreement: Count,
-    /// Placebo trials that changed a token that both ends can change.
+    /// Counterfactual trials that changed such a token to what was predicted, and no other.
+    pub interchange_accuracy: Count,
+    /// Control trials that changed a token that both ends can change.
     pub null: Rate,
 }
 
@@ -66,7 +66,7 @@ pub struct MeasuredEdge {
     /// The source's own contribution to what the target reads, all else frozen, layer norms too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direct: Option<Route>,
-    /// Telling trials with an effect where the layer norm's scale runs on.
+    /// Counterfactual trials with an effect where the layer norm's scale runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unfrozen: Option<Count>,
     /// The same through any nodes of which nothing is claimed, those of all other vertices frozen.
@@ -78,11 +78,11 @@ pub struct MeasuredEdge {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EdgeVerdict {
-    /// The source's own contribution moves the target's answer, and placebos do not as often.
+    /// The source's own contribution moves the target's answer, and control pairs do not as often.
     Feeds,
     /// Not by itself, but by way of nodes of which nothing is claimed.
     Relayed,
-    /// It moves the answer, and placebos do as often.
+    /// It moves the answer, and control pairs do as often.
     Unspecific,
     /// The effect is negligible.
     Silent,
@@ -165,32 +165,29 @@ impl Link<'_> {
 
     /// The tokens of the target that the pair's prediction changes.
     fn expected(&self, pair: &Pair) -> TokenSet {
-        let predicted = predict(self.variable, &pair.store, &pair.clean);
-        let changed = predicted.map(|p| p.changed_from(&Answer::of(&pair.clean)));
+        let predicted = predict(self.variable, &pair.source, &pair.base);
+        let changed = predicted.map(|p| p.changed_from(&Answer::of(&pair.base)));
         changed.unwrap_or_default().intersection(self.tokens)
     }
 
-    /// Whether the clean question is one on which the target means something.
+    /// Whether the base question is one on which the target means something.
     fn in_domain(&self, pair: &Pair) -> bool {
         match self.target {
             VertexKind::Token(_) => true,
             VertexKind::Claim { variable, .. } => {
-                value(*variable, &Prompt::truth(pair.clean)).is_some()
+                value(*variable, &Prompt::truth(pair.base)).is_some()
             }
         }
     }
 
     fn pairs(&self, kind: Kind, n_digits: usize, count: usize, seed: u64) -> Vec<Pair> {
         let family = Family::new(self.variable, kind, n_digits);
-        let name = match kind {
-            Kind::Telling => "telling",
-            Kind::Placebo => "placebo",
-        };
+        let name = kind.stream_name();
         let target = self.target;
         let mut rng = stream(seed, &format!("{}/{name}/edge/{target}", self.variable));
         let fits = |pair: &Pair| match kind {
-            Kind::Telling => self.tells(pair),
-            Kind::Placebo => self.in_domain(pair),
+            Kind::Counterfactual => self.tells(pair),
+            Kind::Control => self.in_domain(pair),
         };
         let mut draws = family.draws();
         let mut pairs = Vec::new();
@@ -208,7 +205,7 @@ impl Link<'_> {
     }
 }
 
-/// One pair whose clean question is answered rightly, by its place in the base run.
+/// One pair whose base question is answered rightly, by its place in the base run.
 struct PathTrial {
     question: usize,
     pair: Pair,
@@ -217,14 +214,14 @@ struct PathTrial {
 #[derive(Debug, Clone, Copy, Default)]
 struct EdgeTally {
     effect: Count,
-    agreement: Count,
+    interchange_accuracy: Count,
 }
 
 impl EdgeTally {
     fn route(self, null: Count, alpha: f64) -> Route {
         Route {
             effect: Rate::sampled(self.effect, alpha).as_written(),
-            agreement: self.agreement,
+            interchange_accuracy: self.interchange_accuracy,
             null: Rate::sampled(null, alpha).as_written(),
         }
     }
@@ -274,11 +271,11 @@ impl Graph {
         let VertexKind::Claim {
             variable,
             nodes: sources,
-        } = &self.edges[from].subject
+        } = &self.edges[from].node_set
         else {
             unreachable!("no edge leaves an answer token");
         };
-        let target = &self.edges[to].subject;
+        let target = &self.edges[to].node_set;
         let link = Link {
             variable: *variable,
             sources,
@@ -296,7 +293,7 @@ impl Graph {
         let [frozen, running, relayed] = ways;
         let mut tallies = [EdgeTally::default(); 3];
         let mut nulls = [Count::default(); 3];
-        for kind in [Kind::Telling, Kind::Placebo] {
+        for kind in [Kind::Counterfactual, Kind::Control] {
             let pairs = link.pairs(kind, self.shape.n_digits, budget.trials, budget.seed);
             let block = crate::experiment::default_block(engine);
             for pairs in pairs.chunks(block) {
@@ -304,7 +301,7 @@ impl Graph {
                 for (i, way) in ways.into_iter().enumerate() {
                     let Some(way) = way else { continue };
                     // The unfrozen result stands beside the frozen one; it decides nothing.
-                    if kind == Kind::Placebo && way == Way::Direct(Scale::Running) {
+                    if kind == Kind::Control && way == Way::Direct(Scale::Running) {
                         continue;
                     }
                     bench.count(way, kind, &mut tallies[i], &mut nulls[i])?;
@@ -320,7 +317,7 @@ impl Graph {
 
     /// The nodes of all vertices that belong to neither end.
     fn other_nodes(&self, from: NodeIndex, to: NodeIndex) -> Vec<Node> {
-        let nodes_of = |vertex: NodeIndex| match &self.edges[vertex].subject {
+        let nodes_of = |vertex: NodeIndex| match &self.edges[vertex].node_set {
             VertexKind::Claim { nodes, .. } => nodes.as_slice(),
             VertexKind::Token(_) => &[],
         };
@@ -351,24 +348,24 @@ struct PathBench<'a> {
     trials: Vec<PathTrial>,
     stored: Activations,
     /// Clean values of the other vertices' nodes, by question.
-    clean: Activations,
+    base: Activations,
 }
 
 impl<'a> PathBench<'a> {
     fn new(engine: &'a Engine, link: &'a Link, pairs: &[Pair]) -> Result<Self, EngineError> {
-        let cleans: Vec<Prompt> = pairs.iter().map(|p| Prompt::truth(p.clean)).collect();
-        let run = engine.run(&cleans)?;
+        let bases: Vec<Prompt> = pairs.iter().map(|p| Prompt::truth(p.base)).collect();
+        let run = engine.run(&bases)?;
         let trials: Vec<PathTrial> = pairs
             .iter()
             .enumerate()
-            .filter(|(question, _)| run.logits()[*question].answer() == cleans[*question].forced)
+            .filter(|(question, _)| run.logits()[*question].answer() == bases[*question].forced)
             .map(|(question, &pair)| PathTrial { question, pair })
             .collect();
-        let stores: Vec<Prompt> = trials.iter().map(|trial| trial.pair.store).collect();
+        let sources: Vec<Prompt> = trials.iter().map(|trial| trial.pair.source).collect();
         let sites = |nodes: &[Node]| nodes.iter().map(|&n| Site::from(n)).collect::<Vec<_>>();
         Ok(PathBench {
-            stored: engine.activations(&stores, sites(link.sources))?,
-            clean: engine.activations(&cleans, sites(&link.others))?,
+            stored: engine.activations(&sources, sites(link.sources))?,
+            base: engine.activations(&bases, sites(&link.others))?,
             engine,
             link,
             run,
@@ -388,7 +385,7 @@ impl<'a> PathBench<'a> {
             Way::Relayed => self.relayed()?,
         };
         for (trial, logits) in self.trials.iter().zip(&logits) {
-            let truth = Answer::of(&trial.pair.clean);
+            let truth = Answer::of(&trial.pair.base);
             let answer = logits.answer();
             let changed = answer.changed_from(&truth).intersection(self.link.tokens);
             let sure = changed
@@ -399,19 +396,19 @@ impl<'a> PathBench<'a> {
                 continue;
             }
             match kind {
-                Kind::Placebo => null.add(!changed.is_empty()),
-                Kind::Telling => {
+                Kind::Control => null.add(!changed.is_empty()),
+                Kind::Counterfactual => {
                     let expected = self.link.expected(&trial.pair);
                     let effect = changed.intersection(expected);
                     tally.effect.add(!effect.is_empty());
                     let predicted =
-                        predict(self.link.variable, &trial.pair.store, &trial.pair.clean)
+                        predict(self.link.variable, &trial.pair.source, &trial.pair.base)
                             .expect("pairs are drawn inside the variable's domain");
                     let right = effect
                         .iter()
                         .all(|place| answer.get(place) == predicted.get(place));
                     tally
-                        .agreement
+                        .interchange_accuracy
                         .add(!effect.is_empty() && right && changed == effect);
                 }
             }
@@ -447,7 +444,7 @@ impl<'a> PathBench<'a> {
             let stored = stored.map(move |&node| self.stored.overwrite(i, node, Source::Stored));
             let others = self.link.others.iter();
             let frozen = others
-                .map(|&node| self.clean.overwrite(trial.question, node, Source::Own))
+                .map(|&node| self.base.overwrite(trial.question, node, Source::Own))
                 .collect::<Vec<_>>();
             Intervention::new(stored.chain(frozen))
         };

@@ -23,7 +23,7 @@ use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
 
 use crate::domain::arithmetic::{AnswerToken, TokenSet};
-use crate::domain::causal::{feeds, reach};
+use crate::domain::causal::{affected_tokens, feeds};
 use crate::domain::node::Node;
 use crate::domain::shape::Shape;
 use crate::domain::task::Variable;
@@ -55,7 +55,7 @@ impl fmt::Display for VertexKind {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vertex {
-    pub subject: VertexKind,
+    pub node_set: VertexKind,
     /// The claims it stands for; none for an answer token.
     pub claims: Vec<String>,
     /// What was found of them; `None` for an answer token, and for claims that were not tested.
@@ -69,7 +69,7 @@ pub struct Vertex {
 impl Vertex {
     /// Whether it is a claim, and no answer token.
     pub fn is_claim(&self) -> bool {
-        matches!(self.subject, VertexKind::Claim { .. })
+        matches!(self.node_set, VertexKind::Claim { .. })
     }
 
     /// Whether it is a claim that was found to hold.
@@ -127,10 +127,10 @@ pub struct Flows {
 }
 
 /// The tokens a vertex's value can change.
-fn reach_of(subject: &VertexKind, shape: &Shape) -> TokenSet {
-    match subject {
+fn reach_of(node_set: &VertexKind, shape: &Shape) -> TokenSet {
+    match node_set {
         VertexKind::Token(token) => TokenSet::only(*token),
-        VertexKind::Claim { variable, .. } => reach(*variable, shape.n_digits),
+        VertexKind::Claim { variable, .. } => affected_tokens(*variable, shape.n_digits),
     }
 }
 
@@ -151,7 +151,7 @@ fn edge(from: &VertexKind, to: &VertexKind, shape: &Shape, flows: Flows) -> Opti
             sources
                 .iter()
                 .any(|node| node.can_feed_token(*token, shape)),
-            reach(*variable, shape.n_digits).contains(*token),
+            affected_tokens(*variable, shape.n_digits).contains(*token),
         ),
         VertexKind::Claim {
             variable: fed,
@@ -203,26 +203,26 @@ impl Graph {
         type NamesWithVerdict = (Vec<String>, Option<VerdictKind>);
         let mut claims: BTreeMap<VertexKind, NamesWithVerdict> = BTreeMap::new();
         for claim in known.claims {
-            let subject = VertexKind::Claim {
+            let node_set = VertexKind::Claim {
                 variable: claim.variable,
                 nodes: claim.nodes,
             };
             let (names, verdict) = claims
-                .entry(subject)
+                .entry(node_set)
                 .or_insert_with(|| (Vec::new(), claim.verdict));
             names.push(claim.claim);
             *verdict = best(*verdict, claim.verdict);
         }
         let mut edges = DiGraph::new();
-        let vertex = |subject, claims, verdict| Vertex {
-            subject,
+        let vertex = |node_set, claims, verdict| Vertex {
+            node_set,
             claims,
             verdict,
             undermined: false,
             reaches_an_answer: false,
         };
-        for (subject, (names, verdict)) in claims {
-            edges.add_node(vertex(subject, names, verdict));
+        for (node_set, (names, verdict)) in claims {
+            edges.add_node(vertex(node_set, names, verdict));
         }
         for token in TokenSet::all(shape.n_digits).iter() {
             edges.add_node(vertex(VertexKind::Token(token), Vec::new(), None));
@@ -230,7 +230,8 @@ impl Graph {
         let all: Vec<NodeIndex> = edges.node_indices().collect();
         for &from in &all {
             for &to in &all {
-                if let Some(edge) = edge(&edges[from].subject, &edges[to].subject, &shape, flows) {
+                if let Some(edge) = edge(&edges[from].node_set, &edges[to].node_set, &shape, flows)
+                {
                     edges.add_edge(from, to, edge);
                 }
             }
@@ -286,7 +287,7 @@ impl Graph {
                 holds && !supports.is_empty() && !supports.iter().any(sound);
         }
         for &vertex in order.iter().rev() {
-            let reaches = match self.edges[vertex].subject {
+            let reaches = match self.edges[vertex].node_set {
                 VertexKind::Token(_) => true,
                 VertexKind::Claim { .. } => self
                     .fed_by(vertex)

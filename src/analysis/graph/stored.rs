@@ -192,9 +192,9 @@ impl From<GraphEvidence> for Wire {
             weights_sha256,
             graph,
         } = evidence;
-        let name = |vertex: NodeIndex| graph.edges[vertex].subject.to_string();
+        let name = |vertex: NodeIndex| graph.edges[vertex].node_set.to_string();
         let names =
-            |vertices: Vec<&Vertex>| vertices.iter().map(|v| v.subject.to_string()).collect();
+            |vertices: Vec<&Vertex>| vertices.iter().map(|v| v.node_set.to_string()).collect();
         let edges = graph.edges.edge_indices().map(|index| {
             let (from, to) = graph.ends(index);
             let edge = &graph.edges[index];
@@ -248,7 +248,7 @@ impl Wire {
         };
         for wire in self.edges {
             let (from, to) = (find(&wire.from)?, find(&wire.to)?);
-            if matches!(edges[from].subject, VertexKind::Token(_)) {
+            if matches!(edges[from].node_set, VertexKind::Token(_)) {
                 return Err(Contradiction::FromToken(wire.from));
             }
             let edge = Edge {
@@ -285,8 +285,8 @@ impl Wire {
 impl WireVertex {
     fn of(vertex: &Vertex) -> Self {
         WireVertex {
-            id: vertex.subject.to_string(),
-            kind: match &vertex.subject {
+            id: vertex.node_set.to_string(),
+            kind: match &vertex.node_set {
                 VertexKind::Token(token) => WireKind::Answer { token: *token },
                 VertexKind::Claim { variable, nodes } => WireKind::Claim {
                     task: variable.task,
@@ -315,7 +315,7 @@ impl WireVertex {
             WireKind::Answer { token } => {
                 digit_is_there(token.0, shape.n_digits + 1)?;
                 Vertex {
-                    subject: VertexKind::Token(token),
+                    node_set: VertexKind::Token(token),
                     claims: Vec::new(),
                     verdict: None,
                     undermined: false,
@@ -342,7 +342,7 @@ impl WireVertex {
                     source,
                 })?;
                 Vertex {
-                    subject: VertexKind::Claim {
+                    node_set: VertexKind::Claim {
                         variable: Variable { task, digit },
                         nodes,
                     },
@@ -353,7 +353,7 @@ impl WireVertex {
                 }
             }
         };
-        match vertex.subject.to_string() {
+        match vertex.node_set.to_string() {
             found if found == id => Ok(vertex),
             found => Err(Contradiction::Name { id, found }),
         }

@@ -16,7 +16,7 @@ use crate::domain::shape::Shape;
 use crate::domain::task::Variable;
 use crate::experiment::stats::Rate;
 use crate::experiment::{
-    Baseline, Bench, Goal, Reference, Rules, Standing, TestedNodes, default_block, judge,
+    Baseline, Bench, Goal, NodeSet, Reference, Rules, Standing, default_block, judge,
 };
 use crate::inputs::model::{ModelFolder, Operations};
 use crate::network::engine::{Activations, Engine, EngineError, Site};
@@ -340,9 +340,9 @@ impl Tester<'_> {
                         variable,
                         nodes: vec![node.name()],
                     };
-                    let (case, agreement) = self.judge_claim(file, &claim, tries)?;
+                    let (case, interchange_accuracy) = self.judge_claim(file, &claim, tries)?;
                     nodes.extend(case.met.then_some(node));
-                    tried.push((agreement, case.note));
+                    tried.push((interchange_accuracy, case.note));
                 }
             }
             // The nearest first, in the order of nodes where they are equally near.
@@ -484,8 +484,8 @@ impl Tester<'_> {
         Ok(ClauseKind::Intervention.result(&clause.says, clause.optional, true, cases))
     }
 
-    /// Tries a set on fresh pairs: agreement, placebo and spill as for a claim of one node. Returns
-    /// the case with the least of its rates of agreement.
+    /// Tries a set on fresh pairs: interchange accuracy, control-pair rate and off-target effect as for a claim of one node. Returns
+    /// the case with the least of its rates of interchange accuracy.
     fn judge_claim(
         &self,
         file: &str,
@@ -516,10 +516,10 @@ impl Tester<'_> {
         };
         let alpha = self.rules.alpha / (2 * claims.max(1)) as f64;
         let rules = self.rules.with_alpha(alpha);
-        let subjects = vec![TestedNodes::of(nodes.clone())];
+        let node_sets = vec![NodeSet::of(nodes.clone())];
         let name = format!("hypothesis/{claim}");
         let goal = Goal::Standing;
-        let findings = judge(&bench, variable, subjects, goal, rules, &name)?;
+        let findings = judge(&bench, variable, node_sets, goal, rules, &name)?;
         let finding = &findings[0];
         let met = finding.standing == Standing::Holds;
         let direction_only = variable.task.predicts_only_direction();
@@ -537,9 +537,9 @@ impl Tester<'_> {
             met,
             nodes: Node::names(&nodes),
             note: format!(
-                "{claim}: agreement {}, placebo {}",
+                "{claim}: interchange accuracy {}, control pairs {}",
                 listed(rates.iter().map(text)),
-                text(&finding.measures.placebo)
+                text(&finding.measures.control_pairs)
             ),
         };
         Ok((case, share))
@@ -581,7 +581,7 @@ impl Tester<'_> {
             from.holds()
                 && links
                     .iter()
-                    .any(|link| is_link(&from.subject, &to.subject, link))
+                    .any(|link| is_link(&from.node_set, &to.node_set, link))
         });
         graph.measure(self.engine, self.budget, &mut |_, _| {})?;
         Ok(clauses
@@ -616,13 +616,13 @@ impl Tester<'_> {
         digit: Option<usize>,
         is_link: impl Fn(&VertexKind, &VertexKind) -> bool,
     ) -> Option<ClauseCase> {
-        let subject = |vertex: NodeIndex| &graph.edges[vertex].subject;
+        let node_set = |vertex: NodeIndex| &graph.edges[vertex].node_set;
         let links: Vec<_> = graph
             .edges
             .edge_indices()
             .filter_map(|edge| {
                 let (from, to) = graph.ends(edge);
-                is_link(subject(from), subject(to)).then_some((from, to, &graph.edges[edge]))
+                is_link(node_set(from), node_set(to)).then_some((from, to, &graph.edges[edge]))
             })
             .collect();
         if links.is_empty() {
@@ -630,9 +630,14 @@ impl Tester<'_> {
         }
         let standing: Vec<_> = links.iter().filter(|(.., edge)| edge.stands()).collect();
         let told = listed(links.iter().map(|(from, to, edge)| {
-            format!("{} to {}: {}", subject(*from), subject(*to), edge.verdict())
+            format!(
+                "{} to {}: {}",
+                node_set(*from),
+                node_set(*to),
+                edge.verdict()
+            )
         }));
-        let nodes_of = |vertex: NodeIndex| match subject(vertex) {
+        let nodes_of = |vertex: NodeIndex| match node_set(vertex) {
             VertexKind::Claim { nodes, .. } => nodes.clone(),
             VertexKind::Token(_) => Vec::new(),
         };

@@ -242,7 +242,7 @@ impl Clause {
     ///
     /// # Panics
     /// If nothing is asked, or the case is outside the domain.
-    pub fn subject(&self, case: &Case) -> Question {
+    pub fn node_set(&self, case: &Case) -> Question {
         let asks = self.asks();
         let (ask, _) = asks.first().expect("a clause asks something");
         self.true_question(ask, case)

@@ -495,13 +495,13 @@ impl PropertyRun<'_> {
             let cases: Vec<Case> = batch.iter().map(ValueTree::current).collect();
             self.examiner.examine(property, &cases, |i, tried| {
                 let fails = tried.outcome.fails();
-                let subject = property.clauses[cases[i].clause].subject(&cases[i]);
+                let node_set = property.clauses[cases[i].clause].node_set(&cases[i]);
                 tally.failures.add(fails);
                 tally.ties += u64::from(tried.outcome == CaseOutcome::Tie);
                 tally.groups.entry(batch[i].group()).or_default().add(fails);
                 tally
                     .classes
-                    .entry(complexity(&subject))
+                    .entry(complexity(&node_set))
                     .or_default()
                     .add(fails);
                 if fails && failing.len() < MOST_SHRUNK {

@@ -39,7 +39,7 @@ const LEAST_SILHOUETTE: f64 = 0.20;
 
 const LEAST_CALINSKI_HARABASZ: f64 = 50.0;
 
-/// Agreement of clusters and cases that must be passed.
+/// Interchange accuracy of clusters and cases that must be passed.
 const LEAST_AGREEMENT: f64 = 0.50;
 
 /// The three cases of a digit: a sum of at most 8, of 9, of at least 10; a first digit below, equal
@@ -171,21 +171,21 @@ pub struct Scores {
     /// Calinski–Harabasz score: variance between clusters over variance inside them.
     pub calinski_harabasz: f64,
     /// Unweighted mean over clusters of the share of its commonest case.
-    pub agreement: f64,
+    pub interchange_accuracy: f64,
 }
 
 impl Scores {
     fn pass(&self) -> bool {
         self.silhouette >= LEAST_SILHOUETTE
             && self.calinski_harabasz >= LEAST_CALINSKI_HARABASZ
-            && self.agreement > LEAST_AGREEMENT
+            && self.interchange_accuracy > LEAST_AGREEMENT
     }
 
     fn larger(self, other: Scores) -> Scores {
         Scores {
             silhouette: self.silhouette.max(other.silhouette),
             calinski_harabasz: self.calinski_harabasz.max(other.calinski_harabasz),
-            agreement: self.agreement.max(other.agreement),
+            interchange_accuracy: self.interchange_accuracy.max(other.interchange_accuracy),
         }
     }
 }
@@ -346,7 +346,7 @@ fn scores(points: &Array2<f64>, distances: &Array2<f64>, clusters: usize) -> Sco
     Scores {
         silhouette: silhouette(distances, &labels, clusters),
         calinski_harabasz: calinski_harabasz(points, &labels, clusters),
-        agreement: agreement(&labels, clusters),
+        interchange_accuracy: interchange_accuracy(&labels, clusters),
     }
 }
 
@@ -418,7 +418,7 @@ fn calinski_harabasz(points: &Array2<f64>, labels: &Array1<usize>, clusters: usi
 }
 
 /// The unweighted mean over clusters of the share of its commonest case.
-fn agreement(labels: &Array1<usize>, clusters: usize) -> f64 {
+fn interchange_accuracy(labels: &Array1<usize>, clusters: usize) -> f64 {
     let third = labels.len() / 3;
     let mut counts = vec![[0usize; 3]; clusters];
     for (point, &label) in labels.iter().enumerate() {
@@ -470,7 +470,7 @@ mod tests {
     fn an_output_that_tells_the_cases_apart_is_tagged_and_one_that_does_not_is_not() {
         let found = clustering([[5.0, 0.0], [-3.0, 4.0], [-3.0, -4.0]]);
         let [_, three] = found.scores.unwrap();
-        assert!(three.agreement > 0.99, "{found:?}");
+        assert!(three.interchange_accuracy > 0.99, "{found:?}");
         assert!(found.passes(&Quirks::published()) && found.passes(&Quirks::none()));
         let found = clustering([[1.0, 0.0]; 3]);
         assert!(!found.passes(&Quirks::published()), "{found:?}");
@@ -494,7 +494,7 @@ mod tests {
     fn agreement_is_the_unweighted_mean_of_majorities() {
         // One cluster holds a whole case, the other two cases evenly.
         let labels = Array1::from_vec(vec![0, 0, 1, 1, 1, 1]);
-        assert_eq!(agreement(&labels, 2), 0.75);
+        assert_eq!(interchange_accuracy(&labels, 2), 0.75);
     }
 
     #[test]

@@ -546,12 +546,12 @@ fn predict(values: &[f64], kinds: &[&'static str], alpha: f64) -> Vec<Predicted>
     let predicted = kinds.iter().zip(means);
     predicted
         .map(|(&sets, (mean, count))| {
-            let reach = spread.map_or(ROUNDING_EDGE, |s| s * (1.0 + 1.0 / count).sqrt());
+            let affected_tokens = spread.map_or(ROUNDING_EDGE, |s| s * (1.0 + 1.0 / count).sqrt());
             Predicted {
                 sets,
                 mean,
-                lower: (mean - reach).max(0.0),
-                upper: (mean + reach).min(100.0),
+                lower: (mean - affected_tokens).max(0.0),
+                upper: (mean + affected_tokens).min(100.0),
             }
         })
         .collect()
@@ -579,9 +579,15 @@ mod tests {
         let found = predict(&[9.0, 79.0, 11.0, 81.0], &["plain", "enriched"], 0.05);
         let means: Vec<f64> = found.iter().map(|found| found.mean).collect();
         assert_eq!(means, [10.0, 80.0]);
-        let reach = 4.3027 * 3f64.sqrt();
-        assert!((found[0].upper - (10.0 + reach)).abs() < 1e-3, "{found:?}");
-        assert!((found[1].lower - (80.0 - reach)).abs() < 1e-3, "{found:?}");
+        let affected_tokens = 4.3027 * 3f64.sqrt();
+        assert!(
+            (found[0].upper - (10.0 + affected_tokens)).abs() < 1e-3,
+            "{found:?}"
+        );
+        assert!(
+            (found[1].lower - (80.0 - affected_tokens)).abs() < 1e-3,
+            "{found:?}"
+        );
     }
 
     #[test]

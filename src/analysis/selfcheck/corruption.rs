@@ -15,7 +15,7 @@ use crate::experiment::stream;
 use crate::inputs::claims::{ClaimsError, claims_of, read_tagged_nodes};
 use crate::inputs::model::ModelFolder;
 
-/// Telling pairs from which it is taken which tokens a variable changes: the rarest kind of pair is
+/// Counterfactual pairs from which it is taken which tokens a variable changes: the rarest kind of pair is
 /// one of a dozen or so.
 const REACH_PAIRS: usize = 512;
 
@@ -133,12 +133,12 @@ fn testable_variables(folder: &ModelFolder) -> BTreeMap<Variable, AnswerToken> {
 }
 
 fn lowest_changed(variable: Variable, n_digits: usize) -> Option<AnswerToken> {
-    let family = Family::new(variable, Kind::Telling, n_digits);
+    let family = Family::new(variable, Kind::Counterfactual, n_digits);
     let mut rng = stream(0, &format!("selfcheck/reach/{variable}"));
     let pairs = family.draws().take(REACH_PAIRS, &mut rng);
     let lowest = |(_, pair): &(_, crate::domain::causal::Pair)| {
-        let predicted = predict(variable, &pair.store, &pair.clean)?;
-        let truth = crate::domain::arithmetic::Answer::of(&pair.clean);
+        let predicted = predict(variable, &pair.source, &pair.base)?;
+        let truth = crate::domain::arithmetic::Answer::of(&pair.base);
         predicted.changed_from(&truth).iter().min()
     };
     pairs.iter().filter_map(lowest).min()

@@ -116,7 +116,7 @@ fn told(evidence: &ClaimEvidence) -> String {
     } else if !evidence.verdict.note().is_empty() {
         parts.push(evidence.verdict.note());
     }
-    parts.push(evidence.agreement_text());
+    parts.push(evidence.interchange_accuracy_text());
     parts.join(", ")
 }
 

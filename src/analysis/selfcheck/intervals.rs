@@ -10,7 +10,7 @@ use statrs::distribution::{Binomial, DiscreteCDF};
 use super::{Check, Figure};
 use crate::domain::arithmetic::AnswerToken;
 use crate::domain::causal::Stratum;
-use crate::experiment::{Goal, HALF, NEGLIGIBLE, Rules, Sampling, Standing, looks, stream};
+use crate::experiment::{Goal, HALF, NEGLIGIBLE, Rules, Sampling, Standing, analyses, stream};
 
 /// Error that a drawn claim may spend in each direction. Much more than a real claim may, so that
 /// wrong decisions are common enough to be counted.
@@ -23,18 +23,18 @@ const FALSE_ALARM: f64 = 1e-6;
 #[derive(Debug, Clone, Copy)]
 struct Rates {
     /// Of each aspect judged apart: one for most tasks, two for MT.
-    agreement: &'static [f64],
-    /// Of telling trials that move what they must not, in each aspect.
-    spill: f64,
-    /// Of placebo trials that change something.
-    placebo: f64,
+    interchange_accuracy: &'static [f64],
+    /// Of counterfactual trials that move what they must not, in each aspect.
+    off_target: f64,
+    /// Of control trials that change something.
+    control_pairs: f64,
 }
 
-const fn rates(agreement: &'static [f64], spill: f64, placebo: f64) -> Rates {
+const fn rates(interchange_accuracy: &'static [f64], off_target: f64, control_pairs: f64) -> Rates {
     Rates {
-        agreement,
-        spill,
-        placebo,
+        interchange_accuracy,
+        off_target,
+        control_pairs,
     }
 }
 
@@ -64,9 +64,9 @@ impl Rates {
     /// Whether a standing is right, or leaves open what is.
     fn bear_out(self, standing: Standing, threshold: f64) -> bool {
         // Any token that holds is enough.
-        let any = |limit: f64| self.agreement.iter().any(|&rate| rate >= limit);
+        let any = |limit: f64| self.interchange_accuracy.iter().any(|&rate| rate >= limit);
         let (holds, half) = (any(threshold), any(HALF));
-        let clean = self.placebo <= NEGLIGIBLE && self.spill <= NEGLIGIBLE;
+        let clean = self.control_pairs <= NEGLIGIBLE && self.off_target <= NEGLIGIBLE;
         match standing {
             Standing::Holds => holds && clean,
             Standing::HoldsUnspecifically => holds && !clean,
@@ -80,12 +80,20 @@ impl Rates {
 
 impl fmt::Display for Rates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let agreement: Vec<String> = self.agreement.iter().map(f64::to_string).collect();
-        write!(f, "agreement {}", agreement.join(" and "))?;
-        if self.spill > 0.0 {
-            write!(f, ", spill {}", self.spill)?;
+        let interchange_accuracy: Vec<String> = self
+            .interchange_accuracy
+            .iter()
+            .map(f64::to_string)
+            .collect();
+        write!(
+            f,
+            "interchange accuracy {}",
+            interchange_accuracy.join(" and ")
+        )?;
+        if self.off_target > 0.0 {
+            write!(f, ", off-target effect {}", self.off_target)?;
         }
-        write!(f, ", placebo {}", self.placebo)
+        write!(f, ", control pairs {}", self.control_pairs)
     }
 }
 
@@ -97,7 +105,7 @@ struct Drawn {
 
 /// Draws `claims` claims at each of a list of known rates and counts how often the rules, spending
 /// `alpha`, decide wrongly: no more often than [`CLAIM_ALPHA`] allows. Also gives the mean number of
-/// telling trials that a claim of each rate takes.
+/// counterfactual trials that a claim of each rate takes.
 ///
 /// # Panics
 /// Where `claims` is 0.
@@ -136,10 +144,10 @@ pub fn intervals(claims: usize, alpha: f64, seed: u64) -> Check {
 
 fn draw(rates: Rates, rules: Rules, claim: usize) -> Drawn {
     let mut rng = stream(rules.seed, &format!("selfcheck/intervals/{rates}/{claim}"));
-    let strata = &[Stratum::Whole, Stratum::Order][..rates.agreement.len()];
+    let strata = &[Stratum::Whole, Stratum::Order][..rates.interchange_accuracy.len()];
     let mut sampling = Sampling::new(rules, strata.len(), false, (false, false));
     let (mut drawn, mut trials) = (0, 0);
-    for total in looks(strata.len()) {
+    for total in analyses(strata.len()) {
         let spent = trials >= rules.max_trials as u64 || drawn >= rules.max_trials;
         if spent || !sampling.is_open(Goal::Standing) {
             break;
@@ -151,24 +159,24 @@ fn draw(rates: Rates, rules: Rules, claim: usize) -> Drawn {
         for group in wanted {
             let stratum = strata[group];
             for _ in 0..more {
-                let spills = rng.random_bool(rates.spill);
-                let moves = rng.random_bool(rates.agreement[group]);
+                let spills = rng.random_bool(rates.off_target);
+                let moves = rng.random_bool(rates.interchange_accuracy[group]);
                 let tally = &mut sampling.tally;
                 let cell = (stratum, AnswerToken(group));
                 tally.cells.entry(cell).or_default().add(moves);
                 if !tally.shared_done {
-                    let telling = tally.telling.entry(stratum.into()).or_default();
-                    telling.effect.add(moves);
-                    telling.spill.add(spills);
+                    let counterfactual = tally.counterfactual.entry(stratum.into()).or_default();
+                    counterfactual.effect.add(moves);
+                    counterfactual.off_target.add(spills);
                     tally.elsewhere.add(spills);
                 }
                 trials += 1;
             }
         }
-        if sampling.wants_placebo() {
+        if sampling.wants_control() {
             for _ in 0..more {
-                let changes = rng.random_bool(rates.placebo);
-                sampling.tally.placebo.add(changes);
+                let changes = rng.random_bool(rates.control_pairs);
+                sampling.tally.control_pairs.add(changes);
             }
         }
         drawn = total;

@@ -72,7 +72,7 @@ impl CheckPart {
 pub struct Effort {
     /// Corrupted claims of each kind and model.
     pub corruptions: usize,
-    /// Telling trials after which a claim's sampling ends.
+    /// Counterfactual trials after which a claim's sampling ends.
     pub max_trials: usize,
     /// Digits of the networks written by hand.
     pub handmade_digits: &'static [usize],

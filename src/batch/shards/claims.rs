@@ -4,11 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::arithmetic::{Answer, Prompt, Question, TokenSet};
-use crate::domain::causal::{Pair, Stratum, is_defined, predict, reach};
+use crate::domain::causal::{Pair, Stratum, affected_tokens, is_defined, predict};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
 use crate::experiment::stats::Count;
-use crate::experiment::{Outcome, Reach, Terms, Trial, default_block};
+use crate::experiment::{AffectedTokens, Outcome, Terms, Trial, default_block};
 use crate::inputs::claims::{Claim, ClaimsError, claims_of, read_tagged_nodes};
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
@@ -26,17 +26,17 @@ pub struct Claims {
 pub struct ClaimCount {
     /// Pairs in which the answer is predicted to change: trials, and among them the hits that gave
     /// exactly the predicted answer.
-    pub telling: Count,
-    /// Telling pairs in which some token that is predicted to change did.
+    pub counterfactual: Count,
+    /// Counterfactual pairs in which some token that is predicted to change did.
     pub moved: u64,
     /// Pairs in which nothing is predicted to change: trials, and among them the hits that changed all
     /// the same.
-    pub placebo: Count,
+    pub control_pairs: Count,
     /// Pairs left out because what was wrong was a numerical tie.
     pub ties: u64,
     /// Pairs left out because the unpatched network answers wrongly.
     pub dropped: u64,
-    /// The telling pair that stands first among those not as predicted.
+    /// The counterfactual pair that stands first among those not as predicted.
     pub first_miss: Option<Miss>,
 }
 
@@ -44,12 +44,12 @@ pub struct ClaimCount {
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Miss {
-    /// The clean question's place in the row of questions.
+    /// The base question's place in the row of questions.
     pub place: u64,
     /// Where the activation comes from.
-    pub store: Question,
+    pub source: Question,
     /// What it is patched into.
-    pub clean: Question,
+    pub base: Question,
     pub predicted: Answer,
     pub given: Answer,
 }
@@ -58,8 +58,8 @@ impl ClaimCount {
     /// Adds what came of other pairs.
     pub fn merge(&mut self, other: Self) {
         for (count, other) in [
-            (&mut self.telling, other.telling),
-            (&mut self.placebo, other.placebo),
+            (&mut self.counterfactual, other.counterfactual),
+            (&mut self.control_pairs, other.control_pairs),
         ] {
             count.hits += other.hits;
             count.trials += other.trials;
@@ -108,8 +108,8 @@ impl Claims {
         self.claims.iter().map(|&(node, variable)| {
             let count = (0..questions.len())
                 .filter(|&i| {
-                    let store = Prompt::truth(questions[(i + 1) % questions.len()]);
-                    predict(variable, &store, &questions[i]).is_some()
+                    let source = Prompt::truth(questions[(i + 1) % questions.len()]);
+                    predict(variable, &source, &questions[i]).is_some()
                 })
                 .count();
             (node, count)
@@ -139,33 +139,33 @@ impl Claims {
         let together = default_block(engine).max(1);
         let places: Vec<usize> = (0..questions.len()).collect();
         for batch in places.chunks(together) {
-            let cleans: Vec<Prompt> = batch.iter().map(|&i| Prompt::truth(questions[i])).collect();
-            let stores: Vec<Prompt> = batch
+            let bases: Vec<Prompt> = batch.iter().map(|&i| Prompt::truth(questions[i])).collect();
+            let sources: Vec<Prompt> = batch
                 .iter()
                 .map(|&i| Prompt::truth(questions[(i + 1) % questions.len()]))
                 .collect();
-            let run = engine.run(&cleans)?;
+            let run = engine.run(&bases)?;
             let sites = self.claims.iter().map(|&(node, _)| Site::from(node));
-            let stored = engine.activations(&stores, sites)?;
+            let stored = engine.activations(&sources, sites)?;
             for (&(node, variable), count) in self.claims.iter().zip(&mut counts) {
                 let mut trials = Vec::new();
                 let mut jobs = Vec::new();
-                for (at, (clean, &store)) in cleans.iter().zip(&stores).enumerate() {
-                    let Some(predicted) = predict(variable, &store, &clean.question) else {
+                for (at, (base, &source)) in bases.iter().zip(&sources).enumerate() {
+                    let Some(predicted) = predict(variable, &source, &base.question) else {
                         continue;
                     };
-                    if run.logits()[at].answer() != clean.forced {
+                    if run.logits()[at].answer() != base.forced {
                         count.dropped += 1;
                         continue;
                     }
                     let pair = Pair {
-                        store,
-                        clean: clean.question,
+                        source,
+                        base: base.question,
                     };
                     let trial = Trial {
                         stratum: Stratum::Whole,
                         pair,
-                        reference: clean.forced,
+                        reference: base.forced,
                         predicted,
                         silent: TokenSet::EMPTY,
                     };
@@ -173,24 +173,24 @@ impl Claims {
                     let patch = stored.overwrite(at, node, Source::Stored);
                     jobs.push((at, Intervention::new([patch])));
                 }
-                let reached = reach(variable, engine.shape().n_digits);
-                let terms = Terms::new(variable, Reach::Tokens(reached));
+                let reached = affected_tokens(variable, engine.shape().n_digits);
+                let terms = Terms::new(variable, AffectedTokens::Tokens(reached));
                 let answers = engine.intervene(&run, &jobs, Decode::Forced)?;
                 for ((place, trial), logits) in trials.iter().zip(&answers) {
                     let outcome = Outcome::of(logits);
                     let judged = trial.judge(&outcome, &terms);
                     count.ties += u64::from(judged.tied);
                     if trial.predicted_change().is_empty() {
-                        count.placebo.add(!judged.agrees);
+                        count.control_pairs.add(!judged.agrees);
                         continue;
                     }
-                    count.telling.add(judged.agrees);
+                    count.counterfactual.add(judged.agrees);
                     count.moved += u64::from(judged.moved);
                     if !judged.agrees && count.first_miss.is_none() {
                         count.first_miss = Some(Miss {
                             place: *place,
-                            store: trial.pair.store.question,
-                            clean: trial.pair.clean,
+                            source: trial.pair.source.question,
+                            base: trial.pair.base,
                             predicted: trial.predicted,
                             given: outcome.answer,
                         });

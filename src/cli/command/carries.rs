@@ -55,14 +55,14 @@ Keys of --json:
   options     threshold, alpha, max_trials, seed
   carriers    for each node set: nodes; carries (quantity, same_here: what also holds and cannot be
               told from it, contains: what also holds and is right less often); scores
-              (quantity, reach, holds, measures), the best first; screened_out (quantity, moved)")]
+              (quantity, affected_tokens, holds, measures), the best first; screened_out (quantity, moved)")]
 pub struct CarriesCommand {
     #[command(flatten)]
     model: ModelArg,
     /// A node, e.g. P17L0H1; several are patched together
     #[arg(long = "node", value_name = "NODE")]
     nodes: Vec<NodeName>,
-    /// Agreement to reach, at the lower bound of its interval
+    /// Interchange accuracy to reach, at the lower bound of its interval
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().threshold, value_parser = share)]
     threshold: f64,
     /// Error of everything tried, together
@@ -146,12 +146,12 @@ impl fmt::Display for ShownCarriers {
         table.heading([
             "nodes",
             "carries",
-            "agreement",
-            "placebo",
+            "IIA",
+            "control pairs",
             "best of the others",
         ]);
         for carrier in &self.found.carriers {
-            let (agreement, placebo) = carrier
+            let (interchange_accuracy, control_pairs) = carrier
                 .deciding()
                 .map(QuantityScore::text)
                 .unwrap_or_default();
@@ -162,8 +162,8 @@ impl fmt::Display for ShownCarriers {
             table.row([
                 nodes_text(&carrier.nodes).into(),
                 Cell::styled(carrier.carried_text(), shade),
-                agreement.into(),
-                placebo.into(),
+                interchange_accuracy.into(),
+                control_pairs.into(),
                 carrier.others_text().into(),
             ]);
         }
@@ -176,9 +176,9 @@ impl fmt::Display for ShownCarriers {
                 writeln!(f, "not told from it here: {}", carrier.same_text())?;
             }
             let mut scores = Table::new([Side::Left; 5]);
-            scores.heading(["variable", "holds", "agreement", "placebo"]);
+            scores.heading(["variable", "holds", "IIA", "control pairs"]);
             for score in carrier.scores.iter().take(LISTED) {
-                let (agreement, placebo) = score.text();
+                let (interchange_accuracy, control_pairs) = score.text();
                 let holds = match score.holds {
                     true => Cell::styled("yes", style::RIGHT),
                     false => Cell::from("no"),
@@ -186,8 +186,8 @@ impl fmt::Display for ShownCarriers {
                 scores.row([
                     score.quantity.into(),
                     holds,
-                    agreement.into(),
-                    placebo.into(),
+                    interchange_accuracy.into(),
+                    control_pairs.into(),
                 ]);
             }
             write!(f, "\n{scores}")?;

@@ -45,7 +45,7 @@ Examples:
 Keys of --json:
   model, weights_sha256  which model: its name, and the digest of its weights
   options     questions of each class, alpha, seed; asked: how many there were of each class
-  nodes       nodes that can reach an answer; load_bearing: those whose ablation hurts; unclaimed:
+  nodes       nodes that can affected_tokens an answer; load_bearing: those whose ablation hurts; unclaimed:
               those of them without a claim; claimed_for_other: those with claims, but not about
               every class and token that hurts
   hurts       for each node and class: nodes, class, claims; harms (ablation, wrong: a rate with its

@@ -45,7 +45,7 @@ Examples:
   circuitcheck graph --between A0.ST A3 --json
 
 Verdicts of an edge: feeds; relayed (only by way of nodes that nothing is claimed of); unspecific
-(placebo pairs move the answer as often); silent; open; untestable (no pair of questions tells);
+(control_pairs pairs move the answer as often); silent; open; untestable (no pair of questions tells);
 unmeasured.
 
 svg and html draw token positions as columns and layers as rows. The page of html needs nothing
@@ -95,7 +95,7 @@ pub struct GraphCommand {
     /// Only what lies on paths from the first to the second
     #[arg(long, num_args = 2, value_names = ["FROM", "TO"], group = "part")]
     between: Option<Vec<Selector>>,
-    /// Telling trials for each edge, and as many placebo trials
+    /// Counterfactual trials for each edge, and as many control trials
     #[arg(long, value_name = "N", default_value_t = TRIALS, requires = "measure")]
     trials: usize,
     /// Chance of any wrong verdict on an edge
@@ -236,13 +236,13 @@ fn print_text(graph: &Graph) -> Result<(), CliError> {
                     .edges
                     .find_edge(from, to)
                     .expect("neighbours share an edge");
-                (&graph.edges[to].subject, &graph.edges[edge])
+                (&graph.edges[to].node_set, &graph.edges[edge])
             })
             .collect();
         fed.sort_by_key(|(to, _)| *to);
         for (to, edge) in fed {
             let mut row: Vec<Cell> = vec![
-                graph.edges[from].subject.to_string().into(),
+                graph.edges[from].node_set.to_string().into(),
                 to.to_string().into(),
                 Cell::styled(edge.verdict(), edge_style(edge)),
             ];
@@ -257,7 +257,7 @@ fn print_text(graph: &Graph) -> Result<(), CliError> {
         }
     }
     let names = |vertices: Vec<&Vertex>| {
-        let names: Vec<String> = vertices.iter().map(|v| v.subject.to_string()).collect();
+        let names: Vec<String> = vertices.iter().map(|v| v.node_set.to_string()).collect();
         if names.is_empty() {
             "none".to_owned()
         } else {

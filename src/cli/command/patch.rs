@@ -19,33 +19,33 @@ use crate::cli::term::table::{Cell, Side, Table};
 
 /// Run a question with nodes as they are in another question
 ///
-/// Runs the store question, then the clean question with the nodes' activations overwritten by
-/// those of the store run, all together. The store run always reads the store's answer: the true
-/// one, or another that is given with it, as in 12345-67890=+055545. With --free the clean runs,
+/// Runs the source question, then the base question with the nodes' activations overwritten by
+/// those of the source run, all together. The source run always reads the source's answer: the true
+/// one, or another that is given with it, as in 12345-67890=+055545. With --free the base runs,
 /// patched or not, read the tokens they predict.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  circuitcheck patch --store 22222+66966 --clean 33333+55555 --node P15L0H2 --node P15L0H3")]
+  circuitcheck patch --source 22222+66966 --base 33333+55555 --node P15L0H2 --node P15L0H3")]
 #[command(after_long_help = concat!("\
 Example:
-  circuitcheck patch --store 22222+66966 --clean 33333+55555 --node P15L0H2 --node P15L0H3
+  circuitcheck patch --source 22222+66966 --base 33333+55555 --node P15L0H2 --node P15L0H3
 
 Keys of --json:
-  store         the store question, followed by =ANSWER if another than the true one is forced
+  source         the source question, followed by =ANSWER if another than the true one is forced
   nodes         the nodes patched, sorted
 ", answer_keys!(), effect_keys!(), "
-The question of the answer is the clean one."))]
+The question of the answer is the base one."))]
 #[command(mut_arg("dir", |dir| dir.help("A model's folder")))]
 pub struct Patch {
     #[command(flatten)]
     model: ModelArg,
     /// The question the activations come from, e.g. 22222+66966
-    #[arg(long, value_name = "QUESTION")]
-    store: String,
+    #[arg(long, alias = "store", value_name = "QUESTION")]
+    source: String,
     /// The question they are put into
-    #[arg(long, value_name = "QUESTION")]
-    clean: String,
+    #[arg(long, alias = "clean", value_name = "QUESTION")]
+    base: String,
     /// A node to patch, e.g. P15L0H2 (a head) or P15L0M0 (an MLP); may be given several times
     #[arg(long = "node", value_name = "NODE", required = true)]
     nodes: Vec<NodeName>,
@@ -59,23 +59,22 @@ impl Patch {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let model = self.model.open()?;
         let nodes = model.nodes(&self.nodes)?;
-        let store = model.prompt(&self.store)?;
-        let clean = Prompt::truth(model.question(&self.clean, None)?);
+        let source = model.prompt(&self.source)?;
+        let base = Prompt::truth(model.question(&self.base, None)?);
         let sites = nodes.iter().map(|&node| Site::from(node));
-        let stored = model.engine.activations(&[store], sites)?;
+        let stored = model.engine.activations(&[source], sites)?;
         let patch = Intervention::new(
             nodes
                 .iter()
                 .map(|&node| stored.overwrite(0, node, Source::Stored)),
         );
-        let (before, after) =
-            model.intervene(&[clean], self.reading.decode(), |_| patch.clone())?;
+        let (before, after) = model.intervene(&[base], self.reading.decode(), |_| patch.clone())?;
         self.format.print(&Patched {
             identity: model.identity(),
-            store,
+            source,
             nodes,
             decode: self.reading.decode().name(),
-            answers: vec![Effect::new(clean, &before[0], &after[0])].into(),
+            answers: vec![Effect::new(base, &before[0], &after[0])].into(),
         })?;
         Ok(ExitCode::Success)
     }
@@ -85,7 +84,7 @@ impl Patch {
 struct Patched {
     #[serde(flatten)]
     identity: Identity,
-    store: Prompt,
+    source: Prompt,
     nodes: Vec<Node>,
     decode: &'static str,
     #[serde(flatten)]
@@ -100,11 +99,11 @@ impl fmt::Display for Patched {
             let given = &effect.given;
             let margin = |margin: f32| format!("margin {margin:.2}").into();
             let mut table = Table::new([Side::Left; 4]);
-            table.row([title("store"), self.store.to_string().into()]);
-            table.row([title("clean"), given.question.to_string().into()]);
+            table.row([title("source"), self.source.to_string().into()]);
+            table.row([title("base"), given.question.to_string().into()]);
             table.row([title("nodes"), nodes.join(" ").into()]);
             table.row([
-                title("clean answer"),
+                title("base answer"),
                 effect.clean_answer.into(),
                 margin(effect.clean_logit_margin),
             ]);

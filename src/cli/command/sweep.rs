@@ -132,12 +132,12 @@ impl Sweep {
             return Ok(ModelSummary::unopened(location, &reason));
         }
         let folder = self.out.join(&model.name);
-        let subject = StepModel {
+        let node_set = StepModel {
             folder: &model,
             engine: &Engine::new(&model.weights),
             shown: location,
         };
-        let steps = run_steps(settings, &subject, &folder, &mut |record, done_now| {
+        let steps = run_steps(settings, &node_set, &folder, &mut |record, done_now| {
             let told = match (record.state, done_now) {
                 (StepState::Done, true) => "done",
                 (StepState::Done, false) => "was done before",

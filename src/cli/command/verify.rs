@@ -41,7 +41,7 @@ const NOTE_WIDTH: usize = 90;
 /// of threads; times, margins and the machine stand in run.json.
 ///
 /// Verdicts: supported, unspecific (counts as refuted), joint (a set holds, which needs the node),
-/// redundant (holds once other carriers are neutralised), partial (holds on part of its domain),
+/// redundant (holds once other carriers are mean-ablated), partial (holds on part of its domain),
 /// refuted, correlational (attention alone), inconclusive, not testable.
 ///
 /// With --json the evidence is printed: schema, inputs, protocol, baseline, summary, and claims[],
@@ -69,13 +69,13 @@ pub struct Verify {
     /// Only claims of this node, such as P12L0H1; may be given more than once
     #[arg(long, value_name = "NODE")]
     node: Vec<NodeName>,
-    /// Agreement that a claim must reach, at the lower bound of its interval
+    /// Interchange accuracy that a claim must reach, at the lower bound of its interval
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().threshold, value_parser = share)]
     threshold: f64,
     /// Chance that any bound of the file's testable claims is wrong; what a search misses is not covered
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = share)]
     alpha: f64,
-    /// Telling trials after which a claim's sampling ends
+    /// Counterfactual trials after which a claim's sampling ends
     #[arg(long, value_name = "N", default_value_t = Rules::default().max_trials, value_parser = trials)]
     max_trials: usize,
     #[command(flatten)]
@@ -233,7 +233,7 @@ pub fn measure(
 /// The claims with their verdicts, and the line that sums them up.
 fn print_table(evidence: &Evidence) -> Result<(), CliError> {
     let mut table = Table::new([Side::Left; 5]);
-    table.heading(["claim", "published", "verdict", "agreement", "note"]);
+    table.heading(["claim", "published", "verdict", "IIA", "note"]);
     for claim in ClaimView::all(evidence, "") {
         let name = match claim.free_running {
             Some(free) => format!("{} / free: {free}", claim.verdict),
@@ -243,7 +243,7 @@ fn print_table(evidence: &Evidence) -> Result<(), CliError> {
             claim.claim.into(),
             claim.published.name().into(),
             Cell::styled(name, verdict_style(claim.verdict)),
-            claim.evidence.agreement_text().into(),
+            claim.evidence.interchange_accuracy_text().into(),
             shortened(&claim.note).into(),
         ]);
     }

@@ -1,7 +1,7 @@
 //! Pairs that differ in one variable and, where the arithmetic allows, in nothing else.
 
 use super::pairs::Pair;
-use super::{base, predict, tri_case};
+use super::{base_value, predict, tri_case};
 use crate::domain::arithmetic::{Prompt, Question, power_of_ten};
 use crate::domain::task::{Task, Variable};
 
@@ -13,30 +13,30 @@ pub fn alike(variable: Variable, pair: &Pair) -> Pair {
     let Some(k) = variable.digit else {
         return *pair;
     };
-    let (source, clean) = (&pair.store.question, &pair.clean);
-    let n_digits = clean.n_digits();
-    let predicted = predict(variable, &pair.store, clean);
+    let (source, base) = (&pair.source.question, &pair.base);
+    let n_digits = base.n_digits();
+    let predicted = predict(variable, &pair.source, base);
     let told_alike = |question: &Question| {
         let prompt = Prompt::truth(*question);
-        predicted.is_some() && predict(variable, &prompt, clean) == predicted
+        predicted.is_some() && predict(variable, &prompt, base) == predicted
     };
     let candidates: Vec<Question> = match variable.task {
         Task::Ss | Task::Mz | Task::Stc | Task::Mtc | Task::Ntc => {
-            vec![with_columns_below(clean, source, k)]
+            vec![with_columns_below(base, source, k)]
         }
-        Task::Sv => vec![with_columns_below(clean, source, k + 1)],
+        Task::Sv => vec![with_columns_below(base, source, k + 1)],
         _ if k < n_digits => (0..100)
-            .map(|column| with_column(clean, k, (column / 10, column % 10)))
+            .map(|column| with_column(base, k, (column / 10, column % 10)))
             .collect(),
         _ => Vec::new(),
     };
     let differs = |question: &Question| {
-        let (own, other) = (clean.column(k), question.column(k));
-        let class = clean.class();
+        let (own, other) = (base.column(k), question.column(k));
+        let class = base.class();
         (
             question.class() != class,
-            base(own, class) != base(other, class),
-            tri_case(own, clean.operation()) != tri_case(other, clean.operation()),
+            base_value(own, class) != base_value(other, class),
+            tri_case(own, base.operation()) != tri_case(other, base.operation()),
         )
     };
     let count = |question: &Question| {
@@ -49,10 +49,10 @@ pub fn alike(variable: Variable, pair: &Pair) -> Pair {
     };
     let closest: Vec<Question> = fitting.into_iter().filter(|q| count(q) == least).collect();
     // Which of them is taken hangs on the pair alone, so that one pair always has one such source.
-    let turn = (source.first() + 7 * source.second() + 3 * clean.first()) % closest.len() as u128;
+    let turn = (source.first() + 7 * source.second() + 3 * base.first()) % closest.len() as u128;
     Pair {
-        store: Prompt::truth(closest[turn as usize]),
-        clean: *clean,
+        source: Prompt::truth(closest[turn as usize]),
+        base: *base,
     }
 }
 
@@ -98,18 +98,18 @@ mod tests {
                 task,
                 digit: Some(2),
             };
-            for kind in [Kind::Telling, Kind::Placebo] {
+            for kind in [Kind::Counterfactual, Kind::Control] {
                 let family = Family::new(variable, kind, 4);
                 let mut kept = 0;
                 let pairs = family.draws().take(100, &mut rng);
                 for (_, pair) in &pairs {
                     let made = alike(variable, pair);
                     assert_eq!(
-                        predict(variable, &made.store, &made.clean),
-                        predict(variable, &pair.store, &pair.clean),
+                        predict(variable, &made.source, &made.base),
+                        predict(variable, &pair.source, &pair.base),
                         "{variable} {pair:?}"
                     );
-                    let alike_at = |k: usize| made.store.question.column(k) == made.clean.column(k);
+                    let alike_at = |k: usize| made.source.question.column(k) == made.base.column(k);
                     let others: &[usize] = match task {
                         Task::Ss | Task::Mz | Task::Stc | Task::Mtc | Task::Ntc => &[2, 3],
                         Task::Sv => &[3],
@@ -129,12 +129,12 @@ mod tests {
             task: Task::Sc,
             digit: Some(1),
         };
-        let family = Family::new(variable, Kind::Telling, 3);
+        let family = Family::new(variable, Kind::Counterfactual, 3);
         let mut rng = ChaCha8Rng::seed_from_u64(8);
         for (_, pair) in family.draws().take(100, &mut rng) {
             let made = alike(variable, &pair);
             let sum = |(x, y): (u8, u8)| (x + y) % 10;
-            let (own, stored) = (pair.clean.column(1), made.store.question.column(1));
+            let (own, stored) = (pair.base.column(1), made.source.question.column(1));
             assert_eq!(sum(own), sum(stored), "{pair:?} {made:?}");
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::domain::arithmetic::{Answer, AnswerToken, Operation, Question, TokenSet, power_of_ten};
 use crate::domain::task::{Task, Variable};
 
-/// What the published tool expects of the patched clean question.
+/// What the published tool expects of the patched base question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expectation {
     /// This answer, with exactly this place changed.
@@ -22,9 +22,9 @@ pub enum Expectation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Canonical {
     /// Where the activation comes from.
-    pub store: Question,
+    pub source: Question,
     /// What it is patched into.
-    pub clean: Question,
+    pub base: Question,
     /// What counts as a pass.
     pub expect: Expectation,
 }
@@ -139,14 +139,14 @@ pub fn canonical_pairs(variable: Variable, n_digits: usize) -> Option<Vec<Canoni
     };
     let rows = PAIRS.iter().filter(|(task, ..)| *task == variable.task);
     let pairs: Option<Vec<Canonical>> = rows
-        .map(|&(_, store, clean, expected)| {
-            let (store, clean) = (question(store)?, question(clean)?);
+        .map(|&(_, source, base, expected)| {
+            let (source, base) = (question(source)?, question(base)?);
             Some(Canonical {
-                store,
-                clean,
+                source,
+                base,
                 expect: match expected {
-                    ExpectedChange::Digit(times) => moved(clean, times, digit)?,
-                    ExpectedChange::Carry(times) => moved(clean, times, digit + 1)?,
+                    ExpectedChange::Digit(times) => moved(base, times, digit)?,
+                    ExpectedChange::Carry(times) => moved(base, times, digit + 1)?,
                     ExpectedChange::AnyChange => Expectation::AnyChange,
                     ExpectedChange::SignFlips => Expectation::SignFlips,
                 },
@@ -156,14 +156,14 @@ pub fn canonical_pairs(variable: Variable, n_digits: usize) -> Option<Vec<Canoni
     pairs.filter(|pairs| !pairs.is_empty())
 }
 
-/// The true answer of `clean` moved by so many times a place, at which alone it must show.
-fn moved(clean: Question, times: i128, place: usize) -> Option<Expectation> {
-    let n_digits = clean.n_digits();
+/// The true answer of `base` moved by so many times a place, at which alone it must show.
+fn moved(base: Question, times: i128, place: usize) -> Option<Expectation> {
+    let n_digits = base.n_digits();
     if place > n_digits {
         return None;
     }
-    let (first, second) = (clean.first() as i128, clean.second() as i128);
-    let truth = match clean.operation() {
+    let (first, second) = (base.first() as i128, base.second() as i128);
+    let truth = match base.operation() {
         Operation::Add => first + second,
         Operation::Sub => first - second,
     };

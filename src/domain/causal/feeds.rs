@@ -6,7 +6,7 @@ use crate::domain::arithmetic::{Answer, AnswerToken, TokenSet};
 use crate::domain::task::{Task, Variable};
 
 /// The tokens that replacing the variable can change, in a model of `n_digits`.
-pub fn reach(variable: Variable, n_digits: usize) -> TokenSet {
+pub fn affected_tokens(variable: Variable, n_digits: usize) -> TokenSet {
     let sign = TokenSet::only(AnswerToken(n_digits + 1));
     let digits = |from: usize, to: usize| -> TokenSet { (from..=to).map(AnswerToken).collect() };
     match (variable.task, variable.digit) {
@@ -105,19 +105,19 @@ pub fn feeds(from: Variable, to: Variable) -> bool {
     }
 }
 
-/// Whether replacing `from` by its value on the pair's store changes what `to` is on the clean
+/// Whether replacing `from` by its value on the pair's source changes what `to` is on the clean
 /// question: the answer moves, on the tokens `to` can change, as it would with another value of
 /// `to`. A base value that is combined with a carry changes what comes out of that, whatever the
 /// carry.
 pub fn responds(from: Variable, to: Variable, pair: &Pair) -> bool {
-    let clean = &pair.clean;
-    let tokens = reach(to, clean.n_digits());
-    let Some(predicted) = predict(from, &pair.store, clean) else {
+    let base = &pair.base;
+    let tokens = affected_tokens(to, base.n_digits());
+    let Some(predicted) = predict(from, &pair.source, base) else {
         return false;
     };
-    let truth = Answer::of(clean);
+    let truth = Answer::of(base);
     let moved = predicted.changed_from(&truth).intersection(tokens);
-    if moved.is_empty() || value(to, &(*clean).into()).is_none() {
+    if moved.is_empty() || value(to, &(*base).into()).is_none() {
         return false;
     }
     if matches!(
@@ -127,7 +127,7 @@ pub fn responds(from: Variable, to: Variable, pair: &Pair) -> bool {
         return true;
     }
     possible_values(to.task).into_iter().any(|value| {
-        let other = with_value(to, value, clean);
+        let other = with_value(to, value, base);
         other
             .changed_from(&predicted)
             .intersection(tokens)
@@ -158,17 +158,20 @@ mod tests {
                     task,
                     digit: task.takes_digit().then_some(digit),
                 };
-                let family = Family::new(variable, Kind::Telling, 3);
+                let family = Family::new(variable, Kind::Counterfactual, 3);
                 let mut seen = TokenSet::EMPTY;
                 for (_, pair) in family.draws().take(400, &mut rng) {
-                    let predicted = predict(variable, &pair.store, &pair.clean).unwrap();
-                    seen = seen.union(predicted.changed_from(&Answer::of(&pair.clean)));
+                    let predicted = predict(variable, &pair.source, &pair.base).unwrap();
+                    seen = seen.union(predicted.changed_from(&Answer::of(&pair.base)));
                 }
-                let reach = reach(variable, 3);
-                assert!(seen.difference(reach).is_empty(), "{variable}: {seen}");
+                let affected_tokens = affected_tokens(variable, 3);
                 assert!(
-                    seen.is_empty() || seen == reach,
-                    "{variable}: {seen} of {reach}"
+                    seen.difference(affected_tokens).is_empty(),
+                    "{variable}: {seen}"
+                );
+                assert!(
+                    seen.is_empty() || seen == affected_tokens,
+                    "{variable}: {seen} of {affected_tokens}"
                 );
             }
         }
@@ -216,9 +219,10 @@ mod tests {
             .flat_map(|&task| (0..=3).map(move |k| variable(task, k)));
         for from in all.clone() {
             for to in all.clone() {
-                let overlap = reach(from, 3).intersection(reach(to, 3));
-                let family = Family::new(from, Kind::Telling, 3);
-                let empty = family.is_empty() || Family::new(to, Kind::Telling, 3).is_empty();
+                let overlap = affected_tokens(from, 3).intersection(affected_tokens(to, 3));
+                let family = Family::new(from, Kind::Counterfactual, 3);
+                let empty =
+                    family.is_empty() || Family::new(to, Kind::Counterfactual, 3).is_empty();
                 if empty || overlap.is_empty() || !feeds(from, to) {
                     continue;
                 }

@@ -10,7 +10,7 @@ mod space;
 
 pub use alike::alike;
 pub use canonical::{Canonical, Expectation, canonical_pairs, impact_text};
-pub use feeds::{feeds, reach, responds};
+pub use feeds::{affected_tokens, feeds, responds};
 pub use pairs::{Draws, Family, Kind, Pair, Stratum};
 pub use quantity::{ColumnPart, ColumnQuantity, Quantity};
 pub use space::{Sampler, Space};
@@ -55,7 +55,7 @@ pub fn is_defined(variable: Variable, answered: &[Class], n_digits: usize) -> bo
 }
 
 /// The base value of a column: what its answer digit is before a carry or borrow comes in.
-fn base((x, y): (u8, u8), class: Class) -> u8 {
+fn base_value((x, y): (u8, u8), class: Class) -> u8 {
     match class {
         Class::Add => (x + y) % 10,
         Class::Sub => (10 + x - y) % 10,
@@ -117,7 +117,7 @@ pub fn value(variable: Variable, prompt: &Prompt) -> Option<Value> {
     let column = variable.digit.filter(|&k| k < n_digits);
     match variable.task {
         Task::Sa | Task::Md | Task::Nd => {
-            column.map(|k| Value::Base(base(question.column(k), class)))
+            column.map(|k| Value::Base(base_value(question.column(k), class)))
         }
         Task::Sc | Task::Mb | Task::Nb => column
             .filter(|&k| tri(k) != Ordering::Equal)
@@ -149,84 +149,92 @@ fn equal_above(question: &Question, k: usize) -> bool {
     })
 }
 
-/// The answer that follows on `clean` when the carry out of column `k` is `carry`, every column
+/// The answer that follows on `base` when the carry out of column `k` is `carry`, every column
 /// above passing it on or stopping it as its digits say.
-fn with_carry_out(clean: &Question, k: usize, carry: bool) -> Answer {
-    let class = clean.class();
-    let mut answer = Answer::of(clean);
+fn with_carry_out(base: &Question, k: usize, carry: bool) -> Answer {
+    let class = base.class();
+    let mut answer = Answer::of(base);
     let mut carry = carry;
-    for above in k + 1..=clean.n_digits() {
-        let column = clean.column(above);
-        answer.set(AnswerToken(above), digit(base(column, class), carry, class));
-        carry = carry_out(tri_case(column, clean.operation()), carry, class);
+    for above in k + 1..=base.n_digits() {
+        let column = base.column(above);
+        answer.set(
+            AnswerToken(above),
+            digit(base_value(column, class), carry, class),
+        );
+        carry = carry_out(tri_case(column, base.operation()), carry, class);
     }
     answer
 }
 
 /// The ten's complement of a subtraction's digits under the other sign. The top digit is kept:
 /// no subtraction's answer has another one than zero there.
-pub fn with_other_sign(clean: &Question) -> Answer {
-    let modulus = power_of_ten(clean.n_digits());
-    let magnitude = clean.first().abs_diff(clean.second());
+pub fn with_other_sign(base: &Question) -> Answer {
+    let modulus = power_of_ten(base.n_digits());
+    let magnitude = base.first().abs_diff(base.second());
     let complement = (modulus - magnitude) % modulus;
-    Answer::from_integer(clean.first() < clean.second(), complement, clean.n_digits())
+    Answer::from_integer(base.first() < base.second(), complement, base.n_digits())
 }
 
-/// The answer that follows on `clean` when `variable` has the value `value` instead of its own and
+/// The answer that follows on `base` when `variable` has the value `value` instead of its own and
 /// all else is kept.
 ///
 /// For OPR, SGN and SLT this is the answer *towards which* tokens may move: the other operation's,
 /// or the other sign's.
-pub fn with_value(variable: Variable, value: Value, clean: &Question) -> Answer {
-    let class = clean.class();
-    let mut answer = Answer::of(clean);
-    let set = |answer: &mut Answer, place: usize, base: u8, carry: bool| {
-        answer.set(AnswerToken(place), digit(base, carry, class));
+pub fn with_value(variable: Variable, value: Value, base: &Question) -> Answer {
+    let class = base.class();
+    let mut answer = Answer::of(base);
+    let set = |answer: &mut Answer, place: usize, value: u8, carry: bool| {
+        answer.set(AnswerToken(place), digit(value, carry, class));
     };
     match (variable.task, value) {
-        (Task::Sa | Task::Md | Task::Nd, Value::Base(base)) => {
+        (Task::Sa | Task::Md | Task::Nd, Value::Base(value)) => {
             let k = digit_of(variable);
-            set(&mut answer, k, base, carry_into(clean, k));
+            set(&mut answer, k, value, carry_into(base, k));
         }
         (Task::Sc | Task::Mb | Task::Nb | Task::Ss | Task::Mz, Value::Carry(carry)) => {
             let place = digit_of(variable) + 1;
-            set(&mut answer, place, base(clean.column(place), class), carry);
+            set(
+                &mut answer,
+                place,
+                base_value(base.column(place), class),
+                carry,
+            );
         }
         (Task::St, Value::Tri(tri)) => {
             let k = digit_of(variable);
-            let carry = carry_out(tri, carry_into(clean, k), class);
-            answer = with_carry_out(clean, k, carry);
+            let carry = carry_out(tri, carry_into(base, k), class);
+            answer = with_carry_out(base, k, carry);
         }
         (Task::Mt, Value::Tri(tri)) => {
             let k = digit_of(variable);
-            if equal_above(clean, k) {
-                answer = with_order(clean, k, tri);
+            if equal_above(base, k) {
+                answer = with_order(base, k, tri);
             } else {
-                let carry = carry_out(tri, carry_into(clean, k), class);
-                answer = with_carry_out(clean, k, carry);
+                let carry = carry_out(tri, carry_into(base, k), class);
+                answer = with_carry_out(base, k, carry);
             }
         }
         (Task::Gt, Value::Tri(tri)) => {
             let k = digit_of(variable);
-            if equal_above(clean, k) {
-                answer = with_order(clean, k, tri);
+            if equal_above(base, k) {
+                answer = with_order(base, k, tri);
             }
         }
         (Task::Sv, Value::Carry(carry)) => {
-            answer = with_carry_out(clean, digit_of(variable), carry);
+            answer = with_carry_out(base, digit_of(variable), carry);
         }
         (Task::Stc | Task::Mtc | Task::Ntc, Value::Carry(carry)) => {
             let k = digit_of(variable);
-            set(&mut answer, k, base(clean.column(k), class), carry);
+            set(&mut answer, k, base_value(base.column(k), class), carry);
         }
         (Task::Opr | Task::Slt, Value::Asked(operation)) => {
-            if operation != clean.operation() {
-                answer = Answer::of(&clean.with_other_operation());
+            if operation != base.operation() {
+                answer = Answer::of(&base.with_other_operation());
             }
         }
         (Task::Sgn | Task::Slt, Value::Negative(negative)) => {
             if class != Class::Add && negative != (class == Class::Neg) {
-                answer = with_other_sign(clean);
+                answer = with_other_sign(base);
             }
         }
         (task, value) => unreachable!("{task} never has the value {value:?}"),
@@ -241,12 +249,12 @@ fn digit_of(variable: Variable) -> usize {
         .expect("a variable of a task with digits has one")
 }
 
-/// The answer to `clean` with the sign alone set to what the order of the operands would be if
+/// The answer to `base` with the sign alone set to what the order of the operands would be if
 /// column `k` had tri-case `tri` and all columns above it were equal.
-fn with_order(clean: &Question, k: usize, tri: Ordering) -> Answer {
+fn with_order(base: &Question, k: usize, tri: Ordering) -> Answer {
     let below = power_of_ten(k);
-    let order = tri.then((clean.first() % below).cmp(&(clean.second() % below)));
-    let answer = Answer::of(clean);
+    let order = tri.then((base.first() % below).cmp(&(base.second() % below)));
+    let answer = Answer::of(base);
     if (order == Ordering::Less) == answer.is_negative() {
         answer
     } else {
@@ -254,17 +262,17 @@ fn with_order(clean: &Question, k: usize, tri: Ordering) -> Answer {
     }
 }
 
-/// The answer predicted for `clean` when `variable` takes its value on `store`; `None` where the
-/// store is outside the variable's domain, or the order of the operands is to turn round where they
+/// The answer predicted for `base` when `variable` takes its value on `source`; `None` where the
+/// source is outside the variable's domain, or the order of the operands is to turn round where they
 /// are equal: a zero has no other sign.
-pub fn predict(variable: Variable, store: &Prompt, clean: &Question) -> Option<Answer> {
+pub fn predict(variable: Variable, source: &Prompt, base: &Question) -> Option<Answer> {
     let value = match variable.task {
         // The pair says which half of SLT it replaces: another sign, or else another operation.
-        Task::Slt if store.question == *clean => Value::Negative(store.forced.is_negative()),
-        _ => value(variable, store)?,
+        Task::Slt if source.question == *base => Value::Negative(source.forced.is_negative()),
+        _ => value(variable, source)?,
     };
-    let answer = with_value(variable, value, clean);
-    let zero = (0..=clean.n_digits()).all(|k| answer.get(AnswerToken(k)) == 0);
+    let answer = with_value(variable, value, base);
+    let zero = (0..=base.n_digits()).all(|k| answer.get(AnswerToken(k)) == 0);
     (!(zero && answer.is_negative())).then_some(answer)
 }
 
@@ -317,10 +325,10 @@ mod tests {
         Question::parse(text, n_digits).unwrap()
     }
 
-    fn predicted(variable: &str, store: &str, clean: &str) -> String {
+    fn predicted(variable: &str, source: &str, base: &str) -> String {
         let claim = crate::inputs::claims::Claim::parse("P0L0H0".parse().unwrap(), variable);
-        let store = Prompt::truth(question(store, 5));
-        predict(claim.variable.unwrap(), &store, &question(clean, 5))
+        let source = Prompt::truth(question(source, 5));
+        predict(claim.variable.unwrap(), &source, &question(base, 5))
             .unwrap()
             .to_string()
     }
@@ -333,11 +341,11 @@ mod tests {
                 let space = Space::of_class(*class, 4);
                 let sampler = space.sampler();
                 for _ in 0..200 {
-                    let clean = sampler.draw(&mut rng);
-                    let own = predict(variable, &Prompt::truth(clean), &clean);
+                    let base = sampler.draw(&mut rng);
+                    let own = predict(variable, &Prompt::truth(base), &base);
                     assert!(
-                        own.is_none_or(|a| a == Answer::of(&clean)),
-                        "{variable} {clean}"
+                        own.is_none_or(|a| a == Answer::of(&base)),
+                        "{variable} {base}"
                     );
                 }
             }
@@ -349,20 +357,20 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         for n_digits in [1, 2, 5, 20] {
             for variable in variables(n_digits) {
-                for kind in [Kind::Telling, Kind::Placebo] {
+                for kind in [Kind::Counterfactual, Kind::Control] {
                     let family = Family::new(variable, kind, n_digits);
                     for group in family.strata() {
                         let only = family.clone().restricted_to(|s| s == group);
                         for (_, pair) in only.draws().take(40, &mut rng) {
-                            let answer = predict(variable, &pair.store, &pair.clean)
+                            let answer = predict(variable, &pair.source, &pair.base)
                                 .expect("pairs lie in the domain");
-                            let truth = Answer::of(&pair.clean);
+                            let truth = Answer::of(&pair.base);
                             assert_eq!(
                                 answer != truth,
-                                kind == Kind::Telling,
+                                kind == Kind::Counterfactual,
                                 "{variable} {pair:?}"
                             );
-                            if let (Stratum::Depth(depth), Kind::Telling) = (group, kind) {
+                            if let (Stratum::Depth(depth), Kind::Counterfactual) = (group, kind) {
                                 let highest = answer.changed_from(&truth).iter().next().unwrap();
                                 assert_eq!(highest.0, variable.digit.unwrap() + depth);
                             }
@@ -373,7 +381,7 @@ mod tests {
         }
     }
 
-    /// Every pair of questions of two digits, sorted into telling and placebo by the prediction
+    /// Every pair of questions of two digits, sorted into counterfactual and control-pair rate by the prediction
     /// alone, must be what the families enumerate.
     #[test]
     fn families_miss_no_pair_and_hold_none_twice() {
@@ -395,18 +403,18 @@ mod tests {
                 task,
                 digit: Some(0),
             };
-            for kind in [Kind::Telling, Kind::Placebo] {
+            for kind in [Kind::Counterfactual, Kind::Control] {
                 let mut expected = Vec::new();
-                for store in &questions {
-                    for clean in &questions {
+                for source in &questions {
+                    for base in &questions {
                         let (stored, own) = (
-                            value(variable, &Prompt::truth(*store)),
-                            value(variable, &Prompt::truth(*clean)),
+                            value(variable, &Prompt::truth(*source)),
+                            value(variable, &Prompt::truth(*base)),
                         );
                         if let (Some(stored), Some(_)) = (stored, own) {
-                            let changes = with_value(variable, stored, clean) != Answer::of(clean);
-                            if changes == (kind == Kind::Telling) {
-                                expected.push((*store, *clean));
+                            let changes = with_value(variable, stored, base) != Answer::of(base);
+                            if changes == (kind == Kind::Counterfactual) {
+                                expected.push((*source, *base));
                             }
                         }
                     }
@@ -415,7 +423,7 @@ mod tests {
                 let mut found: Vec<_> = family
                     .enumerate()
                     .into_iter()
-                    .map(|(_, pair)| (pair.store.question, pair.clean))
+                    .map(|(_, pair)| (pair.source.question, pair.base))
                     .collect();
                 expected.sort();
                 found.sort();
@@ -431,7 +439,7 @@ mod tests {
             task: Task::Mt,
             digit: Some(4),
         };
-        let family = Family::new(variable, Kind::Telling, 5);
+        let family = Family::new(variable, Kind::Counterfactual, 5);
         let mut rng = ChaCha8Rng::seed_from_u64(9);
         let mut draws = family.draws();
         let pairs: Vec<_> = (0..20)
@@ -460,20 +468,20 @@ mod tests {
     #[test]
     fn no_pair_predicts_a_negative_zero() {
         let mut rng = ChaCha8Rng::seed_from_u64(11);
-        let clean = question("00000-00000", 5);
-        let store = Prompt::truth(question("00000-00001", 5));
+        let base = question("00000-00000", 5);
+        let source = Prompt::truth(question("00000-00001", 5));
         for digit in 0..3 {
             let variable = Variable {
                 task: Task::Mt,
                 digit: Some(digit),
             };
             if digit == 0 {
-                assert_eq!(predict(variable, &store, &clean), None);
+                assert_eq!(predict(variable, &source, &base), None);
             }
-            let family = Family::new(variable, Kind::Telling, 5);
+            let family = Family::new(variable, Kind::Counterfactual, 5);
             let order = family.restricted_to(|stratum| stratum == Stratum::Order);
             for (_, pair) in order.draws().take(500, &mut rng) {
-                assert_ne!(pair.clean.first(), pair.clean.second(), "{pair:?}");
+                assert_ne!(pair.base.first(), pair.base.second(), "{pair:?}");
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Pairs of store and clean question for a variable: telling ones, where the prediction differs from
-//! the clean answer, and placebo ones, where it does not.
+//! Pairs of store and base question for a variable: counterfactual ones, where the prediction differs from
+//! the base answer, and control-pair rate ones, where it does not.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::quantity::{ColumnPart, ColumnQuantity, Quantity};
 use super::space::{Sampler, Space, weighted};
-use super::{base, carry_out, classes, makes};
+use super::{base_value, carry_out, classes, makes};
 use crate::domain::arithmetic::{Answer, Class, Operation, Prompt, Question};
 use crate::domain::task::{Task, Variable};
 
@@ -21,9 +21,20 @@ use crate::domain::task::{Task, Variable};
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The variable differs so that the predicted answer changes.
-    Telling,
+    Counterfactual,
     /// The variable is equal, or differs without a predicted change: nothing may change.
-    Placebo,
+    Control,
+}
+
+impl Kind {
+    /// The part of a random stream's name that stands for pairs of this kind. Evidence of a seed is
+    /// drawn by it, so it never changes.
+    pub const fn stream_name(self) -> &'static str {
+        match self {
+            Kind::Counterfactual => "telling",
+            Kind::Control => "placebo",
+        }
+    }
 }
 
 /// What sets one group of pairs of a family apart. Groups are drawn equally often.
@@ -38,22 +49,22 @@ pub enum Stratum {
     Depth(usize),
     /// The digit decides the order of the operands, so the sign alone changes.
     Order,
-    /// The clean question is of this class and the operation is replaced.
+    /// The base question is of this class and the operation is replaced.
     Operation(Class),
-    /// The clean question is of this class and the sign is replaced.
+    /// The base question is of this class and the sign is replaced.
     Sign(Class),
 }
 
-/// A store question and a clean question.
+/// A source question and a base question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pair {
     /// Where the patched activation comes from.
-    pub store: Prompt,
+    pub source: Prompt,
     /// What it is patched into.
-    pub clean: Question,
+    pub base: Question,
 }
 
-/// How the store question follows from the clean one.
+/// How the source question follows from the base one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coupling {
     /// Drawn apart, from a set of its own.
@@ -64,11 +75,11 @@ enum Coupling {
     OtherSign,
 }
 
-/// Every combination of one store question and one clean question of two sets.
+/// Every combination of one source question and one base question of two sets.
 #[derive(Debug, Clone)]
 struct SpacePair {
-    store: Space,
-    clean: Space,
+    source: Space,
+    base: Space,
 }
 
 #[derive(Debug, Clone)]
@@ -83,14 +94,14 @@ impl PairGroup {
         self.cells
             .iter()
             .map(|cell| match self.coupling {
-                Coupling::Independent => cell.store.len() * cell.clean.len(),
-                Coupling::OtherOperation | Coupling::OtherSign => cell.clean.len(),
+                Coupling::Independent => cell.source.len() * cell.base.len(),
+                Coupling::OtherOperation | Coupling::OtherSign => cell.base.len(),
             })
             .collect()
     }
 }
 
-/// All telling, or all placebo, pairs of a variable.
+/// All counterfactual, or all control-pair rate, pairs of a variable.
 #[derive(Debug, Clone)]
 pub struct Family {
     quantity: Quantity,
@@ -121,8 +132,8 @@ impl Family {
         for group in &mut groups {
             let coupling = group.coupling;
             group.cells.retain(|cell| {
-                cell.clean.len() > 0.0
-                    && (coupling != Coupling::Independent || cell.store.len() > 0.0)
+                cell.base.len() > 0.0
+                    && (coupling != Coupling::Independent || cell.source.len() > 0.0)
             });
         }
         groups.retain(|group| !group.cells.is_empty());
@@ -167,17 +178,17 @@ impl Family {
         let mut pairs = Vec::new();
         for group in &self.groups {
             for cell in &group.cells {
-                let stores = match group.coupling {
-                    Coupling::Independent => cell.store.enumerate(),
+                let sources = match group.coupling {
+                    Coupling::Independent => cell.source.enumerate(),
                     Coupling::OtherOperation | Coupling::OtherSign => Vec::new(),
                 };
-                for clean in cell.clean.enumerate() {
+                for base in cell.base.enumerate() {
                     match group.coupling {
-                        Coupling::Independent => pairs.extend(stores.iter().map(|&store| {
-                            let store = Prompt::truth(store);
-                            (group.stratum, Pair { store, clean })
+                        Coupling::Independent => pairs.extend(sources.iter().map(|&source| {
+                            let source = Prompt::truth(source);
+                            (group.stratum, Pair { source, base })
                         })),
-                        coupling => pairs.push((group.stratum, coupled(coupling, clean))),
+                        coupling => pairs.push((group.stratum, coupled(coupling, base))),
                     }
                 }
             }
@@ -189,9 +200,9 @@ impl Family {
     /// Cells are made so that every pair is of the family's kind, but for OPR and SLT with a second
     /// operand of zero, where both operations have the same answer, and for parts of columns.
     fn admits(&self, pair: &Pair) -> bool {
-        let predicted = self.quantity.predict(&pair.store, &pair.clean);
-        let changes = predicted.map(|answer| answer != Answer::of(&pair.clean));
-        changes == Some(self.kind == Kind::Telling)
+        let predicted = self.quantity.predict(&pair.source, &pair.base);
+        let changes = predicted.map(|answer| answer != Answer::of(&pair.base));
+        changes == Some(self.kind == Kind::Counterfactual)
     }
 
     /// A source of distinct pairs.
@@ -204,7 +215,7 @@ impl Family {
                 let samplers = group
                     .cells
                     .iter()
-                    .map(|cell| (cell.store.sampler(), cell.clean.sampler()))
+                    .map(|cell| (cell.source.sampler(), cell.base.sampler()))
                     .collect();
                 GroupDraws {
                     stratum: group.stratum,
@@ -223,16 +234,16 @@ impl Family {
     }
 }
 
-fn coupled(coupling: Coupling, clean: Question) -> Pair {
-    let store = match coupling {
-        Coupling::OtherOperation => Prompt::truth(clean.with_other_operation()),
+fn coupled(coupling: Coupling, base: Question) -> Pair {
+    let source = match coupling {
+        Coupling::OtherOperation => Prompt::truth(base.with_other_operation()),
         Coupling::OtherSign => Prompt {
-            question: clean,
-            forced: Answer::of(&clean).with_sign_flipped(),
+            question: base,
+            forced: Answer::of(&base).with_sign_flipped(),
         },
         Coupling::Independent => unreachable!("independent pairs are drawn from two sets"),
     };
-    Pair { store, clean }
+    Pair { source, base }
 }
 
 struct GroupDraws {
@@ -272,14 +283,14 @@ impl Draws<'_> {
                 break;
             }
             let group = &mut self.groups[weighted(rng, &open)];
-            let (stores, cleans) = &group.samplers[weighted(rng, &group.weights)];
-            let clean = cleans.draw(rng);
+            let (sources, bases) = &group.samplers[weighted(rng, &group.weights)];
+            let base = bases.draw(rng);
             let pair = match group.coupling {
                 Coupling::Independent => Pair {
-                    store: Prompt::truth(stores.draw(rng)),
-                    clean,
+                    source: Prompt::truth(sources.draw(rng)),
+                    base,
                 },
-                coupling => coupled(coupling, clean),
+                coupling => coupled(coupling, base),
             };
             if self.seen.insert(pair) {
                 group.left -= 1.0;
@@ -312,27 +323,27 @@ fn task_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup>
     }
 }
 
-/// Any two questions of a class; which of them are telling and which placebo is looked up.
+/// Any two questions of a class; which of them are counterfactual and which control-pair rate is looked up.
 fn whole_class(class: Class, n_digits: usize) -> Vec<PairGroup> {
     let space = Space::of_class(class, n_digits);
     one_group(vec![SpacePair {
-        store: space.clone(),
-        clean: space,
+        source: space.clone(),
+        base: space,
     }])
 }
 
-/// A part of a column: almost any two questions are a telling pair, so those that are not are left
-/// out; placebo pairs have the same value in the column.
+/// A part of a column: almost any two questions are a counterfactual pair, so those that are not are left
+/// out; control pairs have the same value in the column.
 fn column_pairs(part: ColumnQuantity, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     let (k, class) = (part.digit, part.class);
-    // What changes no token has no telling pair, and would be looked for in vain.
-    if k >= n_digits || part.reach(n_digits).is_empty() {
+    // What changes no token has no counterfactual pair, and would be looked for in vain.
+    if k >= n_digits || part.affected_tokens(n_digits).is_empty() {
         return Vec::new();
     }
     if part.part == ColumnPart::Resolved {
         return resolved_pairs(k, class, kind, n_digits);
     }
-    if kind == Kind::Telling {
+    if kind == Kind::Counterfactual {
         return whole_class(class, n_digits);
     }
     let cells = (0..=MOST_OF_A_KEY)
@@ -340,8 +351,8 @@ fn column_pairs(part: ColumnQuantity, kind: Kind, n_digits: usize) -> Vec<PairGr
             let space = Space::of_class(class, n_digits);
             let space = space.with_column(k, |column| part.key(column) == Some(key));
             SpacePair {
-                store: space.clone(),
-                clean: space,
+                source: space.clone(),
+                base: space,
             }
         })
         .collect();
@@ -370,15 +381,16 @@ fn base_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup>
         return Vec::new();
     };
     let class = classes(variable.task)[0];
-    let of =
-        |value: u8| Space::of_class(class, n_digits).with_column(k, |c| base(c, class) == value);
+    let of = |value: u8| {
+        Space::of_class(class, n_digits).with_column(k, |c| base_value(c, class) == value)
+    };
     let mut cells = Vec::new();
     for stored in 0..10 {
         for own in 0..10 {
-            if (stored != own) == (kind == Kind::Telling) {
+            if (stored != own) == (kind == Kind::Counterfactual) {
                 cells.push(SpacePair {
-                    store: of(stored),
-                    clean: of(own),
+                    source: of(stored),
+                    base: of(own),
                 });
             }
         }
@@ -396,10 +408,10 @@ fn carry_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup
     let mut cells = Vec::new();
     for stored in [Ordering::Less, Ordering::Greater] {
         for own in [Ordering::Less, Ordering::Greater] {
-            if (stored != own) == (kind == Kind::Telling) {
+            if (stored != own) == (kind == Kind::Counterfactual) {
                 cells.push(SpacePair {
-                    store: of(stored),
-                    clean: of(own),
+                    source: of(stored),
+                    base: of(own),
                 });
             }
         }
@@ -412,11 +424,11 @@ fn with_carry_in(space: Space, k: usize, class: Class, carry: bool) -> Space {
     space.with_state(k, |state| (state == makes(class)) == carry)
 }
 
-/// Pairs with another carry or borrow coming in on either side or, as placebo, the same.
+/// Pairs with another carry or borrow coming in on either side or, as control-pair rate, the same.
 fn carry_cells(kind: Kind, of: impl Fn(bool) -> Space) -> [SpacePair; 2] {
     [false, true].map(|stored| SpacePair {
-        store: of(stored),
-        clean: of(stored != (kind == Kind::Telling)),
+        source: of(stored),
+        base: of(stored != (kind == Kind::Counterfactual)),
     })
 }
 
@@ -433,16 +445,16 @@ fn through_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGro
     one_group(carry_cells(kind, of).into())
 }
 
-/// `clean` limited to a cascade of exactly `depth` places above digit `k`: the columns between pass
+/// `base` limited to a cascade of exactly `depth` places above digit `k`: the columns between pass
 /// a carry on, the last does not (or is the place above all columns).
-fn with_cascade(mut clean: Space, k: usize, depth: usize) -> Space {
+fn with_cascade(mut base: Space, k: usize, depth: usize) -> Space {
     for between in k + 1..k + depth {
-        clean = clean.with_tri_case(between, even);
+        base = base.with_tri_case(between, even);
     }
-    if k + depth < clean.n_digits() {
-        clean = clean.with_tri_case(k + depth, |tri| !even(tri));
+    if k + depth < base.n_digits() {
+        base = base.with_tri_case(k + depth, |tri| !even(tri));
     }
-    clean
+    base
 }
 
 /// ST, MT: the tri-case of the column, by how far the change cascades; for MT also where the column
@@ -455,20 +467,20 @@ fn tri_case_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGr
         Task::St => Operation::Add,
         _ => Operation::Sub,
     };
-    let store =
+    let source =
         |tri: Ordering| Space::of_operation(operation, n_digits).with_tri_case(k, |t| t == tri);
     // Every way in which the stored tri-case does, or does not, change what leaves the column.
-    let cells = |class: Class, clean: &dyn Fn() -> Space| {
+    let cells = |class: Class, base: &dyn Fn() -> Space| {
         let mut cells = Vec::new();
         for stored in TRI_CASES {
             for own in TRI_CASES {
                 for carry in [false, true] {
                     let changes = carry_out(stored, carry, class) != carry_out(own, carry, class);
-                    if changes == (kind == Kind::Telling) {
-                        let clean = clean().with_tri_case(k, |t| t == own);
+                    if changes == (kind == Kind::Counterfactual) {
+                        let base = base().with_tri_case(k, |t| t == own);
                         cells.push(SpacePair {
-                            store: store(stored),
-                            clean: with_carry_in(clean, k, class, carry),
+                            source: source(stored),
+                            base: with_carry_in(base, k, class, carry),
                         });
                     }
                 }
@@ -501,7 +513,7 @@ fn tri_case_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGr
     groups
 }
 
-/// Pairs whose clean question has equal digits above column `k`, so that the stored tri-case does,
+/// Pairs whose base question has equal digits above column `k`, so that the stored tri-case does,
 /// or does not, turn the order of the operands round. Where they are equal there is no order to turn:
 /// `-0` is no answer.
 fn order_group(k: usize, kind: Kind, n_digits: usize, tri_cases: &[Ordering]) -> PairGroup {
@@ -512,19 +524,19 @@ fn order_group(k: usize, kind: Kind, n_digits: usize, tri_cases: &[Ordering]) ->
                 let negative = |tri: Ordering| tri.then(below) == Ordering::Less;
                 let turns = negative(stored) != negative(own);
                 let is_zero = even(own) && even(below);
-                if turns != (kind == Kind::Telling) || (turns && is_zero) {
+                if turns != (kind == Kind::Counterfactual) || (turns && is_zero) {
                     continue;
                 }
-                let mut clean = Space::of_operation(Operation::Sub, n_digits)
+                let mut base = Space::of_operation(Operation::Sub, n_digits)
                     .with_tri_case(k, |t| t == own)
                     .with_state(k, |state| state == below);
                 for above in k + 1..n_digits {
-                    clean = clean.with_tri_case(above, even);
+                    base = base.with_tri_case(above, even);
                 }
                 cells.push(SpacePair {
-                    store: Space::of_operation(Operation::Sub, n_digits)
+                    source: Space::of_operation(Operation::Sub, n_digits)
                         .with_tri_case(k, |t| t == stored),
-                    clean,
+                    base,
                 });
             }
         }
@@ -558,10 +570,10 @@ fn resolved_pairs(k: usize, class: Class, kind: Kind, n_digits: usize) -> Vec<Pa
         let mut cells = Vec::new();
         for stored in [false, true] {
             for own in [false, true] {
-                if (stored != own) == (kind == Kind::Telling) {
+                if (stored != own) == (kind == Kind::Counterfactual) {
                     cells.push(SpacePair {
-                        store: of(stored),
-                        clean: with_cascade(of(own), k, depth),
+                        source: of(stored),
+                        base: with_cascade(of(own), k, depth),
                     });
                 }
             }
@@ -575,7 +587,7 @@ fn resolved_pairs(k: usize, class: Class, kind: Kind, n_digits: usize) -> Vec<Pa
     groups
 }
 
-/// STC, MTC, NTC: store and clean share the column and differ in what comes into it.
+/// STC, MTC, NTC: source and base share the column and differ in what comes into it.
 fn combiner_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     let Some(k) = variable.digit.filter(|&k| k <= n_digits) else {
         return Vec::new();
@@ -601,12 +613,12 @@ fn combiner_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGr
     one_group(cells)
 }
 
-/// OPR: the same operands under the other operation; as placebo, other operands under the same one.
+/// OPR: the same operands under the other operation; as control-pair rate, other operands under the same one.
 fn operation_pairs(kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     Class::ALL
         .into_iter()
         .map(|class| {
-            let clean = Space::of_class(class, n_digits);
+            let base = Space::of_class(class, n_digits);
             let operation = match class {
                 Class::Add => Operation::Add,
                 Class::Sub | Class::Neg => Operation::Sub,
@@ -614,19 +626,19 @@ fn operation_pairs(kind: Kind, n_digits: usize) -> Vec<PairGroup> {
             PairGroup {
                 stratum: Stratum::Operation(class),
                 coupling: match kind {
-                    Kind::Telling => Coupling::OtherOperation,
-                    Kind::Placebo => Coupling::Independent,
+                    Kind::Counterfactual => Coupling::OtherOperation,
+                    Kind::Control => Coupling::Independent,
                 },
                 cells: vec![SpacePair {
-                    store: Space::of_operation(operation, n_digits),
-                    clean,
+                    source: Space::of_operation(operation, n_digits),
+                    base,
                 }],
             }
         })
         .collect()
 }
 
-/// SGN: the same question with the other sign forced; as placebo, another question with the same
+/// SGN: the same question with the other sign forced; as control-pair rate, another question with the same
 /// sign. Equal operands are left out: zero has no other sign.
 fn sign_pairs(kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     [Class::Sub, Class::Neg]
@@ -636,12 +648,12 @@ fn sign_pairs(kind: Kind, n_digits: usize) -> Vec<PairGroup> {
             PairGroup {
                 stratum: Stratum::Sign(class),
                 coupling: match kind {
-                    Kind::Telling => Coupling::OtherSign,
-                    Kind::Placebo => Coupling::Independent,
+                    Kind::Counterfactual => Coupling::OtherSign,
+                    Kind::Control => Coupling::Independent,
                 },
                 cells: vec![SpacePair {
-                    store: space.clone(),
-                    clean: space,
+                    source: space.clone(),
+                    base: space,
                 }],
             }
         })

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::{base, carry_out, classes, predict, reach, tri_case};
+use super::{affected_tokens, base_value, carry_out, classes, predict, tri_case};
 use crate::domain::arithmetic::{
     Answer, AnswerToken, Class, Operation, Prompt, Question, TokenSet,
 };
@@ -115,28 +115,30 @@ impl Quantity {
         }
     }
 
-    /// The answer predicted for `clean` when this has its value on `store`; `None` where it has none
+    /// The answer predicted for `base` when this has its value on `source`; `None` where it has none
     /// there, or where the order of a subtraction's operands would turn.
-    pub fn predict(&self, store: &Prompt, clean: &Question) -> Option<Answer> {
+    pub fn predict(&self, source: &Prompt, base: &Question) -> Option<Answer> {
         match self {
-            Quantity::Task(variable) => predict(*variable, store, clean),
-            Quantity::Column(part) => replaced(&[*part], &store.question, clean),
-            Quantity::Both(first, second) => replaced(&[*first, *second], &store.question, clean),
+            Quantity::Task(variable) => predict(*variable, source, base),
+            Quantity::Column(part) => replaced(&[*part], &source.question, base),
+            Quantity::Both(first, second) => replaced(&[*first, *second], &source.question, base),
         }
     }
 
     /// The tokens that replacing it can change, in a model of `n_digits`.
-    pub fn reach(&self, n_digits: usize) -> TokenSet {
+    pub fn affected_tokens(&self, n_digits: usize) -> TokenSet {
         match self {
-            Quantity::Task(variable) => reach(*variable, n_digits),
-            Quantity::Column(part) => part.reach(n_digits),
-            Quantity::Both(first, second) => first.reach(n_digits).union(second.reach(n_digits)),
+            Quantity::Task(variable) => affected_tokens(*variable, n_digits),
+            Quantity::Column(part) => part.affected_tokens(n_digits),
+            Quantity::Both(first, second) => first
+                .affected_tokens(n_digits)
+                .union(second.affected_tokens(n_digits)),
         }
     }
 }
 
 impl ColumnQuantity {
-    pub(super) fn reach(&self, n_digits: usize) -> TokenSet {
+    pub(super) fn affected_tokens(&self, n_digits: usize) -> TokenSet {
         let k = self.digit;
         let highest = match self.class {
             Class::Add => n_digits,
@@ -157,7 +159,7 @@ impl ColumnQuantity {
             ColumnPart::Second => Some(y),
             ColumnPart::Whole if self.class == Class::Add => Some(x + y),
             ColumnPart::Whole => Some(10 + x - y),
-            ColumnPart::Base => Some(base((x, y), self.class)),
+            ColumnPart::Base => Some(base_value((x, y), self.class)),
             ColumnPart::Tri => Some((tri_case((x, y), operation(self.class)) as i8 + 1) as u8),
             ColumnPart::Resolved => None,
         }
@@ -176,33 +178,33 @@ fn resolved(question: &Question, k: usize) -> bool {
     super::carry_into(question, k + 1)
 }
 
-/// The answer to `clean` with these parts at their values on `store`.
-fn replaced(parts: &[ColumnQuantity], store: &Question, clean: &Question) -> Option<Answer> {
-    let (class, n_digits) = (clean.class(), clean.n_digits());
+/// The answer to `base` with these parts at their values on `source`.
+fn replaced(parts: &[ColumnQuantity], source: &Question, base: &Question) -> Option<Answer> {
+    let (class, n_digits) = (base.class(), base.n_digits());
     let fits = |part: &ColumnQuantity| part.class == class && part.digit < n_digits;
-    if store.class() != class || !parts.iter().all(fits) {
+    if source.class() != class || !parts.iter().all(fits) {
         return None;
     }
-    let mut columns: Vec<(u8, u8)> = (0..n_digits).map(|k| clean.column(k)).collect();
+    let mut columns: Vec<(u8, u8)> = (0..n_digits).map(|k| base.column(k)).collect();
     for part in parts {
         let k = part.digit;
         match part.part {
-            ColumnPart::First => columns[k].0 = store.column(k).0,
-            ColumnPart::Second => columns[k].1 = store.column(k).1,
-            ColumnPart::Whole => columns[k] = store.column(k),
+            ColumnPart::First => columns[k].0 = source.column(k).0,
+            ColumnPart::Second => columns[k].1 = source.column(k).1,
+            ColumnPart::Whole => columns[k] = source.column(k),
             ColumnPart::Base | ColumnPart::Tri | ColumnPart::Resolved => {}
         }
     }
-    let operation = clean.operation();
-    let mut bases: Vec<u8> = columns.iter().map(|&c| base(c, class)).collect();
+    let operation = base.operation();
+    let mut bases: Vec<u8> = columns.iter().map(|&c| base_value(c, class)).collect();
     let mut tris: Vec<Ordering> = columns.iter().map(|&c| tri_case(c, operation)).collect();
     let mut out: Vec<Option<bool>> = vec![None; n_digits];
     for part in parts {
         let k = part.digit;
         match part.part {
-            ColumnPart::Base => bases[k] = base(store.column(k), class),
-            ColumnPart::Tri => tris[k] = tri_case(store.column(k), operation),
-            ColumnPart::Resolved => out[k] = Some(resolved(store, k)),
+            ColumnPart::Base => bases[k] = base_value(source.column(k), class),
+            ColumnPart::Tri => tris[k] = tri_case(source.column(k), operation),
+            ColumnPart::Resolved => out[k] = Some(resolved(source, k)),
             ColumnPart::First | ColumnPart::Second | ColumnPart::Whole => {}
         }
     }
@@ -212,7 +214,7 @@ fn replaced(parts: &[ColumnQuantity], store: &Question, clean: &Question) -> Opt
             return None;
         }
     }
-    let mut answer = Answer::of(clean);
+    let mut answer = Answer::of(base);
     let mut carry = false;
     for k in 0..n_digits {
         answer.set(AnswerToken(k), super::digit(bases[k], carry, class));
@@ -243,10 +245,10 @@ mod tests {
         ColumnQuantity { part, digit, class }
     }
 
-    fn predicted(part: ColumnQuantity, store: &str, clean: &str) -> Option<String> {
+    fn predicted(part: ColumnQuantity, source: &str, base: &str) -> Option<String> {
         let question = |text| Question::parse(text, 5).unwrap();
         Quantity::Column(part)
-            .predict(&Prompt::truth(question(store)), &question(clean))
+            .predict(&Prompt::truth(question(source)), &question(base))
             .map(|answer| answer.to_string())
     }
 
@@ -294,16 +296,15 @@ mod tests {
         for class in Class::ALL {
             let sampler = Space::of_class(class, 4).sampler();
             for _ in 0..500 {
-                let (store, clean) = (sampler.draw(&mut rng), sampler.draw(&mut rng));
+                let (source, base) = (sampler.draw(&mut rng), sampler.draw(&mut rng));
                 for digit in 0..4 {
                     let power = crate::domain::arithmetic::power_of_ten(digit);
-                    let (own, stored) = (clean.column(digit).0, store.column(digit).0);
-                    let first =
-                        clean.first() - u128::from(own) * power + u128::from(stored) * power;
-                    let asked = Question::new(first, clean.operation(), clean.second(), 4);
+                    let (own, stored) = (base.column(digit).0, source.column(digit).0);
+                    let first = base.first() - u128::from(own) * power + u128::from(stored) * power;
+                    let asked = Question::new(first, base.operation(), base.second(), 4);
                     let quantity = Quantity::Column(part(ColumnPart::First, digit, class));
                     let expected = (asked.class() == class).then(|| Answer::of(&asked));
-                    assert_eq!(quantity.predict(&Prompt::truth(store), &clean), expected);
+                    assert_eq!(quantity.predict(&Prompt::truth(source), &base), expected);
                 }
             }
         }
@@ -321,16 +322,16 @@ mod tests {
         ] {
             let sampler = Space::of_class(class, 4).sampler();
             for _ in 0..500 {
-                let (store, clean) = (sampler.draw(&mut rng), sampler.draw(&mut rng));
-                let store = Prompt::truth(store);
+                let (source, base) = (sampler.draw(&mut rng), sampler.draw(&mut rng));
+                let source = Prompt::truth(source);
                 for digit in 0..4 {
                     let variable = Variable {
                         task,
                         digit: Some(digit),
                     };
                     assert_eq!(
-                        Quantity::Column(part(named, digit, class)).predict(&store, &clean),
-                        predict(variable, &store, &clean)
+                        Quantity::Column(part(named, digit, class)).predict(&source, &base),
+                        predict(variable, &source, &base)
                     );
                 }
             }
@@ -346,14 +347,14 @@ mod tests {
                 let other = part(ColumnPart::First, (digit + 1) % 3, class);
                 let both = PARTS.map(|p| Quantity::Both(part(p, digit, class), other));
                 for quantity in singles.into_iter().chain(both) {
-                    for kind in [Kind::Telling, Kind::Placebo] {
+                    for kind in [Kind::Counterfactual, Kind::Control] {
                         let family = Family::new(quantity, kind, 3);
                         let mut drawn = 0;
                         for (_, pair) in family.draws().take(60, &mut rng) {
-                            let answer = quantity.predict(&pair.store, &pair.clean).unwrap();
-                            let changed = answer.changed_from(&Answer::of(&pair.clean));
-                            assert_eq!(changed.is_empty(), kind == Kind::Placebo, "{quantity}");
-                            let beyond = changed.difference(quantity.reach(3));
+                            let answer = quantity.predict(&pair.source, &pair.base).unwrap();
+                            let changed = answer.changed_from(&Answer::of(&pair.base));
+                            assert_eq!(changed.is_empty(), kind == Kind::Control, "{quantity}");
+                            let beyond = changed.difference(quantity.affected_tokens(3));
                             assert!(beyond.is_empty(), "{quantity} {pair:?}");
                             drawn += 1;
                         }

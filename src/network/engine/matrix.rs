@@ -120,7 +120,7 @@ impl Kernel for Product<'_> {
     fn run<L: Lanes>(self, lanes: L) {
         let (inner, columns) = (self.rows.len(), self.matrix.columns);
         let height = L::TILE.0;
-        let mut spill = [0.0; TALLEST * PANEL];
+        let mut off_target = [0.0; TALLEST * PANEL];
         for (panel, start) in (0..columns).step_by(PANEL).enumerate() {
             let width = PANEL.min(columns - start);
             let panel = &self.matrix.panels[panel * self.matrix.rows..][self.rows.clone()];
@@ -140,18 +140,18 @@ impl Kernel for Product<'_> {
                 let narrow = width < PANEL;
                 if narrow {
                     let rows = out.chunks_exact_mut(columns);
-                    for (row, wide) in rows.zip(spill.chunks_exact_mut(PANEL)) {
+                    for (row, wide) in rows.zip(off_target.chunks_exact_mut(PANEL)) {
                         wide[..width].copy_from_slice(&row[start..][..width]);
                     }
                 }
                 let (place, stride) = match narrow {
-                    true => (spill.as_mut_slice(), PANEL),
+                    true => (off_target.as_mut_slice(), PANEL),
                     false => (&mut out[start..], columns),
                 };
                 tile.multiply(lanes, lhs, place, stride);
                 if narrow {
                     let rows = out.chunks_exact_mut(columns);
-                    for (row, wide) in rows.zip(spill.chunks_exact(PANEL)) {
+                    for (row, wide) in rows.zip(off_target.chunks_exact(PANEL)) {
                         row[start..][..width].copy_from_slice(&wide[..width]);
                     }
                 }

@@ -243,7 +243,7 @@ fn nearly_true(places: Places) -> BTreeSet<(NodeName, Variable)> {
     }
     for k in 2..=n_digits {
         let below = k - 1;
-        // Right unless the column below sums to nine in the store and passes on another carry there.
+        // Right unless the column below sums to nine in the source and passes on another carry there.
         let head = places.head(k, BELOW[0]);
         claims.insert((head, variable(Task::Sv, below)));
         claims.insert((head, variable(Task::Stc, k)));

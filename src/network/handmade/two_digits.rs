@@ -92,8 +92,8 @@ const ALONE: &Table = &[
     ("P7L1M0", &["A1.STC"]),
 ];
 
-/// What they nearly carry: the claim fails on the few stores whose column 1 sums to nine and passes
-/// on another carry than the clean question's.
+/// What they nearly carry: the claim fails on the few source questions whose column 1 sums to nine and passes
+/// on another carry than the base question's.
 const NEARLY: &Table = &[
     ("P6L0H1", &["A1.SV", "A2.STC"]),
     ("P6L0M0", &["A1.ST"]),

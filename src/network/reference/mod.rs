@@ -316,14 +316,14 @@ mod tests {
     #[test]
     fn a_patch_never_changes_a_prediction_before_its_position() {
         let network = network();
-        let (clean, store) = (prompt(123, 456), prompt(999, 1));
+        let (base, source) = (prompt(123, 456), prompt(999, 1));
         let sites = sites();
-        let stored = network.read(&[store], &sites).unwrap().remove(0);
-        let plain = network.forward(&[clean], &[]).unwrap().remove(0);
+        let stored = network.read(&[source], &sites).unwrap().remove(0);
+        let plain = network.forward(&[base], &[]).unwrap().remove(0);
         let mut changed = 0;
         for (&site, value) in sites.iter().zip(&stored) {
             let patch = Intervention::new([overwrite(site, value)]);
-            let logits = network.forward(&[clean], &[patch]).unwrap().remove(0);
+            let logits = network.forward(&[base], &[patch]).unwrap().remove(0);
             let before = site
                 .position()
                 .saturating_sub(SHAPE.first_answer_position())

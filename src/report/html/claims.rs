@@ -43,7 +43,7 @@ fn controls(report: &Report) -> Markup {
                     option value="1" { "claim" }
                     option value="2" { "published" }
                     option value="3" { "verdict" }
-                    option value="4" { "agreement" }
+                    option value="4" { "interchange accuracy" }
                 }
             }
             fieldset {
@@ -77,7 +77,7 @@ fn published_rank(result: PublishedResult) -> usize {
     }
 }
 
-/// The smallest agreement that the verdict rests on, in thousandths; −1 where nothing was measured.
+/// The smallest interchange accuracy that the verdict rests on, in thousandths; −1 where nothing was measured.
 fn agreement_rank(claim: &ClaimView) -> i64 {
     let lowest = claim.lowest_agreement();
     lowest.map_or(-1, |rate| (rate.share() * 1000.0).round() as i64)
@@ -93,7 +93,7 @@ fn table(report: &Report) -> Markup {
     html! {
         table.claims {
             thead { tr {
-                @for (column, title) in ["node", "claim", "published", "verdict", "agreement"].iter().enumerate() {
+                @for (column, title) in ["node", "claim", "published", "verdict", "interchange accuracy"].iter().enumerate() {
                     th scope="col" { button type="button" data-column=(column) { (title) } }
                 }
                 th scope="col" { "why" }
@@ -111,7 +111,7 @@ fn table(report: &Report) -> Markup {
                         td.tag { (claim.tag) }
                         td { (claim.published.name()) }
                         td { (badge(verdict)) }
-                        td.agreement { (agreement(claim, threshold)) }
+                        td.interchange_accuracy { (interchange_accuracy(claim, threshold)) }
                         td.note { (claim.note) }
                     }
                     tr.more id={ (anchor(claim.claim)) "-more" } { td colspan="6" { (more(report, claim)) } }
@@ -121,15 +121,15 @@ fn table(report: &Report) -> Markup {
     }
 }
 
-fn agreement(claim: &ClaimView, threshold: f64) -> Markup {
+fn interchange_accuracy(claim: &ClaimView, threshold: f64) -> Markup {
     let direction_only = direction_only(claim);
     html! {
         @if let Some(measures) = claim.measures {
-            @for (aspect, rate) in &measures.agreement {
+            @for (aspect, rate) in &measures.interchange_accuracy {
                 @let limit = if direction_only { Limit::None } else { Limit::AtLeast(threshold) };
                 (bar(rate, limit))
                 span.figure {
-                    @if measures.agreement.len() > 1 { (aspect_name(*aspect)) " " }
+                    @if measures.interchange_accuracy.len() > 1 { (aspect_name(*aspect)) " " }
                     (rate)
                 }
             }
@@ -160,7 +160,7 @@ fn more(report: &Report, claim: &ClaimView) -> Markup {
                         (measures("The node alone", &trials.alone, report, claim))
                         @if let Verdict::Joint(joint) | Verdict::JointInPart(joint) = &claim.evidence.verdict {
                             (measures(&format!("{} together", names(&joint.set)), &joint.measures, report, claim))
-                            p.small { "The set needs this node: without it, agreement falls by at least " (format!("{:.2}", joint.need)) "." }
+                            p.small { "The set needs this node: without it, interchange accuracy falls by at least " (format!("{:.2}", joint.need)) "." }
                             @if !joint.helping.is_empty() {
                                 p.small { (names(&joint.helping)) " only helps." }
                             }
@@ -168,8 +168,8 @@ fn more(report: &Report, claim: &ClaimView) -> Markup {
                                 p.small { "The same is true of " (names(set)) "." }
                             }
                         }
-                        @if let Verdict::Redundant { neutralised, measures: silenced } = &claim.evidence.verdict {
-                            (measures(&format!("With {} neutralised", names(neutralised)), silenced, report, claim))
+                        @if let Verdict::Redundant { mean_ablated, measures: silenced } = &claim.evidence.verdict {
+                            (measures(&format!("With {} mean-ablated", names(mean_ablated)), silenced, report, claim))
                         }
                         (tokens(trials, claim))
                     }
@@ -206,18 +206,18 @@ fn more(report: &Report, claim: &ClaimView) -> Markup {
 fn vertex(report: &Report, claim: &ClaimView) -> Option<String> {
     let mut vertices = report.graph.edges.node_weights();
     let vertex = vertices.find(|vertex| vertex.claims.iter().any(|name| name == claim.claim));
-    vertex.map(|vertex| vertex.subject.to_string())
+    vertex.map(|vertex| vertex.node_set.to_string())
 }
 
 fn measures(title: &str, measures: &Measures, report: &Report, claim: &ClaimView) -> Markup {
     let protocol = &report.evidence.protocol;
     let deciding = Limit::AtLeast(protocol.threshold);
-    let (agreement, effect) = match direction_only(claim) {
+    let (interchange_accuracy, effect) = match direction_only(claim) {
         true => (Limit::None, deciding),
         false => (deciding, Limit::None),
     };
     let clean = Limit::AtMost(protocol.limits.negligible);
-    let several = measures.agreement.len() > 1;
+    let several = measures.interchange_accuracy.len() > 1;
     let name = |measure: &str, aspect: Aspect| match several {
         true => format!("{measure}, {}", aspect_name(aspect)),
         false => measure.to_owned(),
@@ -226,10 +226,10 @@ fn measures(title: &str, measures: &Measures, report: &Report, claim: &ClaimView
         table.measures {
             caption { (title) }
             tbody {
-                @for (aspect, rate) in &measures.agreement { (row(&name("agreement", *aspect), rate, agreement)) }
+                @for (aspect, rate) in &measures.interchange_accuracy { (row(&name("interchange accuracy", *aspect), rate, interchange_accuracy)) }
                 @for (aspect, rate) in &measures.effect { (row(&name("effect", *aspect), rate, effect)) }
-                @for (aspect, rate) in &measures.spill { (row(&name("spill", *aspect), rate, clean)) }
-                (row("placebo", &measures.placebo, clean))
+                @for (aspect, rate) in &measures.off_target { (row(&name("off-target effect", *aspect), rate, clean)) }
+                (row("control pairs changed", &measures.control_pairs, clean))
             }
         }
         @if let Some(after) = &measures.after_sign {
@@ -238,7 +238,7 @@ fn measures(title: &str, measures: &Measures, report: &Report, claim: &ClaimView
         @if measures.ties > 0 || measures.unstable > 0 {
             p.small {
                 (measures.ties) " trials set aside as numerical ties"
-                @if measures.unstable > 0 { ", " (measures.unstable) " because neutralising alone changed the answer" }
+                @if measures.unstable > 0 { ", " (measures.unstable) " because mean-ablating alone changed the answer" }
                 "."
             }
         }
@@ -250,7 +250,7 @@ fn tokens(trials: &Trials, claim: &ClaimView) -> Markup {
     html! {
         h4 { "Tokens moved as predicted" }
         p.small {
-            "Judged on " (trials.reach) "."
+            "Judged on " (trials.affected_tokens) "."
             @for unreached in &trials.unreached {
                 " Does not reach " (unreached.token)
                 @if !unreached.reached_by.is_empty() { ", which " (unreached.reached_by.join(" and ")) " moves" }
@@ -290,12 +290,12 @@ fn selectivity(report: &Report, controls: &Controls) -> Markup {
     html! {
         h4 { "Controls" }
         ul.plain {
-            li { "Beats every decoy by at least " b { (by(controls.beats_decoys_by)) } " (" (margin) " asked), over " (controls.agreement.trials) " trials, where it agrees in " (controls.agreement.hits) "." }
+            li { "Beats every decoy by at least " b { (by(controls.beats_decoys_by)) } " (" (margin) " asked), over " (controls.interchange_accuracy.trials) " trials, where it agrees in " (controls.interchange_accuracy.hits) "." }
             @if let Some(digits) = controls.beats_wrong_digits_by {
                 li { "Beats itself at every other digit by at least " b { (by(digits)) } "." }
             }
             @for decoy in controls.decoys.iter().filter(|decoy| decoy.carries) {
-                li { "Find: " (names(&decoy.nodes)) " carries it too, " (count(&decoy.agreement)) "." }
+                li { "Find: " (names(&decoy.nodes)) " carries it too, " (count(&decoy.interchange_accuracy)) "." }
             }
             li { "Its own activation changes " (count(&controls.own_activation)) "; untrained weights agree in " (count(&controls.untrained)) "." }
         }
@@ -303,7 +303,7 @@ fn selectivity(report: &Report, controls: &Controls) -> Markup {
             @if !elsewhere.is_empty() {
                 p.small { (title) ":" }
                 ul.counts {
-                    @for result in elsewhere { li { b { (result.variable) } " " span.figure { (count(&result.agreement)) } } }
+                    @for result in elsewhere { li { b { (result.variable) } " " span.figure { (count(&result.interchange_accuracy)) } } }
                 }
             }
         }
@@ -312,7 +312,7 @@ fn selectivity(report: &Report, controls: &Controls) -> Markup {
                 summary { (controls.decoys.len()) " decoys, the closest first" }
                 ul.counts {
                     @for decoy in &controls.decoys {
-                        li { b { (names(&decoy.nodes)) } " " span.figure { (count(&decoy.agreement)) } }
+                        li { b { (names(&decoy.nodes)) } " " span.figure { (count(&decoy.interchange_accuracy)) } }
                     }
                 }
             }
@@ -334,7 +334,7 @@ fn attempts(trials: &Trials) -> Markup {
     let described = |tried: &Escalated| {
         let rates: Vec<String> = tried
             .measures
-            .agreement
+            .interchange_accuracy
             .values()
             .map(Rate::to_string)
             .collect();
@@ -347,7 +347,7 @@ fn attempts(trials: &Trials) -> Markup {
                 @for tried in &trials.escalation {
                     li {
                         (names(&tried.nodes))
-                        @if !tried.neutralised.is_empty() { " with " (names(&tried.neutralised)) " neutralised" }
+                        @if !tried.mean_ablated.is_empty() { " with " (names(&tried.mean_ablated)) " mean-ablated" }
                         ": " span.figure { (described(tried)) }
                         @if let Some(need) = tried.need.filter(|need| need.lower.is_finite()) {
                             ", needs the node by " (format!("{:.2} to {:.2}", need.lower, need.upper))
@@ -374,7 +374,7 @@ fn published(claim: &ClaimEvidence) -> Markup {
             h4 { "Published test: " (test.result.name()) }
             ul.counts {
                 @for trial in &test.answers {
-                    li { (names(&test.nodes)) ": " code { (prompt(&trial.store)) } " into " code { (prompt(&trial.clean)) } " gives " code { (trial.got) } }
+                    li { (names(&test.nodes)) ": " code { (prompt(&trial.source)) } " into " code { (prompt(&trial.base)) } " gives " code { (trial.got) } }
                 }
             }
         }
@@ -403,8 +403,8 @@ fn counterexample(example: &Counterexample, replay: Option<&str>) -> Markup {
     html! {
         h4 { "Simplest counterexample" }
         dl.example {
-            div { dt { "store" } dd { code { (prompt(&example.store)) } } }
-            div { dt { "clean" } dd { code { (prompt(&example.clean)) } } }
+            div { dt { "source" } dd { code { (prompt(&example.source)) } } }
+            div { dt { "base" } dd { code { (prompt(&example.base)) } } }
             div { dt { "node" } dd { code { (names(&example.nodes)) } } }
             div { dt { "predicted" } dd { code { (tokens(&example.predicted)) } } }
             div { dt { "given" } dd { code { (tokens(&example.got)) } } }

@@ -52,7 +52,7 @@ pub fn summary(report: &Report) -> Markup {
     let together = count(evidence, &[VerdictKind::Joint, VerdictKind::Redundant]);
     let partly = count(evidence, &[VerdictKind::Partial, VerdictKind::JointInPart]);
     let refuted = count(evidence, &[VerdictKind::Refuted, VerdictKind::Unspecific]);
-    let looks = count(evidence, &[VerdictKind::Correlational]);
+    let analyses = count(evidence, &[VerdictKind::Correlational]);
     let open = count(
         evidence,
         &[
@@ -77,7 +77,7 @@ pub fn summary(report: &Report) -> Markup {
                 strong { (together) } " only together with other nodes or once others are silenced, "
                 @if partly > 0 { strong { (partly) } " in part, " }
                 "and " strong { (refuted) } " do not."
-                @if looks > 0 { " Of " (looks) " all that is true is where the node looks." }
+                @if analyses > 0 { " Of " (analyses) " all that is true is where the node looks." }
                 @if open > 0 { " " (open) " stay open." }
                 @if misled > 0 {
                     " " (misled) " of those that do not hold pass their published test."

@@ -73,10 +73,10 @@ fn cell(claim: &ClaimEvidence, trials: &Trials, digit: usize) -> Markup {
     let own = claim.digit == Some(digit);
     let mut elsewhere = trials.controls.wrong_digits.iter();
     let found: Option<Count> = match own {
-        true => Some(trials.controls.agreement),
+        true => Some(trials.controls.interchange_accuracy),
         false => elsewhere
             .find(|other| other.variable.digit == Some(digit))
-            .map(|other| other.agreement),
+            .map(|other| other.interchange_accuracy),
     };
     let Some(found) = found.filter(|found| found.trials > 0) else {
         return html! { td {} };

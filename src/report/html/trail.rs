@@ -55,14 +55,23 @@ fn rules(report: &Report) -> Markup {
         ("seed", protocol.seed.to_string()),
         ("error of the file, α", protocol.alpha.to_string()),
         ("claims that share it", protocol.testable_claims.to_string()),
-        ("agreement, at least", protocol.threshold.to_string()),
-        ("placebo and spill, at most", limits.negligible.to_string()),
+        (
+            "interchange accuracy, at least",
+            protocol.threshold.to_string(),
+        ),
+        (
+            "control pairs and off-target effect, at most",
+            limits.negligible.to_string(),
+        ),
         ("refuted below", limits.refuted_below.to_string()),
         ("lead over controls", limits.selectivity_margin.to_string()),
         ("need of a joint set", limits.joint_need.to_string()),
         ("baseline, at least", limits.baseline.to_string()),
         ("numerical tie under", limits.tie_margin.to_string()),
-        ("telling trials at most", protocol.max_trials.to_string()),
+        (
+            "counterfactual trials at most",
+            protocol.max_trials.to_string(),
+        ),
     ];
     rows.extend(
         protocol
@@ -85,7 +94,7 @@ fn controls(report: &Report) -> Markup {
         ("decoys", controls.decoys.to_string()),
         ("trials of decoys and other digits", panels.join(", then ")),
         (
-            "placebo pairs of a find",
+            "control pairs of a find",
             controls.find_placebos.to_string(),
         ),
         (

@@ -122,13 +122,13 @@ pub struct Protocol {
     /// How answers are read.
     #[schemars(with = "String")]
     pub decode: Decoding,
-    /// Agreement to reach.
+    /// Interchange accuracy to reach.
     pub threshold: f64,
     /// Error of the whole file, both directions of all claims together.
     pub alpha: f64,
     /// Testable claims the error is shared by, whatever filter is on.
     pub testable_claims: usize,
-    /// Telling trials after which a claim's sampling ends.
+    /// Counterfactual trials after which a claim's sampling ends.
     pub max_trials: usize,
     /// Seed of every draw.
     pub seed: u64,
@@ -189,7 +189,7 @@ pub struct ClaimEvidence {
 
 impl ClaimEvidence {
     /// What the verdict rests on: the node's own measures, those of the set it is joint with, or those
-    /// with other carriers neutralised. `None` where the claim was not tested.
+    /// with other carriers mean-ablated. `None` where the claim was not tested.
     pub fn deciding_measures(&self) -> Option<&Measures> {
         let trials = self.trials.as_ref()?;
         Some(match &self.verdict {
@@ -204,14 +204,14 @@ impl ClaimEvidence {
         self.claim.split_once(' ').map_or("", |(_, tag)| tag)
     }
 
-    /// The deciding agreement as text; empty where the claim was not tested.
-    pub fn agreement_text(&self) -> String {
+    /// The deciding interchange accuracy as text; empty where the claim was not tested.
+    pub fn interchange_accuracy_text(&self) -> String {
         let Some(measures) = self.deciding_measures() else {
             return String::new();
         };
-        let several = measures.agreement.len() > 1;
+        let several = measures.interchange_accuracy.len() > 1;
         let parts: Vec<String> = measures
-            .agreement
+            .interchange_accuracy
             .iter()
             .map(|(aspect, rate)| {
                 let name = match aspect {
@@ -232,17 +232,17 @@ impl ClaimEvidence {
 
     /// The tokens the claim was judged on: the node's, or those of the set that a joint or redundant
     /// claim comes down to.
-    pub fn reach(&self) -> Option<TokenSet> {
+    pub fn affected_tokens(&self) -> Option<TokenSet> {
         let trials = self.trials.as_ref()?;
-        let (nodes, neutralised) = match &self.verdict {
+        let (nodes, mean_ablated) = match &self.verdict {
             Verdict::Joint(joint) | Verdict::JointInPart(joint) => (joint.set.clone(), &[][..]),
-            Verdict::Redundant { neutralised, .. } => (vec![self.node], &neutralised[..]),
-            _ => return Some(trials.reach),
+            Verdict::Redundant { mean_ablated, .. } => (vec![self.node], &mean_ablated[..]),
+            _ => return Some(trials.affected_tokens),
         };
         let mut tried = trials.escalation.iter();
         tried
-            .find(|tried| tried.nodes == nodes && tried.neutralised == neutralised)
-            .map(|tried| tried.reach)
+            .find(|tried| tried.nodes == nodes && tried.mean_ablated == mean_ablated)
+            .map(|tried| tried.affected_tokens)
     }
 }
 
@@ -266,7 +266,7 @@ pub struct Trials {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub judged_again: bool,
     /// The tokens the node is judged on.
-    pub reach: TokenSet,
+    pub affected_tokens: TokenSet,
     /// Pairs dropped because the unpatched model answered wrongly.
     pub dropped: usize,
     /// The node alone.
@@ -302,12 +302,12 @@ pub struct Unreached {
 pub struct Escalated {
     /// The nodes patched together.
     pub nodes: Vec<NodeName>,
-    /// Nodes neutralised in both arms.
+    /// Nodes mean-ablated in both arms.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub neutralised: Vec<NodeName>,
+    pub mean_ablated: Vec<NodeName>,
     /// The tokens it was judged on.
     #[serde(default)]
-    pub reach: TokenSet,
+    pub affected_tokens: TokenSet,
     /// What came out.
     pub measures: Measures,
     /// Of a set that holds, if only in part or perhaps: by how much it agrees more often than the set

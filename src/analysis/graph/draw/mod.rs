@@ -18,7 +18,7 @@ const WRITES: &str = "a String takes any text";
 
 /// What is written in a vertex: its variable or token, then its nodes.
 fn label(vertex: &Vertex) -> (String, String) {
-    match &vertex.subject {
+    match &vertex.node_set {
         VertexKind::Token(token) => (token.to_string(), String::new()),
         VertexKind::Claim { variable, nodes } => {
             let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
@@ -43,13 +43,13 @@ fn told(graph: &Graph, edge: petgraph::graph::EdgeIndex) -> String {
     let weight = &graph.edges[edge];
     let mut text = format!(
         "{} → {}: {}",
-        graph.edges[from].subject,
-        graph.edges[to].subject,
+        graph.edges[from].node_set,
+        graph.edges[to].node_set,
         weight.verdict()
     );
     let route = |name: &str, route: &Route| {
         format!(
-            "; {name} {}/{}, placebo {}/{}",
+            "; {name} {}/{}, control pairs {}/{}",
             route.effect.hits, route.effect.trials, route.null.hits, route.null.trials
         )
     };

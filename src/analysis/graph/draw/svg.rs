@@ -38,8 +38,8 @@ struct Placed {
 
 /// Where a vertex belongs: its row (twice the layer, one more for an MLP; answers above all) and its
 /// token position.
-fn cell(subject: &VertexKind, shape: &Shape) -> (usize, usize) {
-    match subject {
+fn cell(node_set: &VertexKind, shape: &Shape) -> (usize, usize) {
+    match node_set {
         VertexKind::Token(token) => (2 * shape.n_layers, shape.predicting(*token)),
         VertexKind::Claim { nodes, .. } => nodes
             .iter()
@@ -113,7 +113,7 @@ impl<'a> GraphLayout<'a> {
         let shape = &graph.shape;
         let mut cells: BTreeMap<(usize, usize), Vec<NodeIndex>> = BTreeMap::new();
         for vertex in graph.edges.node_indices() {
-            let at = cell(&graph.edges[vertex].subject, shape);
+            let at = cell(&graph.edges[vertex].node_set, shape);
             cells.entry(at).or_default().push(vertex);
         }
         for vertices in cells.values_mut() {
@@ -244,7 +244,7 @@ impl<'a> GraphLayout<'a> {
     }
 
     fn is_answer(&self, vertex: NodeIndex) -> bool {
-        matches!(self.graph.edges[vertex].subject, VertexKind::Token(_))
+        matches!(self.graph.edges[vertex].node_set, VertexKind::Token(_))
     }
 
     /// The line of an edge, and where it ends.
@@ -350,7 +350,7 @@ impl<'a> GraphLayout<'a> {
 }
 
 fn name_of(vertex: &Vertex) -> String {
-    let mut text = vertex.subject.to_string();
+    let mut text = vertex.node_set.to_string();
     if vertex.is_claim() {
         text += &format!(": {}", standing(vertex));
     }

@@ -31,8 +31,8 @@ const ALPHA: f64 = 0.01;
 /// planned.
 ///
 /// With --json: models[], each with model, weights_sha256, questions, wrong, not_listed (wrong answers
-/// that were counted and not kept), and claims[]: claim, agreement (of pairs in which the answer is
-/// predicted to change, how many gave exactly what is predicted), moved, placebo (of pairs in which nothing
+/// that were counted and not kept), and claims[]: claim, interchange accuracy (of pairs in which the answer is
+/// predicted to change, how many gave exactly what is predicted), moved, control-pair rate (of pairs in which nothing
 /// is predicted to change, how many changed), ties, dropped and first_miss.
 #[derive(Debug, Args)]
 pub struct Merge {
@@ -65,9 +65,9 @@ struct WholeModel {
 #[derive(Serialize)]
 struct WholeClaim {
     claim: String,
-    agreement: Rate,
+    interchange_accuracy: Rate,
     moved: u64,
-    placebo: Rate,
+    control_pairs: Rate,
     ties: u64,
     dropped: u64,
     first_miss: Option<Miss>,
@@ -77,9 +77,9 @@ impl WholeClaim {
     fn new(claim: &str, count: &ClaimCount) -> Self {
         Self {
             claim: claim.to_owned(),
-            agreement: Rate::sampled(count.telling, ALPHA / 2.0),
+            interchange_accuracy: Rate::sampled(count.counterfactual, ALPHA / 2.0),
             moved: count.moved,
-            placebo: Rate::sampled(count.placebo, ALPHA / 2.0),
+            control_pairs: Rate::sampled(count.control_pairs, ALPHA / 2.0),
             ties: count.ties,
             dropped: count.dropped,
             first_miss: count.first_miss,
@@ -161,7 +161,7 @@ impl Whole {
             if model.claims.is_empty() {
                 continue;
             }
-            text += "\n| claim | as predicted | placebo pairs changed | first pair that is not |\n|---|---|---|---|\n";
+            text += "\n| claim | as predicted | control pairs changed | first pair that is not |\n|---|---|---|---|\n";
             for claim in &model.claims {
                 let miss = claim
                     .first_miss
@@ -170,8 +170,8 @@ impl Whole {
                     text,
                     "| {} | {} | {} | {miss} |",
                     claim.claim,
-                    claim.agreement.rare_text(),
-                    claim.placebo.rare_text()
+                    claim.interchange_accuracy.rare_text(),
+                    claim.control_pairs.rare_text()
                 );
             }
         }
@@ -182,7 +182,7 @@ impl Whole {
 fn miss_text(miss: &Miss) -> String {
     format!(
         "{} into {}: {} predicted, {} given",
-        miss.store, miss.clean, miss.predicted, miss.given
+        miss.source, miss.base, miss.predicted, miss.given
     )
 }
 
@@ -200,12 +200,12 @@ impl fmt::Display for Whole {
                 continue;
             }
             let mut table = Table::new([Side::Left; 3]);
-            table.heading(["claim", "as predicted", "placebo pairs changed"]);
+            table.heading(["claim", "as predicted", "control pairs changed"]);
             for claim in &model.claims {
                 table.row([
                     (&claim.claim).into(),
-                    claim.agreement.rare_text().into(),
-                    claim.placebo.rare_text().into(),
+                    claim.interchange_accuracy.rare_text().into(),
+                    claim.control_pairs.rare_text().into(),
                 ]);
             }
             table.fmt(f)?;

@@ -15,7 +15,7 @@ use crate::cli::term::progress::with_progress;
 /// rules. One that fails is told of, and the report is made without it.
 pub fn run_missing(stored: &Path, model: &Model, shown: &str) -> Result<(), CliError> {
     let report = stored_report(stored, Some(&model.folder), "")?;
-    let subject = StepModel {
+    let node_set = StepModel {
         folder: &model.folder,
         engine: &model.engine,
         shown,
@@ -26,7 +26,7 @@ pub fn run_missing(stored: &Path, model: &Model, shown: &str) -> Result<(), CliE
             "{} is missing or of other verdicts, so it is made first",
             stored.join(&file).display()
         ));
-        match with_progress(|progress| step.run(&subject, stored, progress)) {
+        match with_progress(|progress| step.run(&node_set, stored, progress)) {
             Ok(Conclusion::Baseline) => {
                 warn(
                     "the unpatched model fails the baseline in every class, so no circuit is scored",

@@ -15,8 +15,13 @@ pub fn name_what_reaches(evidence: &mut [ClaimEvidence]) {
         .iter()
         .filter(|claim| matches!(claim.verdict, Verdict::Supported | Verdict::Joint(_)))
         .map(|claim| {
-            let reach = claim.reach().unwrap_or(TokenSet::EMPTY);
-            (claim.claim.clone(), claim.task.clone(), claim.digit, reach)
+            let affected_tokens = claim.affected_tokens().unwrap_or(TokenSet::EMPTY);
+            (
+                claim.claim.clone(),
+                claim.task.clone(),
+                claim.digit,
+                affected_tokens,
+            )
         })
         .collect();
     for claim in evidence.iter_mut() {
@@ -26,14 +31,14 @@ pub fn name_what_reaches(evidence: &mut [ClaimEvidence]) {
         for unreached in &mut trials.unreached {
             unreached.reached_by = holding
                 .iter()
-                .filter(|(name, task, digit, reach)| {
+                .filter(|(name, task, digit, affected_tokens)| {
                     // A carry out of the same digit, or another holder of the same variable.
                     let carries = MOVE_FOR_OTHERS.iter().any(|t| t.to_string() == *task);
                     let same = *task == claim.task || carries;
                     *name != claim.claim
                         && same
                         && *digit == claim.digit
-                        && reach.contains(unreached.token)
+                        && affected_tokens.contains(unreached.token)
                 })
                 .map(|(name, ..)| name.clone())
                 .collect();
