@@ -11,7 +11,8 @@ use std::process::Command;
 use circuitcheck::domain::shape::Shape;
 use circuitcheck::inputs::model::{
     Array, BUNDLED_NAME, LoadError, MAX_MODEL_FILE_BYTES, MAX_PICKLE_BYTES, ModelFolder,
-    Operations, PickleError, PthError, SafetensorsError, Weights, read_pth, read_safetensors,
+    Operations, OperationsFrom, PickleError, PthError, SafetensorsError, Weights, read_pth,
+    read_safetensors,
 };
 use counting::peak_memory;
 use rand::{RngExt, SeedableRng};
@@ -309,6 +310,63 @@ fn the_shares_of_training_questions_tell_the_operations_of_a_nameless_model() {
         ],
     );
     assert_eq!(folder.open().unwrap().operations(), Operations::Sub);
+}
+
+#[test]
+fn a_folder_with_nothing_but_weights_opens_under_any_name() {
+    let given = OperationsFrom::Given(Operations::Sub);
+    let open = |path: &Path| ModelFolder::open_with(path, None, &given);
+    for file in ["model.pth", "weights.pt", "epoch-3.pth"] {
+        let folder = Folder::new("mine", &[(file, &small_pth())]);
+        let model = open(&folder.path).unwrap();
+        assert_eq!(model.weights.shape(), SMALL);
+        assert_eq!(model.operations(), Operations::Sub);
+        assert_eq!(model.name, "mine");
+        assert!(open(&folder.path.join(file)).is_ok());
+    }
+    let folder = Folder::new(
+        "mine",
+        &[("b.safetensors", &small_safetensors()), ("a.pt", b"")],
+    );
+    assert_eq!(
+        open(&folder.path).unwrap_err().to_string(),
+        format!(
+            "{}: folder has several files of weights, a.pt, b.safetensors, and none named model.pth or model.safetensors",
+            folder.path.display()
+        )
+    );
+    assert!(open(&folder.path.join("b.safetensors")).is_ok());
+}
+
+#[test]
+fn operations_given_come_before_the_name_and_the_name_before_asking() {
+    let add = r#""model_name": "add_d5_l2_h3_t15K_s1", "perc_add": 100, "perc_sub": 0"#;
+    let contradicting = folder_saying(SMALL_NAME, add);
+    let given = OperationsFrom::Given(Operations::Sub);
+    let model = ModelFolder::open_with(&contradicting.path, None, &given).unwrap();
+    assert_eq!(model.operations(), Operations::Sub);
+
+    let ask = OperationsFrom::Files(&|_| Some(Operations::Add));
+    let named = Folder::new(SMALL_NAME, &[("model.pth", &small_pth())]);
+    let model = ModelFolder::open_with(&named.path, None, &ask).unwrap();
+    assert_eq!(model.operations(), Operations::Mix);
+    let recorded = folder_saying("mine", r#""perc_add": 0, "perc_sub": 100"#);
+    let model = ModelFolder::open_with(&recorded.path, None, &ask).unwrap();
+    assert_eq!(model.operations(), Operations::Sub);
+    let bare = folder_saying("mine", "");
+    let model = ModelFolder::open_with(&bare.path, None, &ask).unwrap();
+    assert_eq!(model.operations(), Operations::Add);
+}
+
+#[test]
+fn an_empty_training_record_leaves_everything_to_the_name() {
+    let folder = Folder::new(
+        SMALL_NAME,
+        &[("model.pth", &small_pth()), ("training_loss.json", b"{}")],
+    );
+    let model = folder.open().unwrap();
+    assert_eq!(model.operations(), Operations::Mix);
+    assert!(model.training.unwrap().training_loss.is_empty());
 }
 
 // ---------------------------------------------------------------- tensors within a .pth file
@@ -967,7 +1025,7 @@ fn a_folder_without_weights_is_refused_and_the_files_it_lacks_are_named() {
     let folder = Folder::new(SMALL_NAME, &[("features.json", b"[]")]);
     assert_eq!(
         folder.refusal(""),
-        "folder has neither model.pth nor model.safetensors"
+        "folder has neither model.pth nor model.safetensors, nor another file of weights"
     );
 }
 
@@ -978,7 +1036,7 @@ fn a_file_that_is_none_of_weights_is_refused() {
     assert!(
         error
             .to_string()
-            .ends_with("features.json: not a model's folder, nor its .pth or .safetensors file")
+            .ends_with("features.json: not a model's folder, nor a .pth, .pt or .safetensors file")
     );
 }
 
@@ -1060,8 +1118,8 @@ fn another_activation_function_is_refused() {
 
 #[test]
 fn a_model_that_nothing_tells_the_operations_of_is_refused() {
-    let expected = "neither the name \"downloads\" nor Config.perc_add and perc_sub in \
-        training_loss.json say which operations the model was trained for";
+    let expected = "operations unknown: neither the name \"downloads\" nor Config.perc_add and \
+        perc_sub in training_loss.json give them";
     assert_eq!(folder_saying("downloads", "").refusal(""), expected);
     let folder = Folder::new("downloads", &[("model.pth", &small_pth())]);
     assert_eq!(folder.refusal(""), expected);

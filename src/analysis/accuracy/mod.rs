@@ -6,6 +6,7 @@
 //! cut off.
 
 mod measured;
+mod operations;
 mod questions;
 mod save_file;
 mod saved;
@@ -14,6 +15,7 @@ mod tally;
 pub use measured::{
     ACCURACY_ALPHA, AccuracyShare, ClassShare, ComplexityShare, MeasuredAccuracy, StatedWrongAnswer,
 };
+pub use operations::{OperationAccuracy, QUESTIONS_PER_OPERATION, TRAINED_ACCURACY};
 pub use questions::{BLOCK, NotOperands, Operands, QuestionSource, Questions, QuestionsError};
 pub use save_file::{AccuracyNews, SaveFile};
 pub use saved::{Saved, SavedError, Work};

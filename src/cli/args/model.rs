@@ -6,22 +6,33 @@ use std::path::{Path, PathBuf};
 use circuitcheck::domain::arithmetic::{Prompt, Question};
 use circuitcheck::domain::node::{Node, NodeName};
 pub use circuitcheck::inputs::model::Identity;
-use circuitcheck::inputs::model::ModelFolder;
+use circuitcheck::inputs::model::{ModelFolder, Operations};
 use circuitcheck::network::engine::{Decode, Engine, Intervention};
 use circuitcheck::network::logits::AnswerLogits;
 use clap::Args;
 
-use crate::cli::command::hub::open_folder;
+use crate::cli::command::hub::open_folder_with;
 use crate::cli::term::error::CliError;
 
 /// Memory that the base runs of one batch may take.
 const BATCH_BYTES: usize = 64 << 20;
 
+/// The operations a model was trained for.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct OperationsArg {
+    /// The operations the model was trained for: add, sub or add,sub. Without it they are taken from
+    /// the model's name, else from training_loss.json, else found by asking the model
+    #[arg(long, value_name = "LIST", value_parser = Operations::of_list)]
+    operations: Option<Operations>,
+}
+
 /// The model a command is about.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct ModelArg {
     /// The model's folder or file of weights; without it, the bundled mixed model
     pub dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub operations: OperationsArg,
 }
 
 impl ModelArg {
@@ -31,16 +42,19 @@ impl ModelArg {
     }
 
     pub fn open(&self) -> Result<Model, CliError> {
-        Model::open(self.dir.as_deref())
+        Model::open(self.dir.as_deref(), self.operations)
     }
 
     pub fn open_folder(&self) -> Result<ModelFolder, CliError> {
-        open_or_bundled(self.dir.as_deref())
+        open_or_bundled(self.dir.as_deref(), self.operations)
     }
 }
 
-fn open_or_bundled(path: Option<&Path>) -> Result<ModelFolder, CliError> {
-    path.map_or_else(|| Ok(ModelFolder::bundled()), open_folder)
+fn open_or_bundled(path: Option<&Path>, given: OperationsArg) -> Result<ModelFolder, CliError> {
+    match path {
+        Some(path) => open_folder_with(path, given.operations),
+        None => Ok(ModelFolder::bundled()),
+    }
 }
 
 pub struct Model {
@@ -52,8 +66,8 @@ pub struct Model {
 
 impl Model {
     /// Opens the model in `path`, or the bundled one.
-    pub fn open(path: Option<&Path>) -> Result<Self, CliError> {
-        let folder = open_or_bundled(path)?;
+    pub fn open(path: Option<&Path>, operations: OperationsArg) -> Result<Self, CliError> {
+        let folder = open_or_bundled(path, operations)?;
         Ok(Self {
             engine: Engine::new(&folder.weights),
             shown: path.map_or_else(|| folder.name.clone(), |path| path.display().to_string()),

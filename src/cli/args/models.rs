@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use circuitcheck::inputs::hub::{Address, Hub, HubSettings};
+use circuitcheck::inputs::model::is_weights;
 use clap::Args;
 
 use crate::cli::command::hub::tell_unasked;
@@ -46,10 +47,7 @@ fn located(text: &str, lists: bool) -> Result<Vec<String>, CliError> {
         return Ok(vec![text.to_owned()]);
     }
     if path.is_file() {
-        let is_weights = path
-            .extension()
-            .is_some_and(|kind| kind == "pth" || kind == "safetensors");
-        return match (is_weights, lists) {
+        return match (is_weights(path), lists) {
             (true, _) => Ok(vec![text.to_owned()]),
             (false, true) => listed(path),
             (false, false) => Err(CliError::input(
@@ -70,9 +68,7 @@ fn matched(pattern: &str) -> Result<Vec<String>, CliError> {
     for path in paths {
         let path = path.map_err(|error| CliError::input(pattern, error))?;
         // A pattern for folders also finds what lies beside them.
-        let is_weights =
-            (path.extension()).is_some_and(|kind| kind == "pth" || kind == "safetensors");
-        if path.is_dir() || is_weights {
+        if path.is_dir() || is_weights(&path) {
             let text = path
                 .to_str()
                 .ok_or_else(|| CliError::input(path.display(), "the name is not UTF-8"))?;

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use crate::cli::args::decode::FreeArg;
-use crate::cli::args::model::{Identity, Model, split_arguments};
+use crate::cli::args::model::{Identity, Model, OperationsArg, split_arguments};
 use crate::cli::args::named;
 use crate::cli::args::questions::{DRAWN, SetArg, draw_trained};
 use crate::cli::args::seed::SetSeedArg;
@@ -67,6 +67,8 @@ pub struct Ablate {
     /// folder of that name
     #[arg(value_name = "DIR|QUESTION")]
     arguments: Vec<OsString>,
+    #[command(flatten)]
+    operations: OperationsArg,
     /// A node to ablate, e.g. P15L0H2 (a head) or P15L0M0 (an MLP); may be given several times
     #[arg(long = "node", value_name = "NODE", required = true)]
     nodes: Vec<NodeName>,
@@ -86,7 +88,7 @@ pub struct Ablate {
 impl Ablate {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let (dir, questions) = split_arguments(&self.arguments);
-        let model = Model::open(dir.as_deref())?;
+        let model = Model::open(dir.as_deref(), self.operations)?;
         let nodes = model.nodes(&self.nodes)?;
         let given = questions
             .iter()

@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use serde::Serialize;
 
 use crate::cli::args::decode::FreeArg;
-use crate::cli::args::model::{Identity, Model, split_arguments};
+use crate::cli::args::model::{Identity, Model, OperationsArg, split_arguments};
 use crate::cli::term::answer::{Answers, GivenAnswer, answer_keys};
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
@@ -46,6 +46,8 @@ pub struct AskCommand {
     #[arg(value_name = "DIR|QUESTION", required = true)]
     arguments: Vec<OsString>,
     #[command(flatten)]
+    operations: OperationsArg,
+    #[command(flatten)]
     reading: FreeArg,
     #[command(flatten)]
     format: JsonArg,
@@ -62,7 +64,7 @@ impl AskCommand {
                 message,
             ));
         }
-        let model = Model::open(dir.as_deref())?;
+        let model = Model::open(dir.as_deref(), self.operations)?;
         let prompts = questions
             .iter()
             .map(|text| model.prompt(text))

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::path::Path;
 
+use circuitcheck::analysis::accuracy::{OperationAccuracy, TRAINED_ACCURACY};
 use circuitcheck::inputs::hub::{Address, Hub, HubSettings, PublishedFiles};
-use circuitcheck::inputs::model::ModelFolder;
+use circuitcheck::inputs::model::{ModelFolder, Operations, OperationsFrom, Weights};
+use circuitcheck::network::engine::Engine;
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::term::error::{CliError, warn};
+use crate::cli::term::error::{CliError, note, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::JsonArg;
 use crate::cli::term::progress::Bar;
@@ -16,16 +18,44 @@ use crate::cli::term::table::{Side, Table};
 
 /// Opens the model in a folder or file or, where the path is an address of the hub, there.
 pub fn open_folder(path: &Path) -> Result<ModelFolder, CliError> {
+    open_folder_with(path, None)
+}
+
+/// As [`open_folder`], trained for these operations. Without them, and where the model's files do not
+/// give them, the model is asked.
+pub fn open_folder_with(
+    path: &Path,
+    operations: Option<Operations>,
+) -> Result<ModelFolder, CliError> {
+    let ask = |weights: &Weights| {
+        let asked = OperationAccuracy::measure(&Engine::new(weights)).ok()?;
+        let found = asked.operations();
+        let taken = match found {
+            Some(operations) => format!("taken as trained for \"{operations}\""),
+            None => "trained for neither".to_owned(),
+        };
+        note(format_args!(
+            "{}: {taken}: {asked} (at least {:.0}% needed)",
+            path.display(),
+            100.0 * TRAINED_ACCURACY
+        ));
+        found
+    };
+    let from = operations.map_or(OperationsFrom::Files(&ask), OperationsFrom::Given);
     let address: Address = match path.to_str() {
         Some(text) if Address::is_meant(text) => text.parse()?,
-        _ => return Ok(ModelFolder::open(path)?),
+        _ => return Ok(ModelFolder::open_with(path, None, &from)?),
     };
     let hub = Hub::new(HubSettings::from_env()?);
     let mut bar = Bar::of_bytes();
     let fetched = hub.fetch(&address, &mut |progress| bar.show_file(progress))?;
     drop(bar);
     tell_unasked(&address, fetched.unasked.as_deref());
-    Ok(ModelFolder::open_named(&fetched.path, &fetched.name)?)
+    Ok(ModelFolder::open_with(
+        &fetched.path,
+        Some(&fetched.name),
+        &from,
+    )?)
 }
 
 /// That the cache alone was asked is no news where the user forbade to ask the hub.

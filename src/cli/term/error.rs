@@ -94,6 +94,12 @@ pub fn warn(message: impl fmt::Display) {
     let _ = writeln!(anstream::stderr(), "{yellow}warning:{yellow:#} {message}");
 }
 
+/// Says on stderr how an input was read.
+pub fn note(message: impl fmt::Display) {
+    let cyan = style::HINT;
+    let _ = writeln!(anstream::stderr(), "{cyan}note:{cyan:#} {message}");
+}
+
 /// Library errors that a user is told of as they are, each with what may help.
 macro_rules! told_with_hint {
     ($($error:ty: $hint:expr;)*) => {$(
@@ -143,6 +149,10 @@ told_with_hint! {
     LoadError: |error| match error {
         LoadError::NotFound { .. } | LoadError::NotAModel { .. } | LoadError::NoWeights { .. } => {
             Some("name a model's folder or its file of weights, or none for the bundled model")
+        }
+        LoadError::SeveralWeights { .. } => Some("name the file of weights"),
+        LoadError::Operations { .. } => {
+            Some("give the operations the model was trained for, such as --operations add,sub")
         }
         _ => None,
     };

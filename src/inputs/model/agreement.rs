@@ -8,6 +8,7 @@ use super::folder::LoadError;
 use super::name::ModelName;
 use super::operations::Operations;
 use super::training::TrainingRecord;
+use super::weights::Weights;
 use crate::domain::shape::{D_VOCAB, Shape};
 
 /// What published repositories of one model have before the model's name.
@@ -33,6 +34,14 @@ impl fmt::Display for NameContradiction {
     }
 }
 
+/// Which operations a model was trained for, and what to do where its files do not say.
+pub enum OperationsFrom<'a> {
+    /// These, whatever the files say.
+    Given(Operations),
+    /// The name, else the training record, else what this finds by asking the network.
+    Files(&'a dyn Fn(&Weights) -> Option<Operations>),
+}
+
 /// What name, configuration and tensors say in common.
 pub(super) struct Agreement {
     pub(super) model_name: Option<ModelName>,
@@ -42,9 +51,11 @@ pub(super) struct Agreement {
 impl Agreement {
     pub(super) fn reach<T>(
         files: &Files<T>,
-        shape: Shape,
+        weights: &Weights,
         training: Option<&TrainingRecord>,
+        from: &OperationsFrom<'_>,
     ) -> Result<Self, LoadError> {
+        let shape = weights.shape();
         let folder = &files.shown;
         let published = files
             .name
@@ -66,48 +77,53 @@ impl Agreement {
             same(folder, name_and_tensors(name, &config_source, shape))?;
         }
         if let (Some(left), Some(right)) = (&from_folder, &from_config) {
-            let claims = [
-                (
-                    "operation",
-                    left.operations.to_string(),
-                    right.operations.to_string(),
-                ),
-                ("seed", left.seed.to_string(), right.seed.to_string()),
-            ];
-            same(
-                folder,
-                claims.map(|(what, left, right)| NameContradiction {
+            let pair =
+                |what, left: &dyn fmt::Display, right: &dyn fmt::Display| NameContradiction {
                     what,
-                    left,
+                    left: left.to_string(),
                     left_from: folder_source.clone(),
-                    right,
+                    right: right.to_string(),
                     right_from: config_source.clone(),
-                }),
-            )?;
+                };
+            if matches!(from, OperationsFrom::Files(_)) {
+                same(
+                    folder,
+                    [pair("operation", &left.operations, &right.operations)],
+                )?;
+            }
+            same(folder, [pair("seed", &left.seed, &right.seed)])?;
         }
 
         let (model_name, source) = match from_folder {
             Some(name) => (Some(name), folder_source),
             None => (from_config, config_source),
         };
-        let by_name = model_name.as_ref().map(|name| name.operations);
-        let by_config = training.and_then(TrainingRecord::operations);
-        if let (Some(left), Some(right)) = (by_name, by_config) {
-            same(
-                folder,
-                [NameContradiction {
-                    what: "operation",
-                    left: left.to_string(),
-                    left_from: source,
-                    right: right.to_string(),
-                    right_from: "Config.perc_add and perc_sub".to_owned(),
-                }],
-            )?;
-        }
-        let operations = by_name.or(by_config).ok_or_else(|| LoadError::Operations {
-            folder: folder.clone(),
-            name: files.name.clone(),
-        })?;
+        let operations = match from {
+            OperationsFrom::Given(operations) => *operations,
+            OperationsFrom::Files(ask) => {
+                let by_name = model_name.as_ref().map(|name| name.operations);
+                let by_config = training.and_then(TrainingRecord::operations);
+                if let (Some(left), Some(right)) = (by_name, by_config) {
+                    same(
+                        folder,
+                        [NameContradiction {
+                            what: "operation",
+                            left: left.to_string(),
+                            left_from: source,
+                            right: right.to_string(),
+                            right_from: "Config.perc_add and perc_sub".to_owned(),
+                        }],
+                    )?;
+                }
+                by_name
+                    .or(by_config)
+                    .or_else(|| ask(weights))
+                    .ok_or_else(|| LoadError::Operations {
+                        folder: folder.clone(),
+                        name: files.name.clone(),
+                    })?
+            }
+        };
         Ok(Self {
             model_name,
             operations,

@@ -22,6 +22,9 @@ pub(super) const TRAINING: &str = "training_loss.json";
 const BEHAVIORS: &str = "behaviors.json";
 pub(super) const FEATURES: &str = "features.json";
 
+/// How the names of files of weights end.
+const WEIGHTS_ENDINGS: [&str; 3] = ["pth", "pt", "safetensors"];
+
 /// The names of the file of weights in a model's folder, the one that is read where there are both
 /// first.
 pub const WEIGHTS_FILES: [&str; 2] = [PTH, SAFETENSORS];
@@ -95,17 +98,15 @@ impl<B: AsRef<[u8]>> Content<B> {
 impl Files<PathBuf> {
     pub(super) fn find(path: &Path) -> Result<Self, LoadError> {
         if path.is_dir() {
-            return Ok(Self::in_folder(path));
+            return Self::in_folder(path);
         }
         if !path.exists() {
             return Err(LoadError::NotFound {
                 path: path.to_owned(),
             });
         }
-        let stem = match (path.file_stem(), path.extension()) {
-            (Some(stem), Some(kind)) if kind == "pth" || kind == "safetensors" => {
-                stem.to_string_lossy().into_owned()
-            }
+        let stem = match path.file_stem() {
+            Some(stem) if is_weights(path) => stem.to_string_lossy().into_owned(),
             _ => {
                 return Err(LoadError::NotAModel {
                     path: path.to_owned(),
@@ -121,10 +122,7 @@ impl Files<PathBuf> {
                 Some(parent) if !parent.as_os_str().is_empty() => parent,
                 _ => Path::new("."),
             };
-            return Ok(Self {
-                weights: Some(path.to_owned()),
-                ..Self::in_folder(folder)
-            });
+            return Ok(Self::with_weights(folder, Some(path.to_owned())));
         }
         let beside = |ending: &str| existing(path.with_file_name(format!("{stem}_{ending}.json")));
         let [training, features, behaviors] = FLAT_ENDINGS.map(beside);
@@ -138,7 +136,18 @@ impl Files<PathBuf> {
         })
     }
 
-    fn in_folder(folder: &Path) -> Self {
+    fn in_folder(folder: &Path) -> Result<Self, LoadError> {
+        let usual = WEIGHTS_FILES
+            .into_iter()
+            .find_map(|file| existing(folder.join(file)));
+        let weights = match usual {
+            Some(path) => Some(path),
+            None => only_weights(folder)?,
+        };
+        Ok(Self::with_weights(folder, weights))
+    }
+
+    fn with_weights(folder: &Path, weights: Option<PathBuf>) -> Self {
         // A path such as `.` names its folder only once it is resolved.
         let resolved = folder
             .canonicalize()
@@ -149,7 +158,7 @@ impl Files<PathBuf> {
         Self {
             name: name.map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
             shown: folder.to_owned(),
-            weights: WEIGHTS_FILES.into_iter().find_map(within),
+            weights,
             training,
             features,
             behaviors,
@@ -173,6 +182,39 @@ impl Files<PathBuf> {
             behaviors: read(self.behaviors, MAX_JSON_FILE_BYTES)?,
         })
     }
+}
+
+/// Whether a file is one of weights, by its name.
+pub fn is_weights(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|ending| WEIGHTS_ENDINGS.iter().any(|known| ending == *known))
+}
+
+/// The folder's only file of weights, under whatever name.
+fn only_weights(folder: &Path) -> Result<Option<PathBuf>, LoadError> {
+    let io = |reason| LoadError::Io {
+        file: folder.to_owned(),
+        reason,
+    };
+    let mut found = Vec::new();
+    for entry in folder.read_dir().map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        if is_weights(&path) && path.is_file() {
+            found.push(path);
+        }
+    }
+    if found.len() > 1 {
+        let mut files: Vec<String> = found
+            .iter()
+            .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
+            .collect();
+        files.sort();
+        return Err(LoadError::SeveralWeights {
+            folder: folder.to_owned(),
+            files,
+        });
+    }
+    Ok(found.pop())
 }
 
 /// The path, unless nothing is there. A dangling link counts as there, so that it's reported.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::agreement::{Agreement, NameContradiction};
+use super::agreement::{Agreement, NameContradiction, OperationsFrom};
 use super::files::{Content, FEATURES, Files, PTH, RawFile, SAFETENSORS, TRAINING, sha256};
 use super::name::ModelName;
 use super::operations::Operations;
@@ -55,10 +55,17 @@ pub enum LoadError {
     #[error("{}: no such folder or file", .path.display())]
     NotFound { path: PathBuf },
     /// The folder has no file of weights.
-    #[error("{}: folder has neither {PTH} nor {SAFETENSORS}", .folder.display())]
+    #[error("{}: folder has neither {PTH} nor {SAFETENSORS}, nor another file of weights", .folder.display())]
     NoWeights { folder: PathBuf },
+    /// The folder has several files of weights, none under a name that says which is meant.
+    #[error(
+        "{}: folder has several files of weights, {}, and none named {PTH} or {SAFETENSORS}",
+        .folder.display(),
+        .files.join(", ")
+    )]
+    SeveralWeights { folder: PathBuf, files: Vec<String> },
     /// The path is that of a file which isn't one of weights.
-    #[error("{}: not a model's folder, nor its .pth or .safetensors file", .path.display())]
+    #[error("{}: not a model's folder, nor a .pth, .pt or .safetensors file", .path.display())]
     NotAModel { path: PathBuf },
     /// The path is that of a folder where a file was expected, or of a device.
     #[error("{}: not a regular file", .file.display())]
@@ -112,9 +119,9 @@ pub enum LoadError {
         file: PathBuf,
         found: String,
     },
-    /// Nothing says which operations the model was trained for.
+    /// Nothing gives the operations the model was trained for.
     #[error(
-        "{}: neither the name {name:?} nor Config.perc_add and perc_sub in {TRAINING} say which operations the model was trained for",
+        "{}: operations unknown: neither the name {name:?} nor Config.perc_add and perc_sub in {TRAINING} give them",
         .folder.display()
     )]
     Operations {
@@ -139,10 +146,12 @@ impl ModelFolder {
         }
     }
 
-    /// Opens a model's folder, or the file of its weights.
+    /// Opens a model's folder, or the file of its weights, whose operations its name or its training
+    /// record gives.
     ///
     /// In a folder, `model.pth` is read or, where there is none, `model.safetensors`: if there are
-    /// both, the first is what was published. Beside a flat file `<name>.pth` or
+    /// both, the first is what was published. Where there is neither, the folder's only file of
+    /// weights is read, whatever its name. Beside a flat file `<name>.pth` or
     /// `<name>.safetensors` the others are `<name>_train.json`, `<name>_behavior.json` and
     /// `<name>_maths.json` (the features under their older name). All but the weights may be
     /// missing.
@@ -150,17 +159,24 @@ impl ModelFolder {
     /// # Errors
     /// See [`LoadError`].
     pub fn open(path: &Path) -> Result<Self, LoadError> {
-        Self::from_files(&Files::find(path)?.read()?)
+        Self::open_with(path, None, &OperationsFrom::Files(&|_| None))
     }
 
-    /// As [`open`](Self::open), of a model whose folder or file is not called as the model is.
+    /// As [`open`](Self::open), of a model with this name, whatever its folder or file is called,
+    /// and with its operations from here.
     ///
     /// # Errors
     /// See [`LoadError`].
-    pub fn open_named(path: &Path, name: &str) -> Result<Self, LoadError> {
+    pub fn open_with(
+        path: &Path,
+        name: Option<&str>,
+        operations: &OperationsFrom<'_>,
+    ) -> Result<Self, LoadError> {
         let mut files = Files::find(path)?;
-        name.clone_into(&mut files.name);
-        Self::from_files(&files.read()?)
+        if let Some(name) = name {
+            name.clone_into(&mut files.name);
+        }
+        Self::from_files(&files.read()?, operations)
     }
 
     /// The model that is part of this library, [`BUNDLED_NAME`].
@@ -185,7 +201,8 @@ impl ModelFolder {
             features: bundled!("features.json"),
             behaviors: bundled!("behaviors.json"),
         };
-        Self::from_files(&files).expect("the bundled model loads, as a test holds")
+        Self::from_files(&files, &OperationsFrom::Files(&|_| None))
+            .expect("the bundled model loads, as a test holds")
     }
 
     /// A model made in code, with the content of its `features.json`. In place of a file's, the
@@ -223,13 +240,16 @@ impl ModelFolder {
         self.operations
     }
 
-    fn from_files<B: AsRef<[u8]>>(files: &Files<Content<B>>) -> Result<Self, LoadError> {
+    fn from_files<B: AsRef<[u8]>>(
+        files: &Files<Content<B>>,
+        operations: &OperationsFrom<'_>,
+    ) -> Result<Self, LoadError> {
         let weights_file = files.weights.as_ref().ok_or_else(|| LoadError::NoWeights {
             folder: files.shown.clone(),
         })?;
         let weights = read_weights(weights_file)?;
         let training = files.training.as_ref().map(read_training).transpose()?;
-        let agreed = Agreement::reach(files, weights.shape(), training.as_ref())?;
+        let agreed = Agreement::reach(files, &weights, training.as_ref(), operations)?;
         Ok(Self {
             name: files.name.clone(),
             model_name: agreed.model_name,

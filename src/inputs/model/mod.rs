@@ -17,15 +17,15 @@ mod safetensors;
 mod training;
 mod weights;
 
-pub use agreement::NameContradiction;
+pub use agreement::{NameContradiction, OperationsFrom};
 pub use array::{Array, ArrayError};
 pub use files::{
     FLAT_ENDINGS, FOLDER_FILES, MAX_JSON_FILE_BYTES, MAX_MODEL_FILE_BYTES, RawFile, WEIGHTS_FILES,
-    sha256,
+    is_weights, sha256,
 };
 pub use folder::{BUNDLED_NAME, Identity, LoadError, ModelFolder};
 pub use name::{ModelName, NameError};
-pub use operations::Operations;
+pub use operations::{Operations, OperationsError};
 pub use pickle::PickleError;
 pub use pth::{MAX_PICKLE_BYTES, PthError, read_pth};
 pub use safetensors::{SafetensorsError, read_safetensors};

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use thiserror::Error;
+
 use super::name::NameError;
 use crate::domain::arithmetic::{Class, Operation};
 
@@ -59,14 +61,46 @@ impl Operations {
             .collect()
     }
 
+    /// Reads a list such as `add,sub`; each part may also be one of the names of [`Operations`].
+    ///
+    /// # Errors
+    /// [`OperationsError`] where a part is no operation, or the list has no name.
+    pub fn of_list(text: &str) -> Result<Self, OperationsError> {
+        let parts = text
+            .split(',')
+            .map(|part| {
+                let part = part.trim();
+                let known = part.to_ascii_lowercase().parse::<Self>();
+                known.map_err(|_| OperationsError::Unknown(part.to_owned()))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Self::trained(
+            parts.iter().any(|part| part.trains_addition()),
+            parts.iter().any(|part| part.trains_subtraction()),
+            parts.iter().any(|part| part.trains_multiplication()),
+        )
+        .ok_or_else(|| OperationsError::Unnamed(text.to_owned()))
+    }
+
     /// The operations with these trained; `None` for a combination that has no name.
-    pub(super) fn trained(addition: bool, subtraction: bool, multiplication: bool) -> Option<Self> {
+    pub fn trained(addition: bool, subtraction: bool, multiplication: bool) -> Option<Self> {
         Self::ALL.into_iter().find(|operations| {
             operations.trains_addition() == addition
                 && operations.trains_subtraction() == subtraction
                 && operations.trains_multiplication() == multiplication
         })
     }
+}
+
+/// Why a text is no list of operations.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum OperationsError {
+    /// A part that is no operation.
+    #[error("unknown operation {0:?}: expected add, sub, mul, or a list such as add,sub")]
+    Unknown(String),
+    /// Operations that no model is trained for together.
+    #[error("no model is trained for {0:?}: expected add; sub; mul; add,sub; or add,sub,mul")]
+    Unnamed(String),
 }
 
 impl fmt::Display for Operations {
@@ -113,6 +147,28 @@ mod tests {
                 Some(operations)
             );
         }
+    }
+
+    #[test]
+    fn a_list_is_read_in_any_order_and_case() {
+        for (text, operations) in [
+            ("add", Operations::Add),
+            ("SUB", Operations::Sub),
+            ("add,sub", Operations::Mix),
+            ("sub, add", Operations::Mix),
+            ("mix", Operations::Mix),
+            ("mul,sub,add", Operations::Mas),
+        ] {
+            assert_eq!(Operations::of_list(text), Ok(operations), "{text}");
+        }
+        assert_eq!(
+            Operations::of_list("add,div").unwrap_err().to_string(),
+            "unknown operation \"div\": expected add, sub, mul, or a list such as add,sub"
+        );
+        assert_eq!(
+            Operations::of_list("add,mul").unwrap_err().to_string(),
+            "no model is trained for \"add,mul\": expected add; sub; mul; add,sub; or add,sub,mul"
+        );
     }
 
     #[test]

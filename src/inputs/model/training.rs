@@ -7,7 +7,7 @@ use super::operations::Operations;
 
 /// What `training_loss.json` says, as far as it is used here.
 ///
-/// Every field of the configuration may be missing: files of different ages hold different ones.
+/// Every field may be missing: files of different ages hold different ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingRecord {
     /// The model's name at training time.
@@ -31,7 +31,7 @@ pub struct TrainingRecord {
     /// Percent of training questions that were multiplications.
     pub perc_mult: Option<f64>,
     pub act_fn: Option<String>,
-    /// The loss of each training batch, in order.
+    /// The loss of each training batch, in order; empty where it was not recorded.
     pub training_loss: Vec<f32>,
     pub final_loss: Option<f64>,
     /// The mean loss of the last batches.
@@ -50,9 +50,10 @@ pub enum TrainingError {
     OtherShape(#[source] serde_json::Error),
 }
 
-/// The file as written. Older files have the final losses beside `Config`, newer ones inside.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", expecting = "an object")]
+/// The file as written, in which every key is optional. Older files have the final losses beside
+/// `Config`, newer ones inside.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase", expecting = "an object")]
 struct File {
     config: Config,
     training_loss: Vec<f32>,
@@ -60,8 +61,8 @@ struct File {
     avg_final_loss: Option<f64>,
 }
 
-#[derive(Deserialize)]
-#[serde(expecting = "an object")]
+#[derive(Default, Deserialize)]
+#[serde(default, expecting = "an object")]
 struct Config {
     model_name: Option<String>,
     n_layers: Option<usize>,
@@ -182,6 +183,20 @@ mod tests {
                 .to_string()
                 .contains("invalid type: integer `7`, expected an object")
         );
+    }
+
+    #[test]
+    fn every_key_is_optional() {
+        let empty = read("{}").unwrap();
+        assert_eq!(empty.n_digits, None);
+        assert_eq!(empty.operations(), None);
+        assert!(empty.training_loss.is_empty());
+        assert_eq!(
+            read(r#"{"TrainingLoss": [0.5]}"#).unwrap().training_loss,
+            [0.5]
+        );
+        let config = read(r#"{"Config": {"n_digits": 5}}"#).unwrap();
+        assert_eq!(config.n_digits, Some(5));
     }
 
     #[test]

@@ -356,8 +356,11 @@ fn every_report(write_them: bool, json: bool) -> Result<ExitCode, CliError> {
 fn model_of(report: &Path) -> Option<ModelArg> {
     let name = report.file_name()?;
     if name == BUNDLED_NAME {
-        return Some(ModelArg { dir: None });
+        return Some(ModelArg::default());
     }
     let dir = Path::new(MODELS).join(name);
-    dir.exists().then_some(ModelArg { dir: Some(dir) })
+    dir.exists().then(|| ModelArg {
+        dir: Some(dir),
+        ..ModelArg::default()
+    })
 }
