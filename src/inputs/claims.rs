@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+pub use super::dialect::OlderSpellings;
 use crate::domain::node::{Component, NodeName};
 use crate::domain::task::{Task, Variable};
 
@@ -99,11 +100,24 @@ struct WireNode {
     extra: Map<String, Value>,
 }
 
-/// Reads a features.json or behaviors.json; `file` names it in errors.
+/// Reads a features.json or behaviors.json; `file` names it in errors. Tags in an older dialect are
+/// read as today's: [`older_spellings`] says which.
 ///
 /// # Errors
 /// [`ClaimsError`], one variant per thing that can be wrong.
 pub fn read_tagged_nodes(file: &str, bytes: &[u8]) -> Result<Vec<TaggedNode>, ClaimsError> {
+    read_dialect(file, bytes).map(|(nodes, _)| nodes)
+}
+
+/// The older spellings in a features.json or behaviors.json; none in a file that cannot be read.
+pub fn older_spellings(bytes: &[u8]) -> OlderSpellings {
+    read_dialect("", bytes).map_or_else(|_| OlderSpellings::default(), |(_, older)| older)
+}
+
+fn read_dialect(
+    file: &str,
+    bytes: &[u8],
+) -> Result<(Vec<TaggedNode>, OlderSpellings), ClaimsError> {
     if bytes.len() > MAX_CLAIMS_BYTES {
         return Err(ClaimsError::TooLong {
             file: file.into(),
@@ -117,6 +131,7 @@ pub fn read_tagged_nodes(file: &str, bytes: &[u8]) -> Result<Vec<TaggedNode>, Cl
         })?;
     let mut nodes: Vec<TaggedNode> = Vec::with_capacity(wire.len());
     let mut entries: BTreeMap<NodeName, usize> = BTreeMap::new();
+    let mut older = OlderSpellings::default();
     for (entry, wire) in wire.into_iter().enumerate() {
         let node = NodeName {
             position: wire.position,
@@ -138,13 +153,14 @@ pub fn read_tagged_nodes(file: &str, bytes: &[u8]) -> Result<Vec<TaggedNode>, Cl
         let tags = wire
             .tags
             .into_iter()
-            .map(|tag| {
-                tag.parse().map_err(|colons| ClaimsError::Colons {
+            .map(|tag| match tag.parse() {
+                Ok(tag) => Ok(older.read(tag)),
+                Err(colons) => Err(ClaimsError::Colons {
                     file: file.into(),
                     node,
                     tag,
                     colons,
-                })
+                }),
             })
             .collect::<Result<_, _>>()?;
         nodes.push(TaggedNode {
@@ -153,7 +169,7 @@ pub fn read_tagged_nodes(file: &str, bytes: &[u8]) -> Result<Vec<TaggedNode>, Cl
             extra: wire.extra,
         });
     }
-    Ok(nodes)
+    Ok((nodes, older))
 }
 
 /// Writes nodes in the published form, one line, in the order given.
@@ -289,6 +305,18 @@ pub fn claims_of(nodes: &[TaggedNode]) -> Vec<Claim> {
         .collect()
 }
 
+/// What the nodes of a file without claims have instead, for errors.
+pub fn tags_instead_of_claims(nodes: &[TaggedNode]) -> String {
+    let majors: BTreeSet<&str> = (nodes.iter())
+        .flat_map(|node| node.tags.iter().map(|tag| tag.major.as_str()))
+        .collect();
+    if majors.is_empty() {
+        return "no node has a tag".to_owned();
+    }
+    let majors: Vec<String> = majors.iter().map(|major| format!("{major}:")).collect();
+    format!("the tags there are {}", majors.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -393,6 +421,35 @@ mod tests {
             variable("A.ST").unwrap_err(),
             UntestableTag::BadDigit("A".into())
         );
+    }
+
+    #[test]
+    fn the_claims_of_an_older_dialect_are_claims() {
+        let file = format!(
+            "[{}]",
+            entry(r#""Algorithm:A3.BA", "Algo:A3.SA", "Algorithm:D2.TC", "FailPerc:3""#)
+        );
+        let claims: Vec<String> = claims_of(&read(&file).unwrap())
+            .iter()
+            .map(Claim::to_string)
+            .collect();
+        assert_eq!(claims, ["P9L0H1 A3.SA", "P9L0H1 A2.ST"]);
+        assert_eq!(
+            older_spellings(file.as_bytes()).to_string(),
+            "3 tags in an older dialect: Algorithm: as Algo:, BA as SA, FailPerc: as Fail%:, TC as ST"
+        );
+        assert!(older_spellings(b"[{]").is_empty());
+    }
+
+    #[test]
+    fn a_file_without_claims_says_which_tags_it_has() {
+        let nodes = read(&format!("[{}]", entry(r#""Fail%:3", "Attn:P1=5""#))).unwrap();
+        assert_eq!(
+            tags_instead_of_claims(&nodes),
+            "the tags there are Attn:, Fail%:"
+        );
+        let nodes = read(&format!("[{}]", entry(""))).unwrap();
+        assert_eq!(tags_instead_of_claims(&nodes), "no node has a tag");
     }
 
     #[test]

@@ -2,5 +2,6 @@
 
 pub mod claims;
 pub mod claims_diff;
+mod dialect;
 pub mod hub;
 pub mod model;

@@ -54,7 +54,9 @@ use thiserror::Error;
 
 use crate::domain::node::Node;
 use crate::experiment::Baseline;
-use crate::inputs::claims::{Claim, ClaimsError, claims_of, read_tagged_nodes};
+use crate::inputs::claims::{
+    Claim, ClaimsError, claims_of, read_tagged_nodes, tags_instead_of_claims,
+};
 use crate::inputs::model::{ModelFolder, RawFile};
 use crate::network::engine::{Engine, EngineError};
 use evidence::{Evidence, Inputs, Protocol, SCHEMA};
@@ -72,12 +74,14 @@ pub enum VerifyError {
         model: String,
     },
     /// The claims file claims nothing.
-    #[error("{file}: none of the {nodes} nodes carries a claim (a tag Algo:…)")]
+    #[error("{file}: none of the {nodes} nodes carries a claim (a tag Algo:…): {tags}")]
     NoClaims {
         /// The file.
         file: String,
         /// How many nodes it lists.
         nodes: usize,
+        /// Which tags they have instead.
+        tags: String,
     },
     /// The filter leaves nothing.
     #[error("no claim matches {filters}: the file makes {claims} claims")]
@@ -133,6 +137,7 @@ pub fn claims_to_verify<'a>(
         return Err(VerifyError::NoClaims {
             file,
             nodes: tagged.len(),
+            tags: tags_instead_of_claims(&tagged),
         });
     }
     if !claims.iter().any(|claim| options.selects(claim)) {

@@ -9,12 +9,12 @@ use circuitcheck::analysis::circuit::{
 use circuitcheck::domain::node::NodeName;
 use circuitcheck::experiment::Rules;
 use circuitcheck::experiment::stats::Count;
-use circuitcheck::inputs::model::RawFile;
 use circuitcheck::report::{failing_tokens, percent, store_circuits};
 use circuitcheck::verify::Conclusion;
 use clap::Args;
 use serde::Serialize;
 
+use super::tagged_file::read_tagged_file;
 use super::test::test_file;
 use crate::cli::args::known_claims::Known;
 use crate::cli::args::model::{Model, ModelArg};
@@ -148,7 +148,7 @@ impl CircuitCommand {
             all.push(NamedCircuit::behaving(folder)?);
         }
         for path in &self.nodes {
-            let file = RawFile::read(path)?;
+            let file = read_tagged_file(path)?;
             all.push(NamedCircuit::listed(&file, &model.engine.shape())?);
         }
         for path in &self.hypothesis {

@@ -8,10 +8,10 @@ use circuitcheck::analysis::carries::nodes_text;
 use circuitcheck::analysis::coverage::{Coverage, CoverageOptions, Harm, Hurt, coverage};
 use circuitcheck::experiment::Baseline;
 use circuitcheck::inputs::claims::{Claim, claims_of, read_tagged_nodes};
-use circuitcheck::inputs::model::RawFile;
 use clap::Args;
 use serde::Serialize;
 
+use super::tagged_file::read_tagged_file;
 use crate::cli::args::model::{Identity, Model, ModelArg};
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
@@ -100,7 +100,7 @@ impl CoverageCommand {
     /// The claims there are: none where there is no file of them.
     fn claims(&self, model: &Model) -> Result<Vec<Claim>, CliError> {
         let file = match &self.features {
-            Some(path) => Some(RawFile::read(path)?),
+            Some(path) => Some(read_tagged_file(path)?),
             None => model.folder.features.clone(),
         };
         let Some(file) = file else {

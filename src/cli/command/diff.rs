@@ -9,6 +9,7 @@ use circuitcheck::inputs::model::RawFile;
 use clap::Args;
 use serde::Serialize;
 
+use super::tagged_file::read_tagged_file;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::JsonArg;
@@ -49,7 +50,10 @@ pub struct Diff {
 
 impl Diff {
     pub fn run(&self) -> Result<ExitCode, CliError> {
-        let (first, second) = (RawFile::read(&self.first)?, RawFile::read(&self.second)?);
+        let (first, second) = (
+            read_tagged_file(&self.first)?,
+            read_tagged_file(&self.second)?,
+        );
         let difference = Difference::between(&nodes(&first)?, &nodes(&second)?);
         let code = if difference.is_empty() {
             ExitCode::Success

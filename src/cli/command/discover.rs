@@ -21,7 +21,7 @@ use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::tagged_file::TagSummary;
+use super::tagged_file::{TagSummary, read_tagged_file};
 use crate::cli::args::model::{Identity, Model, ModelArg};
 use crate::cli::args::questions::SetArg;
 use crate::cli::args::seed::SetSeedArg;
@@ -144,7 +144,11 @@ impl Discover {
         let _held = self.hold_out()?;
         let draw = || draw_set(&model.folder, &mut stream(self.draws.seed, "question set"));
         let set = self.set.read(&model)?.unwrap_or_else(draw);
-        let given = self.behaviors.as_deref().map(RawFile::read).transpose()?;
+        let given = self
+            .behaviors
+            .as_deref()
+            .map(read_tagged_file)
+            .transpose()?;
         let given = given.map(|file| self.read(&model, &file)).transpose()?;
         let made = match self.protocol {
             ProtocolArg::Published => self.published(&model, &set, given.as_deref())?,

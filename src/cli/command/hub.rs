@@ -10,6 +10,7 @@ use circuitcheck::network::engine::Engine;
 use clap::Args;
 use serde::Serialize;
 
+use super::tagged_file::note_older_spellings;
 use crate::cli::term::error::{CliError, note, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::JsonArg;
@@ -42,10 +43,18 @@ pub fn open_folder_with(
         found
     };
     let from = operations.map_or(OperationsFrom::Files(&ask), OperationsFrom::Given);
-    let address: Address = match path.to_str() {
-        Some(text) if Address::is_meant(text) => text.parse()?,
-        _ => return Ok(ModelFolder::open_with(path, None, &from)?),
+    let folder = match path.to_str() {
+        Some(text) if Address::is_meant(text) => open_address(text, &from)?,
+        _ => ModelFolder::open_with(path, None, &from)?,
     };
+    for file in folder.features.iter().chain(&folder.behaviors) {
+        note_older_spellings(file);
+    }
+    Ok(folder)
+}
+
+fn open_address(text: &str, operations: &OperationsFrom<'_>) -> Result<ModelFolder, CliError> {
+    let address: Address = text.parse()?;
     let hub = Hub::new(HubSettings::from_env()?);
     let mut bar = Bar::of_bytes();
     let fetched = hub.fetch(&address, &mut |progress| bar.show_file(progress))?;
@@ -54,7 +63,7 @@ pub fn open_folder_with(
     Ok(ModelFolder::open_with(
         &fetched.path,
         Some(&fetched.name),
-        &from,
+        operations,
     )?)
 }
 

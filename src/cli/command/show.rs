@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use circuitcheck::analysis::accuracy::{AccuracyShare, AccuracyTally};
 use circuitcheck::domain::arithmetic::Class;
 use circuitcheck::domain::shape::Shape;
-use circuitcheck::inputs::model::{RawFile, TrainingRecord};
+use circuitcheck::inputs::model::TrainingRecord;
 use clap::Args;
 use serde::Serialize;
 
-use super::tagged_file::{FoundFile, TagSummary, TaggedFile, node_table};
+use super::tagged_file::{FoundFile, TagSummary, TaggedFile, node_table, read_tagged_file};
 use crate::cli::args::model::{Identity, Model, ModelArg};
 use crate::cli::args::questions;
 use crate::cli::args::seed::SetSeedArg;
@@ -84,7 +84,7 @@ impl Show {
         let model = self.model.open()?;
         let folder = &model.folder;
         let features = match &self.features {
-            Some(file) => Some(RawFile::read(file)?),
+            Some(file) => Some(read_tagged_file(file)?),
             None => folder.features.clone(),
         };
         let shape = model.engine.shape();

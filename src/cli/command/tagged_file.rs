@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use circuitcheck::domain::node::NodeName;
 use circuitcheck::domain::shape::Shape;
-use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes};
+use circuitcheck::inputs::claims::{claims_of, older_spellings, read_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
 use serde::Serialize;
 
-use crate::cli::term::error::CliError;
+use crate::cli::term::error::{CliError, note};
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
@@ -158,6 +158,25 @@ pub fn node_table(nodes: &NodeTags) -> Table {
     table
 }
 
+/// Reads a features.json or behaviors.json that the command line names, with a note if it is in an
+/// older dialect.
+///
+/// # Errors
+/// If it can't be read.
+pub fn read_tagged_file(path: &Path) -> Result<RawFile, CliError> {
+    let file = RawFile::read(path)?;
+    note_older_spellings(&file);
+    Ok(file)
+}
+
+/// Notes that a file is in an older dialect, if it is.
+pub fn note_older_spellings(file: &RawFile) {
+    let older = older_spellings(&file.bytes);
+    if !older.is_empty() {
+        note(format_args!("{}: {older}", file.path.display()));
+    }
+}
+
 /// A file of tags on its own.
 #[derive(Debug, Serialize)]
 pub struct TaggedFile {
@@ -173,7 +192,7 @@ impl TaggedFile {
     /// # Errors
     /// If it can't be read or understood.
     pub fn read(path: &Path) -> Result<Self, CliError> {
-        let file = RawFile::read(path)?;
+        let file = read_tagged_file(path)?;
         let mut summary = TagSummary::default();
         summary.add(&file, None)?;
         Ok(Self {

@@ -20,6 +20,7 @@ use clap::Args;
 
 use super::behaviors::{Behaviors, Shared, report};
 use super::report::REPORTS;
+use super::tagged_file::read_tagged_file;
 use crate::cli::args::model::ModelArg;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::args::{named, share};
@@ -118,7 +119,7 @@ impl Verify {
                 with_progress(|progress| self.behaviors.measure(&model, &shared, progress))?;
             return report(&evidence, out.as_deref(), self.json);
         }
-        let features = self.features.as_deref().map(RawFile::read).transpose()?;
+        let features = self.features.as_deref().map(read_tagged_file).transpose()?;
         let options = self.options();
         claims_to_verify(&model.folder, features.as_ref(), &options)?;
         let out = self.out_folder(&model.folder);
