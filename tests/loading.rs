@@ -51,7 +51,10 @@ fn small_pth() -> Vec<u8> {
 }
 
 fn small_safetensors() -> Vec<u8> {
-    let arrays = small_arrays();
+    safetensors_of(&small_arrays())
+}
+
+fn safetensors_of(arrays: &BTreeMap<String, Array>) -> Vec<u8> {
     let bytes: Vec<_> = arrays
         .iter()
         .map(|(name, array)| (name, array.shape().to_vec(), floats(array.data())))
@@ -202,7 +205,7 @@ fn a_safetensors_file_gives_the_arrays_it_was_written_from() {
 #[test]
 fn a_state_dict_may_lie_under_a_wrappers_key() {
     let (inner, storages) = state_dict(&small_arrays());
-    for key in ["model", "state_dict"] {
+    for key in ["model", "state_dict", "model_state_dict"] {
         let outer = dict(&[
             ("epoch", int(3)),
             (key, inner.clone()),
@@ -213,6 +216,54 @@ fn a_state_dict_may_lie_under_a_wrappers_key() {
             small_arrays()
         );
     }
+}
+
+/// The small model with this before each name, and a buffer of bools as TransformerLens keeps it.
+fn prefixed(prefix: &str) -> BTreeMap<String, Array> {
+    let rename = |(name, array)| (format!("{prefix}{name}"), array);
+    small_arrays().into_iter().map(rename).collect()
+}
+
+#[test]
+fn names_are_read_without_what_wrappers_put_before_them() {
+    for prefix in ["module.", "_orig_mod.", "model.", "module._orig_mod.model."] {
+        let arrays = prefixed(prefix);
+        let (tensors, storages) = state_dict(&arrays);
+        let buffer = View {
+            storage: "BoolStorage",
+            ..view()
+        };
+        let mask = format!("{prefix}blocks.0.attn.mask");
+        let items = [
+            tensors.strip_suffix(b"u").unwrap(),
+            &text(&mask),
+            &buffer.write(),
+            b"u",
+        ]
+        .concat();
+        let file = pth(&pickle(&items), &storages);
+        assert_eq!(read_pth(&file).unwrap(), small_arrays(), "{prefix}");
+        assert_eq!(
+            read_safetensors(&safetensors_of(&arrays)).unwrap(),
+            small_arrays(),
+            "{prefix}"
+        );
+    }
+}
+
+#[test]
+fn two_names_that_are_one_without_their_prefixes_are_refused() {
+    let mut arrays = small_arrays();
+    arrays.extend(prefixed("module."));
+    let (tensors, storages) = state_dict(&arrays);
+    assert_eq!(
+        pth_refusal(&pth(&pickle(&tensors), &storages)),
+        "file has two tensors named `blocks.0.attn.W_K`"
+    );
+    assert!(matches!(
+        read_safetensors(&safetensors_of(&arrays)),
+        Err(SafetensorsError::Duplicate { .. })
+    ));
 }
 
 #[test]

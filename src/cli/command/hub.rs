@@ -47,6 +47,12 @@ pub fn open_folder_with(
         Some(text) if Address::is_meant(text) => open_address(text, &from)?,
         _ => ModelFolder::open_with(path, None, &from)?,
     };
+    if folder.folded_layer_norms {
+        note(format_args!(
+            "{}: no LayerNorm weights: read as folded (TransformerLens' fold_ln, LNPre)",
+            path.display()
+        ));
+    }
     for file in folder.features.iter().chain(&folder.behaviors) {
         note_older_spellings(file);
     }

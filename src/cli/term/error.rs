@@ -11,7 +11,9 @@ use circuitcheck::analysis::strict::StrictError;
 use circuitcheck::batch::shards::{PlanError, ShardStoreError};
 use circuitcheck::inputs::claims::ClaimsError;
 use circuitcheck::inputs::hub::{AddressError, HubError};
-use circuitcheck::inputs::model::LoadError;
+use circuitcheck::inputs::model::{
+    LoadError, PthError, SafetensorsError, WeightsError, is_weights,
+};
 use circuitcheck::network::engine::EngineError;
 use circuitcheck::report::{ReportError, StoreError};
 use circuitcheck::storage::OutputError;
@@ -146,16 +148,7 @@ told_with_hint! {
         HypothesisError::Grammar { .. } => Some("the grammar is in hypotheses/README.md"),
         _ => None,
     };
-    LoadError: |error| match error {
-        LoadError::NotFound { .. } | LoadError::NotAModel { .. } | LoadError::NoWeights { .. } => {
-            Some("name a model's folder or its file of weights, or none for the bundled model")
-        }
-        LoadError::SeveralWeights { .. } => Some("name the file of weights"),
-        LoadError::Operations { .. } => {
-            Some("give the operations the model was trained for, such as --operations add,sub")
-        }
-        _ => None,
-    };
+    LoadError: load_hint;
     PlanError: |error| match error {
         PlanError::ModelChanged { .. } => Some(
             "put the planned model back, or plan again and begin with an empty folder of results",
@@ -175,6 +168,57 @@ told_with_hint! {
         }
         _ => None,
     };
+}
+
+/// What to do about a model that does not load: for its weights, what to run in Python.
+fn load_hint(error: &LoadError) -> Option<&'static str> {
+    const STATE_DICT: &str =
+        r#"save the state dict alone, in Python: torch.save(model.state_dict(), "model.pth")"#;
+    Some(match error {
+        LoadError::NotFound { .. } | LoadError::NotAModel { .. } | LoadError::NoWeights { .. } => {
+            "name a model's folder or its file of weights, or none for the bundled model"
+        }
+        LoadError::SeveralWeights { .. } => "name the file of weights",
+        LoadError::Operations { .. } => {
+            "give the operations the model was trained for, such as --operations add,sub"
+        }
+        LoadError::TooLarge { file, .. } if is_weights(file) => STATE_DICT,
+        LoadError::Pth { reason, .. } => match reason {
+            PthError::NotZip(_) => {
+                r#"if it is from torch before 1.6, save it again in Python: torch.save(torch.load("old.pth", map_location="cpu"), "model.pth")"#
+            }
+            PthError::NotFloat { .. } => {
+                r#"save floating-point weights, in Python: torch.save({k: v.float() for k, v in model.state_dict().items()}, "model.pth")"#
+            }
+            PthError::Pickle(_)
+            | PthError::NotDict { .. }
+            | PthError::NotTensor { .. }
+            | PthError::Name { .. } => STATE_DICT,
+            _ => return None,
+        },
+        LoadError::Safetensors {
+            reason: SafetensorsError::NotFloat { .. },
+            ..
+        } => {
+            r#"save floating-point weights, in Python: safetensors.torch.save_file({k: v.float() for k, v in model.state_dict().items()}, "model.safetensors")"#
+        }
+        LoadError::Weights { reason, .. } => match reason {
+            WeightsError::Vocabulary { .. } => {
+                r#"the tokens are 0 to 9, then + - = * \ in this order; pad a shorter vocabulary in Python, where sd is the state dict and k the number of tokens to add: pad = torch.nn.functional.pad; sd["embed.W_E"] = pad(sd["embed.W_E"], (0, 0, 0, k)); sd["unembed.W_U"] = pad(sd["unembed.W_U"], (0, k)); sd["unembed.b_U"] = pad(sd["unembed.b_U"], (0, k), value=-1e4); torch.save(sd, "model.pth")"#
+            }
+            WeightsError::Context { .. } => {
+                r#"a question with its answer, such as 12345+67890=+080235, has 3 n + 4 tokens; drop unused positions in Python, where sd is the state dict: sd["pos_embed.W_pos"] = sd["pos_embed.W_pos"][:3 * n_digits + 4]; torch.save(sd, "model.pth")"#
+            }
+            WeightsError::Missing { .. }
+            | WeightsError::Extra { .. }
+            | WeightsError::Rank { .. }
+            | WeightsError::Shape { .. } => {
+                r#"expected the state dict of a TransformerLens HookedTransformer with normalization_type "LN" or "LNPre" and an MLP in each layer; in Python: torch.save(model.state_dict(), "model.pth")"#
+            }
+            _ => return None,
+        },
+        _ => return None,
+    })
 }
 
 impl From<VerifyError> for CliError {

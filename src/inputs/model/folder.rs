@@ -12,7 +12,7 @@ use super::operations::Operations;
 use super::pth::{PthError, read_pth};
 use super::safetensors::{SafetensorsError, read_safetensors};
 use super::training::{TrainingError, TrainingRecord};
-use super::weights::{Weights, WeightsError};
+use super::weights::{Weights, WeightsError, are_layer_norms_folded};
 
 /// The name of the model that is part of this library.
 pub const BUNDLED_NAME: &str = "w126_mix_d5_l3_h4_t40K_s372001";
@@ -28,6 +28,8 @@ pub struct ModelFolder {
     /// What that name says or, if it isn't a model's name, the one in the configuration.
     pub model_name: Option<ModelName>,
     pub weights: Weights,
+    /// Whether the file has no layer norm's weights, so that they were read as folded.
+    pub folded_layer_norms: bool,
     /// SHA-256 of the file of weights, in hex.
     pub weights_sha256: String,
     /// How it was trained, if that was published.
@@ -228,6 +230,7 @@ impl ModelFolder {
             model_name: None,
             weights_sha256: sha256(&bytes),
             weights,
+            folded_layer_norms: false,
             training: None,
             features: Some(features.to_raw()),
             behaviors: None,
@@ -247,7 +250,7 @@ impl ModelFolder {
         let weights_file = files.weights.as_ref().ok_or_else(|| LoadError::NoWeights {
             folder: files.shown.clone(),
         })?;
-        let weights = read_weights(weights_file)?;
+        let (weights, folded_layer_norms) = read_weights(weights_file)?;
         let training = files.training.as_ref().map(read_training).transpose()?;
         let agreed = Agreement::reach(files, &weights, training.as_ref(), operations)?;
         Ok(Self {
@@ -255,6 +258,7 @@ impl ModelFolder {
             model_name: agreed.model_name,
             operations: agreed.operations,
             weights,
+            folded_layer_norms,
             weights_sha256: sha256(weights_file.bytes.as_ref()),
             training,
             features: files.features.as_ref().map(Content::to_raw),
@@ -263,7 +267,8 @@ impl ModelFolder {
     }
 }
 
-fn read_weights<B: AsRef<[u8]>>(content: &Content<B>) -> Result<Weights, LoadError> {
+/// The weights, and whether their layer norms are folded.
+fn read_weights<B: AsRef<[u8]>>(content: &Content<B>) -> Result<(Weights, bool), LoadError> {
     let file = &content.path;
     let bytes = content.bytes.as_ref();
     let arrays = if file.extension().is_some_and(|kind| kind == "safetensors") {
@@ -277,10 +282,12 @@ fn read_weights<B: AsRef<[u8]>>(content: &Content<B>) -> Result<Weights, LoadErr
             reason,
         })?
     };
-    Weights::from_arrays(arrays).map_err(|reason| LoadError::Weights {
+    let folded = are_layer_norms_folded(arrays.keys());
+    let weights = Weights::from_arrays(arrays).map_err(|reason| LoadError::Weights {
         file: file.clone(),
         reason,
-    })
+    })?;
+    Ok((weights, folded))
 }
 
 fn read_training<B: AsRef<[u8]>>(content: &Content<B>) -> Result<TrainingRecord, LoadError> {

@@ -23,7 +23,7 @@ use zip::ZipArchive;
 
 use super::array::{Array, element_count};
 use super::pickle::{Element, Id, Pickle, PickleError, StorageRef, TensorRef};
-use super::weights::is_buffer;
+use super::weights::{is_buffer, without_wrappers};
 
 /// Largest `data.pkl` read. That of a published model is about 5 KB. Read, each byte may become a
 /// value of about a hundred, so this is what bounds the memory that a hostile pickle takes.
@@ -33,7 +33,7 @@ pub const MAX_PICKLE_BYTES: usize = 1 << 20;
 const MAX_TENSOR_NAME: usize = 256;
 
 /// The keys under which a training script may keep the state dict next to other things.
-const WRAPPER_KEYS: [&str; 2] = ["model", "state_dict"];
+const WRAPPER_KEYS: [&str; 3] = ["model", "state_dict", "model_state_dict"];
 
 /// Why bytes aren't a `.pth` file of float tensors.
 #[derive(Debug, Error)]
@@ -142,7 +142,9 @@ pub enum PthError {
 /// The tensors of a `.pth` file by name, converted to float32; buffers that carry nothing
 /// (`blocks.i.attn.mask`, `blocks.i.attn.IGNORE`) are left out.
 ///
-/// The state dict may be the file's whole content or lie under the key `model` or `state_dict`.
+/// The state dict may be the file's whole content or lie under the key `model`, `state_dict` or
+/// `model_state_dict`. What wrappers put before its names (`module.`, `_orig_mod.`, `model.`) is left
+/// out.
 /// `bytes.len()` and [`MAX_PICKLE_BYTES`] bound the memory used, whatever the file claims.
 ///
 /// # Errors
@@ -156,7 +158,7 @@ pub fn read_pth(bytes: &[u8]) -> Result<BTreeMap<String, Array>, PthError> {
     let mut arrays = BTreeMap::new();
     let mut elements = 0usize;
     for &(key, value) in state_dict(&pickle)? {
-        let name = tensor_name(&pickle, key)?;
+        let name = without_wrappers(tensor_name(&pickle, key)?);
         let tensor = pickle.tensor(value).ok_or_else(|| PthError::NotTensor {
             name: name.to_owned(),
             found: pickle.kind(value),

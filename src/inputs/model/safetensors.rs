@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use thiserror::Error;
 
 use super::array::Array;
-use super::weights::is_buffer;
+use super::weights::{is_buffer, without_wrappers};
 
 /// Why bytes aren't a `.safetensors` file of float tensors.
 #[derive(Debug, Error)]
@@ -22,37 +22,48 @@ pub enum SafetensorsError {
         /// Its element type.
         found: String,
     },
+    /// Two tensors have the same name, without what wrappers put before it.
+    #[error("file has two tensors named {name:?}")]
+    Duplicate { name: String },
 }
 
 /// The tensors of a `.safetensors` file by name, converted to float32; buffers that carry nothing
-/// (`blocks.i.attn.mask`, `blocks.i.attn.IGNORE`) are left out.
+/// (`blocks.i.attn.mask`, `blocks.i.attn.IGNORE`) are left out, as is what wrappers put before the
+/// names (`module.`, `_orig_mod.`, `model.`).
 ///
 /// # Errors
 /// See [`SafetensorsError`].
 pub fn read_safetensors(bytes: &[u8]) -> Result<BTreeMap<String, Array>, SafetensorsError> {
     let file = SafeTensors::deserialize(bytes)
         .map_err(|error| SafetensorsError::Format(error.to_string()))?;
-    file.iter()
-        .filter(|(name, _)| !is_buffer(name))
-        .map(|(name, tensor)| {
-            let bytes = tensor.data();
-            let data = match tensor.dtype() {
-                Dtype::F64 => convert(bytes, |element| f64::from_le_bytes(element) as f32),
-                Dtype::F32 => convert(bytes, f32::from_le_bytes),
-                Dtype::F16 => convert(bytes, |element| f16::from_le_bytes(element).to_f32()),
-                Dtype::BF16 => convert(bytes, |element| bf16::from_le_bytes(element).to_f32()),
-                other => {
-                    return Err(SafetensorsError::NotFloat {
-                        name: name.to_owned(),
-                        found: format!("{other:?}"),
-                    });
-                }
-            };
-            let array = Array::new(tensor.shape().to_vec(), data)
-                .map_err(|error| SafetensorsError::Format(format!("tensor {name:?}: {error}")))?;
-            Ok((name.to_owned(), array))
-        })
-        .collect()
+    let mut arrays = BTreeMap::new();
+    for (name, tensor) in file.iter() {
+        let name = without_wrappers(name);
+        if is_buffer(name) {
+            continue;
+        }
+        let bytes = tensor.data();
+        let data = match tensor.dtype() {
+            Dtype::F64 => convert(bytes, |element| f64::from_le_bytes(element) as f32),
+            Dtype::F32 => convert(bytes, f32::from_le_bytes),
+            Dtype::F16 => convert(bytes, |element| f16::from_le_bytes(element).to_f32()),
+            Dtype::BF16 => convert(bytes, |element| bf16::from_le_bytes(element).to_f32()),
+            other => {
+                return Err(SafetensorsError::NotFloat {
+                    name: name.to_owned(),
+                    found: format!("{other:?}"),
+                });
+            }
+        };
+        let array = Array::new(tensor.shape().to_vec(), data)
+            .map_err(|error| SafetensorsError::Format(format!("tensor {name:?}: {error}")))?;
+        if arrays.insert(name.to_owned(), array).is_some() {
+            return Err(SafetensorsError::Duplicate {
+                name: name.to_owned(),
+            });
+        }
+    }
+    Ok(arrays)
 }
 
 fn convert<const WIDTH: usize>(bytes: &[u8], element: impl Fn([u8; WIDTH]) -> f32) -> Vec<f32> {

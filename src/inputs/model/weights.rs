@@ -75,6 +75,10 @@ const BLOCK_TENSORS: [(&str, &[Dim]); 16] = [
     ("mlp.b_out", &[Dim::Model]),
 ];
 
+/// What wrappers put before the names of a state dict: `DataParallel`, `torch.compile`, and a module
+/// that has the network as its `model`.
+const WRAPPER_PREFIXES: [&str; 3] = ["module.", "_orig_mod.", "model."];
+
 /// The buffers of each layer, after `blocks.i.`, which carry nothing: the causal mask, and the
 /// score that masked positions get.
 const BLOCK_BUFFERS: [&str; 2] = ["attn.mask", "attn.IGNORE"];
@@ -160,12 +164,17 @@ impl Weights {
     /// The weights that these tensors are, named as in the state dict; the shape is read from
     /// them. Buffers that carry nothing (`blocks.i.attn.mask`, `blocks.i.attn.IGNORE`) are dropped.
     ///
+    /// Where no layer norm has weights they are folded into the layers after them, as
+    /// TransformerLens' `fold_ln` does: each gets weight 1 and bias 0, which is exact.
+    ///
     /// # Errors
     /// See [`WeightsError`].
     pub fn from_arrays(mut arrays: BTreeMap<String, Array>) -> Result<Self, WeightsError> {
         arrays.retain(|name, _| !is_buffer(name));
         let n_layers = count_layers(&arrays);
-        for (name, dims) in layout(n_layers) {
+        let folded = are_layer_norms_folded(arrays.keys());
+        let absent = |name: &str| folded && is_layer_norm(name);
+        for (name, dims) in layout(n_layers).filter(|(name, _)| !absent(name)) {
             let Some(array) = arrays.get(&name) else {
                 return Err(WeightsError::Missing { name, n_layers });
             };
@@ -202,6 +211,13 @@ impl Weights {
                     value: array.data()[offset],
                 });
             }
+        }
+        for (name, dims) in layout(n_layers).filter(|(name, _)| absent(name)) {
+            let dims: Vec<usize> = dims.iter().map(|dim| dim.of(&shape)).collect();
+            let value = if name.ends_with(".w") { 1.0 } else { 0.0 };
+            let data = vec![value; dims.iter().product()];
+            let array = Array::new(dims, data).expect("as many elements as the shape has");
+            arrays.insert(name, array);
         }
         Ok(Self { shape, arrays })
     }
@@ -279,6 +295,26 @@ impl From<Weights> for BTreeMap<String, Array> {
 /// Whether a state-dict entry is a buffer that carries nothing.
 pub(super) fn is_buffer(name: &str) -> bool {
     block_part(name).is_some_and(|(_, part)| BLOCK_BUFFERS.contains(&part))
+}
+
+/// A name as the state dict of the network alone has it, without what wrappers put before it.
+pub(super) fn without_wrappers(mut name: &str) -> &str {
+    while let Some(rest) = (WRAPPER_PREFIXES.iter()).find_map(|prefix| name.strip_prefix(prefix)) {
+        name = rest;
+    }
+    name
+}
+
+/// Whether a state dict has no layer norm's weights.
+pub(super) fn are_layer_norms_folded<'a>(names: impl IntoIterator<Item = &'a String>) -> bool {
+    !names.into_iter().any(|name| is_layer_norm(name))
+}
+
+fn is_layer_norm(name: &str) -> bool {
+    let part = block_part(name).map_or(name, |(_, part)| part);
+    ["ln1.", "ln2.", "ln_final."]
+        .iter()
+        .any(|prefix| part.starts_with(prefix))
 }
 
 /// The layer and the rest of a name `blocks.i.rest`.
@@ -399,6 +435,32 @@ mod tests {
             );
         }
         assert!(refusal(BTreeMap::new()).contains("`embed.W_E` is missing"));
+    }
+
+    #[test]
+    fn layer_norms_without_any_weights_are_the_identity() {
+        let mut folded = arrays();
+        folded.retain(|name, _| !is_layer_norm(name));
+        // A random network's layer norms have weight 1 and bias 0.
+        assert_eq!(
+            Weights::from_arrays(folded.clone()).unwrap(),
+            Weights::random(SMALL, 0)
+        );
+        folded.remove("blocks.1.attn.b_Q");
+        assert!(refusal(folded).contains("`blocks.1.attn.b_Q` is missing"));
+    }
+
+    #[test]
+    fn a_wrappers_prefixes_are_no_part_of_a_name() {
+        for (name, bare) in [
+            ("embed.W_E", "embed.W_E"),
+            ("module.embed.W_E", "embed.W_E"),
+            ("module._orig_mod.model.embed.W_E", "embed.W_E"),
+            ("models.embed.W_E", "models.embed.W_E"),
+            ("model.", ""),
+        ] {
+            assert_eq!(without_wrappers(name), bare);
+        }
     }
 
     #[test]
