@@ -119,6 +119,12 @@ fn operations_given_are_not_asked_for() {
         ),
         "{stderr}"
     );
+    let output = common::program()
+        .args(["show", "--operations", "add"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no model is named"));
 }
 
 #[test]

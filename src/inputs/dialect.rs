@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::claims::Tag;
+use super::tag::Tag;
 
 /// Kinds of tags by their older and their present name.
 const MAJORS: [(&str, &str); 9] = [

@@ -5,3 +5,4 @@ pub mod claims_diff;
 mod dialect;
 pub mod hub;
 pub mod model;
+mod tag;

@@ -51,9 +51,13 @@ impl ModelArg {
 }
 
 fn open_or_bundled(path: Option<&Path>, given: OperationsArg) -> Result<ModelFolder, CliError> {
-    match path {
-        Some(path) => open_folder_with(path, given.operations),
-        None => Ok(ModelFolder::bundled()),
+    match (path, given.operations) {
+        (Some(path), operations) => open_folder_with(path, operations),
+        (None, None) => Ok(ModelFolder::bundled()),
+        (None, Some(_)) => Err(CliError::input(
+            "--operations",
+            "no model is named, and those of the bundled one are known",
+        )),
     }
 }
 

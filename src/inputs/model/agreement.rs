@@ -103,18 +103,7 @@ impl Agreement {
             OperationsFrom::Files(ask) => {
                 let by_name = model_name.as_ref().map(|name| name.operations);
                 let by_config = training.and_then(TrainingRecord::operations);
-                if let (Some(left), Some(right)) = (by_name, by_config) {
-                    same(
-                        folder,
-                        [NameContradiction {
-                            what: "operation",
-                            left: left.to_string(),
-                            left_from: source,
-                            right: right.to_string(),
-                            right_from: "Config.perc_add and perc_sub".to_owned(),
-                        }],
-                    )?;
-                }
+                same(folder, name_and_shares(by_name, source, by_config))?;
                 by_name
                     .or(by_config)
                     .or_else(|| ask(weights))
@@ -155,6 +144,20 @@ fn name_and_tensors(name: &ModelName, source: &str, shape: Shape) -> Vec<NameCon
             ("d_model", name.width, shape.d_model),
         ],
     )
+}
+
+fn name_and_shares(
+    by_name: Option<Operations>,
+    source: String,
+    by_config: Option<Operations>,
+) -> Option<NameContradiction> {
+    Some(NameContradiction {
+        what: "operation",
+        left: by_name?.to_string(),
+        left_from: source,
+        right: by_config?.to_string(),
+        right_from: "Config.perc_add and perc_sub".to_owned(),
+    })
 }
 
 fn config_and_tensors(record: &TrainingRecord, shape: Shape) -> Vec<NameContradiction> {
