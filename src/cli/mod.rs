@@ -11,8 +11,8 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use command::{
-    ablate, accuracy, ask, carries, circuit, cluster, compare, coverage, diff, discover, graph,
-    hub, pages, patch, property, quirks, report, selfcheck, show, sweep, test, verify,
+    ablate, accuracy, ask, carries, circuit, cluster, compare, coverage, diff, discover, explain,
+    graph, hub, pages, patch, property, quirks, report, selfcheck, show, sweep, test, verify,
 };
 use term::error::CliError;
 use term::exit_code::ExitCode;
@@ -63,6 +63,7 @@ enum Command {
     Accuracy(accuracy::Accuracy),
     Carries(carries::CarriesCommand),
     Coverage(coverage::CoverageCommand),
+    Explain(explain::Explain),
     Discover(discover::Discover),
     Compare(compare::CompareCommand),
     Diff(diff::Diff),
@@ -104,6 +105,7 @@ impl Cli {
             Command::Accuracy(accuracy) => accuracy.run(),
             Command::Carries(carries) => carries.run(),
             Command::Coverage(coverage) => coverage.run(),
+            Command::Explain(explain) => explain.run(),
             Command::Discover(discover) => discover.run(),
             Command::Compare(compare) => compare.run(),
             Command::Diff(diff) => diff.run(),

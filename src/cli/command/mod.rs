@@ -11,6 +11,7 @@ pub mod compare;
 pub mod coverage;
 pub mod diff;
 pub mod discover;
+pub mod explain;
 pub mod graph;
 pub mod hub;
 pub mod pages;
