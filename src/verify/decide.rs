@@ -1,4 +1,4 @@
-//! The verdict of a claim, from all that was found of it: the table of docs/METHOD.md, row by row.
+//! The verdict of a claim, derived from its measurements: the table of docs/METHOD.md, row by row.
 
 use super::attends::Attends;
 use super::controls::{Controls, SELECTIVITY_MARGIN, Selectivity};
@@ -14,12 +14,12 @@ use crate::experiment::{
 };
 use crate::network::engine::EngineError;
 
-/// What a testable claim's verdict is decided by.
+/// The grounds for a testable claim's verdict.
 pub(super) struct Grounds<'a> {
     pub(super) variable: Variable,
     pub(super) tried: &'a TriedClaim,
     pub(super) controls: &'a Controls,
-    /// Of a task that is about attention: whether the node attends where it needs to.
+    /// For a task about attention: whether the node attends where the claim says.
     pub(super) attends: Option<Attends>,
     /// Error of the whole file.
     pub(super) alpha: f64,
@@ -29,7 +29,7 @@ pub(super) struct Grounds<'a> {
 type VerdictRow<G> = (VerdictKind, fn(&G) -> bool);
 
 impl Grounds<'_> {
-    /// The verdict with what it rests on; `bench` shrinks counterexamples.
+    /// The verdict with its grounds; `bench` shrinks counterexamples.
     pub(super) fn verdict(&self, bench: &Bench) -> Result<Verdict, EngineError> {
         let finding = self.finding();
         let fails_where = || weaknesses(self.variable, &finding.kept, self.alpha);
@@ -75,7 +75,7 @@ impl Grounds<'_> {
         })
     }
 
-    /// The first row of the table that applies. Where a bound lies between, none may.
+    /// The first row of the table that applies. Where bounds are still open, none may.
     fn kind(&self) -> VerdictKind {
         let rows: [VerdictRow<Self>; 10] = [
             (VerdictKind::NotTestable, |grounds| {
@@ -95,7 +95,7 @@ impl Grounds<'_> {
         applies.map_or(VerdictKind::Inconclusive, |(kind, _)| kind)
     }
 
-    /// Why no trial says anything of the claim, where none does.
+    /// Why no trial says anything about the claim, where none does.
     fn silence(&self) -> Option<String> {
         let measures = &self.finding().measures;
         let silent = measures.tokens.is_empty() && measures.effect.is_empty();
@@ -112,7 +112,7 @@ impl Grounds<'_> {
         self.finding().standing == Standing::Holds && self.passes_controls_alone()
     }
 
-    /// Interchange accuracy is as for supported, and side effects or controls are not.
+    /// Interchange accuracy is as required for supported, but side effects or controls are not.
     fn is_unspecific(&self) -> bool {
         match self.finding().standing {
             Standing::HoldsUnspecifically => true,
@@ -140,7 +140,7 @@ impl Grounds<'_> {
         self.finding().standing == Standing::HoldsInPart && self.passes_controls_alone()
     }
 
-    /// The node attends, and no effect of patching it holds.
+    /// The node attends, but patching it does not have the predicted effect.
     fn is_correlational(&self) -> bool {
         self.is_below() && self.attends.is_some_and(|attends| attends.is_shown())
     }
@@ -153,7 +153,7 @@ impl Grounds<'_> {
         self.is_below() && self.attends.is_none() && !self.is_left_open_by_sets()
     }
 
-    /// Whether the node alone is known not to reach the threshold.
+    /// Whether the node alone is known to stay below the threshold.
     fn is_below(&self) -> bool {
         matches!(
             self.finding().standing,
@@ -161,7 +161,7 @@ impl Grounds<'_> {
         )
     }
 
-    /// What is known against the claim. That nothing was found for it is not.
+    /// The evidence against the claim. Finding nothing in its favour is not evidence against it.
     fn refutation(&self) -> Option<Refutation> {
         let finding = self.finding();
         if finding.standing != Standing::Fails || self.is_left_open_by_sets() {
@@ -184,13 +184,13 @@ impl Grounds<'_> {
         })
     }
 
-    /// Whether a set may hold and need the node, as far as the budget told.
+    /// Whether, within the budget, a set might still hold and need the node.
     fn is_left_open_by_sets(&self) -> bool {
         let open = |attempt: &Attempt| attempt.outcome == AttemptOutcome::Open;
         self.tried.success().is_none() && self.tried.attempts.iter().any(open)
     }
 
-    /// What was left open, where that keeps the claim from its verdict.
+    /// What was left open, where that keeps the claim from a verdict.
     fn open(&self) -> String {
         if self.tried.hangs_on_selectivity() && self.controls.selectivity() == Selectivity::Open {
             return format!(
@@ -216,8 +216,8 @@ impl Grounds<'_> {
         still_open(&self.finding().measures, self.direction_only())
     }
 
-    /// What is above its limit or not beaten. Controls are held against the node only where they were
-    /// those of the node.
+    /// Which limits are exceeded and which controls are not beaten. Controls count against the node
+    /// only where they were run for the node alone.
     fn reasons(&self) -> Vec<String> {
         let mut reasons = side_effects(&self.finding().measures);
         if self.controls.own_activation.hits > 0 {
@@ -233,7 +233,8 @@ impl Grounds<'_> {
         self.tried.success().is_none() && self.controls.selective() && self.reasons().is_empty()
     }
 
-    /// The set that holds, if only in part, and passes its controls, where the node alone does not hold.
+    /// The set that holds, fully or in part, and passes its controls, where the node alone does not
+    /// hold.
     fn set(&self) -> Option<&Attempt> {
         let passes = self.controls.selective() && self.controls.own_activation.hits == 0;
         self.tried.success().filter(|_| passes)
@@ -265,7 +266,7 @@ impl Grounds<'_> {
         }
     }
 
-    /// Of the sets that do not hold, the best.
+    /// The best of the sets that do not hold.
     fn best_set(&self) -> Option<NamedSet> {
         let direction_only = self.direction_only();
         let set = self.tried.nearest(direction_only)?;
@@ -297,7 +298,7 @@ impl Grounds<'_> {
     }
 }
 
-/// Whether an attempt is of the node with others mean-ablated.
+/// Whether an attempt is the node itself with others mean-ablated.
 fn is_single(attempt: &Attempt) -> bool {
     !attempt.finding.node_set.mean_ablated.is_empty()
 }
@@ -318,7 +319,7 @@ fn names_of(attempt: &Attempt) -> String {
     }
 }
 
-/// What is too high among the measures that must be negligible.
+/// Which of the measures that must be negligible are not.
 fn side_effects(measures: &Measures) -> Vec<String> {
     let mut reasons = Vec::new();
     if measures.control_pairs.lower > NEGLIGIBLE {
