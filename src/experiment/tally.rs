@@ -112,7 +112,7 @@ impl fmt::Display for AfterSign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let told = match self.reading() {
             SignReading::Token => "follow the sign token they are given",
-            SignReading::Order => "follow the order that was worked out",
+            SignReading::Order => "follow the order that the model computed",
             SignReading::Neither => "follow neither the sign token nor the order",
         };
         let AfterSign {
@@ -124,7 +124,7 @@ impl fmt::Display for AfterSign {
         } = self;
         write!(
             f,
-            "where the sign turns, the digits after it {told}: of {digits} digits that differ, {} are those of the token and {} those of the order (all of them in {follow_token} and {follow_order} of {turned} trials)",
+            "where the sign flips, the digits after it {told}: of {digits} digits that differ, {} match the token and {} match the order (all of them in {follow_token} and {follow_order} of {turned} trials)",
             self.digits_follow_token, self.digits_follow_order,
         )
     }

@@ -622,7 +622,7 @@ impl Panels {
                         let at = node_sets
                             .iter()
                             .position(|s| s == node_set)
-                            .expect("every column's subject is run");
+                            .expect("the node set of every column is run");
                         let terms = Terms::new(variable, affected_tokens.clone());
                         let outcomes = block.trials.iter().zip(&block.outcomes[at]);
                         column.extend(outcomes.map(|(trial, outcome)| {

@@ -47,9 +47,7 @@ impl Grounds<'_> {
                 counterexample: self.counterexample(bench)?,
             },
             VerdictKind::Refuted => Verdict::Refuted {
-                by: self
-                    .refutation()
-                    .expect("the row that applies says by what"),
+                by: self.refutation().expect("a refuted claim has a refutation"),
                 fails_where: fails_where(),
                 counterexample: self.counterexample(bench)?,
             },
@@ -62,14 +60,14 @@ impl Grounds<'_> {
             VerdictKind::Correlational => Verdict::Correlational {
                 attends: self
                     .attends
-                    .expect("the row is of a task about attention")
+                    .expect("only claims about attention are correlational")
                     .rate,
                 effect: finding.measures.best(self.direction_only()),
             },
             VerdictKind::NotTestable => Verdict::NotTestable {
                 reason: self
                     .silence()
-                    .expect("the row applies where nothing was said"),
+                    .expect("the row applies only without informative trials"),
             },
             VerdictKind::Inconclusive => Verdict::Inconclusive { open: self.open() },
         })
@@ -101,9 +99,9 @@ impl Grounds<'_> {
         let silent = measures.tokens.is_empty() && measures.effect.is_empty();
         silent.then(|| {
             if self.direction_only() {
-                "the unpatched model writes none of the tokens predicted, asked the source question itself".into()
+                "given the source question itself, the unpatched model writes none of the predicted tokens".into()
             } else {
-                "the unpatched model answers none of the questions drawn rightly".into()
+                "the unpatched model answers none of the drawn questions correctly".into()
             }
         })
     }
@@ -180,7 +178,10 @@ impl Grounds<'_> {
         let set = self.tried.attempts.iter().find(without)?;
         Some(Refutation::NotNeeded {
             set: Node::names(&set.finding.node_set.nodes),
-            need: set.need.expect("it was compared with its parts").upper,
+            need: set
+                .need
+                .expect("the set was compared with its subsets")
+                .upper,
         })
     }
 
@@ -194,7 +195,7 @@ impl Grounds<'_> {
     fn open(&self) -> String {
         if self.tried.hangs_on_selectivity() && self.controls.selectivity() == Selectivity::Open {
             return format!(
-                "it beats every control by {:.2} at least, and one by {:.2} at most, where {SELECTIVITY_MARGIN} decides",
+                "beats every control by at least {:.2} and one by at most {:.2}; required: {SELECTIVITY_MARGIN}",
                 self.controls.beats_all_by_at_least(),
                 self.controls.beats_all_by_at_most,
             );
@@ -204,7 +205,7 @@ impl Grounds<'_> {
             let names = names_of(attempt);
             return match attempt.need {
                 Some(need) if need.lower < JOINT_NEED => format!(
-                    "{names} may hold, and need the node by {:.2} at least: whether by as much as a joint claim must was left open",
+                    "{names} may hold; whether the node is needed is open (by at least {:.2}; required: {JOINT_NEED})",
                     need.lower
                 ),
                 _ => {
@@ -221,7 +222,7 @@ impl Grounds<'_> {
     fn reasons(&self) -> Vec<String> {
         let mut reasons = side_effects(&self.finding().measures);
         if self.controls.own_activation.hits > 0 {
-            reasons.push("patching its own activation changes the answer".into());
+            reasons.push("patching with the base run's own activation changes the answer".into());
         }
         if self.tried.success().is_none() && self.controls.selectivity() == Selectivity::Lacking {
             reasons.extend(lacks_selectivity(self.controls));
@@ -241,7 +242,7 @@ impl Grounds<'_> {
     }
 
     fn joint_set(&self) -> JointSet {
-        let set = self.set().expect("the verdict is of a set");
+        let set = self.set().expect("the verdict is about a set");
         let is_other = |attempt: &&Attempt| {
             attempt.outcome == set.outcome && !is_single(attempt) && !std::ptr::eq(*attempt, set)
         };
@@ -249,7 +250,10 @@ impl Grounds<'_> {
             set: Node::names(&set.finding.node_set.nodes),
             helping: Node::names(&set.helping()),
             measures: set.finding.measures.clone(),
-            need: set.need.expect("a set is compared with its parts").lower,
+            need: set
+                .need
+                .expect("the set was compared with its subsets")
+                .lower,
             also: (self.tried.attempts.iter().filter(is_other))
                 .map(|attempt| Node::names(&attempt.finding.node_set.nodes))
                 .collect(),
@@ -259,7 +263,7 @@ impl Grounds<'_> {
     fn redundant(&self) -> Verdict {
         let set = self
             .set()
-            .expect("the verdict is of a node with others mean-ablated");
+            .expect("the verdict is about a node with others mean-ablated");
         Verdict::Redundant {
             mean_ablated: Node::names(&set.finding.node_set.mean_ablated),
             measures: set.finding.measures.clone(),
@@ -334,7 +338,7 @@ fn side_effects(measures: &Measures) -> Vec<String> {
         .filter(|rate| rate.lower > NEGLIGIBLE)
     {
         reasons.push(format!(
-            "{:.0} % of counterfactual trials change a token they must not",
+            "{:.0} % of counterfactual trials have an off-target effect",
             off_target.share() * 100.0
         ));
     }
@@ -348,7 +352,7 @@ fn lacks_selectivity(controls: &Controls) -> Vec<String> {
         reasons.extend(best.map(|decoy| {
             let names: Vec<String> = decoy.nodes.iter().map(NodeName::to_string).collect();
             format!(
-                "decoy {} agrees in {} of {}",
+                "decoy {} gives the predicted answer in {} of {} trials",
                 names.join(" "),
                 decoy.interchange_accuracy.hits,
                 decoy.interchange_accuracy.trials
@@ -366,7 +370,7 @@ fn lacks_selectivity(controls: &Controls) -> Vec<String> {
         });
         reasons.extend(best.map(|wrong| {
             format!(
-                "passes {} as well, in {} of {}",
+                "also passes as {} in {} of {} trials",
                 wrong.variable, wrong.interchange_accuracy.hits, wrong.interchange_accuracy.trials
             )
         }));
@@ -380,14 +384,14 @@ fn still_open(measures: &Measures, direction_only: bool) -> String {
     let rates: Vec<String> = rates
         .map(|rate| {
             format!(
-                "{} of {} trials, between {:.3} and {:.3}",
+                "{} of {} trials [{:.3}, {:.3}]",
                 rate.hits, rate.trials, rate.lower, rate.upper
             )
         })
         .collect();
     if rates.is_empty() {
-        "no trial told anything".into()
+        "no trial was informative".into()
     } else {
-        format!("the budget ended at {}", rates.join("; "))
+        format!("the trial budget ended at {}", rates.join("; "))
     }
 }

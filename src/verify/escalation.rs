@@ -260,7 +260,7 @@ impl Judging<'_> {
         )?;
         let finding_of = |node_set: &NodeSet| {
             let at = node_sets.binary_search(node_set);
-            &findings[at.expect("every subject wanted was judged")]
+            &findings[at.expect("every node set wanted was judged")]
         };
         let direction_only = self.variable.task.predicts_only_direction();
         let may_hold = |finding: &Finding| match finding.standing {
@@ -383,7 +383,7 @@ impl Judging<'_> {
         let node_sets: Vec<NodeSet> = node_sets.into_iter().collect();
         let at = |node_set: &NodeSet| {
             let found = node_sets.binary_search(node_set);
-            found.expect("every part is among the subjects")
+            found.expect("every subset is among the node sets")
         };
         let mut whole: Vec<Vec<Option<bool>>> = vec![Vec::new(); sets.len()];
         for (_, parts) in sets.iter_mut() {

@@ -81,7 +81,7 @@ impl std::fmt::Display for FreeOrder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "reading its own tokens, the sign turns in {} of {} trials, all digits with it in {}",
+            "free-running, the sign flips in {} of {} trials, and all digits follow it in {}",
             self.turned, self.trials, self.whole
         )
     }

@@ -66,13 +66,15 @@ pub use plan::testable;
 #[derive(Debug, Error)]
 pub enum VerifyError {
     /// The folder has no claims file.
-    #[error("{model}: there is no features.json, so nothing is claimed; name one with --features")]
+    #[error(
+        "{model}: no features.json, so there are no claims to verify; pass a file with --features"
+    )]
     NoFeatures {
         /// The model.
         model: String,
     },
     /// The claims file claims nothing.
-    #[error("{file}: none of the {nodes} nodes carries a claim (a tag Algo:…)")]
+    #[error("{file}: none of the {nodes} nodes has a claim (a tag Algo:…)")]
     NoClaims {
         /// The file.
         file: String,
@@ -80,7 +82,7 @@ pub enum VerifyError {
         nodes: usize,
     },
     /// The filters select no claim.
-    #[error("no claim matches {filters}: the file makes {claims} claims")]
+    #[error("no claim matches {filters} (the file has {claims} claims)")]
     NothingSelected {
         /// The filters.
         filters: String,

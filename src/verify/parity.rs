@@ -74,13 +74,13 @@ pub fn measure(
     let interventions: Vec<Intervention> = jobs.into_iter().map(|(_, i)| i).collect();
     // The engine accepted the same prompts and values, so the plain pass cannot fail.
     let mut plain = Vec::with_capacity(prompts.len());
-    let network = Network::load(weights).expect("weights that the engine took");
+    let network = Network::load(weights).expect("the engine accepted these weights");
     for (prompts, interventions) in prompts
         .chunks(AT_A_TIME)
         .zip(interventions.chunks(AT_A_TIME))
     {
         let logits = network.forward(prompts, interventions);
-        plain.extend(logits.expect("prompts and interventions that the engine took"));
+        plain.extend(logits.expect("the engine accepted these prompts and interventions"));
     }
     let differs = |(a, b): &(
         &crate::network::logits::AnswerLogits,

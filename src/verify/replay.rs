@@ -29,7 +29,7 @@ pub enum ReplayError {
     Engine(#[from] EngineError),
     /// The rerun trials do not match the evidence.
     #[error(
-        "{claim}: its trials, run again, are not those of the evidence; it is of other weights or of another version of this program"
+        "{claim}: rerun trials differ from the evidence, which is from other weights or another version of circuitcheck"
     )]
     Differs {
         /// The claim.

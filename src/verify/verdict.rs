@@ -151,11 +151,15 @@ impl fmt::Display for Refutation {
         match self {
             Refutation::MovesElsewhere { elsewhere } => write!(
                 f,
-                "moves answers to other than predicted values in {}/{} trials",
+                "moves answers to unpredicted values in {}/{} trials",
                 elsewhere.hits, elsewhere.trials
             ),
             Refutation::NotNeeded { set, need } => {
-                write!(f, "{} holds and needs it by {need:.2} at most", listed(set))
+                write!(
+                    f,
+                    "{} holds, and loses at most {need:.2} without the node",
+                    listed(set)
+                )
             }
             Refutation::DoesNotAttend { attends } => {
                 write!(
@@ -276,7 +280,7 @@ impl fmt::Display for VerdictKind {
 
 /// Text that is not the name of a verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} is no verdict, such as supported or not testable")]
+#[error("unknown verdict {0:?}: expected one such as supported or not testable")]
 pub struct UnknownVerdict(String);
 
 impl FromStr for VerdictKind {
@@ -347,11 +351,11 @@ impl Verdict {
             Verdict::Supported => String::new(),
             Verdict::Unspecific { reasons, .. } => reasons.join("; "),
             Verdict::Joint(joint) => {
-                format!("holds for {} together{}", listed(&joint.set), joint.more())
+                format!("holds jointly for {}{}", listed(&joint.set), joint.more())
             }
             Verdict::JointInPart(joint) => {
                 format!(
-                    "holds in part for {} together{}",
+                    "holds in part, jointly for {}{}",
                     listed(&joint.set),
                     joint.more()
                 )
@@ -380,7 +384,7 @@ impl Verdict {
                 fails_where,
                 counterexample,
             } => {
-                let alone = "patching it alone changes no token that should change";
+                let alone = "patching the node alone changes no token that should change";
                 let best = best.as_ref().map(NamedSet::to_string);
                 let parts = best.into_iter().chain(inert.then(|| alone.to_owned()));
                 parts
@@ -391,7 +395,7 @@ impl Verdict {
             Verdict::Correlational { attends, effect } => {
                 let effect = effect.map_or_else(String::new, |effect| {
                     format!(
-                        "; patched, moves answers as predicted in {}/{}",
+                        "; patching moves answers as predicted in {}/{} trials",
                         effect.hits, effect.trials
                     )
                 });
@@ -420,7 +424,7 @@ fn failing(
             c.source.question.to_string()
         };
         format!(
-            "{source} into {}: {} predicted, {} given",
+            "{source} into {}: expected {}, got {}",
             c.base.question, c.predicted, c.got
         )
     });
@@ -432,10 +436,10 @@ impl JointSet {
     fn more(&self) -> String {
         let mut text = String::new();
         if !self.helping.is_empty() {
-            text += &format!("; {} only helps", listed(&self.helping));
+            text += &format!("; helpful but not needed: {}", listed(&self.helping));
         }
         for set in &self.also {
-            text += &format!("; also for {}", listed(set));
+            text += &format!("; also holds for {}", listed(set));
         }
         text
     }
@@ -445,10 +449,10 @@ impl fmt::Display for NamedSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Rate { hits, trials, .. } = self.interchange_accuracy;
         let names = listed(&self.set);
-        write!(f, "best set found: {names}, {hits}/{trials}")?;
+        write!(f, "best set found: {names}, {hits}/{trials} as predicted")?;
         if self.control_pairs.hits > 0 {
             let Rate { hits, trials, .. } = self.control_pairs;
-            write!(f, ", control pairs {hits}/{trials}")?;
+            write!(f, ", {hits}/{trials} control pairs changed")?;
         }
         Ok(())
     }
@@ -474,7 +478,7 @@ impl fmt::Display for Weakness {
         let percent = |rate: &Rate| (rate.share() * 100.0).round();
         write!(
             f,
-            "the {} is {values} ({} % there, {} % elsewhere)",
+            "the {} is {values} ({} % fail, {} % elsewhere)",
             self.feature,
             percent(&self.within),
             percent(&self.elsewhere)
@@ -514,7 +518,7 @@ impl fmt::Display for Untestable {
             Untestable::Node(node) => node.fmt(f),
             Untestable::Digit { variable, n_digits } => write!(
                 f,
-                "{variable} names a digit the model's operands of {n_digits} digits do not have"
+                "{variable} is out of range: the model's operands have {n_digits} digits"
             ),
             Untestable::Untrained { variable, class } => write!(
                 f,
@@ -523,7 +527,7 @@ impl fmt::Display for Untestable {
             Untestable::NoPairs { variable } => {
                 write!(
                     f,
-                    "no pair of questions tells two values of {variable} apart"
+                    "no pair of questions distinguishes two values of {variable}"
                 )
             }
             Untestable::Inaccurate {
@@ -532,7 +536,7 @@ impl fmt::Display for Untestable {
                 gate,
             } => write!(
                 f,
-                "the model answers {} of {} {class} questions rightly, at least {:.4} of all (lower bound); {gate} is needed",
+                "the model answers {} of {} {class} questions correctly (lower bound {:.4}, required {gate})",
                 accuracy.hits, accuracy.trials, accuracy.lower
             ),
         }

@@ -38,29 +38,29 @@ fn features(variable: Variable, judgment: &Judgment) -> Vec<(String, String)> {
     if let Some(digit) = variable.digit {
         let columns = [Some(digit), digit.checked_sub(1), Some(digit + 1)];
         for column in columns.into_iter().flatten() {
-            for (which, question) in [("stored", source), ("base", base)] {
+            for (which, question) in [("source", source), ("base", base)] {
                 let (word, value) = column_result(question, column);
                 add(format!("{which} {word} of digit {column}"), value);
             }
         }
         add(
-            "carry into the base digit".into(),
+            "carry-in of the base question".into(),
             carry_in(base, digit).into(),
         );
         add(
-            "carry into the stored digit".into(),
+            "carry-in of the source question".into(),
             carry_in(source, digit).into(),
         );
     }
     if let Stratum::Depth(depth) = judgment.trial.stratum {
-        add("depth of the cascade".into(), depth.to_string());
+        add("cascade depth".into(), depth.to_string());
     }
     add(
         "class of the base question".into(),
         base.class().to_string(),
     );
     add(
-        "class of the stored question".into(),
+        "class of the source question".into(),
         source.class().to_string(),
     );
     add(

@@ -74,10 +74,10 @@ fn stored_by_name<S: Serializer>(
 #[derive(Debug, Error)]
 pub enum EvidenceError {
     /// Not JSON, or JSON of another format.
-    #[error("no evidence of a verification: {0}")]
+    #[error("not the evidence of a verification: {0}")]
     Malformed(#[from] serde_json::Error),
     /// Evidence of another version of the format.
-    #[error("the evidence is of the form {found:?}, this program reads {SCHEMA:?}")]
+    #[error("the evidence has the format {found:?}; this version reads {SCHEMA:?}")]
     Schema {
         /// The format it names.
         found: String,
