@@ -1,4 +1,4 @@
-//! What nodes carry, as text.
+//! What nodes represent, as text.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,7 +9,7 @@ use crate::domain::causal::Quantity;
 use crate::domain::node::NodeName;
 use crate::experiment::stats::Rate;
 
-/// Quantities as text, parts of a column once for all their classes: `D0 (ADD, SUB)`.
+/// Quantities as text, merging parts of a column over classes: `D0 (ADD, SUB)`.
 fn names(quantities: impl Iterator<Item = Quantity>) -> String {
     let mut found: Vec<(String, Vec<Class>)> = Vec::new();
     for quantity in quantities {
@@ -35,7 +35,7 @@ fn names(quantities: impl Iterator<Item = Quantity>) -> String {
 }
 
 impl Carrier {
-    /// What is carried: `D0 (ADD, SUB)`, or that nothing is.
+    /// The represented quantities, such as `D0 (ADD, SUB)`, or a note that there are none.
     pub fn carried_text(&self) -> String {
         if self.is_none() {
             return "none of these".into();
@@ -43,13 +43,14 @@ impl Carrier {
         names(self.carries.iter().map(|carried| carried.quantity))
     }
 
-    /// What else holds and cannot be told from it here.
+    /// Quantities that also hold and cannot be distinguished here.
     pub fn same_text(&self) -> String {
         let same = self.carries.iter().flat_map(|carried| &carried.same_here);
         names(same.copied())
     }
 
-    /// The lowest score of what is carried; of nodes that carry nothing, the best there is.
+    /// The lowest score of a represented quantity; for nodes that represent nothing, the best
+    /// score.
     pub fn deciding(&self) -> Option<&QuantityScore> {
         let is_carried = |score: &&QuantityScore| {
             let carried = self.carries.iter();
@@ -62,14 +63,14 @@ impl Carrier {
         }
     }
 
-    /// The best score of what is not carried and holds nowhere.
+    /// The best score of a quantity that is not represented and does not hold.
     pub fn runner_up(&self) -> Option<&QuantityScore> {
         self.scores.iter().find(|score| !score.holds)
     }
 }
 
 impl QuantityScore {
-    /// The rates that decide, by aspect, and those of control trials.
+    /// The deciding rates, by aspect, and the rate of changed control trials.
     pub fn text(&self) -> (String, String) {
         let direction_only = self.quantity.predicts_only_direction();
         let rates = self.measures.deciding(direction_only);
@@ -85,7 +86,7 @@ pub fn nodes_text(nodes: &[NodeName]) -> String {
 }
 
 impl Carriers {
-    /// How many node sets carry what: single nodes and sets apart.
+    /// How many node sets represent what, counted separately for single nodes and for sets.
     pub fn summary(&self) -> String {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for carrier in &self.carriers {
@@ -140,8 +141,8 @@ impl Carriers {
 }
 
 impl Carrier {
-    /// The best of what does not hold, with its score: on fresh trials, or where none was judged, on
-    /// the screening pairs.
+    /// The best quantity that does not hold, with its score: on fresh trials or, if none was
+    /// judged, on the screening pairs.
     pub fn others_text(&self) -> String {
         match (self.runner_up(), self.screened_out.first()) {
             (Some(score), _) => format!("{} {:.2}", score.quantity, score.share().max(0.0)),
