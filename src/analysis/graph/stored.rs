@@ -1,4 +1,4 @@
-//! A graph as it is stored, and how it is read back.
+//! Stored graphs: writing and reading.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use crate::inputs::model::ModelFolder;
 use crate::storage::{pretty_json, read_stored};
 use crate::verify::VerdictKind;
 
-/// The name and version of the form in which a graph is written.
+/// The name and version of the format of a stored graph.
 pub const SCHEMA: &str = "circuitcheck/graph/2";
 
-/// A graph with the model it is of. The same model, verdicts and seed give the same bytes.
+/// A graph and the model it belongs to. The same model, verdicts and seed give the same bytes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "Wire", into = "Wire")]
 pub struct GraphEvidence {
@@ -29,16 +29,16 @@ pub struct GraphEvidence {
     pub graph: Graph,
 }
 
-/// What can be wrong with a stored graph.
+/// Errors in a stored graph.
 #[derive(Debug, Error)]
 pub enum GraphError {
-    /// No JSON, or JSON of another form.
+    /// Not JSON, or JSON of another format.
     #[error("no dependency graph: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// A graph of another version of the form.
+    /// A graph of another version of the format.
     #[error("the graph is of the form {found:?}, this program reads {SCHEMA:?}")]
     Schema {
-        /// The form it names.
+        /// The format it names.
         found: String,
     },
 }
@@ -53,12 +53,12 @@ impl GraphEvidence {
         }
     }
 
-    /// What drawings of it are headed with.
+    /// The title of drawings of it.
     pub fn title(&self) -> String {
         format!("Dependency graph of {}", self.model)
     }
 
-    /// The graph as it is stored: JSON with two spaces of indent and a line feed at the end.
+    /// The graph as stored: JSON with two spaces of indent and a final line feed.
     pub fn to_json(&self) -> String {
         pretty_json(self)
     }
@@ -66,14 +66,14 @@ impl GraphEvidence {
     /// Reads a stored graph. Written again it gives the same bytes.
     ///
     /// # Errors
-    /// [`GraphError`] where it is of another form, or contradicts itself.
+    /// [`GraphError`] where it has another format, or contradicts itself.
     pub fn from_json(json: &[u8]) -> Result<Self, GraphError> {
         read_stored(json, SCHEMA, |found| GraphError::Schema { found })
     }
 }
 
-/// The form that is stored. Lists that follow from the rest (`order`, `undermined`, `unconnected`) are
-/// for readers of the file; they are not read back.
+/// The stored format. Lists derived from the rest (`order`, `undermined`, `unconnected`) are for
+/// readers of the file and are not read back.
 #[derive(Serialize, Deserialize)]
 struct Wire {
     schema: String,

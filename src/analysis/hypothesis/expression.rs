@@ -1,4 +1,4 @@
-//! The expressions of a hypothesis: numbers, places, ranges, and patterns of claims.
+//! The expressions of a hypothesis: numbers, token positions, ranges, and patterns of claims.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,11 +10,11 @@ use crate::domain::shape::Shape;
 use crate::domain::task::{Task, Variable};
 use crate::inputs::claims::Claim;
 
-/// Largest number written out: no digit, layer or position of a model comes near, and sums of two
-/// stay numbers.
+/// Largest literal: above any digit, layer or position of a model, and small enough that sums
+/// cannot overflow.
 const MAX_LITERAL: isize = 999;
 
-/// A number: `n`, `N` (the digits of an operand) or a literal, with something added or taken away.
+/// A number: `n`, `N` (the digits of an operand) or a literal, plus or minus an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Number {
@@ -30,7 +30,7 @@ enum NumberBase {
 }
 
 impl Number {
-    /// The value where `n` is the running digit; `None` below zero.
+    /// The value for a given `n`; `None` if negative.
     pub fn value(&self, n: usize, shape: &Shape) -> Option<usize> {
         let base = match self.base {
             NumberBase::Running => n,
@@ -40,7 +40,7 @@ impl Number {
         base.checked_add_signed(self.plus)
     }
 
-    /// Whether the value hangs on the running digit.
+    /// Whether the value depends on `n`.
     pub fn is_running(&self) -> bool {
         self.base == NumberBase::Running
     }
@@ -106,7 +106,7 @@ pub struct Digits {
 }
 
 impl Digits {
-    /// The digits in a model; none where the first lies above the last.
+    /// The digits in a model; empty if the first is above the last.
     pub fn values(&self, shape: &Shape) -> Range<usize> {
         let from = self.from.value(0, shape).unwrap_or(0);
         let to = self.to.value(0, shape).map_or(0, |to| to + 1);
@@ -153,7 +153,7 @@ pub enum Place {
     Sign,
     /// `A(k)`: digit k of the answer.
     Answer(Number),
-    /// `predicts(k)`: where digit k of the answer is predicted.
+    /// `predicts(k)`: the position that predicts digit k of the answer.
     Predicts(Number),
 }
 
@@ -179,7 +179,7 @@ impl Place {
 }
 
 impl Place {
-    /// Whether the place hangs on the running digit.
+    /// Whether the position depends on `n`.
     pub fn is_running(&self) -> bool {
         match self {
             Place::First(k) | Place::Second(k) | Place::Answer(k) | Place::Predicts(k) => {
@@ -216,7 +216,8 @@ impl TryFrom<String> for Place {
     }
 }
 
-/// Where a node must sit: comparisons joined by `and`, such as `> op and <= predicts(n)`.
+/// A condition on a node's position: comparisons joined by `and`, such as `> op and <=
+/// predicts(n)`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Where {
@@ -242,8 +243,8 @@ const COMPARISONS: [(&str, PlaceComparison); 5] = [
 ];
 
 impl Where {
-    /// Whether a position satisfies every comparison; a place the question does not have satisfies
-    /// none.
+    /// Whether a position satisfies every comparison; one with a position the question does not
+    /// have is never satisfied.
     pub fn holds(&self, position: usize, n: usize, shape: &Shape) -> bool {
         self.all.iter().all(|(comparison, place)| {
             let Some(place) = place.position(n, shape) else {
@@ -261,7 +262,7 @@ impl Where {
 }
 
 impl Where {
-    /// Whether it hangs on the running digit.
+    /// Whether the condition depends on `n`.
     pub fn is_running(&self) -> bool {
         self.all.iter().any(|(_, place)| place.is_running())
     }
@@ -294,7 +295,7 @@ impl fmt::Display for Where {
     }
 }
 
-/// A variable whose digit may run: `SA n`, `MT n-1`, `OPR`.
+/// A variable whose digit may depend on `n`: `SA n`, `MT n-1`, `OPR`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Pattern {
@@ -303,7 +304,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// The variable at the running digit; `None` where the model has no such digit.
+    /// The variable for a given `n`; `None` if the model has no such digit.
     pub fn variable(&self, n: usize, shape: &Shape) -> Option<Variable> {
         let digit = match self.digit {
             Some(number) => Some(number.value(n, shape).filter(|&k| k <= shape.n_digits)?),
@@ -317,7 +318,7 @@ impl Pattern {
 }
 
 impl Pattern {
-    /// Whether its digit hangs on the running one.
+    /// Whether the digit depends on `n`.
     pub fn is_running(&self) -> bool {
         self.digit.is_some_and(|number| number.is_running())
     }
@@ -349,7 +350,7 @@ impl TryFrom<String> for Pattern {
     }
 }
 
-/// What something feeds: another claim, `STC n`, or an answer token, `A(n)`.
+/// The target of an edge: another claim, `STC n`, or an answer token, `A(n)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Fed {
@@ -358,7 +359,7 @@ pub enum Fed {
 }
 
 impl Fed {
-    /// The answer token, if it is one the model has.
+    /// The answer token, if it is one and the model has it.
     pub fn token(&self, n: usize, shape: &Shape) -> Option<AnswerToken> {
         match self {
             Fed::Token(number) => number
@@ -371,7 +372,7 @@ impl Fed {
 }
 
 impl Fed {
-    /// Whether it hangs on the running digit.
+    /// Whether the target depends on `n`.
     pub fn is_running(&self) -> bool {
         match self {
             Fed::Claim(pattern) => pattern.is_running(),
@@ -394,7 +395,7 @@ impl TryFrom<String> for Fed {
     }
 }
 
-/// One side of an order: a claim or a place.
+/// One side of an order: a claim or a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum OrderSide {
@@ -403,7 +404,7 @@ pub enum OrderSide {
 }
 
 impl OrderSide {
-    /// Whether it hangs on the running digit.
+    /// Whether the side depends on `n`.
     pub fn is_running(&self) -> bool {
         match self {
             OrderSide::Claim(pattern) => pattern.is_running(),
@@ -425,12 +426,12 @@ impl TryFrom<String> for OrderSide {
     }
 }
 
-/// A claim of some nodes: `A0.SA P17L0H1 P17L0H3`.
+/// A claim about a set of nodes: `A0.SA P17L0H1 P17L0H3`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct SetClaim {
     pub variable: Variable,
-    /// The nodes, not yet known to be inside a model.
+    /// The nodes, not yet checked against a model.
     pub nodes: Vec<crate::domain::node::NodeName>,
 }
 
