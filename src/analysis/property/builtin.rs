@@ -1,4 +1,4 @@
-//! The properties that every model is asked for.
+//! The built-in properties, tested on every model.
 
 use super::case::CaseVariable;
 use super::clause::{Clause, ClauseSide, Relation};
@@ -41,8 +41,8 @@ fn split(n_digits: usize, operation: char, k: usize) -> Clause {
     )
 }
 
-/// Every property that needs no file, for a model of `n_digits`; `margin` is what `confident` asks
-/// for, in logits.
+/// All built-in properties for a model of `n_digits`; `margin` is the lead in logits that
+/// `confident` requires.
 pub fn builtin(n_digits: usize, margin: f32) -> Vec<Property> {
     let n = n_digits;
     let one_sided = |relation| {

@@ -28,12 +28,12 @@ use super::{Drawing, Property, PropertyError};
 use crate::domain::shape::MAX_DIGITS;
 use crate::inputs::model::RawFile;
 
-/// What is wrong with a file, and where.
+/// An error in a file, with its place.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[error("{file}:{line}: {reason}")]
 pub struct OwnError {
     pub file: String,
-    /// Its line, from 1.
+    /// Line number, from 1.
     pub line: usize,
     pub reason: String,
 }
@@ -99,7 +99,7 @@ impl PropertyReader<'_> {
         })
     }
 
-    /// Reads `0-4`, or one range for each digit, as `0 0-9x3 5`, the highest first.
+    /// Parses `0-4`, or one range per digit, highest first, such as `0 0-9x3 5`.
     fn ranges(&self, text: &Spanned<String>, n_digits: usize) -> Result<Vec<(u8, u8)>, OwnError> {
         let no_range = |part: &str| {
             self.error(
@@ -148,14 +148,14 @@ impl PropertyReader<'_> {
     }
 }
 
-/// Where a user's own properties are looked for without a path.
+/// Default folder for a user's own properties.
 const USUAL_FOLDER: &str = "hypotheses/properties";
 
-/// Reads the properties of a file, or of all `.toml` files of a folder by name; without a path, those of
-/// hypotheses/properties where that is there.
+/// Reads the properties of a file, or of all `.toml` files of a folder in name order; without a
+/// path, those in hypotheses/properties if it exists.
 ///
 /// # Errors
-/// [`PropertyError`] where the folder or a file cannot be read, or a property is wrong.
+/// [`PropertyError`] where the folder or a file cannot be read, or a property is invalid.
 pub fn read_own(path: Option<&Path>, n_digits: usize) -> Result<Vec<Property>, PropertyError> {
     let path = match path {
         Some(path) => path,
@@ -180,7 +180,7 @@ pub fn read_own(path: Option<&Path>, n_digits: usize) -> Result<Vec<Property>, P
 /// Reads a property for a model of `n_digits`.
 ///
 /// # Errors
-/// [`OwnError`], which names the file and the line.
+/// [`OwnError`], with the file and line.
 pub fn read(file: &RawFile, n_digits: usize) -> Result<Property, OwnError> {
     let shown = file.path.display().to_string();
     let text = str::from_utf8(&file.bytes).map_err(|error| OwnError {

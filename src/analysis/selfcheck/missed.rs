@@ -1,4 +1,4 @@
-//! No set was missed: a claim that fails still does when sets are searched for harder.
+//! Checks that no set was missed: claims that fail must still fail with a harder search for sets.
 
 use super::false_claims::passes;
 use super::{Check, Figure};
@@ -9,9 +9,9 @@ use crate::inputs::model::ModelFolder;
 use crate::verify::evidence::ClaimEvidence;
 use crate::verify::{Options, SearchEffort, VerdictKind, VerifyError, verify};
 
-/// Verifies a model's claims and, those that are not known to hold, again with many more pairs,
-/// candidates and random starts. None that was called refuted or unspecific may pass; of those not
-/// shown it is counted.
+/// Verifies a model's claims, then repeats those not known to hold with many more pairs, candidates
+/// and random starts. None that was refuted or unspecific may pass; of those not shown, the ones
+/// that pass are counted.
 ///
 /// # Errors
 /// [`VerifyError`] where the model cannot be verified.
