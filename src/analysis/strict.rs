@@ -93,7 +93,7 @@ pub fn strict(
         // Claims about attention are checked against the attention found here.
         let mut folder = folder.clone();
         let bytes = write_tagged_nodes(&behaviors).into_bytes();
-        folder.behaviors = Some(RawFile::made(Path::new("behaviors found"), bytes));
+        folder.behaviors = Some(RawFile::made(Path::new("discovered behaviors"), bytes));
         let claims = RawFile::made(
             Path::new("candidate claims"),
             write_claims(&candidates).into_bytes(),

@@ -41,7 +41,9 @@ pub struct Operands {
 
 /// Text that is not a range of operands.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} is no range of operands, such as 0..999 (both ends included) or 7")]
+#[error(
+    "invalid operand range {0:?}: expected a number such as 7 or a range such as 0..999 (both ends included)"
+)]
 pub struct NotOperands(String);
 
 impl Operands {
@@ -98,21 +100,21 @@ deserialize_from_text!(Operands);
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum QuestionsError {
     /// The model was trained for neither addition nor subtraction.
-    #[error("{model}: no question can be asked: the model was trained for {operations} alone")]
+    #[error("{model}: no questions to ask: the model was trained only for {operations}")]
     NoOperation {
         model: String,
         /// The operations it was trained for.
         operations: String,
     },
     /// An operand has more digits than the model takes.
-    #[error("{operand} has more digits than the {n_digits} that the model takes")]
+    #[error("{operand} has more digits than the model's operands ({n_digits})")]
     TooManyDigits {
         operand: u128,
         /// Digits in each operand of the model.
         n_digits: usize,
     },
     /// More questions than can be indexed.
-    #[error("{questions} questions are too many to be asked one by one; bound both operands")]
+    #[error("{questions} questions are too many to ask; restrict both operands")]
     TooMany {
         /// How many there are, saturating.
         questions: u128,

@@ -56,10 +56,10 @@ impl Work {
 #[derive(Debug, Error)]
 pub enum SavedError {
     /// The path has no file name.
-    #[error("{path:?}: is no file's name")]
+    #[error("{path:?} has no file name")]
     NoName { path: PathBuf },
     /// Another process saves to it.
-    #[error("{}: another circuitcheck accuracy saves there: {held}", .path.display())]
+    #[error("{}: in use by another circuitcheck accuracy: {held}", .path.display())]
     Held {
         path: PathBuf,
         /// The lock's holder.
@@ -76,7 +76,7 @@ pub enum SavedError {
     Unreadable { file: String, reason: String },
     /// It belongs to other work.
     #[error(
-        "{file}: holds another measurement ({key}: {found} there, {asked} asked for); name another file, or remove it"
+        "{file}: contains a different measurement ({key}: found {found}, requested {asked}); choose another file or remove it"
     )]
     OtherWork {
         file: String,
@@ -86,7 +86,9 @@ pub enum SavedError {
         asked: String,
     },
     /// It holds more questions than requested, or an incomplete block.
-    #[error("{file}: holds {done} questions, which are no part of the {asked} asked for")]
+    #[error(
+        "{file}: contains {done} questions, which are not a valid part of the {asked} requested"
+    )]
     OtherLength { file: String, done: u64, asked: u64 },
 }
 
@@ -161,7 +163,7 @@ impl Saved {
         }
         if saved.tally.total().trials != saved.done {
             return Err(unreadable(format!(
-                "says that {} questions were asked, and counts {}",
+                "states that {} questions were asked, but counts {}",
                 saved.done,
                 saved.tally.total().trials
             )));

@@ -38,7 +38,7 @@ impl Carrier {
     /// The represented quantities, such as `D0 (ADD, SUB)`, or a note that there are none.
     pub fn carried_text(&self) -> String {
         if self.is_none() {
-            return "none of these".into();
+            return "nothing in the catalogue".into();
         }
         names(self.carries.iter().map(|carried| carried.quantity))
     }
@@ -91,10 +91,10 @@ impl Carriers {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for carrier in &self.carriers {
             let what = match (carrier.nodes.len(), carrier.is_none(), carrier.is_several()) {
-                (1, true, _) => "nodes carry none of the catalogue",
-                (1, _, true) => "nodes carry two or more",
-                (1, ..) => "nodes carry one",
-                _ => "sets carry what none of their parts does",
+                (1, true, _) => "nodes represent nothing of the catalogue",
+                (1, _, true) => "nodes represent two or more variables",
+                (1, ..) => "nodes represent one variable",
+                _ => "sets represent something no subset does",
             };
             *counts.entry(what).or_default() += 1;
         }
@@ -106,12 +106,12 @@ impl Carriers {
     }
 
     pub fn markdown(&self, model: &str) -> String {
-        let mut text = format!("# What the nodes of {model} carry\n\n");
+        let mut text = format!("# What the nodes of {model} represent\n\n");
         let options = &self.options;
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "{} variables were put to {} node sets by interchange: interchange accuracy on counterfactual pairs of at least {} and nothing moved on the others, at the bounds of exact intervals that hold for all that was tried together (error {}, seed {}). {}.\n",
+            "{} variables were tried on {} node sets by interchange interventions. A variable is represented if interchange accuracy on counterfactual pairs is at least {} and control pairs do not change, by exact bounds that hold for all of them together (error {}, seed {}). {}.\n",
             self.catalogue,
             self.sets,
             options.threshold,
@@ -119,7 +119,7 @@ impl Carriers {
             options.seed,
             self.summary()
         );
-        text += "| nodes | carries | not told from it here | interchange accuracy | control pairs | best of the others |\n|---|---|---|---|---|---|\n";
+        text += "| nodes | represents | indistinguishable here | interchange accuracy | control pairs | best of the others |\n|---|---|---|---|---|---|\n";
         for carrier in &self.carriers {
             let (interchange_accuracy, control_pairs) = carrier
                 .deciding()
@@ -146,7 +146,7 @@ impl Carrier {
     pub fn others_text(&self) -> String {
         match (self.runner_up(), self.screened_out.first()) {
             (Some(score), _) => format!("{} {:.2}", score.quantity, score.share().max(0.0)),
-            (None, Some(out)) => format!("{} {:.2} when screened", out.quantity, out.moved),
+            (None, Some(out)) => format!("{} {:.2} (screening)", out.quantity, out.moved),
             (None, None) => String::new(),
         }
     }

@@ -32,10 +32,10 @@ pub struct NamedCircuit {
 #[derive(Debug, Error)]
 pub enum NamedCircuitError {
     /// The model has no claims.
-    #[error("{model}: there is no features.json, so nothing is claimed")]
+    #[error("{model}: no features.json, so there are no claims")]
     NoFeatures { model: String },
     /// The model has no behaviours.
-    #[error("{model}: there is no behaviors.json")]
+    #[error("{model}: no behaviors.json")]
     NoBehaviors { model: String },
     /// A file of tagged nodes is invalid.
     #[error(transparent)]

@@ -76,10 +76,10 @@ pub struct Circuit {
 #[derive(Debug, Error)]
 pub enum CircuitError {
     /// Not JSON, or JSON of another format.
-    #[error("no scores of circuits: {0}")]
+    #[error("not stored circuit scores: {0}")]
     Malformed(#[from] serde_json::Error),
     /// Circuits of another version of the format.
-    #[error("the circuits are of the form {found:?}, this program reads {SCHEMA:?}")]
+    #[error("the circuits have the format {found:?}; this version reads {SCHEMA:?}")]
     Schema {
         /// The format it names.
         found: String,

@@ -41,7 +41,7 @@ impl KnownClaim {
 
 /// Evidence about different weights.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[error("the evidence is about weights {found:.12}, the model's are {expected:.12}")]
+#[error("the evidence is for weights {found:.12}, but the model has {expected:.12}")]
 pub struct OtherWeights {
     /// The digest in the evidence.
     pub found: String,

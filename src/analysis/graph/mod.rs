@@ -262,7 +262,7 @@ impl Graph {
     /// # Panics
     /// If there is a cycle, which would be a bug: a feed-forward network cannot have one.
     pub fn order(&self) -> Vec<NodeIndex> {
-        toposort(&self.edges, None).expect("what feeds comes before what it feeds")
+        toposort(&self.edges, None).expect("edges lead to later vertices")
     }
 
     /// The source and target of an edge.

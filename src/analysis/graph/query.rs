@@ -29,11 +29,11 @@ pub enum Selector {
 pub enum SelectorError {
     /// Text that does not name a vertex.
     #[error(
-        "{0:?} names no vertex: expected an answer token such as A3, a node such as P9L0H1, or a variable such as A1.ST"
+        "invalid vertex {0:?}: expected an answer token such as A3, a node such as P9L0H1, or a variable such as A1.ST"
     )]
     Malformed(String),
     /// A vertex that is not in the graph.
-    #[error("the graph has no vertex {selector}; it has {known}")]
+    #[error("the graph has no vertex {selector}, only {known}")]
     Missing { selector: Selector, known: String },
 }
 

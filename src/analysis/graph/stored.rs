@@ -33,10 +33,10 @@ pub struct GraphEvidence {
 #[derive(Debug, Error)]
 pub enum GraphError {
     /// Not JSON, or JSON of another format.
-    #[error("no dependency graph: {0}")]
+    #[error("not a dependency graph: {0}")]
     Malformed(#[from] serde_json::Error),
     /// A graph of another version of the format.
-    #[error("the graph is of the form {found:?}, this program reads {SCHEMA:?}")]
+    #[error("the graph has the format {found:?}; this version reads {SCHEMA:?}")]
     Schema {
         /// The format it names.
         found: String,
@@ -156,24 +156,24 @@ struct WireEdge {
 enum Contradiction {
     #[error("vertex {id:?}: {source}")]
     Node { id: String, source: NodeError },
-    #[error("vertex {id:?} is about digit {digit}, the model has {n_digits} digits")]
+    #[error("vertex {id:?} is about digit {digit}, but the model has {n_digits} digits")]
     Digit {
         id: String,
         digit: usize,
         n_digits: usize,
     },
-    #[error("vertex {id:?} holds what is called {found:?}")]
+    #[error("vertex {id:?} has the contents of {found:?}")]
     Name { id: String, found: String },
-    #[error("vertex {0:?} is of no node")]
+    #[error("vertex {0:?} has no node")]
     NoNode(String),
-    #[error("there are two vertices {0:?}")]
+    #[error("duplicate vertex {0:?}")]
     Twice(String),
-    #[error("an edge ends at {0:?}, which is no vertex")]
+    #[error("an edge refers to {0:?}, which is not a vertex")]
     NoVertex(String),
     #[error("an edge leaves the answer token {0}")]
     FromToken(String),
     #[error(
-        "the edge from {from:?} to {to:?} is called {written}, what was measured says {measured}"
+        "the edge from {from:?} to {to:?} is marked {written}, but its measurements give {measured}"
     )]
     Verdict {
         from: String,
@@ -181,7 +181,7 @@ enum Contradiction {
         written: EdgeVerdict,
         measured: EdgeVerdict,
     },
-    #[error("the edges make a cycle")]
+    #[error("the edges form a cycle")]
     Cycle,
 }
 

@@ -50,8 +50,11 @@ impl TryFrom<String> for Number {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let wrong =
-            || format!("{text:?} is no number: expected n, N or digits, and perhaps + or - digits");
+        let wrong = || {
+            format!(
+                "invalid number {text:?}: expected n, N or a literal, optionally followed by + or - and a literal"
+            )
+        };
         let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
         let (first, rest) = match compact.find(['+', '-']) {
             Some(at) => compact.split_at(at),
@@ -63,7 +66,7 @@ impl TryFrom<String> for Number {
             }
             match text.parse() {
                 Ok(number) if number <= MAX_LITERAL => Ok(number),
-                _ => Err(format!("{text:?} is more than {MAX_LITERAL}")),
+                _ => Err(format!("{text:?} is larger than {MAX_LITERAL}")),
             }
         };
         let (base, literal) = match first {
@@ -119,14 +122,12 @@ impl TryFrom<String> for Digits {
 
     fn try_from(text: String) -> Result<Self, String> {
         let (from, to) = text.split_once(" to ").ok_or_else(|| {
-            format!("{text:?} is no range of digits: expected one such as 0 to N-1")
+            format!("invalid digit range {text:?}: expected one such as 0 to N-1")
         })?;
         let number = |part: &str| -> Result<Number, String> {
             let number = Number::try_from(part.trim().to_owned())?;
             match number.is_running() {
-                true => Err(format!(
-                    "{text:?}: a range cannot hang on n, which runs over it"
-                )),
+                true => Err(format!("{text:?}: a range for n cannot itself depend on n")),
                 false => Ok(number),
             }
         };
@@ -195,7 +196,9 @@ impl TryFrom<String> for Place {
 
     fn try_from(text: String) -> Result<Self, String> {
         let wrong = || {
-            format!("{text:?} is no place: expected op, =, sign, D(k), D'(k), A(k) or predicts(k)")
+            format!(
+                "invalid position {text:?}: expected op, =, sign, D(k), D'(k), A(k) or predicts(k)"
+            )
         };
         match text.trim() {
             "op" => return Ok(Place::Operator),
@@ -280,7 +283,7 @@ impl TryFrom<String> for Where {
                     .into_iter()
                     .find(|(sign, _)| part.starts_with(sign))
                     .ok_or_else(|| {
-                        format!("{part:?} compares with nothing: expected <, <=, ==, >= or > and a place")
+                        format!("{part:?} is not a comparison: expected <, <=, ==, >= or > and a position")
                     })?;
                 Ok((comparison, Place::try_from(part[sign.len()..].trim().to_owned())?))
             })
@@ -344,7 +347,9 @@ impl TryFrom<String> for Pattern {
         let task: Task = task.parse().map_err(|error| format!("{error}"))?;
         match (task.takes_digit(), digit.is_some()) {
             (true, false) => Err(format!("task {task} needs a digit, such as {task} n")),
-            (false, true) => Err(format!("task {task} takes no digit, {text:?} names one")),
+            (false, true) => Err(format!(
+                "task {task} takes no digit, but {text:?} names one"
+            )),
             _ => Ok(Pattern { task, digit }),
         }
     }
@@ -421,7 +426,7 @@ impl TryFrom<String> for OrderSide {
             Ok(place) => Ok(OrderSide::Place(place)),
             Err(no_place) => Pattern::try_from(text)
                 .map(OrderSide::Claim)
-                .map_err(|no_claim| format!("{no_claim}, and {no_place}")),
+                .map_err(|no_claim| format!("{no_claim}; {no_place}")),
         }
     }
 }
@@ -446,7 +451,7 @@ impl TryFrom<String> for SetClaim {
             .collect::<Result<Vec<crate::domain::node::NodeName>, String>>()?;
         let Some(&first) = nodes.first() else {
             return Err(format!(
-                "{text:?} names no node: expected a claim such as A0.SA P17L0H1 P17L0H3"
+                "{text:?} has no node: expected a claim such as A0.SA P17L0H1 P17L0H3"
             ));
         };
         let claim = Claim::parse(first, variable);

@@ -46,14 +46,14 @@ pub enum HypothesisError {
     },
     /// A file without a clause.
     #[error(
-        "{file}: there is no clause ([[exists]], [[shared]], [[order]], [[intervention]], [[feeds]] or [[keep]])"
+        "{file}: no clause (expected [[exists]], [[shared]], [[order]], [[intervention]], [[feeds]] or [[keep]])"
     )]
     Empty { file: String },
     /// A clause that uses n without a range for it.
-    #[error("{file}: clause {clause:?} speaks of n, and has no for = \"… to …\"")]
+    #[error("{file}: clause {clause:?} uses n but has no range (for = \"… to …\")")]
     NothingRuns { file: String, clause: String },
     /// A model outside the hypothesis's scope.
-    #[error("{hypothesis:?} is about {wanted}, the model has {found}")]
+    #[error("{hypothesis:?} requires {wanted}, but the model has {found}")]
     OtherModel {
         hypothesis: String,
         wanted: String,
@@ -127,7 +127,7 @@ impl TryFrom<String> for NamePattern {
 
     fn try_from(text: String) -> Result<Self, String> {
         let pattern = glob::Pattern::new(&text).map(NamePattern);
-        pattern.map_err(|error| format!("{text:?} is no pattern: {error}"))
+        pattern.map_err(|error| format!("invalid pattern {text:?}: {error}"))
     }
 }
 
@@ -456,7 +456,7 @@ impl Hypothesis {
         let conditions = &self.model;
         if let Some(pattern) = conditions.name.as_ref().filter(|p| !p.0.matches(name)) {
             return other(
-                format!("models named {}", pattern.0),
+                format!("a name matching {}", pattern.0),
                 format!("the name {name}"),
             );
         }
@@ -466,8 +466,8 @@ impl Hypothesis {
                 Does::Sub => "subtraction",
             };
             return other(
-                format!("models that do {missing}"),
-                format!("learnt {operations} alone"),
+                format!("training for {missing}"),
+                format!("only {operations}"),
             );
         }
         for (found, from, to, what) in [
@@ -481,7 +481,7 @@ impl Hypothesis {
                 shape.n_heads,
                 conditions.heads_from,
                 conditions.heads_to,
-                "heads in a layer",
+                "heads per layer",
             ),
             (
                 shape.n_digits,
@@ -491,13 +491,10 @@ impl Hypothesis {
             ),
         ] {
             if let Some(from) = from.filter(|&from| found < from) {
-                return other(
-                    format!("models of {from} {what} or more"),
-                    found.to_string(),
-                );
+                return other(format!("at least {from} {what}"), found.to_string());
             }
             if let Some(to) = to.filter(|&to| found > to) {
-                return other(format!("models of {to} {what} at most"), found.to_string());
+                return other(format!("at most {to} {what}"), found.to_string());
             }
         }
         Ok(())

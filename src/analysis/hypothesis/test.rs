@@ -284,12 +284,9 @@ impl Tester<'_> {
         }
         let task = of(&|claim| claim.variable.task == variable.task);
         if task.is_empty() {
-            format!("nothing is claimed to be {}", variable.task)
+            format!("no claim of task {}", variable.task)
         } else {
-            format!(
-                "nothing is claimed to be {variable}; nearest: {}",
-                listed(task)
-            )
+            format!("no claim of {variable}; nearest: {}", listed(task))
         }
     }
 
@@ -356,7 +353,7 @@ impl Tester<'_> {
                         format!("{variable}: {}", names(&Vec::from_iter(nodes.clone())))
                     }
                     (true, true) => {
-                        self.nearest(variable, &format!("no {variable} that holds and fits"))
+                        self.nearest(variable, &format!("no {variable} claim holds and matches"))
                     }
                     (true, false) => format!(
                         "none of {} tried; nearest: {}",
@@ -396,7 +393,7 @@ impl Tester<'_> {
                 met: nodes.is_some(),
                 note: match &nodes {
                     Some(nodes) => names(nodes),
-                    None => "each holds, of different nodes".into(),
+                    None => "each holds, but for different nodes".into(),
                 },
                 nodes: Node::names(&nodes.unwrap_or_default()),
             }
@@ -417,7 +414,7 @@ impl Tester<'_> {
                 match side {
                     OrderSide::Place(place) => match place.position(n, &shape) {
                         Some(position) => Ok(vec![(Vec::new(), position, position)]),
-                        None => Err("the question has no such place".into()),
+                        None => Err("the question has no such position".into()),
                     },
                     OrderSide::Claim(pattern) => {
                         let variable = pattern
@@ -595,7 +592,7 @@ impl Tester<'_> {
                     let wanted = (variable, clause.to, n);
                     self.fed(&graph, digit, |from, to| is_link(from, to, &wanted))
                         .unwrap_or_else(|| {
-                            let none = format!("no {variable} that holds has a way there");
+                            let none = format!("no {variable} claim that holds has a path there");
                             ClauseCase::unmet(digit, self.nearest(variable, &none))
                         })
                 };

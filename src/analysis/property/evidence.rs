@@ -41,10 +41,10 @@ pub struct PropertyEvidence {
 #[derive(Debug, Error)]
 pub enum PropertyEvidenceError {
     /// Not JSON, or JSON of another format.
-    #[error("no property tests: {0}")]
+    #[error("not stored property tests: {0}")]
     Malformed(#[from] serde_json::Error),
     /// Property tests of another version of the format.
-    #[error("the property tests are of the form {found:?}, this program reads {SCHEMA:?}")]
+    #[error("the property tests have the format {found:?}; this version reads {SCHEMA:?}")]
     Schema {
         /// The format it names.
         found: String,

@@ -91,7 +91,7 @@ impl fmt::Display for Group {
 
 /// Text that does not name a group.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} is no group of questions")]
+#[error("unknown group of questions {0:?}")]
 pub struct UnknownGroup(String);
 
 impl FromStr for Group {

@@ -17,7 +17,7 @@ pub const KEPT_FILE: &str = "property-kept.txt";
 const MOST_KEPT: usize = 64;
 
 const HEADING: &str = "\
-# Cases in which a property failed. `circuitcheck property` asks them first in every later run.
+# Cases in which a property failed. `circuitcheck property` tries them first in every later run.
 # property <tab> what is asked first <tab> numbers
 ";
 
@@ -80,7 +80,7 @@ impl Kept {
                 return Err(KeptError {
                     file: file.to_owned(),
                     line: index + 1,
-                    reason: format!("expected 3 parts with tabs between, found {}", parts.len()),
+                    reason: format!("expected 3 tab-separated parts, found {}", parts.len()),
                 });
             };
             let lines = kept.properties.entry(property.to_owned()).or_default();
@@ -109,14 +109,16 @@ impl Kept {
                     .iter()
                     .any(|clause| asked(clause) == line.asked) =>
                 {
-                    return Some(Err(self.error(line, "are not numbers of its variables")));
+                    return Some(Err(
+                        self.error(line, "do not match the property's variables")
+                    ));
                 }
                 None => return None,
             };
             let admitted = property.clauses[case.clause].admits(&case);
             Some(match admitted {
                 true => Ok(case),
-                false => Err(self.error(line, "ask nothing that the model takes")),
+                false => Err(self.error(line, "give no question that the model accepts")),
             })
         });
         cases.collect()

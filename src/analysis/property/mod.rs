@@ -120,7 +120,7 @@ impl Property {
                     Operation::Add => "additions",
                     Operation::Sub => "subtractions",
                 };
-                format!("{asked}: the model was trained for {operations} alone")
+                format!("{asked}: the model was trained only for {operations}")
             })
             .collect();
         (self, reasons)
@@ -163,14 +163,14 @@ impl Default for PropertyOptions {
 #[derive(Debug, Error)]
 pub enum PropertyError {
     /// An unknown property name.
-    #[error("unknown property {name:?}: there are {known}")]
+    #[error("unknown property {name:?}: expected one of {known}")]
     Unknown {
         name: String,
         /// The known names.
         known: String,
     },
     /// Two properties with the same name.
-    #[error("two properties have the name {name:?}{}", .file.as_ref().map_or(String::new(), |f| format!(", one in {f}")))]
+    #[error("two properties are named {name:?}{}", .file.as_ref().map_or(String::new(), |f| format!(", one in {f}")))]
     SameName {
         name: String,
         /// A file that has one of them.

@@ -195,7 +195,7 @@ fn resolve(
         .find(|class| !trained.contains(class))
     {
         return Err(format!(
-            "{variable} needs {class} questions, the model was trained for {operations} alone"
+            "{variable} needs {class} questions, but the model was trained only for {operations}"
         ));
     }
     Ok((node, variable))
@@ -252,7 +252,8 @@ pub fn separations(
         };
         let Some(triplets) = triplets else {
             for (index, _) in nodes {
-                let reason = format!("{variable} has {seen} values on questions of this size");
+                let reason =
+                    format!("{variable} takes only {seen} values on questions of this size");
                 results.insert(index, not_asked(&claims[index], reason));
             }
             continue;

@@ -165,7 +165,7 @@ impl Strategy for CaseStrategy {
             .map(|(group, case)| CaseTree::new(Arc::clone(&self.property), group, case))
             .ok_or_else(|| {
                 Reason::from(format!(
-                    "{}: none of {MOST_TRIES} drawn cases asks questions that the model takes",
+                    "{}: none of {MOST_TRIES} drawn cases gives questions that the model accepts",
                     self.property.name
                 ))
             })

@@ -30,12 +30,10 @@ pub enum TemplateError {
         found: String,
     },
     /// An offset next to other digits, where it is unclear what it is added to.
-    #[error(
-        "{text:?}: {piece} has an offset and stands beside other digits; an offset stands alone"
-    )]
+    #[error("{text:?}: {piece} has an offset, so no other digits may be next to it")]
     OffsetBeside { text: String, piece: String },
     /// A number too long for any model.
-    #[error("{text:?}: {digits:?} is too long a number")]
+    #[error("{text:?}: number {digits:?} is too long")]
     TooLong { text: String, digits: String },
 }
 
@@ -337,7 +335,7 @@ mod tests {
     fn an_offset_beside_other_digits_is_refused() {
         assert_eq!(
             refusal("1{a+1}+{b}"),
-            "\"1{a+1}+{b}\": {a+1} has an offset and stands beside other digits; an offset stands alone"
+            "\"1{a+1}+{b}\": {a+1} has an offset, so no other digits may be next to it"
         );
     }
 

@@ -473,7 +473,7 @@ impl Judge {
             return (Some(published), None, verdict);
         }
         let (strict, holds_strictly, tells_strictly) =
-            of(&self.measured.plain).expect("both are measured");
+            of(&self.measured.plain).expect("both choices of quirks were measured");
         let verdict = if (holds && !tells) || (holds_strictly && !tells_strictly) {
             Reproduction::Undecided
         } else {

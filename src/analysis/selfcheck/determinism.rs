@@ -29,7 +29,7 @@ pub fn determinism(
     options: &Options,
 ) -> Result<Check, VerifyError> {
     let name = format!("determinism: {}", folder.name);
-    let what = "threads, block size and the order of claims change no byte of the evidence";
+    let what = "evidence does not depend on threads, block size or the order of claims";
     let mut figures = Vec::new();
     if let Some(claims) = some_claims(folder, nodes, options.rules.seed)? {
         let file = file_of(folder, &claims);

@@ -77,7 +77,7 @@ pub fn false_claims(
         0,
     ));
     figures.push(Figure::at_most(
-        "claims that pass, and do not on other trials",
+        "claims that pass, but not on fresh trials",
         passing.iter().filter(|made| contradicted(made)).count(),
         0,
     ));
@@ -97,7 +97,7 @@ pub fn false_claims(
         Figure::text(
             format!("passes: {}", evidence.claim),
             format!(
-                "{} from {from} {variable}; {}; on other trials {}",
+                "{} from {from} {variable}; {}; on fresh trials {}",
                 made.kind,
                 told(evidence),
                 again[&made.claim].verdict,
@@ -112,7 +112,11 @@ fn told(evidence: &ClaimEvidence) -> String {
     let mut parts = vec![evidence.verdict.to_string()];
     if let Verdict::Joint(joint) | Verdict::JointInPart(joint) = &evidence.verdict {
         let names: Vec<String> = joint.set.iter().map(NodeName::to_string).collect();
-        parts.push(format!("{} need it by {:.2}", names.join(" "), joint.need));
+        parts.push(format!(
+            "{} need the node by {:.2}",
+            names.join(" "),
+            joint.need
+        ));
     } else if !evidence.verdict.note().is_empty() {
         parts.push(evidence.verdict.note());
     }

@@ -116,9 +116,9 @@ pub fn intervals(claims: usize, alpha: f64, seed: u64) -> Check {
         ..Rules::default()
     };
     let most = Binomial::new(CLAIM_ALPHA, claims as u64)
-        .expect("an error is a probability")
+        .expect("the error is a probability")
         .inverse_cdf(1.0 - FALSE_ALARM);
-    let mut figures = vec![Figure::count("claims drawn at each rate", claims)];
+    let mut figures = vec![Figure::count("simulated claims at each rate", claims)];
     for rates in SCENARIOS {
         let drawn: Vec<Drawn> = (0..claims)
             .into_par_iter()
@@ -134,11 +134,13 @@ pub fn intervals(claims: usize, alpha: f64, seed: u64) -> Check {
         figures.push(Figure::at_most(format!("{name}: wrong"), wrong, most));
         figures.push(Figure::count(format!("{name}: left open"), open));
         figures.push(Figure::mean(
-            format!("{name}: trials for each claim"),
+            format!("{name}: trials per claim"),
             trials as f64 / claims as f64,
         ));
     }
-    let what = format!("decisions on claims of known rates are wrong in {CLAIM_ALPHA} at most");
+    let what = format!(
+        "decisions on simulated claims with known rates are wrong in at most {CLAIM_ALPHA}"
+    );
     Check::new("intervals", what, figures)
 }
 

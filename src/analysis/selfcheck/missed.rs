@@ -17,7 +17,7 @@ use crate::verify::{Options, SearchEffort, VerdictKind, VerifyError, verify};
 /// [`VerifyError`] where the model cannot be verified.
 pub fn missed(folder: &ModelFolder, options: &Options) -> Result<Check, VerifyError> {
     let name = format!("missed sets: {}", folder.name);
-    let what = "claims that fail do so with the harder search";
+    let what = "claims that fail must also fail with a harder search for sets";
     let found = if folder.features.is_some() {
         verify(folder, None, options, &mut |_| {})?.claims
     } else {
@@ -55,12 +55,15 @@ pub fn missed(folder: &ModelFolder, options: &Options) -> Result<Check, VerifyEr
     let refuted = failing.iter().filter(|(.., kind)| kind.refutes()).count();
     figures.push(Figure::count("refuted or unspecific", refuted));
     figures.push(Figure::at_most(
-        "of these shown by a harder search",
+        "of these, pass with the harder search",
         contradicted,
         0,
     ));
     figures.push(Figure::count("not shown", failing.len() - refuted));
-    figures.push(Figure::count("of these shown by a harder search", shown));
+    figures.push(Figure::count(
+        "of these, pass with the harder search",
+        shown,
+    ));
     figures.extend(told);
     Ok(Check::new(name, what, figures))
 }

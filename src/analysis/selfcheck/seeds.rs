@@ -17,7 +17,7 @@ const MOST_CHANGES: u64 = 1;
 /// [`VerifyError`] where the model cannot be verified.
 pub fn seeds(folder: &ModelFolder, seeds: u64, options: &Options) -> Result<Check, VerifyError> {
     let name = format!("seeds: {}", folder.name);
-    let what = "another seed draws other trials, and finds the same";
+    let what = "verdicts do not depend on the seed";
     if folder.features.is_none() {
         return Ok(Check::new(name, what, vec![Figure::count("claims", 0)]));
     }
@@ -41,7 +41,7 @@ pub fn seeds(folder: &ModelFolder, seeds: u64, options: &Options) -> Result<Chec
         Figure::count("claims", verdicts.len()),
         Figure::count("seeds", seeds as usize),
         Figure::at_most(
-            "claims that change their verdict",
+            "claims whose verdict changes",
             count(&changes),
             MOST_CHANGES,
         ),

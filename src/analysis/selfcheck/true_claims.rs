@@ -81,7 +81,7 @@ pub fn known_claims(
         if !right.contains(&verdict) {
             let right: Vec<&str> = right.iter().map(|kind| kind.name()).collect();
             let told = format!(
-                "{verdict}, not {}; {}",
+                "{verdict}, expected {}; {}",
                 right.join(" or "),
                 found.verdict.note()
             );
@@ -96,6 +96,6 @@ pub fn known_claims(
             .map(|(verdict, count)| Figure::count(verdict, count)),
     );
     figures.extend(wrong);
-    let what = "a network written by hand, of which is known what is true";
+    let what = "claims of a handmade network get the right verdict";
     Ok(Check::new(name, what, figures))
 }

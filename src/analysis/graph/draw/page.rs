@@ -14,7 +14,7 @@ pub const SCRIPT: &str = include_str!("graph.js");
 const STYLE: &str = include_str!("figure.css");
 
 /// Text shown beside a graph until a vertex is selected.
-const HINT: &str = "Drag to move. Click a box, or reach it with Tab and press Enter, to see what it rests on and what it feeds; Escape lets go.";
+const HINT: &str = "Drag to pan. Click a box, or focus it with Tab and press Enter, to see what it depends on and what it feeds. Press Escape to deselect.";
 
 /// The graph as part of a page: an image with controls, made interactive by [`SCRIPT`].
 pub fn figure(graph: &Graph) -> String {
@@ -29,7 +29,7 @@ fn framed(graph: &Graph, attributes: &str) -> String {
          <button type=\"button\" data-do=\"out\" aria-label=\"zoom out\">−</button> \
          <button type=\"button\" data-do=\"fit\">whole graph</button></span>\
          <label>find <input type=\"search\" placeholder=\"A1.ST, P9L0H1\" spellcheck=\"false\"></label>\
-         <label>light <select><option value=\"both\">both ways</option><option value=\"rests\">what it rests on</option><option value=\"feeds\">what it feeds</option></select></label>\
+         <label>highlight <select><option value=\"both\">both directions</option><option value=\"rests\">what it depends on</option><option value=\"feeds\">what it feeds</option></select></label>\
          <label><input type=\"checkbox\"> silent edges</label></div>\n\
          <div class=\"view\">\n{}</div>\n<pre class=\"told\" aria-live=\"polite\">{HINT}</pre>\n</div>\n",
         svg(graph)

@@ -63,7 +63,7 @@ impl Tone {
     pub(super) fn meaning(self) -> &'static str {
         match self {
             Tone::Holds => "holds",
-            Tone::Doubtful => "in part, or open",
+            Tone::Doubtful => "in part or open",
             Tone::Refuted => "refuted",
             Tone::Undermined => "undermined",
             Tone::Untested => "not tested",
