@@ -220,7 +220,10 @@ fn what_cannot_be_asked_is_refused() {
         refusal(USAGE, arguments);
     }
     let error = refusal(INPUT, &["--exhaustive", "--b", "0..100000"]);
-    assert!(error.contains("more digits than the model's operands (5)"), "{error}");
+    assert!(
+        error.contains("more digits than the model's operands (5)"),
+        "{error}"
+    );
     let error = refusal(
         INPUT,
         &[
