@@ -172,7 +172,7 @@ impl GroupSource {
         self.group
     }
 
-    /// Draws a question of the group; `None` if [`MOST_TRIES`] draws found none.
+    /// Draws a question of the group; `None` if a thousand draws found none.
     pub fn draw(&self, rng: &mut impl Rng) -> Option<Question> {
         (0..MOST_TRIES)
             .map(|_| self.try_draw(rng))
