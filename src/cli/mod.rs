@@ -2,6 +2,7 @@
 
 mod args;
 mod command;
+mod groups;
 mod term;
 
 use std::fmt::Display;
@@ -11,8 +12,8 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use command::{
-    ablate, accuracy, ask, carries, circuit, cluster, compare, coverage, diff, discover, graph,
-    hub, pages, patch, property, quirks, report, selfcheck, show, sweep, test, verify,
+    ablate, accuracy, ask, circuit, cluster, compare, coverage, discover, graph, hub, pages, patch,
+    property, quirks, report, represents, selfcheck, show, sweep, test, verify,
 };
 use term::error::CliError;
 use term::exit_code::ExitCode;
@@ -27,16 +28,17 @@ Examples:
   circuitcheck patch models/add --source 22222+66966 --base 33333+55555 --node P15L0H2
   circuitcheck ablate --node P15L0H3 --by mean --json
   circuitcheck discover models/add --out found
-  circuitcheck diff models/add/behaviors.json found/behaviors.json";
+  circuitcheck compare models/add/behaviors.json found/behaviors.json";
 
-/// Checks published claims about what the parts of small arithmetic transformers compute, by
+/// Check published claims about what the parts of small arithmetic transformers compute, by
 /// intervening on the network.
 ///
-/// Every command takes a model's folder (or the file of its weights, or its address on the hub, as
-/// hf://owner/repository) and, without one, the mixed addition and subtraction model that is part of
-/// the program.
+/// Commands take a model as DIR: its folder, its file of weights, or its address on the hub
+/// (hf://owner/repository). Without DIR, a command uses the current folder if that holds a model's
+/// weights, and otherwise the bundled model of addition and subtraction.
 #[derive(Debug, Parser)]
 #[command(name = "circuitcheck", version, max_term_width = 100)]
+#[command(help_template = groups::help_template::<Command>())]
 #[command(after_help = format!("{EXAMPLES}\n\n{}", ExitCode::help()))]
 pub struct Cli {
     #[command(subcommand)]
@@ -54,6 +56,10 @@ struct GlobalOptions {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(mut_subcommand("plan", |command| command.hide(true)))]
+#[command(mut_subcommand("work", |command| command.hide(true)))]
+#[command(mut_subcommand("status", |command| command.hide(true)))]
+#[command(mut_subcommand("merge", |command| command.hide(true)))]
 enum Command {
     Verify(Box<verify::Verify>),
     Show(show::Show),
@@ -61,11 +67,12 @@ enum Command {
     Patch(patch::Patch),
     Ablate(ablate::Ablate),
     Accuracy(accuracy::Accuracy),
-    Carries(carries::CarriesCommand),
+    #[command(alias = "carries")]
+    Represents(represents::RepresentsCommand),
     Coverage(coverage::CoverageCommand),
     Discover(discover::Discover),
+    #[command(alias = "diff")]
     Compare(compare::CompareCommand),
-    Diff(diff::Diff),
     Quirks(quirks::QuirkEffects),
     Property(property::PropertyTest),
     Graph(graph::GraphCommand),
@@ -74,10 +81,10 @@ enum Command {
     Circuit(circuit::CircuitCommand),
     List(hub::List),
     Sweep(sweep::Sweep),
-    Plan(cluster::PlanCommand),
-    Work(cluster::WorkCommand),
-    Status(cluster::Status),
-    Merge(cluster::Merge),
+    Shard(cluster::Shard),
+    /// The commands of `shard` as they were called before there was one.
+    #[command(flatten)]
+    UngroupedShard(cluster::ShardCommand),
     Selfcheck(selfcheck::Selfcheck),
     Completions(pages::Completions),
     Man(pages::Man),
@@ -102,11 +109,10 @@ impl Cli {
             Command::Patch(patch) => patch.run(),
             Command::Ablate(ablate) => ablate.run(),
             Command::Accuracy(accuracy) => accuracy.run(),
-            Command::Carries(carries) => carries.run(),
+            Command::Represents(represents) => represents.run(),
             Command::Coverage(coverage) => coverage.run(),
             Command::Discover(discover) => discover.run(),
             Command::Compare(compare) => compare.run(),
-            Command::Diff(diff) => diff.run(),
             Command::Quirks(quirks) => quirks.run(),
             Command::Property(property) => property.run(),
             Command::Graph(graph) => graph.run(),
@@ -115,10 +121,8 @@ impl Cli {
             Command::Circuit(circuit) => circuit.run(),
             Command::List(list) => list.run(),
             Command::Sweep(sweep) => sweep.run(),
-            Command::Plan(plan) => plan.run(),
-            Command::Work(work) => work.run(),
-            Command::Status(status) => status.run(),
-            Command::Merge(merge) => merge.run(),
+            Command::Shard(shard) => shard.command.run(),
+            Command::UngroupedShard(command) => command.run(),
             Command::Selfcheck(selfcheck) => selfcheck.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),
@@ -126,13 +130,16 @@ impl Cli {
     }
 }
 
-/// An error like clap's own, for what the definition of a command can't express.
+/// An error like clap's own, for what the definition of a command can't express. `command` is its name
+/// or, of a command of another one, both names: `shard work`.
 fn usage_error(command: &str, kind: ErrorKind, message: impl Display) -> CliError {
     let mut root = Cli::command();
     root.build();
-    let command = root
-        .find_subcommand_mut(command)
-        .expect("commands name themselves");
+    let command = command.split(' ').fold(&mut root, |parent, name| {
+        parent
+            .find_subcommand_mut(name)
+            .expect("commands name themselves")
+    });
     CliError::Usage(command.error(kind, message))
 }
 

@@ -27,7 +27,7 @@ use crate::cli::term::tally::AblationTally;
 /// Questions up to which the text shows every answer.
 const FEW: usize = 20;
 
-/// Overwrite nodes by a mean, by zeros or by another question's value
+/// Replace nodes by a mean, by zeros or by another question's value
 ///
 /// Asks the questions given or, without any, every question of a set: the file's of --questions or,
 /// without one, 512 drawn from the classes the model was trained for. A mean, and the other question

@@ -29,7 +29,7 @@ use crate::cli::term::table::{Cell, Side, Table};
 /// Nodes of the minimality list that the text shows.
 const SHOWN: usize = 10;
 
-/// Keeps some nodes at work, ablates all others, and asks
+/// Measure accuracy with only the given nodes intact
 ///
 /// The nodes are those a hypothesis comes to, those of a file, or those of the model's
 /// behaviors.json, each a circuit of its own where several are given; without any of these, or with

@@ -33,7 +33,7 @@ use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 use crate::cli::usage_error;
 
-/// Make behaviors.json and features.json from a model's weights
+/// Derive behaviors.json and features.json from a model's weights
 ///
 /// The published protocol is followed to the letter, quirks included: on the question set of a
 /// published file it gives that file, except for tri-case clustering tags (such as

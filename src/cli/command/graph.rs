@@ -23,7 +23,7 @@ use crate::cli::term::progress::{phase, with_progress};
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
-/// Draws which claims feed which others, and which answer tokens
+/// Draw which claims feed which others, and which answer tokens
 ///
 /// A vertex is a claim with the node set it is true of, or an answer token. An edge stands where
 /// information can flow from node to node and the arithmetic says that the one follows from the

@@ -37,7 +37,7 @@ pub fn tell_unasked(address: &Address, unasked: Option<&str>) {
     }
 }
 
-/// Shows what models a repository on the hub holds.
+/// List the models of a repository on the hub
 ///
 /// Every command takes such an address where it takes a model's folder, and fetches the model's files
 /// into the cache that Python's huggingface_hub uses. HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE,

@@ -17,7 +17,7 @@ use crate::cli::term::output::JsonArg;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
-/// Run a question with nodes as they are in another question
+/// Run a question with nodes as they are in another
 ///
 /// Runs the source question, then the base question with the nodes' activations overwritten by
 /// those of the source run, all together. The source run always reads the source's answer: the true

@@ -15,7 +15,7 @@ use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::JsonArg;
 
-/// Tell what each quirk of the published protocol changes
+/// Measure what each quirk of the published protocol changes
 ///
 /// Follows the published protocol as `discover` does, then once more without each of its quirks, one
 /// at a time, on the same questions. Prints a Markdown table.

@@ -17,7 +17,7 @@ use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{hold, tell, write};
 
-/// Find out all there is about many models
+/// Run every analysis on many models
 ///
 /// For each model: verify, accuracy, property, discover, graph --measure, circuit, report, and test for
 /// every hypothesis that is about it. A step that fails does not stop the others. What is done is not done

@@ -33,7 +33,9 @@ use crate::cli::term::table::{Cell, Side, Table};
 /// Longest note in the table; reports hold it whole.
 const NOTE_WIDTH: usize = 90;
 
-/// Checks every claim of a model's features.json by intervening on its network.
+/// Check every claim about a model by intervening on its network
+///
+/// The claims are those of the folder's features.json, or of --features.
 ///
 /// Prints a table of claims with their verdicts, and writes evidence.json, run.json and the report
 /// (`report` makes it again from what is written).

@@ -158,7 +158,7 @@ told_with_hint! {
     };
     ShardStoreError: |error| match error {
         ShardStoreError::Missing { .. } => Some(
-            "circuitcheck work does them; status --missing prints their numbers as schedulers take them",
+            "circuitcheck shard work does them; shard status --missing prints their numbers as schedulers take them",
         ),
         ShardStoreError::Wrong { .. } => {
             Some("what is in the folder of results was not made by this plan, or damaged")

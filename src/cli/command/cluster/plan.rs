@@ -1,4 +1,4 @@
-//! `circuitcheck plan`: what is to be asked of which models, cut into shards.
+//! `circuitcheck shard plan`: what is to be asked of which models, cut into shards.
 
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
@@ -36,9 +36,9 @@ const TRIED_FOR: Duration = Duration::from_millis(300);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  circuitcheck plan 'models/*' --questions 100000000 --shards 400 > plan.json
-  circuitcheck plan hf://PhilipQuirke/VerifiedArithmetic > plan.json
-  circuitcheck plan models/add --exhaustive > plan.json
+  circuitcheck shard plan 'models/*' --questions 100000000 --shards 400 > plan.json
+  circuitcheck shard plan hf://PhilipQuirke/VerifiedArithmetic > plan.json
+  circuitcheck shard plan models/add --exhaustive > plan.json
   sbatch --array=0-399 deploy/slurm/shards.sbatch plan.json")]
 #[command(mut_arg("free", |free| free.help("Let the model read its own answer tokens")))]
 #[command(mut_arg("questions", |questions| {

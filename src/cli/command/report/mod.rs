@@ -32,7 +32,7 @@ pub const REPORTS: &str = "reports";
 /// The folder in which the models of reports are looked for.
 const MODELS: &str = "models";
 
-/// Makes the report of a model from stored evidence, in the forms asked for.
+/// Make the report of a model from stored evidence
 ///
 /// Evidence is taken from --out or from reports/<model>/; where there is none, the claims are verified
 /// first. What else a report shows is read beside it, and measured and stored there where it is missing or
