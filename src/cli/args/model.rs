@@ -20,7 +20,8 @@ const BATCH_BYTES: usize = 64 << 20;
 /// The model a command is about.
 #[derive(Debug, Clone, Args)]
 pub struct ModelArg {
-    /// The model's folder or file of weights; without it, the bundled mixed model
+    /// The model: its folder, its file of weights, or hf://owner/repository; without it, the current
+    /// folder if that holds weights, and otherwise the bundled model
     pub dir: Option<PathBuf>,
 }
 

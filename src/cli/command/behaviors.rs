@@ -14,6 +14,7 @@ use circuitcheck::storage::{pretty_json, write_files};
 use circuitcheck::verify::Progress;
 use clap::Args;
 
+use crate::cli::args::count::count;
 use crate::cli::args::model::Model;
 use crate::cli::args::questions;
 use crate::cli::term::error::CliError;
@@ -37,16 +38,8 @@ pub struct Behaviors {
     #[arg(long, value_name = "FILE", requires = "behaviors")]
     questions: Option<PathBuf>,
     /// With --behaviors: fresh question sets, and draws of clustering questions
-    #[arg(long, value_name = "N", default_value_t = SETS, requires = "behaviors", value_parser = sets)]
+    #[arg(long, value_name = "N", default_value_t = SETS, requires = "behaviors", value_parser = count::<usize>)]
     sets: usize,
-}
-
-fn sets(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("nothing is measured on no set".into()),
-        Ok(sets) => Ok(sets),
-        Err(error) => Err(format!("{error}")),
-    }
 }
 
 /// Options that all verifications share.

@@ -16,6 +16,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::test::test_file;
+use crate::cli::args::count::count;
 use crate::cli::args::known_claims::Known;
 use crate::cli::args::model::{Model, ModelArg};
 use crate::cli::args::seed::SeedArg;
@@ -67,10 +68,10 @@ pub struct CircuitCommand {
     #[command(flatten)]
     known: Known,
     /// Rightly answered questions of each class
-    #[arg(long, value_name = "N", default_value_t = QUESTIONS)]
-    questions: usize,
+    #[arg(long, alias = "questions", value_name = "N", default_value_t = QUESTIONS, value_parser = count::<usize>, allow_negative_numbers = true)]
+    count: usize,
     /// Random sets of as many heads and MLPs to compare with
-    #[arg(long, value_name = "N", default_value_t = RANDOM_SETS)]
+    #[arg(long, value_name = "N", default_value_t = RANDOM_SETS, value_parser = count::<usize>)]
     random_sets: usize,
     /// Also leave out each node in turn
     #[arg(long)]
@@ -85,7 +86,7 @@ pub struct CircuitCommand {
     #[arg(long, value_name = "SHARE", default_value_t = ENOUGH)]
     until: f64,
     /// Most nodes to add
-    #[arg(long, value_name = "N", default_value_t = MOST_ADDED)]
+    #[arg(long, value_name = "N", default_value_t = MOST_ADDED, value_parser = count::<usize>)]
     most: usize,
     /// Chance of any wrong interval
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha)]
@@ -93,7 +94,7 @@ pub struct CircuitCommand {
     #[command(flatten)]
     draws: SeedArg,
     /// Also write circuit.json and circuit.md to this folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
     format: JsonArg,
@@ -125,7 +126,7 @@ impl CircuitCommand {
 
     fn comparing(&self) -> Comparing {
         Comparing {
-            questions: self.questions,
+            questions: self.count,
             random_sets: self.random_sets,
             minimality: self.minimality,
             grow: self.grow,

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::cli::args::model::{Identity, ModelArg};
 use crate::cli::args::questions::SetArg;
-use crate::cli::args::seed::SetSeedArg;
+use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::JsonArg;
@@ -41,7 +41,7 @@ pub struct QuirkEffects {
     #[command(flatten)]
     set: SetArg,
     #[command(flatten)]
-    draws: SetSeedArg,
+    draws: SeedArg,
     #[command(flatten)]
     format: JsonArg,
 }

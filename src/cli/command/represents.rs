@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use circuitcheck::analysis::carries::{
     CarrierSearch, Carriers, MAX_TRIALS, QuantityScore, nodes_text, useful_nodes,
 };
-use circuitcheck::domain::node::NodeName;
 use circuitcheck::experiment::Rules;
 use circuitcheck::storage::{pretty_json, write_files};
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::args::count::count;
 use crate::cli::args::model::{Identity, ModelArg};
+use crate::cli::args::names::NodesArg;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::args::share;
 use crate::cli::term::error::{CliError, warn};
@@ -40,12 +41,12 @@ const LISTED: usize = 8;
 #[command(after_help = "\
 Examples:
   circuitcheck represents --node P17L0H1
-  circuitcheck represents models/add --node P8L0H2 --node P9L0H1
+  circuitcheck represents models/add --node P8L0H2,P9L0H1
   circuitcheck represents models/add --out found")]
 #[command(after_long_help = "\
 Examples:
   circuitcheck represents --node P17L0H1
-  circuitcheck represents models/add --node P8L0H2 --node P9L0H1
+  circuitcheck represents models/add --node P8L0H2,P9L0H1
   circuitcheck represents models/add --out found
 
 Keys of --json:
@@ -59,9 +60,8 @@ Keys of --json:
 pub struct RepresentsCommand {
     #[command(flatten)]
     model: ModelArg,
-    /// A node, e.g. P17L0H1; several are patched together
-    #[arg(long = "node", value_name = "NODE")]
-    nodes: Vec<NodeName>,
+    #[command(flatten)]
+    chosen: NodesArg,
     /// Interchange accuracy to reach, at the lower bound of its interval
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().threshold, value_parser = share)]
     threshold: f64,
@@ -69,12 +69,12 @@ pub struct RepresentsCommand {
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = share)]
     alpha: f64,
     /// Trials after which the sampling of one variable at one node set ends
-    #[arg(long, value_name = "N", default_value_t = MAX_TRIALS)]
+    #[arg(long, value_name = "N", default_value_t = MAX_TRIALS, value_parser = count::<usize>)]
     max_trials: usize,
     #[command(flatten)]
     draws: SeedArg,
     /// Folder for the table; without it, reports/<model>/, and none where --node is given
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
     format: JsonArg,
@@ -83,7 +83,7 @@ pub struct RepresentsCommand {
 impl RepresentsCommand {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let model = self.model.open()?;
-        let nodes = model.nodes(&self.nodes)?;
+        let nodes = model.nodes(&self.chosen.nodes)?;
         let beside = match &self.out {
             Some(out) => out.clone(),
             None => Path::new("reports").join(&model.folder.name),

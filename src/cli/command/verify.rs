@@ -20,9 +20,12 @@ use clap::Args;
 
 use super::behaviors::{Behaviors, Shared, report};
 use super::report::REPORTS;
+use crate::cli::args::count::count;
+use crate::cli::args::decode::{decoding, spelled};
 use crate::cli::args::model::ModelArg;
+use crate::cli::args::names::{node, task};
 use crate::cli::args::seed::SeedArg;
-use crate::cli::args::{named, share};
+use crate::cli::args::share;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{hold, write, wrote};
@@ -65,11 +68,11 @@ pub struct Verify {
     /// Claims to check instead of the folder's features.json
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,
-    /// Only claims of this task, such as ST; may be given more than once
-    #[arg(long, value_name = "TASK")]
+    /// Only claims of these tasks, e.g. ST,SC
+    #[arg(long, value_name = "TASK", value_delimiter = ',', value_parser = task(), ignore_case = true, hide_possible_values = true)]
     task: Vec<Task>,
-    /// Only claims of this node, such as P12L0H1; may be given more than once
-    #[arg(long, value_name = "NODE")]
+    /// Only claims of these nodes, e.g. P12L0H1,P12L0M0
+    #[arg(long, value_name = "NODE", value_delimiter = ',', value_parser = node)]
     node: Vec<NodeName>,
     /// Interchange accuracy that a claim must reach, at the lower bound of its interval
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().threshold, value_parser = share)]
@@ -78,15 +81,16 @@ pub struct Verify {
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = share)]
     alpha: f64,
     /// Counterfactual trials after which a claim's sampling ends
-    #[arg(long, value_name = "N", default_value_t = Rules::default().max_trials, value_parser = trials)]
+    #[arg(long, value_name = "N", default_value_t = Rules::default().max_trials, value_parser = count::<usize>, allow_negative_numbers = true)]
     max_trials: usize,
     #[command(flatten)]
     draws: SeedArg,
-    /// How answers are read: teacher-forced, free-running, or one beside the other
-    #[arg(long, default_value = Decoding::Forced.name(), value_parser = named(Decoding::ALL, Decoding::name))]
+    /// Which answer tokens the model reads: those of the true answer (teacher-forced), those it
+    /// predicts (free-running), or one beside the other
+    #[arg(long, value_name = "HOW", default_value = spelled(Decoding::Forced.name()), value_parser = decoding(Decoding::ALL, Decoding::name))]
     decode: Decoding,
     /// Folder for the report; without it, reports/<model>/, and none where a filter is on
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print the whole trail of one claim, such as "P9L0H1 A1.ST", instead of the table
     #[arg(long, value_name = "CLAIM", conflicts_with = "json")]
@@ -96,14 +100,6 @@ pub struct Verify {
     /// Print the evidence as one JSON object instead of the table
     #[arg(long)]
     json: bool,
-}
-
-fn trials(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("no trial can be judged without one".into()),
-        Ok(trials) => Ok(trials),
-        Err(error) => Err(format!("{error}")),
-    }
 }
 
 impl Verify {

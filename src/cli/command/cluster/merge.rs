@@ -39,7 +39,7 @@ pub struct Merge {
     #[command(flatten)]
     planned: Planned,
     /// Folder for what comes of it
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
     format: JsonArg,

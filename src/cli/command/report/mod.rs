@@ -62,7 +62,7 @@ pub struct ReportCommand {
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["html", "md", "json"])]
     format: Vec<ReportForm>,
     /// Folder for the report, and of the evidence where it has any; without it, reports/<model>/
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Take what is stored, and measure nothing but missing evidence
     #[arg(long)]
