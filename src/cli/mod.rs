@@ -6,17 +6,19 @@ mod groups;
 mod term;
 
 use std::fmt::Display;
-use std::num::NonZeroUsize;
+use std::time::Instant;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use args::count::count;
 use command::{
     ablate, accuracy, ask, circuit, cluster, compare, coverage, discover, graph, hub, pages, patch,
     property, quirks, report, represents, selfcheck, show, sweep, test, verify,
 };
 use term::error::CliError;
 use term::exit_code::ExitCode;
+use term::output::{Loudness, detail, set_loudness};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,8 +53,35 @@ pub struct Cli {
 #[derive(Debug, Args)]
 struct GlobalOptions {
     /// Threads to compute with; without it, as many as there are cores
-    #[arg(long, value_name = "N", global = true)]
-    threads: Option<NonZeroUsize>,
+    #[arg(short = 'j', long, value_name = "N", global = true, value_parser = count::<usize>)]
+    threads: Option<usize>,
+    /// Print only results, warnings and errors: no progress, no news of files written
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Also print the model and the threads used, and how long the command took
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// When to color the output
+    #[arg(long, value_name = "WHEN", global = true, value_enum, default_value_t = ColorArg::Auto)]
+    color: ColorArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ColorArg {
+    /// On terminals, unless NO_COLOR is set
+    Auto,
+    Always,
+    Never,
+}
+
+impl From<ColorArg> for anstream::ColorChoice {
+    fn from(color: ColorArg) -> Self {
+        match color {
+            ColorArg::Auto => Self::Auto,
+            ColorArg::Always => Self::Always,
+            ColorArg::Never => Self::Never,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,13 +125,33 @@ impl Cli {
     /// # Errors
     /// See [`CliError`].
     pub fn run(self) -> Result<ExitCode, CliError> {
-        if let Some(threads) = self.global.threads {
+        let global = self.global;
+        anstream::ColorChoice::from(global.color).write_global();
+        set_loudness(match (global.quiet, global.verbose) {
+            (true, _) => Loudness::Quiet,
+            (_, true) => Loudness::Verbose,
+            _ => Loudness::Normal,
+        });
+        if let Some(threads) = global.threads {
             rayon::ThreadPoolBuilder::new()
-                .num_threads(threads.get())
+                .num_threads(threads)
                 .build_global()
                 .map_err(|error| CliError::input("--threads", error))?;
         }
-        match self.command {
+        let started = Instant::now();
+        let code = self.command.run()?;
+        detail(format_args!(
+            "took {:.1} s with {} threads",
+            started.elapsed().as_secs_f64(),
+            rayon::current_num_threads()
+        ));
+        Ok(code)
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<ExitCode, CliError> {
+        match self {
             Command::Verify(verify) => verify.run(),
             Command::Show(show) => show.run(),
             Command::Ask(ask) => ask.run(),

@@ -33,9 +33,6 @@ use crate::cli::term::progress::with_progress;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
-/// Longest note in the table; reports hold it whole.
-const NOTE_WIDTH: usize = 90;
-
 /// Check every claim about a model by intervening on its network
 ///
 /// The claims are those of the folder's features.json, or of --features.
@@ -242,7 +239,7 @@ fn print_table(evidence: &Evidence) -> Result<(), CliError> {
             claim.published.name().into(),
             Cell::styled(name, verdict_style(claim.verdict)),
             claim.evidence.interchange_accuracy_text().into(),
-            shortened(&claim.note).into(),
+            claim.note.as_str().into(),
         ]);
     }
     write(format_args!("{table}\n{}\n", summary_line(evidence)))?;
@@ -267,12 +264,4 @@ fn verdict_style(verdict: VerdictKind) -> anstyle::Style {
         refuted if refuted.refutes() => style::WRONG,
         _ => style::WARNING,
     }
-}
-
-fn shortened(note: &str) -> String {
-    if note.chars().count() <= NOTE_WIDTH {
-        return note.to_owned();
-    }
-    let cut: String = note.chars().take(NOTE_WIDTH - 1).collect();
-    format!("{}…", cut.trim_end())
 }

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use circuitcheck::storage::lock::{Lock, LockError};
 use circuitcheck::storage::{check_writable, pretty_json};
@@ -45,10 +46,38 @@ pub fn write(text: impl Display) -> Result<(), CliError> {
     }
 }
 
-/// Tells on stderr what is news for who runs the command, and not its result.
+/// How much is printed beside results, warnings and errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loudness {
+    Quiet,
+    Normal,
+    Verbose,
+}
+
+static LOUDNESS: OnceLock<Loudness> = OnceLock::new();
+
+/// Sets for the whole process how much is printed; only the first call has an effect.
+pub fn set_loudness(loudness: Loudness) {
+    let _ = LOUDNESS.set(loudness);
+}
+
+pub fn loudness() -> Loudness {
+    *LOUDNESS.get().unwrap_or(&Loudness::Normal)
+}
+
+/// Prints news on stderr, unless --quiet is given.
 pub fn tell(news: impl Display) {
-    // News that nobody can read must not stop the command.
-    let _ = writeln!(anstream::stderr(), "{news}");
+    if loudness() >= Loudness::Normal {
+        // News that nobody can read must not stop the command.
+        let _ = writeln!(anstream::stderr(), "{news}");
+    }
+}
+
+/// Prints on stderr what only --verbose asks for.
+pub fn detail(news: impl Display) {
+    if loudness() == Loudness::Verbose {
+        tell(news);
+    }
 }
 
 /// Tells which files a command wrote, and where.
