@@ -2,6 +2,7 @@
 
 pub mod count;
 pub mod decode;
+pub mod filter;
 pub mod known_claims;
 pub mod model;
 pub mod models;

@@ -114,16 +114,21 @@ impl Ablate {
         if tally.asked == 0 {
             warn("every question is answered wrongly even without the ablation");
         }
-        self.format.print(&Ablated {
-            identity: model.identity(),
-            nodes,
-            by: self.by,
-            decode: self.reading.decode().name(),
-            seed: self.draws.seed,
-            set_size: set.len(),
-            tally,
-            answers: effects.into(),
-        })?;
+        let heading = model.heading().seed(self.draws.seed);
+        let heading = heading.decode(self.reading.decode());
+        self.format.print_under(
+            &heading,
+            &Ablated {
+                identity: model.identity(),
+                nodes,
+                by: self.by,
+                decode: self.reading.decode().name(),
+                seed: self.draws.seed,
+                set_size: set.len(),
+                tally,
+                answers: effects.into(),
+            },
+        )?;
         Ok(ExitCode::Success)
     }
 
@@ -167,7 +172,6 @@ impl fmt::Display for Ablated {
             }
             .into(),
         ]);
-        head.row([title("seed"), self.seed.into()]);
         head.row([
             title("asked"),
             match tally.wrong_before {

@@ -73,11 +73,15 @@ impl AskCommand {
             .zip(&logits)
             .map(|(&prompt, logits)| Spelled::new(prompt, logits))
             .collect();
-        self.format.print(&Asked {
-            identity: model.identity(),
-            decode: self.reading.decode().name(),
-            answers: answers.into(),
-        })?;
+        let heading = model.heading().decode(self.reading.decode());
+        self.format.print_under(
+            &heading,
+            &Asked {
+                identity: model.identity(),
+                decode: self.reading.decode().name(),
+                answers: answers.into(),
+            },
+        )?;
         Ok(ExitCode::Success)
     }
 }

@@ -117,7 +117,10 @@ impl CircuitCommand {
         if let Some(out) = &self.out {
             store_circuits(out, &evidence)?;
         }
-        self.format.print(&ShownCircuits(&evidence))?;
+        let heading = model.heading().seed(self.draws.seed);
+        let heading = heading.and(format_args!("{} questions of each class", self.count));
+        self.format
+            .print_under(&heading, &ShownCircuits(&evidence))?;
         if let Some(out) = &self.out {
             wrote("circuit.json and circuit.md", out);
         }

@@ -89,11 +89,18 @@ impl CoverageCommand {
         let found = with_progress(|progress| {
             coverage(&model.engine, &baseline, &claims, &options, progress)
         });
-        self.format.print(&ShownCoverage {
-            identity: model.identity(),
-            options,
-            coverage: found?,
-        })?;
+        let heading = model.heading().and(format_args!("{} claims", claims.len()));
+        let heading = heading
+            .seed(self.draws.seed)
+            .and(format_args!("{} questions of each class", self.count));
+        self.format.print_under(
+            &heading,
+            &ShownCoverage {
+                identity: model.identity(),
+                options,
+                coverage: found?,
+            },
+        )?;
         Ok(ExitCode::Success)
     }
 

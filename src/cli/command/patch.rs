@@ -69,13 +69,17 @@ impl Patch {
                 .map(|&node| stored.overwrite(0, node, Source::Stored)),
         );
         let (before, after) = model.intervene(&[base], self.reading.decode(), |_| patch.clone())?;
-        self.format.print(&Patched {
-            identity: model.identity(),
-            source,
-            nodes,
-            decode: self.reading.decode().name(),
-            answers: vec![Effect::new(base, &before[0], &after[0])].into(),
-        })?;
+        let heading = model.heading().decode(self.reading.decode());
+        self.format.print_under(
+            &heading,
+            &Patched {
+                identity: model.identity(),
+                source,
+                nodes,
+                decode: self.reading.decode().name(),
+                answers: vec![Effect::new(base, &before[0], &after[0])].into(),
+            },
+        )?;
         Ok(ExitCode::Success)
     }
 }

@@ -108,10 +108,15 @@ impl PropertyTest {
         if writes {
             store_properties(&beside, &evidence, &kept, &self.model.shown())?;
         }
-        self.format.print(&Tested {
-            evidence: &evidence,
-            model: self.model.shown(),
-        })?;
+        let heading = self.model.heading(&folder).seed(self.draws.seed);
+        let heading = heading.decode(self.reading.decode());
+        self.format.print_under(
+            &heading,
+            &Tested {
+                evidence: &evidence,
+                model: self.model.shown(),
+            },
+        )?;
         warn_of_what_was_not_asked(&evidence);
         if writes {
             wrote("property.json and property.md", &beside);

@@ -7,6 +7,7 @@ use circuitcheck::analysis::carries::{
     CarrierSearch, Carriers, MAX_TRIALS, QuantityScore, nodes_text, useful_nodes,
 };
 use circuitcheck::experiment::Rules;
+use circuitcheck::network::engine::Decode;
 use circuitcheck::storage::{pretty_json, write_files};
 use clap::Args;
 use serde::Serialize;
@@ -122,7 +123,9 @@ impl RepresentsCommand {
                 ],
             )?;
         }
-        self.format.print(&shown)?;
+        let heading = model.heading().seed(self.draws.seed);
+        let heading = heading.decode(Decode::Forced);
+        self.format.print_under(&heading, &shown)?;
         if writes {
             wrote("represents.json and represents.md", &beside);
         }

@@ -4,12 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 
 use circuitcheck::analysis::selfcheck::{Check, CheckPart, Effort, Figure, FigureValue, run};
-use circuitcheck::inputs::model::ModelFolder;
 use clap::Args;
 use serde::Serialize;
 
 use super::hub::open_folder;
 use crate::cli::args::count::count;
+use crate::cli::args::model::open_or_bundled;
 use crate::cli::args::named;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::CliError;
@@ -75,7 +75,7 @@ impl Selfcheck {
 
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let models = if self.dirs.is_empty() {
-            vec![ModelFolder::bundled()]
+            vec![open_or_bundled(None)?]
         } else {
             let open = |dir: &PathBuf| open_folder(dir);
             self.dirs.iter().map(open).collect::<Result<_, _>>()?

@@ -64,10 +64,17 @@ impl Test {
             self.draws.seed,
         )?;
         let conclusion = tested.conclusion();
-        self.format.print(&ShownTest {
-            identity: model.identity(),
-            tested,
-        })?;
+        let heading = model
+            .heading()
+            .and(tested.hypothesis.as_str())
+            .seed(self.draws.seed);
+        self.format.print_under(
+            &heading,
+            &ShownTest {
+                identity: model.identity(),
+                tested,
+            },
+        )?;
         Ok(conclusion.into())
     }
 }

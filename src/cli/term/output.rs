@@ -11,6 +11,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::error::CliError;
+use super::heading::Heading;
 
 /// In which form results are printed.
 #[derive(Debug, Clone, Copy, Args)]
@@ -21,6 +22,22 @@ pub struct JsonArg {
 }
 
 impl JsonArg {
+    /// Prints a result to stdout, as text under a heading.
+    ///
+    /// # Errors
+    /// If stdout can't be written to, other than for want of a reader.
+    pub fn print_under<R: Serialize + Display>(
+        self,
+        heading: &Heading,
+        result: &R,
+    ) -> Result<(), CliError> {
+        if self.json {
+            self.print(result)
+        } else {
+            write(format_args!("{heading}\n{result}"))
+        }
+    }
+
     /// Prints a result to stdout.
     ///
     /// # Errors
@@ -99,7 +116,7 @@ pub fn hold(folder: &Path, command: &str) -> Result<Lock, CliError> {
                 "{}: another circuitcheck {command} writes to this folder: {error}",
                 folder.display()
             ),
-            hint: Some("wait for it, or name another folder with --out"),
+            hint: Some("wait for it, or name another folder with --out".into()),
         },
         LockError::Output(error) => error.into(),
     })
