@@ -1,7 +1,7 @@
 //! `circuit`: how well a set of nodes does alone, and what of it is needed.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::circuit::{
     Circuit, CircuitEvidence, Comparing, ENOUGH, MOST_ADDED, NamedCircuit, QUESTIONS, RANDOM_SETS,
@@ -59,9 +59,9 @@ pub struct CircuitCommand {
     /// Keep the nodes of this file; may be given more than once
     #[arg(long, value_name = "FILE")]
     nodes: Vec<PathBuf>,
-    /// Keep the nodes of the model's behaviors.json
-    #[arg(long)]
-    behaviors: bool,
+    /// Keep the nodes of the model's behaviors.json, or of FILE
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    behaviors: Option<Option<PathBuf>>,
     /// Keep the nodes that claims are made of, beside other circuits
     #[arg(long)]
     claims: bool,
@@ -144,16 +144,18 @@ impl CircuitCommand {
     fn named(&self, model: &Model) -> Result<Vec<NamedCircuit>, CliError> {
         let folder = &model.folder;
         let mut all = Vec::new();
-        let named = self.behaviors || !self.nodes.is_empty() || !self.hypothesis.is_empty();
+        let named =
+            self.behaviors.is_some() || !self.nodes.is_empty() || !self.hypothesis.is_empty();
         if self.claims || !named {
             all.push(NamedCircuit::claimed(folder)?);
         }
-        if self.behaviors {
-            all.push(NamedCircuit::behaving(folder)?);
+        match &self.behaviors {
+            Some(None) => all.push(NamedCircuit::behaving(folder)?),
+            Some(Some(path)) => all.push(listed(model, path)?),
+            None => {}
         }
         for path in &self.nodes {
-            let file = RawFile::read(path)?;
-            all.push(NamedCircuit::listed(&file, &model.engine.shape())?);
+            all.push(listed(model, path)?);
         }
         for path in &self.hypothesis {
             let tested = test_file(model, path, &self.known, self.alpha, self.draws.seed)?;
@@ -161,6 +163,12 @@ impl CircuitCommand {
         }
         Ok(all)
     }
+}
+
+/// The circuit of the nodes that a file lists.
+fn listed(model: &Model, path: &Path) -> Result<NamedCircuit, CliError> {
+    let file = RawFile::read(path)?;
+    Ok(NamedCircuit::listed(&file, &model.engine.shape())?)
 }
 
 #[derive(Serialize)]
