@@ -13,7 +13,15 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Check claims", &["verify", "test", "property", "coverage"]),
     (
         "Inspect a model",
-        &["show", "ask", "patch", "ablate", "represents", "accuracy"],
+        &[
+            "show",
+            "ask",
+            "patch",
+            "ablate",
+            "represents",
+            "accuracy",
+            "explain",
+        ],
     ),
     ("Derive claims", &["discover", "graph", "circuit"]),
     ("Report", &["report", "compare"]),

@@ -13,8 +13,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use args::count::count;
 use command::{
-    ablate, accuracy, ask, circuit, cluster, compare, coverage, discover, explain, graph, hub, pages,
-    patch, property, quirks, report, represents, selfcheck, show, sweep, test, verify,
+    ablate, accuracy, ask, circuit, cluster, compare, coverage, discover, explain, graph, hub,
+    pages, patch, property, quirks, report, represents, selfcheck, show, sweep, test, verify,
 };
 use term::error::CliError;
 use term::exit_code::ExitCode;
