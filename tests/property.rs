@@ -640,11 +640,11 @@ fn lines_that_are_no_kept_case_are_refused_with_their_number() {
     );
     assert_eq!(
         refusal("answers\t{a}+{b}\ta=001 b=09"),
-        "kept.txt:3: \"a=001 b=09\" do not match the property's variables"
+        "kept.txt:3: \"a=001 b=09\" does not match the property's variables"
     );
     assert_eq!(
         refusal("monotone\t{a}+{b}\ta=01 b=99"),
-        "kept.txt:3: \"a=01 b=99\" give no question that the model accepts"
+        "kept.txt:3: \"a=01 b=99\" gives no question that the model accepts"
     );
     // Lines of properties that are not known stay as they are.
     let text = "other\t{a}+{b}\ta=1 b=2\n";

@@ -227,11 +227,11 @@ impl Rate {
 }
 
 impl fmt::Display for Rate {
-    /// Writes `256/256 [0.957, 1.000]`, or `12/16 exactly` where every trial was run.
+    /// Writes `256/256 [0.957, 1.000]`, or `12/16 (exact)` if every trial was run.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Rate { hits, trials, .. } = self;
         if self.exhaustive {
-            write!(f, "{hits}/{trials} exactly")
+            write!(f, "{hits}/{trials} (exact)")
         } else {
             write!(f, "{hits}/{trials} [{:.3}, {:.3}]", self.lower, self.upper)
         }

@@ -364,7 +364,7 @@ mod tests {
     fn operands_the_model_does_not_take_are_refused() {
         assert_eq!(
             every("0..99999", "0..100000").unwrap_err().to_string(),
-            "100000 has more digits than the 5 that the model takes"
+            "100000 has more digits than the model's operands (5)"
         );
     }
 }

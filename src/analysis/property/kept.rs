@@ -110,7 +110,7 @@ impl Kept {
                     .any(|clause| asked(clause) == line.asked) =>
                 {
                     return Some(Err(
-                        self.error(line, "do not match the property's variables")
+                        self.error(line, "does not match the property's variables")
                     ));
                 }
                 None => return None,
@@ -118,7 +118,7 @@ impl Kept {
             let admitted = property.clauses[case.clause].admits(&case);
             Some(match admitted {
                 true => Ok(case),
-                false => Err(self.error(line, "give no question that the model accepts")),
+                false => Err(self.error(line, "gives no question that the model accepts")),
             })
         });
         cases.collect()

@@ -378,7 +378,7 @@ fn legend(graph: &Graph) -> [Vec<(String, String)>; 2] {
     let apart = graph.unconnected().count();
     if apart > 0 {
         let class = format!("{} faint", Tone::Untested.class());
-        boxes.push((class, format!("pale: no path to an answer {apart}")));
+        boxes.push((class, format!("faint: no path to an answer {apart}")));
     }
     let lines = VERDICTS.into_iter().filter_map(|verdict| {
         let all = graph.edges.edge_weights();
