@@ -262,7 +262,8 @@ fn patch_agrees_with_the_reference() {
             .take(12)
         {
             let folder = format!("models/{model}");
-            let (source, base) = (&entry["source"], entry["base"].as_str().unwrap());
+            // The reference calls them as the published code does.
+            let (source, base) = (&entry["store"], entry["clean"].as_str().unwrap());
             let mut arguments = vec!["patch", &folder, "--source", source.as_str().unwrap()];
             arguments.extend(["--base", base]);
             for node in strings(&entry["nodes"]) {
@@ -594,7 +595,12 @@ fn a_clean_question_with_a_wrong_answer_is_refused() {
 #[test]
 fn a_folder_that_another_process_writes_the_same_to_is_refused() {
     for command in [
-        "verify", "property", "circuit", "carries", "discover", "report",
+        "verify",
+        "property",
+        "circuit",
+        "represents",
+        "discover",
+        "report",
     ] {
         let keep = tempfile::tempdir().unwrap();
         let out = keep.path().to_str().unwrap();
@@ -705,5 +711,57 @@ fn a_reader_that_leaves_early_ends_the_program_quietly() {
             .unwrap();
         assert_eq!(stderr, "", "{arguments:?}");
         assert_eq!(child.wait().unwrap().code(), Some(SUCCESS), "{arguments:?}");
+    }
+}
+
+/// The names of the commands that a group of the help lists.
+fn group<'a>(help: &'a str, title: &str) -> Vec<&'a str> {
+    let (_, rest) = help.split_once(&format!("\n{title}:\n")).expect(title);
+    let lines = rest.lines().take_while(|line| !line.is_empty());
+    lines
+        .map(|line| line.split_whitespace().next().unwrap())
+        .collect()
+}
+
+#[test]
+fn the_help_lists_commands_in_groups() {
+    let help = text(&["--help"]);
+    assert_eq!(
+        group(&help, "Check claims"),
+        ["verify", "test", "property", "coverage"]
+    );
+    assert_eq!(group(&help, "Report"), ["report", "compare"]);
+    assert_eq!(group(&help, "Scale up"), ["sweep", "shard"]);
+    assert!(!help.contains("\n  carries"), "{help}");
+    assert!(!help.contains("\n  plan"), "{help}");
+}
+
+#[test]
+fn commands_keep_their_old_names() {
+    for (old, new) in [
+        (&["carries"][..], &["represents"][..]),
+        (&["diff"], &["compare"]),
+        (&["plan"], &["shard", "plan"]),
+        (&["status"], &["shard", "status"]),
+    ] {
+        let about = |words: &[&str]| {
+            let help = text(&[words, &["-h"]].concat());
+            help.lines().next().unwrap().to_owned()
+        };
+        assert_eq!(about(old), about(new), "{old:?}");
+    }
+    assert!(text(&["man", "shard", "plan"]).contains("shards"));
+}
+
+#[test]
+fn evidence_and_a_file_of_tags_are_not_compared() {
+    let tags = format!("{ADD}/features.json");
+    let evidence = "reports/w126_add_d5_l2_h3_t15K_s372001/evidence.json";
+    for pair in [[&tags, evidence], [evidence, &tags]] {
+        let error = refusal(INPUT, &["compare", pair[0], pair[1]]);
+        assert!(
+            error.contains("features.json: is a file of tags"),
+            "{error}"
+        );
     }
 }

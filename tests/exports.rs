@@ -158,7 +158,7 @@ fn evidence_of_which_the_counts_were_edited_gives_no_trials() {
         .code(4);
     let error = String::from_utf8_lossy(&result.get_output().stderr).into_owned();
     assert!(
-        error.contains("P6L0H1 A4.ST: its trials, run again, are not those"),
+        error.contains("P6L0H1 A4.ST: rerun trials differ from the evidence"),
         "{error}"
     );
 }

@@ -356,7 +356,7 @@ fn a_selector_that_names_nothing_says_what_there_is() {
     assert_eq!(malformed, Err(SelectorError::Malformed("Q7".into())));
     let error = graph.select("A9".parse().unwrap()).unwrap_err().to_string();
     assert!(
-        error.starts_with("the graph has no vertex A9; it has A0.SA"),
+        error.starts_with("the graph has no vertex A9, only A0.SA"),
         "{error}"
     );
 }
@@ -427,7 +427,7 @@ fn a_stored_graph_that_contradicts_itself_is_refused_with_what_is_wrong() {
     let cases: [(Change, String); 10] = [
         (
             &|g| g["schema"] = "circuitcheck/graph/1".into(),
-            "the graph is of the form \"circuitcheck/graph/1\"".into(),
+            "the graph has the format \"circuitcheck/graph/1\"".into(),
         ),
         (
             &|g| g["vertices"][0]["nodes"][0] = "P77L0H0".into(),
@@ -435,23 +435,23 @@ fn a_stored_graph_that_contradicts_itself_is_refused_with_what_is_wrong() {
         ),
         (
             &|g| g["vertices"][0]["digit"] = 7.into(),
-            "is about digit 7, the model has 2 digits".into(),
+            "is about digit 7, but the model has 2 digits".into(),
         ),
         (
             &|g| g["vertices"][0]["task"] = "MZ".into(),
-            format!("vertex {claim:?} holds what is called"),
+            format!("vertex {claim:?} has the contents of"),
         ),
         (
             &|g| g["vertices"][0]["nodes"] = serde_json::json!([]),
-            "is of no node".into(),
+            "has no node".into(),
         ),
         (
             &|g| g["vertices"][1] = g["vertices"][0].clone(),
-            format!("there are two vertices {claim:?}"),
+            format!("duplicate vertex {claim:?}"),
         ),
         (
             &|g| g["edges"][0]["to"] = "A9".into(),
-            "an edge ends at \"A9\", which is no vertex".into(),
+            "an edge refers to \"A9\", which is not a vertex".into(),
         ),
         (
             &|g| g["edges"][0]["from"] = "A0".into(),
@@ -465,7 +465,7 @@ fn a_stored_graph_that_contradicts_itself_is_refused_with_what_is_wrong() {
                 };
                 g["edges"][0]["verdict"] = wrong.into();
             },
-            "what was measured says".into(),
+            "but its measurements give".into(),
         ),
         (
             &|g| {
@@ -475,7 +475,7 @@ fn a_stored_graph_that_contradicts_itself_is_refused_with_what_is_wrong() {
                     g["edges"][i] = edge;
                 }
             },
-            "the edges make a cycle".into(),
+            "the edges form a cycle".into(),
         ),
     ];
     for (change, expected) in cases {
@@ -522,7 +522,7 @@ fn evidence_about_other_weights_is_refused_with_both_digests() {
     let error = KnownClaims::about(&evidence(ADD), "0000", &shape).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the evidence is about weights 8d0b0e3e6f7e, the model's are 0000"
+        "the evidence is for weights 8d0b0e3e6f7e, but the model has 0000"
     );
 }
 

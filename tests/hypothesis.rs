@@ -66,22 +66,22 @@ fn an_error_shows_the_line_and_what_was_expected() {
         (
             "[[exists]]\nsays = \"s\"\nclaim = \"SA n\"\nfor = \"0..3\"",
             "for = \"0..3\"",
-            "no range of digits",
+            "invalid digit range",
         ),
         (
             "[[exists]]\nsays = \"s\"\nclaim = \"SA n\"\nfor = \"n to 3\"",
             "for = \"n to 3\"",
-            "a range cannot hang on n",
+            "a range for n cannot itself depend on n",
         ),
         (
             "[[exists]]\nsays = \"s\"\nclaim = \"SA 0\"\nat = \"near op\"",
             "at = \"near op\"",
-            "compares with nothing",
+            "is not a comparison",
         ),
         (
             "[[exists]]\nsays = \"s\"\nclaim = \"SA 0\"\nat = \"<= Q(0)\"",
             "at = \"<= Q(0)\"",
-            "is no place",
+            "invalid position",
         ),
         (
             "[[exists]]\nsays = \"s\"\nclaim = \"SA 0\"\nwhere = \"x\"",
@@ -91,7 +91,7 @@ fn an_error_shows_the_line_and_what_was_expected() {
         (
             "[[intervention]]\nsays = \"s\"\nclaims = [\"A0.SA\"]",
             "claims = [\"A0.SA\"]",
-            "names no node",
+            "has no node",
         ),
         (
             "[[keep]]\nsays = \"s\"\nnodes = [\"P1\"]",
@@ -112,7 +112,7 @@ fn an_error_shows_the_line_and_what_was_expected() {
 
 #[test]
 fn a_file_without_a_clause_is_refused() {
-    assert!(error(NAME).starts_with("h.toml: there is no clause"));
+    assert!(error(NAME).starts_with("h.toml: no clause"));
 }
 
 #[test]
@@ -129,7 +129,11 @@ fn a_clause_that_speaks_of_n_and_runs_over_nothing_is_refused_by_its_words() {
             matches!(error, HypothesisError::NothingRuns { .. }),
             "{error}"
         );
-        assert!(error.to_string().contains("clause \"a sum\" speaks of n"));
+        assert!(
+            error
+                .to_string()
+                .contains("clause \"a sum\" uses n but has no range")
+        );
     }
 }
 
@@ -139,27 +143,27 @@ fn a_hypothesis_about_another_model_is_refused_with_both_sides() {
     for (condition, message) in [
         (
             "does = [\"sub\"]",
-            "models that do subtraction, the model has learnt add alone",
+            "requires training for subtraction, but the model has only add",
         ),
         (
             "layers_from = 3",
-            "models of 3 layers or more, the model has 2",
+            "requires at least 3 layers, but the model has 2",
         ),
         (
             "layers_to = 1",
-            "models of 1 layers at most, the model has 2",
+            "requires at most 1 layers, but the model has 2",
         ),
         (
             "heads_from = 9",
-            "models of 9 heads in a layer or more, the model has 6",
+            "requires at least 9 heads per layer, but the model has 6",
         ),
         (
             "digits_to = 1",
-            "models of 1 digits at most, the model has 2",
+            "requires at most 1 digits, but the model has 2",
         ),
         (
             "name = \"w126_*_l2\"",
-            "models named w126_*_l2, the model has the name handmade",
+            "requires a name matching w126_*_l2, but the model has the name handmade",
         ),
     ] {
         let text = format!("{NAME}[model]\n{condition}\n[[keep]]\nsays = \"k\"\n");
@@ -282,15 +286,12 @@ fn what_is_false_of_the_handwritten_network_is_not() {
     for (clause, note) in [
         (
             "[[exists]]\nclaim = \"SA n\"\nfor = \"0 to N-1\"\nat = \"<= sign\"",
-            "no A0.SA that holds and fits; nearest: P11L0H0 A0.SA (supported)",
+            "no A0.SA claim holds and matches; nearest: P11L0H0 A0.SA (supported)",
         ),
-        (
-            "[[exists]]\nclaim = \"MD 0\"",
-            "nothing is claimed to be MD",
-        ),
+        ("[[exists]]\nclaim = \"MD 0\"", "no claim of task MD"),
         (
             "[[exists]]\nclaim = \"SA 3\"",
-            "nothing is claimed to be A3.SA; nearest: P9L0H0 A2.SA (supported)",
+            "no claim of A3.SA; nearest: P9L0H0 A2.SA (supported)",
         ),
         (
             "[[exists]]\nclaim = \"SA 7\"",
@@ -302,7 +303,7 @@ fn what_is_false_of_the_handwritten_network_is_not() {
         ),
         (
             "[[shared]]\nclaims = [\"SA 1\", \"SC 1\"]",
-            "each holds, of different nodes",
+            "each holds, but for different nodes",
         ),
         (
             "[[intervention]]\nclaims = [\"A0.SA P11L0H0\"]",
@@ -314,7 +315,7 @@ fn what_is_false_of_the_handwritten_network_is_not() {
         ),
         (
             "[[feeds]]\nfrom = \"SA 1\"\nto = \"A(2)\"",
-            "no A1.SA that holds has a way there",
+            "no A1.SA claim that holds has a path there",
         ),
     ] {
         let (head, keys) = clause.split_once('\n').unwrap();
@@ -588,7 +589,7 @@ fn what_are_no_circuits_of_this_form_is_refused() {
     assert!(matches!(error("[]"), CircuitError::Malformed(_)));
     assert_eq!(
         error(r#"{"schema": "circuitcheck/circuit/0"}"#).to_string(),
-        "the circuits are of the form \"circuitcheck/circuit/0\", this program reads \"circuitcheck/circuit/1\""
+        "the circuits have the format \"circuitcheck/circuit/0\"; this version reads \"circuitcheck/circuit/1\""
     );
 }
 

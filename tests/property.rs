@@ -419,7 +419,7 @@ fn the_handmade_network_has_every_property() {
         assert_eq!(result.standing, expected, "{}", result.property);
         // What is not asked is said, of every property that would ask it.
         let asks_differences = !matches!(result.property.as_str(), "commutes" | "monotone");
-        let reason = "subtractions: the model was trained for add alone";
+        let reason = "subtractions: the model was trained only for add";
         let expected: &[&str] = if asks_differences { &[reason] } else { &[] };
         assert_eq!(result.not_asked, expected, "{}", result.property);
     }
@@ -636,15 +636,15 @@ fn lines_that_are_no_kept_case_are_refused_with_their_number() {
     };
     assert_eq!(
         refusal("answers a=01 b=09"),
-        "kept.txt:3: expected 3 parts with tabs between, found 1"
+        "kept.txt:3: expected 3 tab-separated parts, found 1"
     );
     assert_eq!(
         refusal("answers\t{a}+{b}\ta=001 b=09"),
-        "kept.txt:3: \"a=001 b=09\" are not numbers of its variables"
+        "kept.txt:3: \"a=001 b=09\" does not match the property's variables"
     );
     assert_eq!(
         refusal("monotone\t{a}+{b}\ta=01 b=99"),
-        "kept.txt:3: \"a=01 b=99\" ask nothing that the model takes"
+        "kept.txt:3: \"a=01 b=99\" gives no question that the model accepts"
     );
     // Lines of properties that are not known stay as they are.
     let text = "other\t{a}+{b}\ta=1 b=2\n";
@@ -681,32 +681,32 @@ fn what_is_wrong_with_a_users_file_is_told_with_its_line() {
         (
             1,
             "name = \"Own one\"",
-            "\"Own one\" is no name: expected letters a to z, digits and \"-\"",
+            "invalid name \"Own one\": expected letters a to z, digits and \"-\"",
         ),
         (
             3,
             "left = \"{a}*{b}\"",
             "\"{a}*{b}\" at character 4: expected the end, found '*'",
         ),
-        (3, "left = \"{a}\"", "\"{a}\" asks nothing"),
+        (3, "left = \"{a}\"", "\"{a}\" contains no question"),
         (
             4,
             "relation = \"is\"",
-            "unknown relation \"is\": there are right, equals, negates, at-most",
+            "unknown relation \"is\": expected one of right, equals, negates, at-most",
         ),
-        (5, "", "\"equals\" needs a right side"),
+        (5, "", "the relation \"equals\" needs a right side"),
         (
             7,
             "a = \"4-0\"",
-            "\"4-0\" is no range: expected a digit or two, as in \"0-4\" or \"0-9x3\"",
+            "invalid range \"4-0\": expected one such as \"5\", \"0-4\" or \"0-9x3\"",
         ),
-        (7, "a = \"\"", "there is no range"),
+        (7, "a = \"\"", "no range given"),
         (
             7,
             "a = \"1 2 3 4 5 6\"",
-            "6 ranges, the model's operands have 5 digits",
+            "6 ranges, but the model's operands have 5 digits",
         ),
-        (7, "c = \"1\"", "no variable {c} is used"),
+        (7, "c = \"1\"", "variable {c} is not used"),
         (
             2,
             "say = \"\"",
@@ -721,15 +721,15 @@ fn what_is_wrong_with_a_users_file_is_told_with_its_line() {
     let with_right = own(&good.join("\n").replace("\"equals\"", "\"right\""), 5).unwrap_err();
     assert_eq!(
         with_right,
-        "own.toml:5: \"right\" is a relation of the left side alone: leave out the other"
+        "own.toml:5: the relation \"right\" takes only a left side"
     );
 }
 
 #[test]
-fn the_property_in_the_readme_can_be_read() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(path).unwrap();
-    let toml = readme.split("```toml\n").nth(1).unwrap();
+fn the_property_in_the_docs_can_be_read() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/PROPERTIES.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let toml = page.split("```toml\n").nth(1).unwrap();
     let property = own(toml.split("```").next().unwrap(), 5).unwrap();
     assert_eq!(property.clauses[0].variables()[1].ranges[1..4], [(0, 9); 3]);
 }
@@ -876,7 +876,8 @@ fn exit_codes_are_those_of_verify() {
         );
     }
     let unknown = run(&[ADD, "--property", "unknown"]);
-    let known = "unknown property \"unknown\": there are answers, commutes, antisymmetric, zero";
+    let known =
+        "unknown property \"unknown\": expected one of answers, commutes, antisymmetric, zero";
     assert!(stderr(&unknown).contains(known), "{}", stderr(&unknown));
     let toml = run(&[ADD, "--properties", "Cargo.toml"]);
     assert!(
@@ -901,7 +902,7 @@ fn a_model_trained_on_additions_is_not_asked_subtractions_and_that_is_said() {
         "--out",
         folder,
     ]);
-    let reason = "subtractions: the model was trained for add alone";
+    let reason = "subtractions: the model was trained only for add";
     assert!(
         stderr(&output).contains(&format!(
             "warning: not asked: {reason} (answers, inverse)\n"
@@ -1053,7 +1054,7 @@ fn stored_property_tests_are_read_back_and_written_again_to_the_byte() {
     assert!(matches!(error("[]"), PropertyEvidenceError::Malformed(_)));
     assert_eq!(
         error(r#"{"schema": "circuitcheck/property/0"}"#).to_string(),
-        "the property tests are of the form \"circuitcheck/property/0\", this program reads \"circuitcheck/property/1\""
+        "the property tests have the format \"circuitcheck/property/0\"; this version reads \"circuitcheck/property/1\""
     );
 }
 

@@ -302,7 +302,7 @@ fn what_is_no_evidence_of_this_form_is_refused() {
     assert_eq!(
         older,
         format!(
-            "the evidence is of the form \"circuitcheck/evidence/1\", this program reads {schema:?}"
+            "the evidence has the format \"circuitcheck/evidence/1\"; this version reads {schema:?}"
         )
     );
     assert!(matches!(

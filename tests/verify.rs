@@ -149,7 +149,7 @@ fn a_file_without_claims_is_an_error_and_nothing_is_written() {
         .code(4);
     let stderr = String::from_utf8_lossy(&result.get_output().stderr).into_owned();
     assert!(
-        stderr.contains("none of the 1 nodes carries a claim"),
+        stderr.contains("none of the 1 nodes has a claim"),
         "{stderr}"
     );
     assert!(result.get_output().stdout.is_empty());

@@ -1,4 +1,4 @@
-//! What is asked of a model beside its claims: descriptions made from its weights, properties,
+//! Everything else asked of a model: accuracy, descriptions made from its weights, properties,
 //! graphs, circuits, hypotheses, and tests of the method itself.
 
 pub mod accuracy;

@@ -19,30 +19,31 @@ use crate::verify::{Options, Progress, Verdict, VerifyError, verify};
 
 use super::published::{Changes, Description, Discovered, Quirks, describe};
 
-/// A model described by the strict protocol, beside the published one on the same set.
+/// A model described by the strict protocol, and compared with the published one on the same
+/// question set.
 #[derive(Debug, Clone)]
 pub struct Strict {
-    /// What was found without quirks.
+    /// The description without quirks.
     pub found: Discovered,
     pub behaviors: Vec<TaggedNode>,
     /// The claims that the method supports.
     pub features: Vec<TaggedNode>,
-    /// What the useful nodes, and sets of them inside one layer, carry.
+    /// The variables that useful nodes, and sets of them within one layer, represent.
     pub carriers: Carriers,
-    /// Claims that these make, all of which were put to the method.
+    /// Claims that follow from these, all of which were verified.
     pub candidates: usize,
-    /// What the method found of them; `None` where there are none.
+    /// The verdicts on them; `None` if there are none.
     pub evidence: Option<Evidence>,
-    /// The published protocol's claims against those its own tests give without quirks.
+    /// The published protocol's claims, compared with those its own tests give without quirks.
     pub by_quirks: Changes,
-    /// Those against the claims that the method supports.
+    /// The latter, compared with the claims that the method supports.
     pub by_method: Changes,
 }
 
 /// Why a model could not be described.
 #[derive(Debug, Error)]
 pub enum StrictError {
-    /// A run went wrong.
+    /// A run failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The candidates could not be verified.
@@ -53,7 +54,7 @@ pub enum StrictError {
 /// Describes a model by the strict protocol over a question set.
 ///
 /// # Errors
-/// [`StrictError`] where a question does not fit the model, or a verification could not be made.
+/// [`StrictError`] where a question does not fit the model, or the candidates cannot be verified.
 pub fn strict(
     folder: &ModelFolder,
     engine: &Engine,
@@ -89,10 +90,10 @@ pub fn strict(
     let evidence = if candidates.is_empty() {
         None
     } else {
-        // The attention that claims about attention are held to is that found here.
+        // Claims about attention are checked against the attention found here.
         let mut folder = folder.clone();
         let bytes = write_tagged_nodes(&behaviors).into_bytes();
-        folder.behaviors = Some(RawFile::made(Path::new("behaviors found"), bytes));
+        folder.behaviors = Some(RawFile::made(Path::new("discovered behaviors"), bytes));
         let claims = RawFile::made(
             Path::new("candidate claims"),
             write_claims(&candidates).into_bytes(),
@@ -112,8 +113,8 @@ pub fn strict(
     })
 }
 
-/// The claims that carriers make: of every node of a set, the tasks' variables that it carries, also
-/// those that cannot be told there from what it is said to carry.
+/// The claims that follow from `carriers`: for every node of a set, the task variables that it
+/// represents, including those that cannot be distinguished from them there.
 fn claims_made(carriers: &Carriers) -> BTreeSet<(NodeName, Variable)> {
     let mut claims = BTreeSet::new();
     for carrier in &carriers.carriers {
@@ -131,8 +132,8 @@ fn claims_made(carriers: &Carriers) -> BTreeSet<(NodeName, Variable)> {
     claims
 }
 
-/// The behaviours' nodes with the claims that hold: of single nodes, also once other carriers are
-/// mean-ablated, and of sets inside one layer, every member of which is tagged.
+/// The behaviours' nodes with the claims that hold: of single nodes, also with other carriers
+/// mean-ablated, and of sets within one layer, where every member is tagged.
 fn supported(behaviors: &[TaggedNode], evidence: Option<&Evidence>) -> Vec<TaggedNode> {
     let mut tags: BTreeMap<NodeName, Vec<Tag>> = behaviors
         .iter()

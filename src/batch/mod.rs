@@ -1,4 +1,4 @@
-//! Many models and many machines: sweeps, and questions asked by parts and put together.
+//! Many models and many machines: steps, sweeps, and questions divided into shards.
 
 pub mod shards;
 pub mod steps;

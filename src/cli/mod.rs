@@ -2,20 +2,23 @@
 
 mod args;
 mod command;
+mod groups;
 mod term;
 
 use std::fmt::Display;
-use std::num::NonZeroUsize;
+use std::time::Instant;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use args::count::count;
 use command::{
-    ablate, accuracy, ask, carries, circuit, cluster, compare, coverage, diff, discover, graph,
-    hub, pages, patch, property, quirks, report, selfcheck, show, sweep, test, verify,
+    ablate, accuracy, ask, circuit, cluster, compare, coverage, discover, explain, graph, hub,
+    pages, patch, property, quirks, report, represents, selfcheck, show, sweep, test, verify,
 };
 use term::error::CliError;
 use term::exit_code::ExitCode;
+use term::output::{Loudness, detail, set_loudness};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,16 +30,17 @@ Examples:
   circuitcheck patch models/add --source 22222+66966 --base 33333+55555 --node P15L0H2
   circuitcheck ablate --node P15L0H3 --by mean --json
   circuitcheck discover models/add --out found
-  circuitcheck diff models/add/behaviors.json found/behaviors.json";
+  circuitcheck compare models/add/behaviors.json found/behaviors.json";
 
-/// Checks published claims about what the parts of small arithmetic transformers compute, by
+/// Check published claims about what the parts of small arithmetic transformers compute, by
 /// intervening on the network.
 ///
-/// Every command takes a model's folder (or the file of its weights, or its address on the hub, as
-/// hf://owner/repository) and, without one, the mixed addition and subtraction model that is part of
-/// the program.
+/// Commands take a model as DIR: its folder, its file of weights, or its address on the hub
+/// (hf://owner/repository). Without DIR, a command uses the current folder if that holds a model's
+/// weights, and otherwise the bundled model of addition and subtraction.
 #[derive(Debug, Parser)]
 #[command(name = "circuitcheck", version, max_term_width = 100)]
+#[command(help_template = groups::help_template::<Command>())]
 #[command(after_help = format!("{EXAMPLES}\n\n{}", ExitCode::help()))]
 pub struct Cli {
     #[command(subcommand)]
@@ -49,11 +53,42 @@ pub struct Cli {
 #[derive(Debug, Args)]
 struct GlobalOptions {
     /// Threads to compute with; without it, as many as there are cores
-    #[arg(long, value_name = "N", global = true)]
-    threads: Option<NonZeroUsize>,
+    #[arg(short = 'j', long, value_name = "N", global = true, value_parser = count::<usize>)]
+    threads: Option<usize>,
+    /// Print only results, warnings and errors: no progress, no news of files written
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Also print the model and the threads used, and how long the command took
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// When to color the output
+    #[arg(long, value_name = "WHEN", global = true, value_enum, default_value_t = ColorArg::Auto)]
+    color: ColorArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ColorArg {
+    /// On terminals, unless NO_COLOR is set
+    Auto,
+    Always,
+    Never,
+}
+
+impl From<ColorArg> for anstream::ColorChoice {
+    fn from(color: ColorArg) -> Self {
+        match color {
+            ColorArg::Auto => Self::Auto,
+            ColorArg::Always => Self::Always,
+            ColorArg::Never => Self::Never,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
+#[command(mut_subcommand("plan", |command| command.hide(true)))]
+#[command(mut_subcommand("work", |command| command.hide(true)))]
+#[command(mut_subcommand("status", |command| command.hide(true)))]
+#[command(mut_subcommand("merge", |command| command.hide(true)))]
 enum Command {
     Verify(Box<verify::Verify>),
     Show(show::Show),
@@ -61,11 +96,13 @@ enum Command {
     Patch(patch::Patch),
     Ablate(ablate::Ablate),
     Accuracy(accuracy::Accuracy),
-    Carries(carries::CarriesCommand),
+    #[command(alias = "carries")]
+    Represents(represents::RepresentsCommand),
     Coverage(coverage::CoverageCommand),
+    Explain(explain::Explain),
     Discover(discover::Discover),
+    #[command(alias = "diff")]
     Compare(compare::CompareCommand),
-    Diff(diff::Diff),
     Quirks(quirks::QuirkEffects),
     Property(property::PropertyTest),
     Graph(graph::GraphCommand),
@@ -74,10 +111,10 @@ enum Command {
     Circuit(circuit::CircuitCommand),
     List(hub::List),
     Sweep(sweep::Sweep),
-    Plan(cluster::PlanCommand),
-    Work(cluster::WorkCommand),
-    Status(cluster::Status),
-    Merge(cluster::Merge),
+    Shard(cluster::Shard),
+    /// The commands of `shard` as they were called before there was one.
+    #[command(flatten)]
+    UngroupedShard(cluster::ShardCommand),
     Selfcheck(selfcheck::Selfcheck),
     Completions(pages::Completions),
     Man(pages::Man),
@@ -89,24 +126,44 @@ impl Cli {
     /// # Errors
     /// See [`CliError`].
     pub fn run(self) -> Result<ExitCode, CliError> {
-        if let Some(threads) = self.global.threads {
+        let global = self.global;
+        anstream::ColorChoice::from(global.color).write_global();
+        set_loudness(match (global.quiet, global.verbose) {
+            (true, _) => Loudness::Quiet,
+            (_, true) => Loudness::Verbose,
+            _ => Loudness::Normal,
+        });
+        if let Some(threads) = global.threads {
             rayon::ThreadPoolBuilder::new()
-                .num_threads(threads.get())
+                .num_threads(threads)
                 .build_global()
                 .map_err(|error| CliError::input("--threads", error))?;
         }
-        match self.command {
+        let started = Instant::now();
+        let code = self.command.run()?;
+        detail(format_args!(
+            "took {:.1} s with {} threads",
+            started.elapsed().as_secs_f64(),
+            rayon::current_num_threads()
+        ));
+        Ok(code)
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<ExitCode, CliError> {
+        match self {
             Command::Verify(verify) => verify.run(),
             Command::Show(show) => show.run(),
             Command::Ask(ask) => ask.run(),
             Command::Patch(patch) => patch.run(),
             Command::Ablate(ablate) => ablate.run(),
             Command::Accuracy(accuracy) => accuracy.run(),
-            Command::Carries(carries) => carries.run(),
+            Command::Represents(represents) => represents.run(),
             Command::Coverage(coverage) => coverage.run(),
+            Command::Explain(explain) => explain.run(),
             Command::Discover(discover) => discover.run(),
             Command::Compare(compare) => compare.run(),
-            Command::Diff(diff) => diff.run(),
             Command::Quirks(quirks) => quirks.run(),
             Command::Property(property) => property.run(),
             Command::Graph(graph) => graph.run(),
@@ -115,10 +172,8 @@ impl Cli {
             Command::Circuit(circuit) => circuit.run(),
             Command::List(list) => list.run(),
             Command::Sweep(sweep) => sweep.run(),
-            Command::Plan(plan) => plan.run(),
-            Command::Work(work) => work.run(),
-            Command::Status(status) => status.run(),
-            Command::Merge(merge) => merge.run(),
+            Command::Shard(shard) => shard.command.run(),
+            Command::UngroupedShard(command) => command.run(),
             Command::Selfcheck(selfcheck) => selfcheck.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),
@@ -126,13 +181,16 @@ impl Cli {
     }
 }
 
-/// An error like clap's own, for what the definition of a command can't express.
+/// An error like clap's own, for what the definition of a command can't express. `command` is its name
+/// or, of a command of another one, both names: `shard work`.
 fn usage_error(command: &str, kind: ErrorKind, message: impl Display) -> CliError {
     let mut root = Cli::command();
     root.build();
-    let command = root
-        .find_subcommand_mut(command)
-        .expect("commands name themselves");
+    let command = command.split(' ').fold(&mut root, |parent, name| {
+        parent
+            .find_subcommand_mut(name)
+            .expect("commands name themselves")
+    });
     CliError::Usage(command.error(kind, message))
 }
 

@@ -1,4 +1,4 @@
-//! What claims speak of: questions and their arithmetic, the variables in it, nodes, tasks and the
+//! The subject matter of claims: questions and their arithmetic, variables, nodes, tasks and the
 //! dimensions of a network. Integers and names only: no files, no network, no floating point.
 
 pub mod arithmetic;

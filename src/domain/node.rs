@@ -10,10 +10,10 @@ use super::arithmetic::AnswerToken;
 use super::shape::Shape;
 use super::text::deserialize_from_text;
 
-/// What can be wrong with the name of a node.
+/// Errors in a node name.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum NodeError {
-    /// Text that is no node name.
+    /// Text that is not a node name.
     #[error("{text:?} is no node name: expected one such as P12L0H1 (a head) or P14L1M0 (an MLP)")]
     Malformed { text: String },
     /// A position the model does not have.
@@ -51,13 +51,13 @@ pub enum Component {
     Mlp(usize),
 }
 
-/// The name of a node, as files and users write it: not yet known to be inside a model.
+/// The name of a node, as files and users write it, not yet checked against a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeName {
     /// Token position.
     pub position: usize,
     pub layer: usize,
-    /// Head or MLP; heads sort before MLPs, as the published files have them.
+    /// Head or MLP; heads sort before MLPs, as in the published files.
     pub component: Component,
 }
 
@@ -82,7 +82,7 @@ impl NodeName {
     /// The node of a model with this shape.
     ///
     /// # Errors
-    /// [`NodeError`] where the model has no such position, layer, head or slice.
+    /// [`NodeError`] if the model has no such position, layer, head or slice.
     pub fn resolve(self, shape: &Shape) -> Result<Node, NodeError> {
         let node = self;
         if self.position >= shape.n_ctx() {
@@ -124,10 +124,10 @@ impl fmt::Display for NodeName {
 impl FromStr for NodeName {
     type Err = NodeError;
 
-    /// Reads `P12L0H1`, `P06L0H1`, `P14L1M0`, `P14L1MLP`.
+    /// Parses `P12L0H1`, `P06L0H1`, `P14L1M0`, `P14L1MLP`.
     fn from_str(text: &str) -> Result<Self, NodeError> {
         let malformed = || NodeError::Malformed { text: text.into() };
-        // Digits are checked here because `usize::from_str` also takes a leading `+`.
+        // Check digits here because `usize::from_str` also accepts a leading `+`.
         let number = |part: &str| {
             part.bytes()
                 .all(|b| b.is_ascii_digit())
@@ -162,8 +162,8 @@ impl Serialize for NodeName {
     }
 }
 
-/// A node that a given model has. [`NodeName::resolve`] is the only way to one, so after that an
-/// out-of-range node cannot exist.
+/// A node that exists in a given model. It can only be created by [`NodeName::resolve`], so it is
+/// never out of range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Node(NodeName);
 
@@ -194,7 +194,7 @@ impl Node {
             .collect()
     }
 
-    /// The name, which also gives position, layer and component.
+    /// The name, which also contains position, layer and component.
     pub fn name(&self) -> NodeName {
         self.0
     }
@@ -223,19 +223,19 @@ impl Node {
         self.0.same_kind(other.0)
     }
 
-    /// Its place in the order of computation: its layer, MLPs after heads.
+    /// Its index in the order of computation: layer by layer, MLPs after heads.
     pub fn depth(&self) -> usize {
         2 * self.layer() + usize::from(self.head().is_none())
     }
 
-    /// Whether what this node writes can be read by another, directly or by way of any others.
+    /// Whether another node can read what this one writes, directly or through other nodes.
     pub fn can_feed(&self, other: &Node) -> bool {
         self.writes_to(other)
             || (self.layer() < other.layer() && self.position() <= other.position())
     }
 
     /// Whether the node adds to what `reader` reads, with no other node between: a head reads all
-    /// positions up to its own, an MLP its own position and the heads beside it.
+    /// positions up to its own; an MLP reads its own position, including the heads of its layer.
     pub fn writes_to(&self, reader: &Node) -> bool {
         match reader.head() {
             Some(_) => self.layer() < reader.layer() && self.position() <= reader.position(),
@@ -243,8 +243,8 @@ impl Node {
         }
     }
 
-    /// Whether what this node writes can reach the logits of an answer token, directly or by way of any
-    /// others.
+    /// Whether what this node writes can affect the logits of an answer token, directly or through
+    /// other nodes.
     pub fn can_feed_token(&self, token: AnswerToken, shape: &Shape) -> bool {
         let predicting = shape.predicting(token);
         self.position() == predicting
@@ -346,7 +346,7 @@ mod tests {
         let nodes = Node::all(&SHAPE);
         for from in &nodes {
             let mut reached: Vec<bool> = nodes.iter().map(|to| from.writes_to(to)).collect();
-            // In two layers no way has more than three steps.
+            // In two layers no path has more than three steps.
             for _ in 0..3 {
                 let open: Vec<usize> = (0..nodes.len()).filter(|&i| reached[i]).collect();
                 for (to, reached) in nodes.iter().zip(&mut reached) {

@@ -1,9 +1,9 @@
-//! Which token stands at which position of a question with its answer, and where each is predicted.
+//! Which token is at each position of a question with its answer, and where each is predicted.
 
 use super::arithmetic::{AnswerToken, TokenSet};
 use super::shape::Shape;
 
-/// One token of a question with its answer, by what it is there for.
+/// The role of a token in a question with its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PromptPart {
     /// A digit of the first operand.
@@ -43,7 +43,7 @@ impl Shape {
         AnswerToken(self.n_digits + 1)
     }
 
-    /// The position at which an answer token stands.
+    /// The position of an answer token.
     pub const fn position_of(&self, token: AnswerToken) -> usize {
         self.n_ctx() - 1 - token.0
     }
@@ -68,7 +68,7 @@ impl Shape {
         tokens.filter(later).collect()
     }
 
-    /// What stands at a position.
+    /// The role of the token at a position.
     pub fn part_at(&self, position: usize) -> PromptPart {
         if position < self.operator() {
             PromptPart::First(self.first_operand(position))

@@ -1,16 +1,16 @@
-//! The dimensions of one model, as its tensors give them.
+//! The dimensions of a model, taken from its tensors.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Tokens of the vocabulary: `0`–`9`, `+`, `-`, `=`, `*`, `\`.
+/// Size of the vocabulary: `0`–`9`, `+`, `-`, `=`, `*`, `\`.
 pub const D_VOCAB: usize = 15;
 
-/// Most digits an operand may have: answers and their arithmetic are held in 128-bit integers,
-/// which hold every sum of two 37-digit numbers.
+/// Most digits an operand may have: answers are held in 128-bit integers, which hold every sum of
+/// two 37-digit numbers.
 pub const MAX_DIGITS: usize = 37;
 
-/// The dimensions of a network. Made only from tensors that agree with it.
+/// The dimensions of a network. Created only from tensors that agree with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema, Serialize)]
 pub struct Shape {
     /// Digits in each operand.
@@ -28,17 +28,18 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Token positions, question and answer: `3 * n_digits + 4`.
+    /// Token positions of question and answer: `3 * n_digits + 4`.
     pub const fn n_ctx(&self) -> usize {
         3 * self.n_digits + 4
     }
 
-    /// Answer tokens: the sign and `n_digits + 1` digits.
+    /// Number of answer tokens: the sign and `n_digits + 1` digits.
     pub const fn n_answer(&self) -> usize {
         self.n_digits + 2
     }
 
-    /// The first position whose logits predict an answer token: that of `=`, which predicts the sign.
+    /// The first position whose logits predict an answer token: that of `=`, which predicts the
+    /// sign.
     pub const fn first_answer_position(&self) -> usize {
         2 * self.n_digits + 1
     }

@@ -30,23 +30,23 @@ pub enum Task {
     Mz,
     /// Tri-case of a difference: its sign.
     Mt,
-    /// Greater: Dn > D′n, which helps to find the sign.
+    /// Greater: Dn > D′n, which helps to determine the sign.
     Gt,
     /// Base difference, answer < 0: (D′n − Dn) mod 10.
     Nd,
     /// Borrow, answer < 0: D′n < Dn.
     Nb,
-    /// Which operator was asked.
+    /// The operator of the question.
     Opr,
-    /// Which sign the answer has.
+    /// The sign of the answer.
     Sgn,
-    /// Which of the ADD, SUB and NEG results is taken.
+    /// Selects between the ADD, SUB and NEG results.
     Slt,
-    /// Combines the carry into An, additions.
+    /// Combines the carry into An in additions.
     Stc,
-    /// Combines the borrow into An, answer ≥ 0.
+    /// Combines the borrow into An if the answer is ≥ 0.
     Mtc,
-    /// Combines the borrow into An, answer < 0.
+    /// Combines the borrow into An if the answer is < 0.
     Ntc,
 }
 
@@ -92,7 +92,7 @@ impl Task {
         !matches!(self, Task::Opr | Task::Sgn | Task::Slt)
     }
 
-    /// The variables it has on these digits: one alone, where it takes none.
+    /// Its variables for these digits: a single one if the task takes no digit.
     pub fn variables(self, digits: Range<usize>) -> impl Iterator<Item = Variable> {
         let digits = match self.takes_digit() {
             true => digits.map(Some).collect(),
@@ -103,7 +103,7 @@ impl Task {
             .map(move |digit| Variable { task: self, digit })
     }
 
-    /// Whether the method predicts only where an answer moves, not that it moves.
+    /// Whether only the direction of an answer's change is predicted, not that it changes.
     pub fn predicts_only_direction(self) -> bool {
         !self.takes_digit()
     }
@@ -133,7 +133,7 @@ impl Serialize for Task {
     }
 }
 
-/// The variable a claim is about: a task, of one digit where the task has one.
+/// The variable a claim is about: a task, with a digit if the task takes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Variable {
     pub task: Task,
@@ -142,7 +142,7 @@ pub struct Variable {
 }
 
 impl Variable {
-    /// Whether a model of `n_digits` has its digit; an answer has one digit more than an operand.
+    /// Whether a model of `n_digits` has its digit. An answer has one digit more than an operand.
     pub fn fits(self, n_digits: usize) -> bool {
         self.digit.is_none_or(|digit| digit <= n_digits)
     }
@@ -157,7 +157,7 @@ impl fmt::Display for Variable {
     }
 }
 
-/// Text that names no variable.
+/// Text that does not name a variable.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0:?} is no variable, such as A3.ST or OPR")]
 pub struct UnknownVariable(String);

@@ -1,14 +1,14 @@
-//! Reads back what evidence writes as text.
+//! Deserialises values that are stored as text.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, Error};
 
-/// A value written by its `Display`, read by its `FromStr`.
+/// Parses a value written by its `Display` with its `FromStr`.
 ///
 /// # Errors
-/// Where there is no text, or it does not parse.
+/// If there is no text, or it does not parse.
 pub fn parsed<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: FromStr,
@@ -19,23 +19,23 @@ where
     text.parse().map_err(D::Error::custom)
 }
 
-/// A bound that may be infinite: JSON has no infinity, so it stands there as null.
+/// A lower bound that may be infinite: JSON has no infinity, so it is stored as null.
 ///
 /// # Errors
-/// Where there is neither a number nor null.
+/// If there is neither a number nor null.
 pub fn unbounded_below<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NEG_INFINITY))
 }
 
-/// As [`unbounded_below`], of an upper bound.
+/// As [`unbounded_below`], for an upper bound.
 ///
 /// # Errors
-/// Where there is neither a number nor null.
+/// If there is neither a number nor null.
 pub fn unbounded_above<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
 }
 
-/// Implements `Deserialize` by `FromStr`.
+/// Implements `Deserialize` with `FromStr`.
 macro_rules! deserialize_from_text {
     ($($name:ty),+) => {$(
         impl<'de> serde::Deserialize<'de> for $name {

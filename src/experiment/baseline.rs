@@ -1,4 +1,5 @@
-//! Baseline: how well the unpatched network does the arithmetic, which gates everything else.
+//! Baseline: how well the unpatched network does the arithmetic. Everything else depends on passing
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +13,12 @@ use crate::domain::causal::Space;
 use crate::inputs::model::Operations;
 use crate::network::engine::{Engine, EngineError};
 
-/// Accuracy that a class must reach, at the lower bound of its interval, for claims about it to mean
-/// anything.
+/// Accuracy that a class must reach, at the lower bound of its interval, for its claims to be
+/// testable.
 pub const GATE: f64 = 0.99;
 
-/// Questions drawn of each class: enough for a lower bound over the gate with a few wrong.
+/// Questions drawn of each class: enough for the lower bound to pass the gate with a few wrong
+/// answers.
 pub const BASELINE_QUESTIONS: usize = 2048;
 
 /// Accuracy on one class.
@@ -24,30 +26,30 @@ pub const BASELINE_QUESTIONS: usize = 2048;
 pub struct ClassAccuracy {
     /// The class.
     pub class: Class,
-    /// Questions answered rightly at every token, teacher-forced.
+    /// Questions answered correctly at every token, teacher-forced.
     pub accuracy: Rate,
     /// Whether claims about this class can be tested.
     pub passes: bool,
-    /// Questions answered wrongly, with nothing patched.
+    /// Questions the unpatched network answers wrongly.
     pub wrong: Vec<Question>,
 }
 
-/// The unpatched network on random questions.
+/// The unpatched network's accuracy on random questions.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Baseline {
-    /// By class, those the model was trained for.
+    /// One entry for each class the model was trained for.
     pub classes: Vec<ClassAccuracy>,
-    /// Rightly answered questions, by class, in drawing order.
+    /// Correctly answered questions by class, in drawing order.
     #[serde(skip)]
     pub right: BTreeMap<Class, Vec<Question>>,
 }
 
 impl Baseline {
     /// Measures the accuracy of each trained class on questions drawn uniformly from it; `alpha` is
-    /// shared among the classes.
+    /// split among the classes.
     ///
     /// # Errors
-    /// [`EngineError`], which questions drawn for this model do not cause.
+    /// [`EngineError`], which does not occur for questions drawn for this model.
     pub fn measure(
         engine: &Engine,
         operations: Operations,
@@ -94,7 +96,7 @@ impl Baseline {
         Ok(Baseline { classes, right })
     }
 
-    /// The classes that claims can be tested on.
+    /// The classes whose claims can be tested.
     pub fn passing(&self) -> impl Iterator<Item = Class> {
         let passing = self.classes.iter().filter(|class| class.passes);
         passing.map(|class| class.class)

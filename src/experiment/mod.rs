@@ -1,5 +1,5 @@
-//! What any test is made of: pairs of questions and their runs, counts and exact bounds, sampling that
-//! may stop early, named streams of random numbers, and failing pairs made simple.
+//! The building blocks of every test: pairs of questions and their runs, counts and exact bounds,
+//! sequential sampling, named random streams, and the shrinking of failing pairs.
 
 mod baseline;
 mod rng;

@@ -1,5 +1,5 @@
-//! Sequential sampling: node sets of one variable are tried on ever more fresh pairs, all on the same
-//! ones, until each one's bounds decide or the budget ends.
+//! Sequential sampling: node sets of one variable are tried on growing numbers of fresh pairs,
+//! shared by all, until each one's bounds decide or the budget ends.
 
 use std::collections::BTreeMap;
 
@@ -14,25 +14,26 @@ use crate::domain::arithmetic::{AnswerToken, TokenSet};
 use crate::domain::causal::{Draws, Family, Kind, Pair, Quantity, Stratum};
 use crate::network::engine::{Decode, EngineError};
 
-/// Counterfactual (and control-pair rate) pairs of the first look; each later look doubles the total. A claim that
-/// always holds needs 205 trials for a lower bound of 0.95 at the error of a first look among a
-/// hundred claims.
+/// Counterfactual (and control) pairs at the first interim analysis; each later analysis doubles
+/// the total. A claim that always holds needs 205 trials for a lower bound of 0.95 at the error of
+/// a first analysis among a hundred claims.
 pub const FIRST_LOOK: usize = 256;
 
-/// Pairs of each group at the second look, where a quantity has several groups: as many as a token
-/// that always moves as predicted needs to hold at the error of one cell of one claim in a hundred.
+/// Pairs of each stratum at the second interim analysis, where a quantity has several strata: as
+/// many as a token that always moves as predicted needs to hold at the error of one cell of one
+/// claim in a hundred.
 const SECOND_LOOK: usize = 320;
 
-/// Judged trials of a node set kept for describing where it fails and for counterexamples.
+/// Judged trials kept per node set, to describe failures and find counterexamples.
 const KEPT_TRIALS: usize = 4096;
 
-/// How strictly is judged, and on which draws: one value from the command line to the trial.
+/// Thresholds, error, budget and seed of a test, passed from the command line down to the trials.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Rules {
     /// Interchange accuracy to reach, at the lower bound of its interval.
     pub threshold: f64,
-    /// Error that may be spent: of all that is tested together, or the share of one of them in each
-    /// direction, over all looks.
+    /// Error that may be spent: by everything tested together, or by one test's share in each
+    /// direction, over all interim analyses.
     pub alpha: f64,
     /// Counterfactual trials after which the sampling of one node set ends.
     pub max_trials: usize,
@@ -52,51 +53,51 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// The same rules with another share of the error.
+    /// The same rules with a different share of the error.
     pub fn with_alpha(self, alpha: f64) -> Self {
         Rules { alpha, ..self }
     }
 }
 
-/// What sampling is to settle.
+/// What sampling is to decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goal {
-    /// Which standing the node set has.
+    /// The standing of the node set.
     Standing,
-    /// Only whether the node set holds, or is inert: one that is known to fall short, or to move what
-    /// it must not, is settled.
+    /// Only whether the node set holds or is inert. Sampling stops once it is known to fall short
+    /// or to have side effects.
     Holds,
 }
 
-/// A trial that was judged, kept to describe failures.
+/// A judged trial, kept to describe failures.
 #[derive(Debug, Clone, Copy)]
 pub struct Judgment {
     pub kind: Kind,
     pub trial: Trial,
     pub outcome: Outcome,
-    /// Whether it counts towards interchange accuracy; one that does not was kept because it moved what it must
-    /// not.
+    /// Whether the trial counts towards interchange accuracy. One that does not was kept because of
+    /// an off-target effect.
     pub in_reach: bool,
-    /// Whether it was as predicted.
+    /// Whether the answer was as predicted.
     pub agrees: bool,
 }
 
-/// What sampling found of one node set.
+/// The result of sampling for one node set.
 #[derive(Debug, Clone)]
 pub struct Finding {
     pub node_set: NodeSet,
-    /// The tokens it is judged on: [`Measures::reach`].
+    /// The tokens it is judged on: [`Measures::affected_tokens`].
     pub affected_tokens: AffectedTokens,
-    /// Rates with intervals, at the last look taken.
+    /// Rates with intervals, at the last interim analysis.
     pub measures: Measures,
     pub standing: Standing,
     pub kept: Vec<Judgment>,
-    /// Pairs dropped because the unpatched network was wrong.
+    /// Pairs dropped because the unpatched network answered wrongly.
     pub dropped: usize,
 }
 
 impl Finding {
-    /// The tokens that the causal model changes in some of the trials.
+    /// The tokens that the causal model changes in at least one trial.
     pub fn possible(&self) -> TokenSet {
         self.measures.tokens.iter().map(|cell| cell.token).collect()
     }
@@ -106,7 +107,7 @@ impl Finding {
         self.affected_tokens.tokens().intersection(self.possible())
     }
 
-    /// Whether interchange accuracy reaches the threshold, specifically or not.
+    /// Whether interchange accuracy reaches the threshold, with or without side effects.
     pub fn holds(&self) -> bool {
         matches!(
             self.standing,
@@ -115,7 +116,7 @@ impl Finding {
     }
 }
 
-/// Pairs of one kind in one named stream, all of them where they are few.
+/// Pairs of one kind from one named stream, or all pairs where there are few.
 struct PairSource<'f> {
     draws: Draws<'f>,
     rng: ChaCha8Rng,
@@ -131,7 +132,7 @@ impl<'f> PairSource<'f> {
         }
     }
 
-    /// The next `count` pairs; all there are, the first time, where all are to be run.
+    /// The next `count` pairs; if all pairs are to be run, the first call returns them all.
     fn take(&mut self, count: usize) -> Vec<(Stratum, Pair)> {
         match &mut self.all {
             Some(all) => std::mem::take(all),
@@ -140,8 +141,8 @@ impl<'f> PairSource<'f> {
     }
 }
 
-/// Tokens that the causal model changes and are not `out_of_sight`, over all groups of counterfactual pairs:
-/// what is judged by itself.
+/// Number of cells that are judged: tokens that the causal model changes and that are not
+/// `out_of_sight`, over all strata of counterfactual pairs.
 fn cells(quantity: Quantity, strata: &[Stratum], n_digits: usize, out_of_sight: TokenSet) -> usize {
     let sign = TokenSet::only(AnswerToken(n_digits + 1));
     let affected_tokens = quantity.affected_tokens(n_digits);
@@ -160,9 +161,9 @@ fn cells(quantity: Quantity, strata: &[Stratum], n_digits: usize, out_of_sight: 
     counts.sum()
 }
 
-/// Tokens that the quantity can change and no node of the node set can, teacher-forced. Free-running,
-/// each token is what those after it are given. Empty where these are all: then it is of the claim that
-/// nothing moves.
+/// Tokens that the quantity can change but no node of the set can, teacher-forced. Free-running, a
+/// token also depends on those before it. Empty if it would contain every token: then the claim
+/// itself fails because nothing moves.
 fn out_of_sight(bench: &Bench, quantity: Quantity, node_set: &NodeSet) -> TokenSet {
     let shape = bench.engine.shape();
     let affected_tokens = quantity.affected_tokens(shape.n_digits);
@@ -183,20 +184,20 @@ fn out_of_sight(bench: &Bench, quantity: Quantity, node_set: &NodeSet) -> TokenS
     }
 }
 
-/// The sampling of one node set: what was counted, and what that says at the last look.
+/// The sampling of one node set: its counts, and the result of the last interim analysis.
 #[derive(Debug, Clone)]
 pub struct Sampling {
     pub tally: TrialTally,
-    /// Rates with intervals, at the last look taken.
+    /// Rates with intervals, at the last interim analysis.
     pub measures: Measures,
     pub standing: Standing,
     shares: Shares,
 }
 
 impl Sampling {
-    /// A sampling before its first trial. `cells` are the tokens of which each alone makes the node set
-    /// hold; `exhaustive` tells, for counterfactual and control trials, that the first look sees every pair
-    /// there is.
+    /// A sampling before its first trial. `cells` is the number of cells of which any one makes the
+    /// node set hold; `exhaustive` is whether, for counterfactual and control trials, the first
+    /// analysis sees every existing pair.
     pub fn new(rules: Rules, cells: usize, direction_only: bool, exhaustive: (bool, bool)) -> Self {
         let tally = TrialTally::default();
         let shares = Shares {
@@ -214,8 +215,8 @@ impl Sampling {
         }
     }
 
-    /// Whether more trials could settle what is asked: the standing; and of a node set that fails,
-    /// whether it seems to be inert and is, and whether it moves answers elsewhere more often than not.
+    /// Whether more trials could settle the goal: the standing and, for a node set that fails,
+    /// whether it is inert and whether it moves answers elsewhere in more than half of the trials.
     pub fn is_open(&self, goal: Goal) -> bool {
         let Shares {
             threshold,
@@ -235,7 +236,7 @@ impl Sampling {
         }
     }
 
-    /// Whether it is open how a node set that fails does so.
+    /// Whether it is still open how a failing node set fails.
     fn fails_how(&self) -> bool {
         let elsewhere = &self.measures.elsewhere;
         let elsewhere_is_open = elsewhere.lower <= HALF && elsewhere.upper >= HALF;
@@ -243,12 +244,13 @@ impl Sampling {
     }
 
     fn inert_is_open(&self) -> bool {
-        // What predicts only a direction is decided by its effect.
+        // A quantity that predicts only a direction is decided by its effect.
         let decides = self.shares.direction_only;
         !decides && self.measures.seems_inert() && !self.measures.is_inert()
     }
 
-    /// Whether the next look needs more trials that are counted over all groups of pairs together.
+    /// Whether the next interim analysis needs more of the trials that are counted over all strata
+    /// together.
     fn wants_shared(&self) -> bool {
         let spill_is_open = (self.measures.off_target.values())
             .any(|rate| rate.lower <= NEGLIGIBLE && rate.upper > NEGLIGIBLE);
@@ -269,19 +271,19 @@ impl Sampling {
         }
     }
 
-    /// Whether the next look needs more counterfactual trials of a group of pairs.
+    /// Whether the next interim analysis needs more counterfactual trials of a stratum.
     pub fn wants(&self, stratum: Stratum) -> bool {
         let of = |(cell, watched): (&Cell, &Watched)| cell.0 == stratum && !watched.settled;
         let unseen = !self.tally.cells.keys().any(|cell| cell.0 == stratum);
         !self.tally.shared_done || unseen || self.tally.cells.iter().any(of)
     }
 
-    /// Whether the next look needs more control trials.
+    /// Whether the next interim analysis needs more control trials.
     pub fn wants_control(&self) -> bool {
         !self.tally.control_pairs.settled
     }
 
-    /// Takes a look at the counts. What is settled by it is not looked at again.
+    /// Runs an interim analysis of the counts. Whatever it settles is not analysed again.
     pub fn look(&mut self) {
         for watched in self.tally.cells.values_mut().filter(|w| !w.settled) {
             watched.analyses += 1;
@@ -298,7 +300,7 @@ impl Sampling {
             let Rate { lower, upper, .. } = cell.moved;
             let watched = self.tally.cells.get_mut(&(cell.stratum, cell.token));
             let watched = watched.expect("every rate is of a cell");
-            // Either side of the threshold, and of one half.
+            // Beyond the threshold, or beyond one half, on either side.
             watched.settled |=
                 lower >= threshold || upper < HALF || (upper < threshold && lower >= HALF);
         }
@@ -318,14 +320,14 @@ impl Sampling {
         self.standing = self.measures.standing(threshold, direction_only, last);
     }
 
-    /// No more looks will be taken: a token that holds no longer waits for others.
+    /// Ends sampling: a token that holds no longer waits for others.
     pub fn end(&mut self) {
         self.take_stock(true);
     }
 }
 
-/// How many pairs of each group have been drawn at each look: at the first, [`FIRST_LOOK`] over all
-/// groups; at the second, where there are several, [`SECOND_LOOK`]; then twice as many each time.
+/// Pairs of each stratum drawn at each interim analysis: at the first, [`FIRST_LOOK`] over all
+/// strata; at the second, if there are several strata, [`SECOND_LOOK`] each; then doubling.
 pub fn analyses(groups: usize) -> impl Iterator<Item = usize> {
     let first = FIRST_LOOK.div_ceil(groups.max(1));
     std::iter::successors(Some(first), move |&drawn| {
@@ -347,8 +349,8 @@ struct Candidate {
     ended: bool,
 }
 
-/// Judges node sets on fresh pairs of the stream `name`. All see the same pairs; each stops when its
-/// bounds decide.
+/// Judges node sets on fresh pairs of the stream `name`. All are run on the same pairs; each stops
+/// when its bounds decide.
 pub fn judge(
     bench: &Bench,
     quantity: impl Into<Quantity>,
@@ -409,8 +411,8 @@ pub fn judge(
             break;
         }
         let more = total - drawn;
-        // What each may still spend on each group that it wants; what the first look sees is all there
-        // is where pairs are few.
+        // What each may still spend on each stratum that it wants. Where pairs are few, the first
+        // analysis already saw all of them.
         let allowed: Vec<usize> = (open.iter_mut())
             .map(|candidate| {
                 let wanted = strata
@@ -484,7 +486,7 @@ fn run(
 }
 
 impl Candidate {
-    /// Counts the candidate's outcomes in the trials of a block.
+    /// Counts the candidate's outcomes in a block of trials.
     fn add(&mut self, kind: Kind, block: &TrialBlock, outcomes: &[Option<Outcome>], terms: &Terms) {
         self.dropped += block.dropped;
         if kind == Kind::Counterfactual {
@@ -502,7 +504,7 @@ impl Candidate {
         }
     }
 
-    /// What was found, with the kept trials judged on the tokens that the node set is judged on.
+    /// The finding, with the kept trials judged on the tokens that the node set is judged on.
     fn finding(mut self, quantity: Quantity) -> Finding {
         self.sampling.end();
         let Sampling {

@@ -1,4 +1,5 @@
-//! Minimal counterexamples: failing pairs made simpler, all in one batch a step, while they fail.
+//! Minimal counterexamples: failing pairs are simplified for as long as they fail, one batch per
+//! step.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use crate::domain::node::{Node, NodeName};
 use crate::domain::task::Variable;
 use crate::network::engine::{Decode, EngineError};
 
-/// Failing pairs shrunk side by side; the simplest result is shown.
+/// Failing pairs shrunk in parallel; the simplest result is shown.
 const SHRUNK_TOGETHER: usize = 3;
 
 /// A pair on which a claim fails.
@@ -21,21 +22,21 @@ pub struct Counterexample {
     pub nodes: Vec<NodeName>,
     /// Whether a change was predicted.
     pub kind: Kind,
-    /// Where the activation came from.
+    /// The question the activation came from.
     pub source: Prompt,
-    /// What it was patched into.
+    /// The question it was patched into.
     pub base: Prompt,
     /// The answer the claim predicts.
     pub predicted: Answer,
-    /// The answer given.
+    /// The model's answer.
     pub got: Answer,
     /// The tokens that are not as predicted.
     pub wrong: TokenSet,
 }
 
 impl Counterexample {
-    /// The arguments of `circuitcheck patch`, after the model, that replay it:
-    /// `--source … --base … --node …`, and `--free` where the network read its own tokens.
+    /// The arguments of `circuitcheck patch`, after the model, that replay it: `--source … --base …
+    /// --node …`, and `--free` if free-running.
     pub fn arguments(&self, decode: Decode) -> String {
         let source = if self.source.forced == Answer::of(&self.source.question) {
             self.source.question.to_string()
@@ -55,7 +56,7 @@ impl Counterexample {
     }
 }
 
-/// How simple a pair is: fewer digits that are not zero first, then smaller digits.
+/// Size of a pair, for ordering: number of non-zero digits, then the sum of digits.
 fn size(pair: &Pair) -> (u32, u32) {
     let mut size = (0, 0);
     for question in [&pair.source.question, &pair.base] {
@@ -70,7 +71,7 @@ fn size(pair: &Pair) -> (u32, u32) {
     size
 }
 
-/// Every question with one digit made zero or one less, the simpler first.
+/// Every question with one digit set to zero or reduced by one, simplest first.
 fn simpler(question: &Question) -> Vec<Question> {
     let mut found = Vec::new();
     let n = question.n_digits();
@@ -94,8 +95,8 @@ fn simpler(question: &Question) -> Vec<Question> {
     found
 }
 
-/// Simpler pairs that still are of the given kind for the variable. A store that hangs on the clean
-/// question (the same operands) follows it.
+/// Simpler pairs that are still of the given kind for the variable. A source that depends on the
+/// base question (same operands) changes with it.
 fn simpler_pairs(variable: Variable, kind: Kind, pair: &Pair) -> Vec<Pair> {
     let forced_turned = pair.source.forced != Answer::of(&pair.source.question);
     let same_operands = (pair.source.question.first(), pair.source.question.second())
@@ -130,7 +131,8 @@ fn simpler_pairs(variable: Variable, kind: Kind, pair: &Pair) -> Vec<Pair> {
     candidates
         .into_iter()
         .filter(|candidate| {
-            // Both questions stay in the variable's domain, and what is predicted stays of its kind.
+            // Both questions must stay in the variable's domain, and the pair must stay of its
+            // kind.
             let base = Prompt::truth(candidate.base);
             value(variable, &base).is_some()
                 && candidate.source.question.class() == pair.source.question.class()
@@ -142,8 +144,8 @@ fn simpler_pairs(variable: Variable, kind: Kind, pair: &Pair) -> Vec<Pair> {
         .collect()
 }
 
-/// The simplest counterexample that shrinking the failing trials of a node set leads to; `None` where
-/// none of the kept trials failed.
+/// The simplest counterexample found by shrinking a node set's failing trials; `None` if none of
+/// the kept trials failed.
 ///
 /// # Errors
 /// [`EngineError`] where an intervention was not applied.
@@ -154,7 +156,8 @@ pub fn counterexample(
     terms: &Terms,
     kept: &[Judgment],
 ) -> Result<Option<Counterexample>, EngineError> {
-    // A failed prediction says more than a control-pair rate that moved; control pairs stand in where none failed.
+    // A failed prediction says more than a changed control pair, so control pairs are used only
+    // where no prediction failed.
     let failing = |kind: Kind| {
         let mut failing: Vec<&Judgment> = kept
             .iter()
@@ -195,7 +198,7 @@ pub fn counterexample(
     }))
 }
 
-/// For each failing trial that is still shrinking the simplest of its simpler pairs that fails too.
+/// For each failing trial still being shrunk, the simplest of its simpler pairs that also fails.
 fn simpler_failures(
     bench: &Bench,
     variable: Variable,
@@ -204,7 +207,7 @@ fn simpler_failures(
     failing: &[Judgment],
     shrinking: &[bool],
 ) -> Result<Vec<Option<Judgment>>, EngineError> {
-    // One batch holds the candidates of every pair still shrinking.
+    // One batch holds the candidates of every pair still being shrunk.
     let mut batch: Vec<(Stratum, Pair)> = Vec::new();
     let mut owner = Vec::new();
     for (i, judgment) in failing.iter().enumerate().filter(|(i, _)| shrinking[*i]) {

@@ -1,7 +1,7 @@
-//! Rates with exact intervals, and how a claim's error is spent over its looks.
+//! Rates with exact intervals, and how a claim's error is split over its interim analyses.
 //!
-//! Intervals are those of Clopper and Pearson, "The use of confidence or fiducial limits illustrated
-//! in the case of the binomial", Biometrika 26 (1934): the bounds are quantiles of Beta
+//! Intervals are Clopper–Pearson intervals ("The use of confidence or fiducial limits illustrated
+//! in the case of the binomial", Biometrika 26 (1934)): the bounds are quantiles of Beta
 //! distributions (Brown, Cai and DasGupta, Statistical Science 16 (2001), section 4.2.1).
 
 use schemars::JsonSchema;
@@ -25,7 +25,7 @@ use std::fmt;
     Serialize,
 )]
 pub struct Count {
-    /// Trials with the outcome counted.
+    /// Trials with the counted outcome.
     pub hits: u64,
     /// All trials.
     pub trials: u64,
@@ -37,7 +37,7 @@ impl Count {
         self.hits += u64::from(hit);
     }
 
-    /// The share of hits; 0 where there were no trials.
+    /// The share of hits; 0 without trials.
     pub fn share(&self) -> f64 {
         if self.trials == 0 {
             0.0
@@ -46,7 +46,7 @@ impl Count {
         }
     }
 
-    /// Both one-sided bounds, each wrong with probability at most `alpha` (Clopper and Pearson).
+    /// Both one-sided Clopper–Pearson bounds, each wrong with probability at most `alpha`.
     pub fn bounds(&self, alpha: f64) -> Bounds {
         Bounds {
             lower: self.lower(alpha),
@@ -54,18 +54,18 @@ impl Count {
         }
     }
 
-    /// The lower bound alone: the quantile at `alpha` of Beta(hits, misses + 1).
+    /// The lower bound: the quantile at `alpha` of Beta(hits, misses + 1).
     pub fn lower(&self, alpha: f64) -> f64 {
         let (hits, misses) = (self.hits as f64, (self.trials - self.hits) as f64);
         match (self.hits, self.trials - self.hits) {
             (0, _) => 0.0,
-            // The quantile in closed form, where the general search is least exact.
+            // The quantile in closed form, where the general search is least accurate.
             (_, 0) => alpha.powf(1.0 / hits),
             _ => beta_quantile(hits, misses + 1.0, alpha),
         }
     }
 
-    /// The upper bound alone: the quantile at 1 − `alpha` of Beta(hits + 1, misses).
+    /// The upper bound: the quantile at 1 − `alpha` of Beta(hits + 1, misses).
     pub fn upper(&self, alpha: f64) -> f64 {
         let (hits, misses) = (self.hits as f64, (self.trials - self.hits) as f64);
         match (self.hits, self.trials - self.hits) {
@@ -75,7 +75,7 @@ impl Count {
         }
     }
 
-    /// The bounds of a count that holds every trial there is: the share itself.
+    /// The bounds of a count over every existing trial: the share itself.
     pub fn exact(&self) -> Bounds {
         Bounds {
             lower: self.share(),
@@ -90,7 +90,7 @@ fn beta_quantile(a: f64, b: f64, p: f64) -> f64 {
         .inverse_cdf(p)
 }
 
-/// The errors that the two bounds of a rate may spend: each is the chance that the bound is wrong.
+/// The errors that the two bounds of a rate may spend: the probability that each bound is wrong.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Errors {
     pub lower: f64,
@@ -107,8 +107,8 @@ impl Errors {
     }
 }
 
-/// Decimals to which bounds are written: the last bits of a quantile may differ between machines'
-/// mathematical libraries, and evidence must not.
+/// Scale for rounding bounds to six decimals: the last bits of a quantile may differ between maths
+/// libraries, but evidence must not.
 const WRITTEN_DECIMALS: f64 = 1e6;
 
 /// Serialises a bound, rounded to six decimals.
@@ -148,14 +148,14 @@ pub struct Bounds {
     pub upper: f64,
 }
 
-/// A count with its bounds, as evidence states it.
+/// A count with its bounds, as stored in evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Rate {
-    /// Trials with the outcome counted.
+    /// Trials with the counted outcome.
     pub hits: u64,
     /// All trials.
     pub trials: u64,
-    /// Whether the trials are all there are, so that the bounds are the rate itself.
+    /// Whether these are all existing trials, so that both bounds are the rate itself.
     pub exhaustive: bool,
     /// Lower bound.
     #[serde(serialize_with = "rounded")]
@@ -166,12 +166,12 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// A count of sampled trials with bounds each wrong with probability at most `alpha`.
+    /// A count of sampled trials, with each bound wrong with probability at most `alpha`.
     pub fn sampled(count: Count, alpha: f64) -> Self {
         Self::with_bounds(count, false, count.bounds(alpha))
     }
 
-    /// A count of all trials there are, or of a sample of them.
+    /// A count of all existing trials (`exhaustive`), or of a sample.
     pub fn new(count: Count, exhaustive: bool, errors: Errors) -> Self {
         let exhaustive = exhaustive && count.trials > 0;
         let bounds = if exhaustive {
@@ -195,7 +195,8 @@ impl Rate {
         }
     }
 
-    /// The rate with its bounds as they are written, for verdicts that are read back from them.
+    /// The rate with its bounds rounded as in stored evidence, for verdicts that are read back from
+    /// it.
     pub fn as_written(self) -> Self {
         Rate {
             lower: to_written(self.lower),
@@ -226,28 +227,28 @@ impl Rate {
 }
 
 impl fmt::Display for Rate {
-    /// Writes `256/256 [0.957, 1.000]`, or `12/16 exactly` where every trial was run.
+    /// Writes `256/256 [0.957, 1.000]`, or `12/16 (exact)` if every trial was run.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Rate { hits, trials, .. } = self;
         if self.exhaustive {
-            write!(f, "{hits}/{trials} exactly")
+            write!(f, "{hits}/{trials} (exact)")
         } else {
             write!(f, "{hits}/{trials} [{:.3}, {:.3}]", self.lower, self.upper)
         }
     }
 }
 
-/// The error that look `look` (from 1) of a claim may spend of `alpha`: 2^−look of it, so that all
-/// looks together, however many, spend no more than `alpha` (Boole's inequality).
+/// The share of `alpha` that interim analysis `look` (from 1) may spend: 2^−look, so that any
+/// number of analyses together spend at most `alpha` (Boole's inequality).
 pub fn alpha_of_look(alpha: f64, look: usize) -> f64 {
     alpha * 0.5f64.powi(look as i32)
 }
 
-/// Bounds of the paired difference of two rates measured on the same trials: `first_only`
-/// trials had the outcome under the first alone, `second_only` under the second alone. The two
-/// discordant shares are bounded apart with half of the error each, which needs no normal
-/// approximation (O. J. Dunn, "Multiple comparisons among means", Journal of the American Statistical
-/// Association 56 (1961), section 2: each of two bounds at half the error, by Boole's inequality).
+/// Bounds of the paired difference of two rates measured on the same trials: `first_only` trials
+/// had the outcome under the first alone, `second_only` under the second alone. The two discordant
+/// shares are bounded separately with half of the error each, which needs no normal approximation
+/// (O. J. Dunn, "Multiple comparisons among means", Journal of the American Statistical Association
+/// 56 (1961), section 2: by Boole's inequality, each of two bounds gets half the error).
 pub fn paired_difference(first_only: u64, second_only: u64, trials: u64, errors: Errors) -> Bounds {
     let (first, second) = (
         Count {
@@ -265,8 +266,8 @@ pub fn paired_difference(first_only: u64, second_only: u64, trials: u64, errors:
     }
 }
 
-/// Bounds of the difference of two rates measured on different trials: each rate bounded with half of
-/// the error.
+/// Bounds of the difference of two rates measured on different trials, each rate bounded with half
+/// of the error.
 pub fn difference(first: Count, second: Count, errors: Errors) -> Bounds {
     Bounds {
         lower: first.lower(errors.lower / 2.0) - second.upper(errors.lower / 2.0),
@@ -279,7 +280,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// `P(X ≥ hits)` for a binomial, summed term by term: the definition the bounds must meet.
+    /// `P(X ≥ hits)` for a binomial, summed term by term: the definition that the bounds must
+    /// satisfy.
     fn upper_tail(hits: u64, trials: u64, p: f64) -> f64 {
         let ln_choose = |k: u64| -> f64 {
             (1..=k)

@@ -1,4 +1,4 @@
-//! Counting judged trials of one node set, and what the counts decide.
+//! Counts the judged trials of one node set, and derives the measures.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,14 +11,14 @@ use super::trial::{AffectedTokens, Judged, Outcome, Trial};
 use crate::domain::arithmetic::{Answer, AnswerToken, TokenSet};
 use crate::domain::causal::{Kind, Stratum, with_other_sign};
 
-/// Control and off-target effect rates above this are too high for a claim to be specific (docs/METHOD.md,
-/// "Verdicts"); an effect below it is inert.
+/// A claim whose control-pair or off-target rate is above this is not specific (docs/METHOD.md,
+/// "Verdicts"). A node whose effect is below it is inert.
 pub const NEGLIGIBLE: f64 = 0.05;
 
-/// Below this interchange accuracy a claim fails more often than it holds.
+/// A claim with an interchange accuracy below this fails more often than it holds.
 pub const HALF: f64 = 0.5;
 
-/// Parts of a task that are measured apart.
+/// Parts of a task that are measured separately.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema, Serialize,
 )]
@@ -28,7 +28,7 @@ pub enum Aspect {
     Digits,
     /// The order of the operands, or the sign read.
     Sign,
-    /// The operation asked for.
+    /// The requested operation.
     Operation,
 }
 
@@ -42,36 +42,37 @@ impl From<Stratum> for Aspect {
     }
 }
 
-/// A token where one group of pairs changes it: what is judged by itself.
+/// A token in one stratum of pairs that changes it: the smallest unit that is judged.
 pub type Cell = (Stratum, AnswerToken);
 
-/// Counterfactual trials of one aspect that did more than their cells tell.
+/// Counterfactual trials of one aspect: counts beyond those of single cells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AspectCounts {
     /// A token moved to its predicted value.
     pub effect: Count,
-    /// A token changed that cannot.
+    /// A token changed that the causal model says cannot change.
     pub off_target: Count,
 }
 
-/// What the digits do after a sign that turned as predicted.
+/// The digits after a sign that flipped as predicted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 pub struct AfterSign {
-    /// Trials in which the sign turned as predicted.
+    /// Trials in which the sign flipped as predicted.
     pub turned: u64,
-    /// Of these, every digit stayed: they follow the sign token they are given.
+    /// Of these, trials in which every digit stayed: the digits follow the sign token in the input.
     pub follow_token: u64,
-    /// Of these, every digit is that of the other sign: they follow the order that was worked out.
+    /// Of these, trials in which every digit is that of the other sign: the digits follow the order
+    /// that the model computed.
     pub follow_order: u64,
-    /// Digits, over all these trials, that differ between the two.
+    /// Digits, over all these trials, that differ between the two signs' answers.
     pub digits: u64,
     /// Of these, those that stayed.
     pub digits_follow_token: u64,
-    /// Of these, those of the other sign.
+    /// Of these, those of the other sign's answer.
     pub digits_follow_order: u64,
 }
 
-/// Which of two readings the digits after a sign follow.
+/// Whether the digits after a sign follow the sign token or the computed order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignReading {
     Token,
@@ -80,7 +81,7 @@ pub enum SignReading {
 }
 
 impl AfterSign {
-    /// The reading that most of the digits that tell them apart bear out.
+    /// The reading that more than half of the distinguishing digits support.
     pub fn reading(&self) -> SignReading {
         let most = |count: u64| 2 * count > self.digits;
         if most(self.digits_follow_token) {
@@ -112,7 +113,7 @@ impl fmt::Display for AfterSign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let told = match self.reading() {
             SignReading::Token => "follow the sign token they are given",
-            SignReading::Order => "follow the order that was worked out",
+            SignReading::Order => "follow the order that the model computed",
             SignReading::Neither => "follow neither the sign token nor the order",
         };
         let AfterSign {
@@ -124,14 +125,14 @@ impl fmt::Display for AfterSign {
         } = self;
         write!(
             f,
-            "where the sign turns, the digits after it {told}: of {digits} digits that differ, {} are those of the token and {} those of the order (all of them in {follow_token} and {follow_order} of {turned} trials)",
+            "where the sign flips, the digits after it {told}: of {digits} digits that differ, {} match the token and {} match the order (all of them in {follow_token} and {follow_order} of {turned} trials)",
             self.digits_follow_token, self.digits_follow_order,
         )
     }
 }
 
-/// A count with a sequence of looks of its own: it is looked at again until it is settled, and then
-/// never again, so that the looks taken are those its error was shared among.
+/// A count with its own sequence of interim analyses. It is analysed until it is settled and never
+/// again, so that the analyses run are those its error was split among.
 #[derive(Debug, Clone, Default)]
 pub struct Watched {
     pub count: Count,
@@ -140,7 +141,7 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Counts a trial, unless it is settled.
+    /// Counts a trial, unless the count is settled.
     pub fn add(&mut self, hit: bool) {
         if !self.settled {
             self.count.add(hit);
@@ -148,7 +149,7 @@ impl Watched {
     }
 }
 
-/// How a trial came out, as far as interchange accuracy on any tokens follows from it.
+/// The parts of a trial's outcome that interchange accuracy on any tokens depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Shape {
     stratum: Stratum,
@@ -157,19 +158,21 @@ struct Shape {
     off_target: bool,
 }
 
-/// Everything counted of one node set.
+/// All counts of one node set.
 #[derive(Debug, Clone, Default)]
 pub struct TrialTally {
-    /// Counterfactual trials that moved the token as predicted, among those that predict a change of it.
+    /// Counterfactual trials that moved the token as predicted, among those that predict a change
+    /// of it.
     pub cells: BTreeMap<Cell, Watched>,
-    /// Tokens that no node of the node set can move: trials that predict a change of these alone say
-    /// nothing of its effect.
+    /// Tokens that no node of the set can move: trials that predict a change of only these do not
+    /// count towards its effect.
     pub(super) out_of_sight: TokenSet,
-    /// Trials that moved it elsewhere.
+    /// Trials that moved it to another value.
     astray: BTreeMap<Cell, u64>,
-    /// Counted over groups of pairs drawn equally often.
+    /// Counted over strata drawn equally often.
     pub counterfactual: BTreeMap<Aspect, AspectCounts>,
-    /// Counterfactual trials, drawn so, that moved a token to another than its predicted value.
+    /// Counterfactual trials, over strata drawn equally often, that moved a token to a value other
+    /// than predicted.
     pub elsewhere: Count,
     pub(super) shared_looks: usize,
     pub shared_done: bool,
@@ -178,13 +181,13 @@ pub struct TrialTally {
     pub after_sign: AfterSign,
     /// Trials in which a token was set aside as a numerical tie.
     pub ties: u64,
-    /// Trials set aside because mean-ablating alone changed the answer.
+    /// Trials set aside because mean ablation alone changed the answer.
     pub unstable: u64,
     shapes: BTreeMap<Shape, u64>,
 }
 
 impl TrialTally {
-    /// Counts one outcome; returns how it was judged, or `None` where it says nothing.
+    /// Counts one outcome. Returns how it was judged, or `None` if it says nothing.
     pub fn add(
         &mut self,
         kind: Kind,
@@ -232,7 +235,7 @@ impl TrialTally {
         Some(judged)
     }
 
-    /// The share of counterfactual trials, over all groups of pairs, that moved each token as predicted.
+    /// Counterfactual trials, over all strata, that moved each token as predicted.
     pub fn by_token(&self) -> BTreeMap<AnswerToken, Count> {
         let mut tokens: BTreeMap<AnswerToken, Count> = BTreeMap::new();
         for (&(_, place), watched) in &self.cells {
@@ -248,7 +251,8 @@ impl TrialTally {
         self.shapes.values().sum()
     }
 
-    /// Trials that agree on the tokens of a reach, by aspect, among those that predict a change of one.
+    /// Trials as predicted on these affected tokens, by aspect, among those that predict a change
+    /// of one of them.
     fn interchange_accuracy(
         &self,
         affected_tokens: &AffectedTokens,
@@ -277,7 +281,7 @@ impl TrialTally {
     }
 }
 
-/// What became known of one token in one group of pairs.
+/// What is known of one token in one stratum.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema, Serialize,
 )]
@@ -304,10 +308,10 @@ impl TokenOutcome {
     }
 }
 
-/// One token in one group of pairs.
+/// One token in one stratum.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct TokenRate {
-    /// The group of pairs.
+    /// The stratum of pairs.
     pub stratum: Stratum,
     /// The token.
     pub token: AnswerToken,
@@ -315,35 +319,37 @@ pub struct TokenRate {
     pub moved: Rate,
     /// Trials that moved it to another value.
     pub astray: u64,
-    /// What the bounds say.
+    /// The outcome that the bounds imply.
     pub outcome: TokenOutcome,
 }
 
 /// The measures of a node set, with their intervals.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Measures {
-    /// Every token that the causal model changes, in each group of pairs that changes it.
+    /// Every token that the causal model changes, in each stratum that changes it.
     pub tokens: Vec<TokenRate>,
-    /// Counterfactual trials that gave exactly the predicted answer on the tokens that hold (where none does,
-    /// on those that hold in half of the trials at least, and else on all), by aspect.
+    /// Counterfactual trials that gave exactly the predicted answer on the tokens that hold (if
+    /// none does, on those that move as predicted in at least half of the trials; otherwise on
+    /// all), by aspect.
     pub interchange_accuracy: BTreeMap<Aspect, Rate>,
     /// Counterfactual trials that moved a token to its predicted value, by aspect.
     pub effect: BTreeMap<Aspect, Rate>,
-    /// Counterfactual trials that changed a token that cannot change, by aspect.
+    /// Counterfactual trials that changed a token that the causal model says cannot change, by
+    /// aspect.
     pub off_target: BTreeMap<Aspect, Rate>,
-    /// Counterfactual trials that moved a token to another value than predicted.
+    /// Counterfactual trials that moved a token to a value other than predicted.
     pub elsewhere: Rate,
     /// Control trials that changed anything.
     pub control_pairs: Rate,
-    /// What the digits do where the sign turns as predicted; absent where it never does.
+    /// The digits where the sign flips as predicted; absent if it never does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_sign: Option<AfterSign>,
     /// Trials with a token set aside as a numerical tie.
     pub ties: u64,
-    /// Trials set aside because mean-ablating alone changed the answer.
+    /// Trials set aside because mean ablation alone changed the answer.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unstable: u64,
-    /// Looks taken at the counts.
+    /// Interim analyses run.
     pub analyses: usize,
 }
 
@@ -351,41 +357,42 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// What the measures of a node set say so far.
+/// The standing of a node set according to its measures so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Some token holds and none is open, control-pair rate and off-target effect are negligible.
+    /// At least one token holds and none is open; control-pair and off-target rates are negligible.
     Holds,
-    /// Some token holds, control-pair rate or off-target effect is too high.
+    /// At least one token holds; the control-pair or off-target rate is too high.
     HoldsUnspecifically,
-    /// No token holds, one moves as predicted in half of the trials at least, control-pair rate and off-target effect are
-    /// negligible.
+    /// No token holds, one moves as predicted in at least half of the trials; control-pair and
+    /// off-target rates are negligible.
     HoldsInPart,
-    /// No token holds, and control-pair rate or off-target effect is too high.
+    /// No token holds; the control-pair or off-target rate is too high.
     FailsUnspecifically,
     /// Every token moves as predicted in less than half of the trials.
     Fails,
-    /// A bound still lies between.
+    /// The bounds do not decide yet.
     Open,
 }
 
-/// How the bounds of a node set's rates share its error.
+/// How a node set's error is split among the bounds of its rates.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shares {
     pub(super) alpha: f64,
-    /// Cells of which each alone makes the node set hold.
+    /// Number of cells of which any one makes the node set hold.
     pub(super) cells: usize,
     pub(super) direction_only: bool,
-    /// Whether the counterfactual, and the control-pair rate, trials are all there are.
+    /// Whether the counterfactual and the control trials, respectively, are all there are.
     pub(super) exhaustive: (bool, bool),
     pub(super) threshold: f64,
 }
 
 impl Measures {
-    /// The measures of a tally. A node set holds where one of its cells does, and is clean: the lower
-    /// bounds of the cells share the error, the upper bounds of off-target effect and control-pair rate may spend all of it
-    /// each, as all must be right. It fails where all cells do, or where one of the rates that must be
-    /// negligible is not: these share the error by their number.
+    /// The measures of a tally. A node set holds if one of its cells does and it has no side
+    /// effects: the lower bounds of the cells split the error; the upper bounds of the off-target
+    /// and control-pair rates may each spend all of it, since all must be right. It fails if all
+    /// cells do, or if one of the rates that must be negligible is not: these bounds split the
+    /// error evenly.
     pub(super) fn of(tally: &TrialTally, shares: Shares) -> Self {
         use super::stats::alpha_of_look;
         let Shares {
@@ -463,9 +470,9 @@ impl Measures {
         measures
     }
 
-    /// The tokens that a node set is judged on: those that hold; where none does, those that move as
-    /// predicted in half of the trials at least; and else all. What predicts only a direction is
-    /// judged on all.
+    /// The tokens that a node set is judged on: those that hold; if none does, those that move as
+    /// predicted in at least half of the trials; otherwise all. A quantity that predicts only a
+    /// direction is judged on all.
     pub fn affected_tokens(&self, direction_only: bool) -> AffectedTokens {
         let where_cells = |keep: &dyn Fn(&TokenRate) -> bool| {
             let mut found: BTreeMap<Stratum, TokenSet> = BTreeMap::new();
@@ -487,8 +494,8 @@ impl Measures {
         AffectedTokens::Apart(found)
     }
 
-    /// The rates that decide, of which all must be right for what predicts only a direction, and any
-    /// for all else: effect, or the rate of each token.
+    /// The rates that decide: effect for a quantity that predicts only a direction, where all
+    /// aspects must hold; otherwise the rate of each token, where one is enough.
     pub fn deciding(&self, direction_only: bool) -> Vec<Rate> {
         if direction_only {
             self.effect.values().copied().collect()
@@ -501,8 +508,7 @@ impl Measures {
         }
     }
 
-    /// The deciding rate that says the most of the node set: of tokens the highest, of aspects the
-    /// lowest.
+    /// The most telling of the deciding rates: the highest among tokens, the lowest among aspects.
     pub fn best(&self, direction_only: bool) -> Option<Rate> {
         let deciding = self.deciding(direction_only).into_iter();
         let by_share = |a: &Rate, b: &Rate| {
@@ -532,17 +538,18 @@ impl Measures {
         self.off_target.values().chain([&self.control_pairs])
     }
 
-    /// Whether control-pair rate and off-target effect are known to be negligible.
+    /// Whether the control-pair and off-target rates are known to be negligible.
     pub fn clean(&self) -> bool {
         self.side_effects().all(|rate| rate.upper <= NEGLIGIBLE)
     }
 
-    /// Whether control-pair rate or off-target effect is known not to be negligible.
+    /// Whether the control-pair or an off-target rate is known not to be negligible.
     pub fn dirty(&self) -> bool {
         self.side_effects().any(|rate| rate.lower > NEGLIGIBLE)
     }
 
-    /// Whether it is not known that no token reaches the threshold, or that anything else moves.
+    /// Whether the node set may still hold: a token may reach the threshold, and side effects may
+    /// be negligible.
     pub fn may_hold(&self, threshold: f64, direction_only: bool) -> bool {
         let unasked = self.deciding(direction_only).is_empty();
         let may = unasked || self.decides(direction_only, |rate| rate.upper >= threshold);
@@ -558,8 +565,8 @@ impl Measures {
         }
     }
 
-    /// What the measures say at this interchange accuracy threshold. At the `last` look, tokens that hold are not
-    /// kept waiting for others.
+    /// The standing at this interchange accuracy threshold. At the `last` analysis, tokens that
+    /// hold do not wait for others.
     pub fn standing(&self, threshold: f64, direction_only: bool, last: bool) -> Standing {
         if self.deciding(direction_only).is_empty() {
             return Standing::Open;

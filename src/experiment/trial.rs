@@ -1,4 +1,4 @@
-//! Trials: patch a node set from a source question question into a base one, and judge what is answered.
+//! Trials: patch a node set from a source question into a base question, and judge the answer.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use crate::network::engine::{
 };
 use crate::network::logits::AnswerLogits;
 
-/// Lead of the highest logit over the second under which a token is a numerical tie: a rounding
-/// error away from another answer, so it refutes nothing (docs/METHOD.md, "Counterexamples").
+/// Lead of the highest logit over the second below which a token is a numerical tie: a rounding
+/// error could give another answer, so it refutes nothing (docs/METHOD.md, "A trial").
 pub const TIE_MARGIN: f32 = 1e-4;
 
-/// Memory that the base run of one block of trials may take.
+/// Memory that the base run of one block of trials may use.
 const BLOCK_BYTES: usize = 32 << 20;
 
 /// A node set under test.
@@ -25,13 +25,14 @@ const BLOCK_BYTES: usize = 32 << 20;
 pub struct NodeSet {
     /// The nodes patched together, sorted.
     pub nodes: Vec<Node>,
-    /// Nodes held at their mean in both arms, so that they carry nothing; sorted.
+    /// Nodes mean-ablated in both the unpatched and the patched run, so that they represent
+    /// nothing; sorted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mean_ablated: Vec<Node>,
 }
 
 impl NodeSet {
-    /// A set of nodes, all else left as it is.
+    /// A set of nodes, with nothing mean-ablated.
     pub fn of(nodes: impl IntoIterator<Item = Node>) -> Self {
         NodeSet {
             nodes: sorted(nodes),
@@ -53,7 +54,7 @@ fn sorted(nodes: impl IntoIterator<Item = Node>) -> Vec<Node> {
     nodes
 }
 
-/// Where the patched activation is taken from.
+/// The source of the patched activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceFrom {
     /// The pair's source question.
@@ -62,7 +63,7 @@ pub enum SourceFrom {
     Base,
 }
 
-/// What an answer is compared with.
+/// The answer that patched answers are compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reference {
     /// The true answer; trials whose unpatched answer is wrong are dropped.
@@ -71,27 +72,27 @@ pub enum Reference {
     Own,
 }
 
-/// One trial, before anything is patched.
+/// One trial, before patching.
 #[derive(Debug, Clone, Copy)]
 pub struct Trial {
-    /// The group of pairs it was drawn from.
+    /// The stratum of pairs it was drawn from.
     pub stratum: Stratum,
     pub pair: Pair,
     /// The answer without the patch.
     pub reference: Answer,
     /// The answer the causal model predicts with it.
     pub predicted: Answer,
-    /// Tokens of which the trial says nothing, whatever they do: the digits after a sign that is to
-    /// turn, and tokens that the unpatched network does not write as predicted even where it is asked
-    /// the source question itself.
+    /// Tokens ignored in this trial, whatever they do: the digits after a sign that should flip,
+    /// and tokens that the unpatched network does not write as predicted even for the source
+    /// question itself.
     pub silent: TokenSet,
 }
 
-/// What the network answered in one trial with one node set patched.
+/// The network's answer in one trial with one node set patched.
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
     pub answer: Answer,
-    /// Tokens whose lead is under [`TIE_MARGIN`].
+    /// Tokens whose lead is below [`TIE_MARGIN`].
     pub ties: TokenSet,
 }
 
@@ -107,12 +108,12 @@ impl Outcome {
     }
 }
 
-/// Trials with each node set's outcomes.
+/// Trials with the outcomes of each node set.
 #[derive(Debug, Default)]
 pub struct TrialBlock<T = Outcome> {
     pub trials: Vec<Trial>,
-    /// `outcomes[node set][trial]`; `None` where the node set's mean-ablated nodes alone already change
-    /// the answer.
+    /// `outcomes[node set][trial]`; `None` where the node set's mean-ablated nodes alone already
+    /// change the answer.
     pub outcomes: Vec<Vec<Option<T>>>,
     /// Pairs dropped because the unpatched network answers the base question wrongly.
     pub dropped: usize,
@@ -120,22 +121,22 @@ pub struct TrialBlock<T = Outcome> {
 
 pub struct Bench<'a> {
     pub engine: &'a Engine,
-    /// Mean activations of every node, for mean-ablating.
+    /// Mean activations of every node, for mean ablation.
     pub means: &'a Activations,
     pub decode: Decode,
-    /// What they are compared with.
+    /// The answer that patched answers are compared with.
     pub reference: Reference,
-    /// Questions run together, at least one. No result hangs on it.
+    /// Questions run together, at least one. Does not affect results.
     pub block: usize,
 }
 
-/// The questions whose base run takes the memory that a block of trials may have.
+/// The number of questions whose base run fits the memory of a block of trials.
 pub fn default_block(engine: &Engine) -> usize {
     engine.questions_in(BLOCK_BYTES)
 }
 
 impl Bench<'_> {
-    /// Runs every node set on every pair, block by block, and hands each block to `consume`.
+    /// Runs every node set on every pair, block by block, and passes each block to `consume`.
     ///
     /// # Errors
     /// [`EngineError`] where an intervention was not applied.
@@ -151,8 +152,8 @@ impl Bench<'_> {
         self.run_reading(quantity, pairs, store_from, node_sets, read, consume)
     }
 
-    /// As [`Bench::run`], with `read` taking what is wanted of each trial from its unpatched and its
-    /// patched logits.
+    /// As [`Bench::run`], with `read` extracting a value from each trial's unpatched and patched
+    /// logits.
     ///
     /// # Errors
     /// [`EngineError`] where an intervention was not applied.
@@ -204,7 +205,8 @@ impl Bench<'_> {
             stored,
             source,
         };
-        // Side by side, since a node set on a few pairs is too little for the engine to share out.
+        // In parallel, since one node set on a few pairs is too little work for the engine to
+        // split.
         let outcomes: Result<_, EngineError> = (node_sets.par_iter())
             .map(|node_set| self.outcomes(&asked, node_set, read))
             .collect();
@@ -215,15 +217,15 @@ impl Bench<'_> {
         })
     }
 
-    /// The trials that count, each with the place of its base question in the run.
+    /// The trials that count, each with the index of its base question in the run.
     fn trials(
         &self,
         quantity: Quantity,
         pairs: &[(Stratum, Pair)],
         run: &Run,
     ) -> Result<Vec<(usize, Trial)>, EngineError> {
-        // Where all that is predicted is the answer to the source question, the network must write it
-        // there. Elsewhere every token predicted is one that the arithmetic gives.
+        // Where the prediction is the source question's own answer, the network must be able to
+        // write it. Elsewhere the arithmetic determines every predicted token.
         let sources = if quantity.predicts_only_direction() && self.reference == Reference::Truth {
             let sources: Vec<Prompt> = pairs.iter().map(|(_, pair)| pair.source).collect();
             self.engine.logits(&sources)?
@@ -233,14 +235,15 @@ impl Bench<'_> {
         let trial = |(question, &(stratum, pair)): (usize, &(Stratum, Pair))| {
             let truth = Answer::of(&pair.base);
             let own = run.logits()[question].answer();
-            // Teacher-forced right at every token is free-running right too.
+            // A teacher-forced answer with every token right is also the free-running answer.
             if self.reference == Reference::Truth && own != truth {
                 return None;
             }
             let told = (quantity.predict(&pair.source, &pair.base))
                 .expect("pairs are drawn inside the quantity's domain");
             let change = told.changed_from(&truth);
-            // What the causal model changes in the truth is changed in the network's own answer.
+            // Changes that the causal model makes to the true answer are made to the network's own
+            // answer.
             let mut predicted = own;
             for place in change.iter() {
                 predicted.set(place, told.get(place));
@@ -269,7 +272,7 @@ impl Bench<'_> {
         Ok(pairs.iter().enumerate().filter_map(trial).collect())
     }
 
-    /// What one node set makes of every trial.
+    /// The outcome of every trial for one node set.
     fn outcomes<T>(
         &self,
         asked: &ReadyTrials,
@@ -311,20 +314,20 @@ impl Bench<'_> {
 /// Trials ready to be patched.
 struct ReadyTrials {
     run: Run,
-    /// For each trial, its place in the run.
+    /// For each trial, the index of its question in the run.
     questions: Vec<usize>,
     trials: Vec<Trial>,
-    /// For each trial, what is patched in.
+    /// For each trial, the activations to patch in.
     stored: Activations,
     source: Source,
 }
 
-/// The tokens that something is judged on.
+/// The tokens that a node set is judged on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AffectedTokens {
-    /// These, in every group of pairs.
+    /// The same tokens in every stratum.
     Tokens(TokenSet),
-    /// These of each group of pairs.
+    /// Different tokens in each stratum.
     Apart(BTreeMap<Stratum, TokenSet>),
 }
 
@@ -333,7 +336,7 @@ impl AffectedTokens {
         AffectedTokens::Tokens(TokenSet::all(n_digits))
     }
 
-    /// The tokens of one group of pairs.
+    /// The affected tokens in one stratum.
     pub fn on(&self, stratum: Stratum) -> TokenSet {
         match self {
             AffectedTokens::Tokens(tokens) => *tokens,
@@ -343,7 +346,7 @@ impl AffectedTokens {
         }
     }
 
-    /// The same without these tokens.
+    /// The same, except for these tokens.
     pub fn without(self, tokens: TokenSet) -> Self {
         match self {
             AffectedTokens::Tokens(all) => AffectedTokens::Tokens(all.difference(tokens)),
@@ -355,7 +358,7 @@ impl AffectedTokens {
         }
     }
 
-    /// The tokens of any group.
+    /// The tokens affected in any stratum.
     pub fn tokens(&self) -> TokenSet {
         match self {
             AffectedTokens::Tokens(tokens) => *tokens,
@@ -366,17 +369,17 @@ impl AffectedTokens {
     }
 }
 
-/// What outcomes are judged by.
+/// The terms that outcomes are judged by.
 #[derive(Debug, Clone)]
 pub struct Terms {
     pub affected_tokens: AffectedTokens,
-    /// Whether only where tokens move is predicted: none must, but those that do must move as
-    /// predicted, and one at least.
+    /// Whether only the direction of a change is predicted: no particular token must move, but at
+    /// least one must, and those that do must move as predicted.
     pub direction_only: bool,
 }
 
 impl Terms {
-    /// The terms for trials of a quantity, judged on the tokens of `reach`.
+    /// The terms for trials of a quantity, judged on `affected_tokens`.
     pub fn new(quantity: impl Into<Quantity>, affected_tokens: AffectedTokens) -> Self {
         Terms {
             affected_tokens,
@@ -385,25 +388,27 @@ impl Terms {
     }
 }
 
-/// How one outcome compares with what was predicted.
+/// Comparison of one outcome with its prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judged {
-    /// Whether a change is predicted inside the reach, or none at all. Where only tokens outside it
-    /// are to change, the trial can show that others do, and says nothing of interchange accuracy.
+    /// Whether a change is predicted among the affected tokens, or none at all. Where only other
+    /// tokens should change, the trial can show off-target effects but does not count towards
+    /// interchange accuracy.
     pub in_reach: bool,
-    /// As predicted on the tokens of the reach, and nothing moved that must not.
+    /// The affected tokens are as predicted, and nothing else changed.
     pub agrees: bool,
     /// Some token moved to its predicted value.
     pub moved: bool,
     /// Some token changed that the causal model says cannot change.
     pub off_target: bool,
-    /// The tokens predicted to change, of which the trial says something.
+    /// The tokens predicted to change, without those ignored in the trial.
     pub predicted: TokenSet,
     /// Of these, the tokens that moved to their predicted value…
     pub right: TokenSet,
     /// …and those that moved elsewhere.
     pub astray: TokenSet,
-    /// Whether a token was set aside, since what it lacks of its prediction is a numerical tie.
+    /// Whether a token was set aside because it misses its prediction by no more than a numerical
+    /// tie.
     pub tied: bool,
 }
 
@@ -413,8 +418,8 @@ impl Trial {
         self.predicted.changed_from(&self.reference)
     }
 
-    /// Whether an outcome agrees with the prediction on the tokens reached; `None` where no such token
-    /// is to change.
+    /// Whether an outcome is as predicted on the affected tokens; `None` if none of them should
+    /// change.
     pub fn interchange_accuracy(&self, outcome: &Outcome, terms: &Terms) -> Option<bool> {
         let judged = self.judge(outcome, terms);
         let told = judged
@@ -423,8 +428,8 @@ impl Trial {
         (!told.is_empty()).then_some(judged.agrees)
     }
 
-    /// Judges an outcome on the tokens reached. Tokens outside them that the causal model changes may
-    /// follow the prediction or not: they are judged by themselves.
+    /// Judges an outcome on the affected tokens. Other tokens that the causal model changes may
+    /// follow the prediction or not: they are judged separately.
     pub fn judge(&self, outcome: &Outcome, terms: &Terms) -> Judged {
         let tied = (outcome.answer.changed_from(&self.predicted))
             .intersection(outcome.ties)
@@ -471,7 +476,7 @@ mod tests {
         Question::parse(text, 5).unwrap()
     }
 
-    /// A trial of `variable`, and the outcome with these tokens changed from the base answer.
+    /// A trial of `variable`, and its outcome with these tokens changed from the base answer.
     fn trial(
         variable: &str,
         stratum: Stratum,
@@ -571,7 +576,8 @@ mod tests {
             let stratum = Stratum::Depth(1);
             trial("A3.MT", stratum, "00000-01000", "50000-20000", got)
         };
-        // A network that answers wrongly may give what is predicted without a patch: nothing is shown.
+        // A network that answers wrongly may already give the predicted answer unpatched, which
+        // shows nothing.
         let (mut same, outcome) = cascade(&[]);
         same.predicted = same.reference;
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Ablations: what stands in a node's place when what it computes is taken away.
+//! Ablations: the values that replace a node's own.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,13 +13,13 @@ use crate::domain::arithmetic::Prompt;
 use crate::domain::node::Node;
 use crate::domain::text::deserialize_from_text;
 
-/// What an ablated node holds instead of its own value.
+/// The value of an ablated node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ablation {
     /// The mean of its values over a set of questions.
     Mean,
     Zero,
-    /// Its value in another question of a set, drawn at random; the same question for all nodes
+    /// Its value in another, randomly drawn question of a set; the same question for all nodes
     /// ablated together.
     Resample,
 }
@@ -27,7 +27,7 @@ pub enum Ablation {
 impl Ablation {
     pub const ALL: [Self; 3] = [Self::Mean, Self::Zero, Self::Resample];
 
-    /// The name it is written by.
+    /// The name in text form.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Mean => "mean",
@@ -36,7 +36,7 @@ impl Ablation {
         }
     }
 
-    /// Puts a row of values in the place of nodes.
+    /// An intervention that overwrites nodes with a row of values.
     fn intervention<'v>(
         self,
         nodes: &[Node],
@@ -81,24 +81,24 @@ impl Serialize for Ablation {
     }
 }
 
-/// Why nodes can't be ablated.
+/// Why nodes cannot be ablated.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum AblationError {
-    /// A text that names no ablation.
+    /// Text that does not name an ablation.
     #[error("unknown ablation {0:?}, the known ones are mean, zero and resample")]
     Unknown(String),
-    /// The set is too small: the mean over one question, or a value drawn from it, is the node's
-    /// own value there, and the outcome would read as "no effect".
+    /// The set is too small: on one question, the mean and any resampled value are the node's own
+    /// value, and the outcome would read as "no effect".
     #[error(
         "{ablation} ablation takes values from 2 different questions or more, the set has {found}"
     )]
     SetTooSmall { ablation: Ablation, found: usize },
-    /// The values can't be read off the network.
+    /// The values cannot be read from the network.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
 
-/// The values that stand in for some nodes.
+/// The values that replace those of some nodes.
 #[derive(Debug, Clone)]
 pub struct Replacement<'a> {
     ablation: Ablation,
@@ -108,7 +108,7 @@ pub struct Replacement<'a> {
 }
 
 impl<'a> Replacement<'a> {
-    /// Reads off `set` what is to stand in for `nodes`. Zeros need no set.
+    /// Reads from `set` the values that replace those of `nodes`. Zero ablation needs no set.
     ///
     /// # Errors
     /// See [`AblationError`].
@@ -138,11 +138,12 @@ impl<'a> Replacement<'a> {
         })
     }
 
-    /// The intervention that ablates all nodes in a run of `prompt`. Only resampling draws.
+    /// The intervention that ablates all nodes in a run of `prompt`. Only resampling draws random
+    /// values.
     pub fn intervention(&self, prompt: &Prompt, rng: &mut impl Rng) -> Intervention<'_> {
         let row = match self.ablation {
             Ablation::Mean | Ablation::Zero => 0,
-            // Ends, because the set has two different questions.
+            // Terminates, because the set has two different questions.
             Ablation::Resample => loop {
                 let drawn = rng.random_range(0..self.set.len());
                 if &self.set[drawn] != prompt {
@@ -154,8 +155,8 @@ impl<'a> Replacement<'a> {
     }
 }
 
-/// Questions in whose runs sets of nodes are ablated. A node's mean is the one over all of the
-/// questions, a resampled value the one in the next question, the first after the last.
+/// Questions on which sets of nodes are ablated. A node's mean is taken over all of the questions;
+/// its resampled value is that of the next question, wrapping around.
 #[derive(Debug)]
 pub struct AblationBench<'a> {
     engine: &'a Engine,
@@ -165,7 +166,7 @@ pub struct AblationBench<'a> {
 }
 
 impl<'a> AblationBench<'a> {
-    /// Reads the means of all `nodes` that may be ablated.
+    /// Computes the means of all `nodes` that may be ablated.
     ///
     /// # Errors
     /// [`EngineError::Digits`] where a question has another size than the model's.
@@ -187,8 +188,8 @@ impl<'a> AblationBench<'a> {
         &self.prompts
     }
 
-    /// Runs up to `limit` of the questions, `length` at a time: the activations of so many at every
-    /// node are held at once.
+    /// Runs up to `limit` of the questions in blocks of `length`; the activations at every node are
+    /// held in memory for one block.
     pub fn blocks(
         &self,
         limit: usize,
@@ -207,13 +208,13 @@ impl<'a> AblationBench<'a> {
     }
 }
 
-/// The runs of some questions in a row, with nothing ablated.
+/// The unablated runs of consecutive questions.
 #[derive(Debug)]
 pub struct AblationBlock<'a> {
     bench: &'a AblationBench<'a>,
     start: usize,
     run: Run,
-    /// What the nodes hold in each question's next one, read when first needed.
+    /// The nodes' activations in each question's next one, read on first use.
     next: Option<Activations>,
 }
 

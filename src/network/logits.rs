@@ -1,9 +1,9 @@
-//! The logits of one question's answer tokens, and what is read off them.
+//! The logits of a question's answer tokens, and what is derived from them.
 
 use crate::domain::arithmetic::{Answer, AnswerToken, Token};
 use crate::domain::shape::D_VOCAB;
 
-/// Logits at the positions that predict an answer, `[n_answer, 15]`, the sign's first.
+/// Logits at the positions that predict the answer, `[n_answer, 15]`, the sign's first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnswerLogits {
     rows: Vec<[f32; D_VOCAB]>,
@@ -22,7 +22,7 @@ impl AnswerLogits {
         &self.rows
     }
 
-    /// Replaces the logits of the `index`-th answer token, the sign being the first.
+    /// Sets the logits of the answer token at `index`, the sign being 0.
     pub fn set(&mut self, index: usize, row: [f32; D_VOCAB]) {
         self.rows[index] = row;
     }
@@ -38,7 +38,7 @@ impl AnswerLogits {
         Answer::from_tokens(&tokens)
     }
 
-    /// How far the highest logit at a place leads the second.
+    /// The lead of the highest logit at a place over the second.
     pub fn margin(&self, place: AnswerToken) -> f32 {
         let row = self.row(place);
         let best = highest(row) as usize;
@@ -78,7 +78,7 @@ impl AnswerLogits {
     }
 }
 
-/// `ln Σ exp(logit)`, which a probability can be too small to be taken through.
+/// `ln Σ exp(logit)`, computed without probabilities, which can underflow.
 fn log_sum_exp(row: &[f32; D_VOCAB]) -> f64 {
     let top = f64::from(row[highest(row) as usize]);
     let total: f64 = row
@@ -102,7 +102,7 @@ fn highest(row: &[f32; D_VOCAB]) -> Token {
 mod tests {
     use super::*;
 
-    /// Logits whose answer to a question of one digit is `+05`, each token `height` above the rest.
+    /// Logits whose answer to a one-digit question is `+05`, each token `height` above the rest.
     fn peaked(height: f32) -> AnswerLogits {
         let mut logits = AnswerLogits::zeros(3);
         for (index, token) in [10, 0, 5].into_iter().enumerate() {
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_loss_of_an_answer_of_no_probability_is_finite() {
-        // Two of the three tokens of 000 lie 1000 nats below the predicted ones.
+        // Two of the three tokens of 000 are 1000 nats below the predicted ones.
         let loss = peaked(1000.0).loss(&peaked(0.0).answer());
         assert!((loss - 2000.0 / 3.0).abs() < 1e-9, "{loss}");
     }

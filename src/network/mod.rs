@@ -1,5 +1,5 @@
-//! The network: a plain forward pass to be read, an engine that recomputes only what an intervention
-//! can change, and networks written by hand whose claims are known beforehand.
+//! The network: a plain forward pass meant to be read, an engine that recomputes only what an
+//! intervention can change, and handmade networks whose claims are known in advance.
 
 pub mod ablation;
 pub mod engine;

@@ -85,7 +85,7 @@ impl<'a> ClaimView<'a> {
     }
 
     /// The interchange accuracy that the verdict rests on; of several parts of the task the lowest.
-    pub fn lowest_agreement(&self) -> Option<&'a Rate> {
+    pub fn lowest_interchange_accuracy(&self) -> Option<&'a Rate> {
         let rates = self.measures?.interchange_accuracy.values();
         rates.min_by(|a, b| a.share().total_cmp(&b.share()))
     }

@@ -6,6 +6,7 @@ mod circuit;
 mod claim_view;
 mod comparison;
 mod document;
+mod glossary;
 mod html;
 mod junit;
 mod markdown;
@@ -28,6 +29,7 @@ pub use comparison::{Apart, Comparison, Flip, Player, Role, Term};
 pub use document::{
     ATTENTION_FILE, Change, DISCOVERED, EVIDENCE_FILE, RUN_FILE, Report, ReportError,
 };
+pub use glossary::{GlossaryEntry, define, glossary};
 pub(crate) use html::{badge as verdict_badge, head as page_head};
 pub use markdown::{explanation, markdown};
 pub use parquet::{ClaimRow, claim_rows, claims_table, measures_table, trials_table};

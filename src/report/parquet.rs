@@ -44,7 +44,7 @@ pub fn claim_rows(evidence: &Evidence) -> Vec<ClaimRow> {
         published: claim.published,
         verdict: claim.verdict,
         nodes: names(claim.nodes),
-        interchange_accuracy: claim.lowest_agreement().copied(),
+        interchange_accuracy: claim.lowest_interchange_accuracy().copied(),
         note: claim.note,
         counterexample: claim.counterexample.cloned(),
     };
@@ -96,7 +96,7 @@ pub fn claims_table(rows: &[ClaimRow]) -> ParquetTable {
                 |r| r.nodes.clone(),
             )
             .integer(
-                "agreement_hits",
+                "interchange_accuracy_hits",
                 "AspectCounts trials as predicted, of what the verdict rests on; of several \
                  parts the lowest.",
                 |r| whole(r.interchange_accuracy?.hits),
@@ -106,12 +106,16 @@ pub fn claims_table(rows: &[ClaimRow]) -> ParquetTable {
                 "Counterfactual trials of that.",
                 |r| whole(r.interchange_accuracy?.trials),
             )
-            .number("agreement_lower", "Lower bound of that rate.", |r| {
-                Some(r.interchange_accuracy?.lower)
-            })
-            .number("agreement_upper", "Upper bound of that rate.", |r| {
-                Some(r.interchange_accuracy?.upper)
-            })
+            .number(
+                "interchange_accuracy_lower",
+                "Lower bound of that rate.",
+                |r| Some(r.interchange_accuracy?.lower),
+            )
+            .number(
+                "interchange_accuracy_upper",
+                "Upper bound of that rate.",
+                |r| Some(r.interchange_accuracy?.upper),
+            )
             .text("note", "Why, in a line.", |r| r.note.clone())
             .text(
                 "counterexample_store",

@@ -1,4 +1,4 @@
-//! Files of a report: each is written whole or not at all.
+//! Output files, each written atomically.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,14 +10,15 @@ use thiserror::Error;
 #[error("{}: cannot be written: {reason}", .path.display())]
 pub struct OutputError {
     pub path: PathBuf,
-    /// What the operating system says.
+    /// The operating system's error.
     pub reason: io::Error,
 }
 
-/// Checks that files can be made in `folder`, which need not exist yet, and leaves nothing behind.
+/// Checks that files can be created in `folder`, which need not exist yet, and leaves nothing
+/// behind.
 ///
 /// # Errors
-/// [`OutputError`] where the nearest folder that exists takes no file.
+/// [`OutputError`] if no file can be created in the nearest existing folder.
 pub fn check_writable(folder: &Path) -> Result<(), OutputError> {
     let existing = folder
         .ancestors()
@@ -39,11 +40,11 @@ pub fn check_writable(folder: &Path) -> Result<(), OutputError> {
     }
 }
 
-/// Writes files into `folder`, making it where it does not exist. Each is written under another name
-/// and then renamed, so that a run that is killed leaves the old file or the new one.
+/// Writes files into `folder`, creating it if necessary. Each is written under another name and
+/// then renamed, so that an interrupted run leaves either the old file or the new one.
 ///
 /// # Errors
-/// [`OutputError`], naming the first file that could not be written.
+/// [`OutputError`] for the first file that could not be written.
 pub fn write_files<B: AsRef<[u8]>>(folder: &Path, files: &[(&str, B)]) -> Result<(), OutputError> {
     let failed = |path: PathBuf| move |reason: io::Error| OutputError { path, reason };
     std::fs::create_dir_all(folder).map_err(failed(folder.to_owned()))?;
@@ -51,7 +52,7 @@ pub fn write_files<B: AsRef<[u8]>>(folder: &Path, files: &[(&str, B)]) -> Result
         let path = folder.join(name);
         let mut builder = tempfile::Builder::new();
         builder.prefix(".circuitcheck-");
-        // As any other new file: readable by all where the user's mask allows it.
+        // As any other new file: readable by everyone, unless the user's umask forbids it.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let write = || -> io::Result<()> {

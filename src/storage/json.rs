@@ -1,21 +1,21 @@
-//! JSON as results are printed, stored and read again.
+//! JSON for printing, storing and reading results.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// A value as JSON, with two spaces of indent and a line feed at the end.
+/// A value as JSON, with two spaces of indent and a final line feed.
 ///
 /// # Panics
-/// If the value has keys that are no strings.
+/// If the value has keys that are not strings.
 pub fn pretty_json(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string_pretty(value).expect("results have string keys") + "\n"
 }
 
-/// Reads a stored result, which names the form it is of; `other_form` makes the error where it names
-/// another than `schema`. The rest of a file of another form is not read: it may hold anything.
+/// Reads a stored result, which names its format; `other_form` makes the error if that is not
+/// `schema`. The rest of a file of another format is not read: it may hold anything.
 ///
 /// # Errors
-/// That one, and whatever is wrong with the JSON.
+/// That error, and errors in the JSON.
 pub fn read_stored<T: DeserializeOwned, E: From<serde_json::Error>>(
     json: &[u8],
     schema: &str,

@@ -1,4 +1,4 @@
-//! Locks: one process at a time does one thing in one place.
+//! Locks: only one process at a time may do one thing in one place.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -8,35 +8,35 @@ use thiserror::Error;
 
 use super::files::OutputError;
 
-/// A file that no other process can hold, until this is dropped or the process ends, however it ends.
+/// A file lock that no other process can hold until this value is dropped or the process ends.
 ///
-/// The file stays when nobody holds it. Were it removed, one process could go on holding the file that
-/// another replaces.
+/// The file is not removed when the lock is released. Otherwise one process could still hold a file
+/// that another has replaced.
 #[derive(Debug)]
 pub struct Lock {
-    /// Open, and so held, for as long as this lives.
+    /// Open, and therefore locked, for as long as this value lives.
     _file: File,
 }
 
-/// Why a lock was not got.
+/// Why a lock could not be taken.
 #[derive(Debug, Error)]
 pub enum LockError {
-    /// Another process has it.
+    /// Another process holds it.
     #[error("{holder} holds {}", .path.display())]
     Held {
-        /// The other process, as it named itself.
+        /// The other process, by the name it gave itself.
         holder: String,
         /// The file it holds.
         path: PathBuf,
     },
-    /// Its file cannot be made.
+    /// The lock file cannot be created.
     #[error(transparent)]
     Output(#[from] OutputError),
 }
 
 impl Lock {
-    /// Holds the file at `path`, making it and its folder where they are not there. Where a file system
-    /// knows no locks there is nothing to hold, and nobody is kept away.
+    /// Locks the file at `path`, creating it and its folder if necessary. On a file system without
+    /// locks this succeeds, but keeps no other process out.
     ///
     /// # Errors
     /// [`LockError`].
@@ -78,10 +78,10 @@ fn opened(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Whether an error says that there are no locks on this file system, as on a network's without a
-/// service for them.
+/// Whether an error means that the file system does not support locks, as on a network share
+/// without a lock service.
 fn knows_no_locks(error: &io::Error) -> bool {
-    /// ENOLCK, for which the standard library has no name.
+    /// ENOLCK, which the standard library has no name for.
     const NO_LOCKS_AVAILABLE: i32 = 37;
     let no_service = cfg!(target_os = "linux") && error.raw_os_error() == Some(NO_LOCKS_AVAILABLE);
     no_service || error.kind() == io::ErrorKind::Unsupported

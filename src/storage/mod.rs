@@ -1,5 +1,4 @@
-//! What goes onto disk and how: files written whole, one process at a time in one place, columns of
-//! values as Parquet.
+//! Disk access: files written atomically, locks, and columns of values as Parquet.
 
 mod files;
 mod json;

@@ -11,7 +11,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
-/// Rows written as one group.
+/// Rows per row group.
 const GROUP_ROWS: usize = 1 << 18;
 
 /// The values of a column; any may be absent.
@@ -30,12 +30,12 @@ pub enum Values {
 #[derive(Debug, Clone)]
 pub struct ParquetColumn {
     pub name: &'static str,
-    /// What it holds, in a sentence.
+    /// A one-sentence description.
     pub says: &'static str,
     pub values: Values,
 }
 
-/// A table: columns of one length.
+/// A table: columns of equal length.
 #[derive(Debug, Clone)]
 pub struct ParquetTable {
     pub file: &'static str,
@@ -73,7 +73,7 @@ impl Values {
     }
 }
 
-/// The values that are there, and for every row whether one is (Parquet's definition level).
+/// The present values, and for every row whether its value is present (Parquet's definition level).
 fn split<T, U>(values: &[Option<T>], of: impl Fn(&T) -> U) -> (Vec<U>, Vec<i16>) {
     let levels = values.iter().map(|value| i16::from(value.is_some()));
     let present = values.iter().flatten().map(of);
@@ -81,11 +81,11 @@ fn split<T, U>(values: &[Option<T>], of: impl Fn(&T) -> U) -> (Vec<U>, Vec<i16>)
 }
 
 impl ParquetTable {
-    /// The table as a Parquet file. What each column holds stands in the file's metadata, under
+    /// The table as a Parquet file. The description of each column is in the file's metadata, under
     /// `column.` and its name. The same table gives the same bytes.
     ///
     /// # Errors
-    /// [`ParquetError`], which columns of one length do not cause.
+    /// [`ParquetError`], which does not occur for columns of equal length.
     pub fn to_parquet(&self) -> Result<Vec<u8>, ParquetError> {
         let fields = self.columns.iter().map(|column| {
             let logical = matches!(column.values, Values::Text(_)).then_some(LogicalType::String);
@@ -148,7 +148,7 @@ impl ParquetTable {
     }
 }
 
-/// What stands in tables and their columns, as Markdown.
+/// The description of tables and their columns, as Markdown.
 pub fn columns_markdown(tables: &[ParquetTable]) -> String {
     let mut page = String::new();
     for table in tables {
@@ -172,12 +172,12 @@ pub fn columns_markdown(tables: &[ParquetTable]) -> String {
     page
 }
 
-/// A whole number as a table holds it; one that is too large is absent.
+/// An integer as stored in a table; absent if it is too large.
 pub fn whole(number: impl TryInto<i64>) -> Option<i64> {
     number.try_into().ok()
 }
 
-/// The columns of a table, made one by one from its rows.
+/// Builds the columns of a table from its rows.
 pub struct Columns<'r, R> {
     rows: &'r [R],
     pub made: Vec<ParquetColumn>,

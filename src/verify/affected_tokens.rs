@@ -1,15 +1,15 @@
-//! Tokens that a claim does not reach, and the claims that do.
+//! Tokens outside a claim's affected tokens, and the claims that move them.
 
 use super::evidence::ClaimEvidence;
 use super::verdict::Verdict;
 use crate::domain::arithmetic::TokenSet;
 use crate::domain::task::Task;
 
-/// Tasks whose claims are named where a claim of another task, of the same digit, does not reach a
-/// token: carries out of the digit.
+/// Tasks named where a claim of another task for the same digit does not move a token: carries out
+/// of the digit.
 pub const MOVE_FOR_OTHERS: [Task; 4] = [Task::Sc, Task::Mb, Task::Nb, Task::Sv];
 
-/// Names, for tokens a claim does not reach, the claims that hold and do.
+/// For each token that a claim should move but does not, names the supported claims that move it.
 pub fn name_what_reaches(evidence: &mut [ClaimEvidence]) {
     let holding: Vec<(String, String, Option<usize>, TokenSet)> = evidence
         .iter()
@@ -32,7 +32,7 @@ pub fn name_what_reaches(evidence: &mut [ClaimEvidence]) {
             unreached.reached_by = holding
                 .iter()
                 .filter(|(name, task, digit, affected_tokens)| {
-                    // A carry out of the same digit, or another holder of the same variable.
+                    // A carry out of the same digit, or another node claimed for the same variable.
                     let carries = MOVE_FOR_OTHERS.iter().any(|t| t.to_string() == *task);
                     let same = *task == claim.task || carries;
                     *name != claim.claim

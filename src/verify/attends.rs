@@ -1,4 +1,4 @@
-//! Whether nodes attend where claims about attention say they do: measured question by question.
+//! Measures, question by question, whether nodes attend where claims about attention say they do.
 
 use std::collections::BTreeMap;
 
@@ -13,32 +13,34 @@ use crate::experiment::stats::{Count, Rate};
 use crate::experiment::{Baseline, NEGLIGIBLE};
 use crate::network::engine::{Engine, EngineError};
 
-/// Rightly answered questions of each class on which attention is measured.
+/// Correctly answered questions per class on which attention is measured.
 pub(super) const QUESTIONS: usize = 256;
 
-/// Share of a head's attention from which the published files name a source.
+/// Minimum share of a head's attention for the published files to list a source position.
 const NAMED: f32 = 0.01;
 
 /// How often a node attends as its claim says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Attends {
-    /// Questions in which it gives a position that the task is about 1 % of its attention or more.
+    /// Questions in which it gives at least 1 % of its attention to a position that the task is
+    /// about.
     pub rate: Rate,
 }
 
 impl Attends {
-    /// It attends in more than a negligible share of questions.
+    /// Whether it attends in more than a negligible share of questions.
     pub fn is_shown(self) -> bool {
         self.rate.lower > NEGLIGIBLE
     }
 
-    /// It attends in a negligible share of questions.
+    /// Whether it attends in only a negligible share of questions.
     pub fn is_refuted(self) -> bool {
         self.rate.upper <= NEGLIGIBLE
     }
 }
 
-/// The positions that a claim of a task says a node attends to, any of them; none for other tasks.
+/// The positions of which a claim of this task says that the node attends to at least one. Empty
+/// for tasks that are not about attention.
 pub fn attended_positions(task: Task, shape: &Shape) -> Vec<usize> {
     match task {
         Task::Opr => vec![shape.operator()],
@@ -48,11 +50,11 @@ pub fn attended_positions(task: Task, shape: &Shape) -> Vec<usize> {
     }
 }
 
-/// Measures the attention of the nodes of every claim that is about attention. `alpha` is the error of
-/// one claim, in each direction. An MLP attends nowhere.
+/// Measures the attention of the nodes of every claim about attention. `alpha` is the error of one
+/// claim, in each direction. An MLP attends to nothing.
 ///
 /// # Errors
-/// [`EngineError`], which questions drawn for this model do not cause.
+/// [`EngineError`], which does not occur for questions drawn for this model.
 pub fn measure(
     engine: &Engine,
     baseline: &Baseline,

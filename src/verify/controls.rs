@@ -1,4 +1,5 @@
-//! Controls of a claim: what else passes the same trials, and what the same nodes pass elsewhere.
+//! Controls of a claim: which other nodes pass the same trials, and which other variables the same
+//! nodes pass.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,41 +22,43 @@ use crate::experiment::{
 };
 use crate::network::engine::EngineError;
 
-/// Counterfactual pairs on which decoys and wrong digits are tried beside the claim's own nodes; each larger
-/// panel for the claims whose difference the one before suggests and leaves open.
+/// Counterfactual pairs per panel on which decoys and wrong digits are compared with the claim's
+/// own nodes. Each larger panel is run only for claims whose difference the previous one suggests
+/// but does not settle.
 pub(super) const PANELS: [usize; 4] = [64, 256, 1024, 4096];
 
-/// Control pairs that a decoy must leave alone to be called a find.
+/// Control pairs that a decoy must leave unchanged to count as an additional carrier.
 pub(super) const FIND_PLACEBOS: usize = 128;
 
-/// Pairs for controls that are reported and decide nothing: wrong tasks, untrained weights, and own
-/// activations.
+/// Pairs for controls that are reported but decide nothing: wrong tasks, untrained weights, and the
+/// base run's own activations.
 pub(super) const SIDE_TRIALS: usize = 32;
 
-/// Sets tried as decoys of a set: a panel chosen by the claim alone, whatever the seed. Of a single
-/// node every node that may be a decoy is one.
+/// Sets tried as decoys of a set: a panel that depends on the claim alone, not on the seed. For a
+/// single node, every eligible node is a decoy.
 pub(super) const DECOYS: usize = 16;
 
-/// Names the panels of sets.
+/// Seed of the panels of decoy sets.
 const PANEL_SEED: u64 = 0;
 
-/// A claim must beat each decoy and each wrong digit by this much, at the lower bound of the
-/// difference (docs/METHOD.md, "Measures of a claim": selectivity).
+/// Margin by which a claim must beat each decoy and each wrong digit, at the lower bound of the
+/// difference (docs/METHOD.md, "Measures": selectivity).
 pub const SELECTIVITY_MARGIN: f64 = 0.2;
 
-/// What a claim's own nodes and one control gave on the same trials.
+/// Results of a claim's own nodes and of one decoy on the same trials.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct DecoyResult {
     /// The nodes patched instead.
     pub nodes: Vec<NodeName>,
-    /// How often they gave the predicted answer.
+    /// How often patching them gave the predicted answer.
     pub interchange_accuracy: Count,
-    /// Lower bound of the claim's interchange accuracy less this one's, on the same trials.
+    /// Lower bound of the claim's interchange accuracy minus the decoy's, on the same trials.
     #[serde(serialize_with = "rounded", deserialize_with = "unbounded_below")]
     #[schemars(with = "Option<f64>")]
     pub difference_lower: f64,
-    /// The decoy agrees at least half as often as the claim's own nodes, and leaves control trials alone:
-    /// it carries the variable too, if only in part, and is reported as a find.
+    /// Whether the decoy is an additional carrier: its interchange accuracy is at least half that
+    /// of the claim's own nodes, and it leaves control trials unchanged. It is reported and not
+    /// held against the claim.
     pub carries: bool,
 }
 
@@ -64,7 +67,7 @@ pub struct DecoyResult {
 pub struct ElsewhereResult {
     /// The variable tried.
     pub variable: Variable,
-    /// How often the nodes gave the answer it predicts.
+    /// How often patching the nodes gave the answer this variable predicts.
     pub interchange_accuracy: Count,
 }
 
@@ -75,7 +78,7 @@ pub struct Controls {
     pub own_activation: Count,
     /// The claim's own interchange accuracy on the trials that decoys were tried on.
     pub interchange_accuracy: Count,
-    /// Decoys, the closest first.
+    /// Decoys, closest first.
     pub decoys: Vec<DecoyResult>,
     /// The same nodes under the same task at other digits.
     pub wrong_digits: Vec<ElsewhereResult>,
@@ -83,13 +86,13 @@ pub struct Controls {
     pub wrong_tasks: Vec<ElsewhereResult>,
     /// The same trials on a network of the same shape with untrained weights.
     pub untrained: Count,
-    /// Lower bound of the claim's interchange accuracy less that of the best decoy that does not carry the
-    /// variable.
+    /// Lower bound of the claim's interchange accuracy minus that of the best decoy that is not an
+    /// additional carrier.
     #[serde(serialize_with = "rounded", deserialize_with = "unbounded_below")]
     #[schemars(with = "Option<f64>")]
     pub beats_decoys_by: f64,
-    /// Lower bound of the claim's interchange accuracy less that at the best wrong digit; absent for tasks
-    /// without a digit and where no other digit can be tried.
+    /// Lower bound of the claim's interchange accuracy minus that at the best wrong digit. Absent
+    /// for tasks without a digit and where no other digit can be tried.
     #[serde(serialize_with = "rounded_option")]
     pub beats_wrong_digits_by: Option<f64>,
     /// Upper bound of the smallest of all these differences.
@@ -101,19 +104,19 @@ pub struct Controls {
     pub beats_all_by_at_most: f64,
 }
 
-/// Older evidence does not tell.
+/// Older evidence does not store this bound.
 fn unknown_above() -> f64 {
     f64::INFINITY
 }
 
-/// What the controls say of a claim's selectivity.
+/// What the controls say about a claim's selectivity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Selectivity {
     /// Every control is beaten by the margin.
     Shown,
-    /// Some control is not: it does as well, or nearly.
+    /// At least one control is not beaten: it does as well, or nearly.
     Lacking,
-    /// The difference from some control lies on neither side of the margin for certain.
+    /// The difference from at least one control could lie on either side of the margin.
     Open,
 }
 
@@ -123,13 +126,13 @@ impl Controls {
         self.beats_all_by_at_least() >= SELECTIVITY_MARGIN
     }
 
-    /// Lower bound of the claim's interchange accuracy less that of the best control.
+    /// Lower bound of the claim's interchange accuracy minus that of the best control.
     pub fn beats_all_by_at_least(&self) -> f64 {
         let wrong_digits = self.beats_wrong_digits_by.unwrap_or(f64::INFINITY);
         self.beats_decoys_by.min(wrong_digits)
     }
 
-    /// What the bounds say of the margin.
+    /// Compares the bounds with the margin.
     pub fn selectivity(&self) -> Selectivity {
         if self.selective() {
             Selectivity::Shown
@@ -141,17 +144,18 @@ impl Controls {
     }
 }
 
-/// What a claim's controls start from.
+/// The input to a claim's controls.
 #[derive(Debug, Clone)]
 pub struct Controlled {
     pub variable: Variable,
-    /// The nodes it is about.
+    /// The nodes the claim is about.
     pub node_set: NodeSet,
     /// The tokens it is judged on.
     pub affected_tokens: AffectedTokens,
-    /// Error that what was found of the nodes may spend in each direction.
+    /// Error that the finding on these nodes may spend in each direction.
     pub alpha: f64,
-    /// Whether selectivity decides anything: a claim that fails has nothing by which to beat a control.
+    /// Whether selectivity affects the verdict. A claim that fails has nothing to compare with a
+    /// control.
     pub hangs_on_selectivity: bool,
 }
 
@@ -160,19 +164,20 @@ pub struct Setting<'a> {
     pub bench: &'a Bench<'a>,
     /// A network of the same shape with untrained weights.
     pub untrained: &'a Bench<'a>,
-    /// Nodes claimed for each variable, which are no decoys for it.
+    /// Nodes claimed for each variable. They are no decoys for it.
     pub claimed: &'a BTreeMap<Variable, BTreeSet<Node>>,
     pub baseline: &'a Baseline,
     pub rules: Rules,
 }
 
-/// Judged outcomes of one node set on a panel: whether each trial agreed, in order.
+/// Outcomes of one node set on a panel, one per trial: whether the answer was as predicted, or
+/// `None` where the trial says nothing.
 type AgreementColumn = Vec<Option<bool>>;
 
 impl Setting<'_> {
     /// The controls of every claim in `claims`, in order. Claims that share a panel of trials share
-    /// its runs. Each panel size spends an even share of the claim's error. Decoys and other digits are
-    /// tried for claims whose verdict hangs on them.
+    /// its runs. Each panel size spends an equal share of the claim's error. Decoys and wrong
+    /// digits are tried only for claims whose verdict depends on them.
     ///
     /// # Errors
     /// [`EngineError`] where an intervention was not applied.
@@ -201,7 +206,8 @@ impl Setting<'_> {
         Ok(controls)
     }
 
-    /// The controls on one size of panel. Decoys that are clearly beaten on it are not asked again.
+    /// The controls on panels of one size. Decoys that are clearly beaten on it are not tried on
+    /// larger ones.
     fn panel(&self, asked: &mut [Asked], size: usize) -> Result<Vec<Controls>, EngineError> {
         let mut panels = Panels::default();
         for Asked { claim, decoys, .. } in &*asked {
@@ -248,7 +254,7 @@ impl Setting<'_> {
         );
         let interchange_accuracy = count(own);
         let wrong_digits = self.wrong_digits(claim);
-        // Every control must be beaten, but one alone that is not takes the claim down.
+        // Every control must be beaten; a single one that is not is enough against the claim.
         let controls = asked.decoys.len() + asked.beaten.len() + wrong_digits.len();
         let errors = Errors {
             lower: alpha,
@@ -303,8 +309,8 @@ impl Setting<'_> {
         })
     }
 
-    /// Holds the decoys of a claim against it, and sorts out those that are clearly beaten. The result
-    /// is by how much the claim beats each that is asked.
+    /// Compares a claim with its decoys and sets aside those that are clearly beaten. Returns the
+    /// margin over each decoy tried.
     fn try_decoys(
         &self,
         asked: &mut Asked,
@@ -339,7 +345,8 @@ impl Setting<'_> {
                 && interchange_accuracy.upper(errors.upper) >= enough
                 && self.leaves_placebos_alone(claim, &decoy)?;
             let carries = may_carry && interchange_accuracy.lower(errors.lower) >= enough;
-            // One that may or may not carry the variable leaves open what it says of the claim.
+            // If it is open whether a decoy is an additional carrier, what it says about the claim
+            // is open too.
             if !may_carry {
                 bounds.push(by);
             }
@@ -360,10 +367,10 @@ impl Setting<'_> {
         Ok(bounds)
     }
 
-    /// Of a single node, every node of its kind that is not claimed for the variable, at or before the
-    /// position that predicts the last token judged, and that the node does not feed: what it feeds
-    /// gets its value from the node. Of a set, as many sets of such nodes of the same kinds as there
-    /// are, up to [`DECOYS`].
+    /// For a single node: every node of its kind that is not claimed for the variable, lies at or
+    /// before the position that predicts the last affected token, and is not fed by the node (what
+    /// it feeds gets its value from it). For a set: sets of such nodes of the same kinds, up to
+    /// [`DECOYS`].
     fn decoys(&self, claim: &Controlled) -> Vec<NodeSet> {
         if !claim.hangs_on_selectivity {
             return Vec::new();
@@ -396,7 +403,7 @@ impl Setting<'_> {
         let name = format!("{}/decoys/{}", claim.variable, names.join("+"));
         let mut rng = stream(PANEL_SEED, &name);
         let mut found: Vec<NodeSet> = Vec::new();
-        // A few more tries than decoys wanted: small models have few sets to draw.
+        // More attempts than decoys wanted, since small models have few distinct sets to draw.
         for _ in 0..4 * DECOYS {
             if found.len() >= DECOYS {
                 break;
@@ -458,7 +465,7 @@ impl Setting<'_> {
     fn own_activation(&self, claim: &Controlled) -> Result<Count, EngineError> {
         let pairs = self.side_pairs(claim.variable, Kind::Counterfactual, SIDE_TRIALS);
         let mut changed = Count::default();
-        // Nothing else is touched here, so mean-ablated nodes play no part.
+        // Nothing else is patched here, so mean-ablated nodes play no part.
         let node_set = [NodeSet::of(claim.node_set.nodes.iter().copied())];
         self.bench.run(
             claim.variable,
@@ -537,8 +544,8 @@ fn count(column: &AgreementColumn) -> Count {
     count
 }
 
-/// Bounds of the difference in interchange accuracy of two node sets over the trials that say something of both;
-/// infinite where there is none.
+/// Bounds of the difference in interchange accuracy of two node sets over the trials that count for
+/// both; infinite where there are none.
 pub fn paired(first: &[Option<bool>], second: &[Option<bool>], errors: Errors) -> Bounds {
     let pairs = || {
         first
@@ -557,21 +564,22 @@ pub fn paired(first: &[Option<bool>], second: &[Option<bool>], errors: Errors) -
     }
 }
 
-/// A claim with the decoys still to be tried on a larger panel, and what came of those tried.
+/// A claim with the decoys still to be tried on a larger panel, and the results of those already
+/// beaten.
 #[derive(Clone)]
 struct Asked<'a> {
     claim: &'a Controlled,
     decoys: Vec<NodeSet>,
-    /// By the last panel each was tried on.
+    /// From the last panel each was tried on.
     beaten: Vec<DecoyResult>,
 }
 
-/// The tokens that the claim's nodes are judged on under another variable, in every group of pairs.
+/// The affected tokens of the claim's nodes for another variable, in every group of pairs.
 fn elsewhere(claim: &Controlled) -> AffectedTokens {
     AffectedTokens::Tokens(claim.affected_tokens.tokens())
 }
 
-/// Subjects to be tried on panels of trials: one run of each panel serves everyone who asked.
+/// Node sets to be tried on panels of trials. Each panel is run once for all claims that use it.
 #[derive(Default)]
 struct Panels {
     asked: BTreeMap<(Variable, usize), BTreeMap<(NodeSet, AffectedTokens), AgreementColumn>>,
@@ -614,7 +622,7 @@ impl Panels {
                         let at = node_sets
                             .iter()
                             .position(|s| s == node_set)
-                            .expect("every column's subject is run");
+                            .expect("the node set of every column is run");
                         let terms = Terms::new(variable, affected_tokens.clone());
                         let outcomes = block.trials.iter().zip(&block.outcomes[at]);
                         column.extend(outcomes.map(|(trial, outcome)| {

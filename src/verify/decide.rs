@@ -1,4 +1,4 @@
-//! The verdict of a claim, from all that was found of it: the table of docs/METHOD.md, row by row.
+//! The verdict of a claim, derived from its measurements: the table of docs/METHOD.md, row by row.
 
 use super::attends::Attends;
 use super::controls::{Controls, SELECTIVITY_MARGIN, Selectivity};
@@ -14,12 +14,12 @@ use crate::experiment::{
 };
 use crate::network::engine::EngineError;
 
-/// What a testable claim's verdict is decided by.
+/// The grounds for a testable claim's verdict.
 pub(super) struct Grounds<'a> {
     pub(super) variable: Variable,
     pub(super) tried: &'a TriedClaim,
     pub(super) controls: &'a Controls,
-    /// Of a task that is about attention: whether the node attends where it needs to.
+    /// For a task about attention: whether the node attends where the claim says.
     pub(super) attends: Option<Attends>,
     /// Error of the whole file.
     pub(super) alpha: f64,
@@ -29,7 +29,7 @@ pub(super) struct Grounds<'a> {
 type VerdictRow<G> = (VerdictKind, fn(&G) -> bool);
 
 impl Grounds<'_> {
-    /// The verdict with what it rests on; `bench` shrinks counterexamples.
+    /// The verdict with its grounds; `bench` shrinks counterexamples.
     pub(super) fn verdict(&self, bench: &Bench) -> Result<Verdict, EngineError> {
         let finding = self.finding();
         let fails_where = || weaknesses(self.variable, &finding.kept, self.alpha);
@@ -47,9 +47,7 @@ impl Grounds<'_> {
                 counterexample: self.counterexample(bench)?,
             },
             VerdictKind::Refuted => Verdict::Refuted {
-                by: self
-                    .refutation()
-                    .expect("the row that applies says by what"),
+                by: self.refutation().expect("a refuted claim has a refutation"),
                 fails_where: fails_where(),
                 counterexample: self.counterexample(bench)?,
             },
@@ -62,20 +60,20 @@ impl Grounds<'_> {
             VerdictKind::Correlational => Verdict::Correlational {
                 attends: self
                     .attends
-                    .expect("the row is of a task about attention")
+                    .expect("only claims about attention are correlational")
                     .rate,
                 effect: finding.measures.best(self.direction_only()),
             },
             VerdictKind::NotTestable => Verdict::NotTestable {
                 reason: self
                     .silence()
-                    .expect("the row applies where nothing was said"),
+                    .expect("the row applies only without informative trials"),
             },
             VerdictKind::Inconclusive => Verdict::Inconclusive { open: self.open() },
         })
     }
 
-    /// The first row of the table that applies. Where a bound lies between, none may.
+    /// The first row of the table that applies. Where bounds are still open, none may.
     fn kind(&self) -> VerdictKind {
         let rows: [VerdictRow<Self>; 10] = [
             (VerdictKind::NotTestable, |grounds| {
@@ -95,15 +93,15 @@ impl Grounds<'_> {
         applies.map_or(VerdictKind::Inconclusive, |(kind, _)| kind)
     }
 
-    /// Why no trial says anything of the claim, where none does.
+    /// Why no trial says anything about the claim, where none does.
     fn silence(&self) -> Option<String> {
         let measures = &self.finding().measures;
         let silent = measures.tokens.is_empty() && measures.effect.is_empty();
         silent.then(|| {
             if self.direction_only() {
-                "the unpatched model writes none of the tokens predicted, asked the source question itself".into()
+                "given the source question itself, the unpatched model writes none of the predicted tokens".into()
             } else {
-                "the unpatched model answers none of the questions drawn rightly".into()
+                "the unpatched model answers none of the drawn questions correctly".into()
             }
         })
     }
@@ -112,7 +110,7 @@ impl Grounds<'_> {
         self.finding().standing == Standing::Holds && self.passes_controls_alone()
     }
 
-    /// Interchange accuracy is as for supported, and side effects or controls are not.
+    /// Interchange accuracy is as required for supported, but side effects or controls are not.
     fn is_unspecific(&self) -> bool {
         match self.finding().standing {
             Standing::HoldsUnspecifically => true,
@@ -140,7 +138,7 @@ impl Grounds<'_> {
         self.finding().standing == Standing::HoldsInPart && self.passes_controls_alone()
     }
 
-    /// The node attends, and no effect of patching it holds.
+    /// The node attends, but patching it does not have the predicted effect.
     fn is_correlational(&self) -> bool {
         self.is_below() && self.attends.is_some_and(|attends| attends.is_shown())
     }
@@ -153,7 +151,7 @@ impl Grounds<'_> {
         self.is_below() && self.attends.is_none() && !self.is_left_open_by_sets()
     }
 
-    /// Whether the node alone is known not to reach the threshold.
+    /// Whether the node alone is known to stay below the threshold.
     fn is_below(&self) -> bool {
         matches!(
             self.finding().standing,
@@ -161,7 +159,7 @@ impl Grounds<'_> {
         )
     }
 
-    /// What is known against the claim. That nothing was found for it is not.
+    /// The evidence against the claim. Finding nothing in its favour is not evidence against it.
     fn refutation(&self) -> Option<Refutation> {
         let finding = self.finding();
         if finding.standing != Standing::Fails || self.is_left_open_by_sets() {
@@ -180,21 +178,24 @@ impl Grounds<'_> {
         let set = self.tried.attempts.iter().find(without)?;
         Some(Refutation::NotNeeded {
             set: Node::names(&set.finding.node_set.nodes),
-            need: set.need.expect("it was compared with its parts").upper,
+            need: set
+                .need
+                .expect("the set was compared with its subsets")
+                .upper,
         })
     }
 
-    /// Whether a set may hold and need the node, as far as the budget told.
+    /// Whether, within the budget, a set might still hold and need the node.
     fn is_left_open_by_sets(&self) -> bool {
         let open = |attempt: &Attempt| attempt.outcome == AttemptOutcome::Open;
         self.tried.success().is_none() && self.tried.attempts.iter().any(open)
     }
 
-    /// What was left open, where that keeps the claim from its verdict.
+    /// What was left open, where that keeps the claim from a verdict.
     fn open(&self) -> String {
         if self.tried.hangs_on_selectivity() && self.controls.selectivity() == Selectivity::Open {
             return format!(
-                "it beats every control by {:.2} at least, and one by {:.2} at most, where {SELECTIVITY_MARGIN} decides",
+                "beats every control by at least {:.2} and one by at most {:.2}; required: {SELECTIVITY_MARGIN}",
                 self.controls.beats_all_by_at_least(),
                 self.controls.beats_all_by_at_most,
             );
@@ -204,7 +205,7 @@ impl Grounds<'_> {
             let names = names_of(attempt);
             return match attempt.need {
                 Some(need) if need.lower < JOINT_NEED => format!(
-                    "{names} may hold, and need the node by {:.2} at least: whether by as much as a joint claim must was left open",
+                    "{names} may hold; whether the node is needed is open (by at least {:.2}; required: {JOINT_NEED})",
                     need.lower
                 ),
                 _ => {
@@ -216,12 +217,12 @@ impl Grounds<'_> {
         still_open(&self.finding().measures, self.direction_only())
     }
 
-    /// What is above its limit or not beaten. Controls are held against the node only where they were
-    /// those of the node.
+    /// Which limits are exceeded and which controls are not beaten. Controls count against the node
+    /// only where they were run for the node alone.
     fn reasons(&self) -> Vec<String> {
         let mut reasons = side_effects(&self.finding().measures);
         if self.controls.own_activation.hits > 0 {
-            reasons.push("patching its own activation changes the answer".into());
+            reasons.push("patching with the base run's own activation changes the answer".into());
         }
         if self.tried.success().is_none() && self.controls.selectivity() == Selectivity::Lacking {
             reasons.extend(lacks_selectivity(self.controls));
@@ -233,14 +234,15 @@ impl Grounds<'_> {
         self.tried.success().is_none() && self.controls.selective() && self.reasons().is_empty()
     }
 
-    /// The set that holds, if only in part, and passes its controls, where the node alone does not hold.
+    /// The set that holds, fully or in part, and passes its controls, where the node alone does not
+    /// hold.
     fn set(&self) -> Option<&Attempt> {
         let passes = self.controls.selective() && self.controls.own_activation.hits == 0;
         self.tried.success().filter(|_| passes)
     }
 
     fn joint_set(&self) -> JointSet {
-        let set = self.set().expect("the verdict is of a set");
+        let set = self.set().expect("the verdict is about a set");
         let is_other = |attempt: &&Attempt| {
             attempt.outcome == set.outcome && !is_single(attempt) && !std::ptr::eq(*attempt, set)
         };
@@ -248,7 +250,10 @@ impl Grounds<'_> {
             set: Node::names(&set.finding.node_set.nodes),
             helping: Node::names(&set.helping()),
             measures: set.finding.measures.clone(),
-            need: set.need.expect("a set is compared with its parts").lower,
+            need: set
+                .need
+                .expect("the set was compared with its subsets")
+                .lower,
             also: (self.tried.attempts.iter().filter(is_other))
                 .map(|attempt| Node::names(&attempt.finding.node_set.nodes))
                 .collect(),
@@ -258,14 +263,14 @@ impl Grounds<'_> {
     fn redundant(&self) -> Verdict {
         let set = self
             .set()
-            .expect("the verdict is of a node with others mean-ablated");
+            .expect("the verdict is about a node with others mean-ablated");
         Verdict::Redundant {
             mean_ablated: Node::names(&set.finding.node_set.mean_ablated),
             measures: set.finding.measures.clone(),
         }
     }
 
-    /// Of the sets that do not hold, the best.
+    /// The best of the sets that do not hold.
     fn best_set(&self) -> Option<NamedSet> {
         let direction_only = self.direction_only();
         let set = self.tried.nearest(direction_only)?;
@@ -297,7 +302,7 @@ impl Grounds<'_> {
     }
 }
 
-/// Whether an attempt is of the node with others mean-ablated.
+/// Whether an attempt is the node itself with others mean-ablated.
 fn is_single(attempt: &Attempt) -> bool {
     !attempt.finding.node_set.mean_ablated.is_empty()
 }
@@ -318,7 +323,7 @@ fn names_of(attempt: &Attempt) -> String {
     }
 }
 
-/// What is too high among the measures that must be negligible.
+/// Which of the measures that must be negligible are not.
 fn side_effects(measures: &Measures) -> Vec<String> {
     let mut reasons = Vec::new();
     if measures.control_pairs.lower > NEGLIGIBLE {
@@ -333,7 +338,7 @@ fn side_effects(measures: &Measures) -> Vec<String> {
         .filter(|rate| rate.lower > NEGLIGIBLE)
     {
         reasons.push(format!(
-            "{:.0} % of counterfactual trials change a token they must not",
+            "{:.0} % of counterfactual trials have an off-target effect",
             off_target.share() * 100.0
         ));
     }
@@ -347,7 +352,7 @@ fn lacks_selectivity(controls: &Controls) -> Vec<String> {
         reasons.extend(best.map(|decoy| {
             let names: Vec<String> = decoy.nodes.iter().map(NodeName::to_string).collect();
             format!(
-                "decoy {} agrees in {} of {}",
+                "decoy {} gives the predicted answer in {} of {} trials",
                 names.join(" "),
                 decoy.interchange_accuracy.hits,
                 decoy.interchange_accuracy.trials
@@ -365,7 +370,7 @@ fn lacks_selectivity(controls: &Controls) -> Vec<String> {
         });
         reasons.extend(best.map(|wrong| {
             format!(
-                "passes {} as well, in {} of {}",
+                "also passes as {} in {} of {} trials",
                 wrong.variable, wrong.interchange_accuracy.hits, wrong.interchange_accuracy.trials
             )
         }));
@@ -379,14 +384,14 @@ fn still_open(measures: &Measures, direction_only: bool) -> String {
     let rates: Vec<String> = rates
         .map(|rate| {
             format!(
-                "{} of {} trials, between {:.3} and {:.3}",
+                "{} of {} trials [{:.3}, {:.3}]",
                 rate.hits, rate.trials, rate.lower, rate.upper
             )
         })
         .collect();
     if rates.is_empty() {
-        "no trial told anything".into()
+        "no trial was informative".into()
     } else {
-        format!("the budget ended at {}", rates.join("; "))
+        format!("the trial budget ended at {}", rates.join("; "))
     }
 }

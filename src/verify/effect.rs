@@ -1,4 +1,4 @@
-//! What patching did on the pairs that sets are searched on: how far logits moved, rather than only
+//! Effects of patching on the pairs that sets are searched on: how far logits moved, not only
 //! whether answers changed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,40 +9,43 @@ use crate::experiment::stats::Count;
 use crate::experiment::{Aspect, NEGLIGIBLE, Outcome, Terms, Trial};
 use crate::network::logits::AnswerLogits;
 
-/// A node joins a set where it adds this many standard errors to its score…
+/// A node joins a set if it improves the score by this many standard errors…
 const CLEARLY: f64 = 3.0;
 
-/// …and this much.
+/// …and by at least this much.
 const WORTH_ADDING: f64 = 0.02;
 
-/// Share of the free pairs of a cell that a set moves as predicted, but for one, to be worth judging.
+/// Share of a cell's free pairs that a set must move as predicted, allowing one failure, to be
+/// worth judging.
 const PROMISING: f64 = 0.975;
 
-/// Fewest trials of a cell on the sample that say anything of it.
+/// Minimum number of sampled trials of a cell to draw any conclusion from it.
 const FEWEST: u64 = 8;
 
-/// What is moved that must not be weighs so much more than what is moved as predicted: a set may do
-/// nearly nothing else.
+/// Weight of unwanted movement relative to predicted movement: a set may have almost no off-target
+/// effect.
 const HARM: f64 = 2.0;
 
-/// A token has moved so far from its own value (0) to the predicted one (1, where the two logits are
-/// equal) at most and at least: one token far out does not outweigh others that do not move.
+/// Range to which a token's movement is clipped. 0 is unpatched; 1 is where the logits of its own
+/// and the predicted token are equal. Clipping keeps one extreme token from outweighing others that
+/// do not move.
 const GAIN: (f32, f32) = (-0.5, 1.5);
 
-/// What a node set did on the sample.
+/// The effect of a node set on the sample.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Effect {
-    /// By counterfactual pair and token predicted to change: how far it moved.
+    /// How far each token predicted to change moved, by counterfactual pair and token.
     pub(super) gains: Vec<(Stratum, AnswerToken, f32)>,
-    /// By counterfactual pair: the tokens predicted to change, and those that moved so.
+    /// For each counterfactual pair: the tokens predicted to change, and those that did so as
+    /// predicted.
     pub(super) moves: Vec<Move>,
     /// Free trials that moved a token as predicted.
     pub(super) right: BTreeMap<(Stratum, AnswerToken), Count>,
-    /// Of what predicts only a direction: counterfactual trials as predicted, by aspect.
+    /// For tasks that predict only a direction: counterfactual trials as predicted, by aspect.
     pub(super) directed: BTreeMap<Aspect, Count>,
     /// Counterfactual trials in which another token moved.
     off_target: Count,
-    /// How far the most moved of them did, by pair.
+    /// How far the most-moved of these tokens moved, by pair.
     strayed: Vec<f32>,
     /// Control trials in which anything changed…
     changed: Count,
@@ -50,7 +53,7 @@ pub(super) struct Effect {
     disturbed: Vec<f32>,
 }
 
-/// What a node set did on one counterfactual pair.
+/// The effect of a node set on one counterfactual pair.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Move {
     pub(super) stratum: Stratum,
@@ -118,12 +121,14 @@ impl Effect {
         HARM * (mean(self.strayed.iter().copied()) + mean(self.disturbed.iter().copied()))
     }
 
-    /// How far a token moves, less how far anything moves that must not.
+    /// How far a token moves as predicted, minus the weighted movement of everything that must not
+    /// move.
     pub(super) fn score(&self, token: AnswerToken) -> f64 {
         self.gain(token) - self.harm()
     }
 
-    /// The cells that the node set moves as predicted nearly always, where it leaves alone what it must.
+    /// The cells that the node set moves as predicted almost always, if it leaves everything else
+    /// unchanged.
     pub(super) fn holds_on(&self) -> BTreeSet<(Stratum, AnswerToken)> {
         let few = |count: Count| count.share() <= NEGLIGIBLE;
         if !few(self.off_target) || !few(self.changed) {
@@ -148,7 +153,8 @@ impl Effect {
         !self.holds_on().is_empty() && directed.all(|count| count.share() >= PROMISING)
     }
 
-    /// Best share of any cell, less what moves that must not: for naming the best of what fails.
+    /// Best share of any cell, minus off-target and control changes: used to name the best of the
+    /// sets that fail.
     pub(super) fn closeness(&self) -> f64 {
         let shares = self.right.values().filter(|c| c.trials >= FEWEST);
         let best = shares.map(Count::share).fold(0.0, f64::max);
@@ -157,8 +163,9 @@ impl Effect {
         best - self.off_target.share() - self.changed.share()
     }
 
-    /// Whether the node set does clearly better than another on the same pairs: its score is higher, or
-    /// the token moves as predicted in more of them and nothing else is moved further.
+    /// Whether the node set does clearly better than another on the same pairs: either its score is
+    /// higher, or it moves the token as predicted in more pairs without moving anything else
+    /// further.
     pub(super) fn is_better(&self, other: &Effect, token: AnswerToken) -> bool {
         let clearly = |(by, error): (f64, f64), least: f64| by >= least && by >= CLEARLY * error;
         let rights = |effect: &Effect| -> Vec<f32> {
@@ -171,7 +178,8 @@ impl Effect {
             || (clearly(more, WORTH_ADDING) && self.harm() <= other.harm() + WORTH_ADDING)
     }
 
-    /// By how much the score exceeds another's on the same pairs, and the standard error of that.
+    /// How much the score exceeds another's on the same pairs, and the standard error of the
+    /// difference.
     fn exceeds(&self, other: &Effect, token: AnswerToken) -> (f64, f64) {
         let gains = |effect: &Effect| -> Vec<f32> {
             let of = effect.gains.iter().filter(|(_, t, _)| *t == token);
@@ -188,7 +196,7 @@ impl Effect {
     }
 }
 
-/// Mean paired difference, times `sign`, and its standard error.
+/// Mean paired difference, multiplied by `sign`, and its standard error.
 fn difference(first: &[f32], second: &[f32], sign: f64) -> (f64, f64) {
     let differences: Vec<f64> = (first.iter().zip(second))
         .map(|(a, b)| sign * f64::from(a - b))
@@ -202,11 +210,11 @@ fn difference(first: &[f32], second: &[f32], sign: f64) -> (f64, f64) {
     (mean, (squares / (count - 1.0) / count).sqrt())
 }
 
-/// What was read of one patched trial.
+/// What is read from one patched trial.
 pub(super) struct Reading {
     outcome: Outcome,
     gains: Vec<(AnswerToken, f32)>,
-    /// How far the most moved of all other tokens is from its own value: 1 where it changes.
+    /// How far the most-moved of all other tokens is from its own value; 1 where it changes.
     harm: f32,
 }
 
@@ -241,7 +249,7 @@ pub(super) fn read(trial: &Trial, own: &AnswerLogits, patched: &AnswerLogits) ->
     Reading {
         outcome: Outcome::of(patched),
         gains: told.iter().map(gain).collect(),
-        // What is moved by less than half the way changes nothing.
+        // Movement of less than half the way changes nothing.
         harm: still.iter().map(harm).fold(0.0, f32::max) - 0.5,
     }
 }

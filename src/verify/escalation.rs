@@ -1,5 +1,5 @@
-//! Escalation: a node that does not hold alone is tried in sets with others, and with the other
-//! carriers mean-ablated.
+//! Escalation: a node that does not hold alone is tried in sets with other nodes, and with the
+//! other carriers mean-ablated.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,19 +14,20 @@ use crate::experiment::{
 };
 use crate::network::engine::EngineError;
 
-/// A set must need the node by this much, at the lower bound of the difference (docs/METHOD.md,
-/// "Verdicts": joint); below it, at the upper bound, it does not need the node.
+/// Margin by which a set must need the node: at the lower bound of the difference it is joint
+/// (docs/METHOD.md, "Verdicts"); below the margin at the upper bound, the set does not need the
+/// node.
 pub(super) const JOINT_NEED: f64 = 0.2;
 
-/// What may be judged in place of one node: three sets, the node with others mean-ablated, and the best
-/// of the sets once more. The error is split over as many, however many are judged: a claim's share must not hang on what other
-/// claims are tested beside it.
+/// Most attempts judged for one node: three sets, the node with others mean-ablated, and the best
+/// of the sets on fresh pairs. The error is always split into this many parts, so that a claim's
+/// share does not depend on which other claims are tested.
 const MOST_TRIED: usize = 5;
 
-/// Most sets judged for one node, one after the other.
+/// Most sets judged for one node, in sequence.
 const MOST_SETS: usize = 3;
 
-/// The error that each attempt may spend of the share that a claim's sets have.
+/// The error that each attempt may spend, out of the share reserved for a claim's sets.
 pub fn alpha_of_attempt(alpha: f64) -> f64 {
     alpha / MOST_TRIED as f64
 }
@@ -34,32 +35,32 @@ pub fn alpha_of_attempt(alpha: f64) -> f64 {
 /// The stream of pairs on which sets are judged.
 const SETS: &str = "sets";
 
-/// The stream of pairs on which it is asked of the best set whether it holds in part.
+/// The stream of pairs on which the best set is tested for holding in part.
 const PARTS: &str = "parts";
 
-/// What became known of an attempt.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttemptOutcome {
-    /// It holds and, of a set, needs the node.
+    /// It holds and, if it is a set, needs the node.
     Holds,
     /// The set holds in part, and needs the node.
     HoldsInPart,
     /// The set holds, does not need the node, and holds without it.
     HoldsWithout,
-    /// A bound lies between, of what decides whether it holds or of how much it needs the node.
+    /// The bounds leave open whether it holds or how much it needs the node.
     Open,
     Fails,
 }
 
-/// What came of one set tried in place of a node.
+/// The result of trying one set in place of a node.
 #[derive(Debug, Clone)]
 pub struct Attempt {
-    /// The set, or the node with others mean-ablated.
+    /// The finding on the set, or on the node with others mean-ablated.
     pub finding: Finding,
-    /// Of a set that holds, if only in part or perhaps: by how much it agrees more often than the set
-    /// without the node.
+    /// For a set that holds, holds in part or may hold: how much its interchange accuracy exceeds
+    /// that of the set without the node.
     pub need: Option<Bounds>,
-    /// By how much such a set needs each of its members.
+    /// How much such a set needs each of its members.
     by_member: Vec<(Node, Bounds)>,
     pub outcome: AttemptOutcome,
 }
@@ -70,7 +71,7 @@ impl Attempt {
         self.members(|by| by.lower >= JOINT_NEED)
     }
 
-    /// Members that are known only to help it.
+    /// Members that are known to help the set without being needed.
     pub fn helping(&self) -> Vec<Node> {
         self.members(|by| by.upper < JOINT_NEED)
     }
@@ -81,18 +82,18 @@ impl Attempt {
     }
 }
 
-/// Counterfactual pairs, of streams of their own, on which a set is compared with what is left of it without
-/// each member. Each larger sample is for the members of which the one before leaves open whether the
-/// set needs them…
+/// Sample sizes, in counterfactual pairs from separate streams, for comparing a set with the set
+/// minus one member. Each larger sample is used only for members for which the previous one leaves
+/// the need open…
 const NEED_PAIRS: [usize; 3] = [256, 2048, 20_000];
 
-/// …and only so many samples for members that the claim is not about.
+/// …and members that the claim is not about get only this many samples.
 const OF_OTHERS: usize = 1;
 
-/// Judges what was chosen for every node that does not hold: sets with others, until one holds; and
-/// the node with other carriers mean-ablated. `failing` gives each node's place and what was found of
-/// it alone; the result is by place, what decides first. The error of `rules` is shared among all that
-/// is tried for one node.
+/// Judges the choices made for every node that does not hold alone: sets with others, until one
+/// holds; and the node with other carriers mean-ablated. `failing` gives each node's index and its
+/// finding alone. The result lists the attempts by index, the deciding one first. The error of
+/// `rules` is shared among all attempts for one node.
 ///
 /// # Errors
 /// [`EngineError`] where an intervention was not applied.
@@ -146,8 +147,8 @@ pub fn attempts(
         })
         .collect();
     judging.judge(&wanted, Goal::Holds, SETS, &mut attempts)?;
-    // Where no set holds, the best of them may hold in part: asked of other pairs, since the first
-    // ones stopped where it did not hold.
+    // Where no set holds, the best may hold in part. This is tested on fresh pairs, since sampling
+    // on the first ones stopped when the set was known not to hold.
     let wanted: Vec<Wanted> = (chosen.iter())
         .filter(|(place, ..)| !succeeded(attempts.get(place)))
         .filter_map(|&(place, node, _)| {
@@ -164,7 +165,7 @@ pub fn attempts(
         .collect();
     judging.judge(&wanted, Goal::Standing, PARTS, &mut attempts)?;
     share(&chosen, &mut attempts);
-    // A node whose place others can take is redundant before it is one of a set.
+    // A node that others can replace counts as redundant, not as part of a set.
     for (place, _, choice) in &chosen {
         if let Some(attempts) = attempts.get_mut(place) {
             attempts.sort_by_key(|attempt| {
@@ -175,8 +176,8 @@ pub fn attempts(
     Ok(attempts)
 }
 
-/// The set that may hold in part: of those that leave alone what they must, the one whose best token
-/// moves as predicted most often, in half of the trials at least.
+/// The set that may hold in part: among those not known to have side effects, the one whose best
+/// token most often moves as predicted, in at least half of the trials.
 fn best_in_part(attempts: &[Attempt], variable: Variable) -> Option<&Attempt> {
     let direction_only = variable.task.predicts_only_direction();
     let share = |attempt: &Attempt| {
@@ -190,8 +191,8 @@ fn best_in_part(attempts: &[Attempt], variable: Variable) -> Option<&Attempt> {
         .max_by(|a, b| share(a).total_cmp(&share(b)))
 }
 
-/// Gives every node the sets that were found for others of the variable, hold and need it: each claim
-/// names all minimal sets that were found for it.
+/// Gives every node the sets found for other claims of the variable that hold and need it: each
+/// claim lists all minimal sets found for its variable.
 fn share(chosen: &[(usize, Node, Choice)], attempts: &mut BTreeMap<usize, Vec<Attempt>>) {
     let sets: BTreeMap<NodeSet, Attempt> = (attempts.values().flatten())
         .filter(|attempt| attempt.outcome == AttemptOutcome::Holds)
@@ -235,7 +236,8 @@ struct Judging<'a> {
 }
 
 impl Judging<'_> {
-    /// Judges everything wanted on the same fresh pairs of a stream, and adds it to `attempts`.
+    /// Judges everything wanted on the same fresh pairs of a stream, and adds the results to
+    /// `attempts`.
     fn judge(
         &self,
         wanted: &[Wanted],
@@ -258,7 +260,7 @@ impl Judging<'_> {
         )?;
         let finding_of = |node_set: &NodeSet| {
             let at = node_sets.binary_search(node_set);
-            &findings[at.expect("every subject wanted was judged")]
+            &findings[at.expect("every node set wanted was judged")]
         };
         let direction_only = self.variable.task.predicts_only_direction();
         let may_hold = |finding: &Finding| match finding.standing {
@@ -269,7 +271,7 @@ impl Judging<'_> {
             }
             _ => false,
         };
-        // A set that may hold is left open no longer where it is known not to need the node.
+        // A set that may hold is no longer open once it is known not to need the node.
         let compared = |wanted: &Wanted| {
             wanted.node_set.mean_ablated.is_empty() && may_hold(finding_of(&wanted.node_set))
         };
@@ -307,9 +309,9 @@ impl Judging<'_> {
         Ok(())
     }
 
-    /// For each set with one of its nodes, bounds of how much more often the set agrees than what is
-    /// left of it without the node. Where it does so by much, what is left cannot hold: a set agrees in
-    /// all trials at most. The other members are told apart on fewer pairs.
+    /// For each set and one of its nodes: bounds of how much the set's interchange accuracy exceeds
+    /// that of the set without the node. If the difference is large, the rest of the set cannot
+    /// hold, since no set exceeds 100 %. Other members are compared on fewer pairs.
     fn needs(&self, sets: &[(&Finding, Node)]) -> Result<Vec<Needs>, EngineError> {
         let mut compared: Vec<Vec<Part>> = (sets.iter())
             .map(|(set, _)| {
@@ -348,7 +350,8 @@ impl Judging<'_> {
         Ok(needs.collect())
     }
 
-    /// Compares sets with parts of theirs on one sample, on the tokens that the whole set is judged on.
+    /// Compares sets with subsets of them on one sample, on the tokens that the whole set is judged
+    /// on.
     fn compare(
         &self,
         pairs: usize,
@@ -380,7 +383,7 @@ impl Judging<'_> {
         let node_sets: Vec<NodeSet> = node_sets.into_iter().collect();
         let at = |node_set: &NodeSet| {
             let found = node_sets.binary_search(node_set);
-            found.expect("every part is among the subjects")
+            found.expect("every subset is among the node sets")
         };
         let mut whole: Vec<Vec<Option<bool>>> = vec![Vec::new(); sets.len()];
         for (_, parts) in sets.iter_mut() {
@@ -418,16 +421,16 @@ impl Judging<'_> {
     }
 }
 
-/// A part of a set that the set is compared with.
+/// A subset that a set is compared with.
 struct Part {
-    /// The member it lacks.
+    /// The member left out.
     without: Node,
     node_set: NodeSet,
-    /// By how much the set agrees more often.
+    /// How much the set's interchange accuracy exceeds the subset's.
     by: Bounds,
-    /// On the sample last run: whether each trial agreed.
+    /// On the latest sample: whether each trial was as predicted.
     agreed: Vec<Option<bool>>,
-    /// Whether it agrees at the threshold itself.
+    /// Whether the subset reaches the threshold itself.
     holds: bool,
 }
 
@@ -439,12 +442,12 @@ const UNKNOWN: Bounds = Bounds {
 /// How much a set needs its members.
 struct Needs {
     of_node: Bounds,
-    /// Whether what is left without the node agrees at the threshold.
+    /// Whether the set without the node reaches the threshold.
     holds_without: bool,
     by_member: Vec<(Node, Bounds)>,
 }
 
-/// Whether it was left open that a set needs a node.
+/// Whether the bounds leave open if a set needs a node.
 fn is_open(need: Bounds) -> bool {
     need.lower < JOINT_NEED && need.upper >= JOINT_NEED
 }

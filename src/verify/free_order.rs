@@ -1,5 +1,5 @@
-//! What a claim about the order of the operands comes to where the model reads its own tokens: a
-//! turned sign is then what the digits after it are given.
+//! Claims about the order of the operands, free-running: the flipped sign is then part of the input
+//! that the digits after it are predicted from.
 
 use std::collections::BTreeMap;
 
@@ -11,22 +11,23 @@ use crate::domain::task::Variable;
 use crate::experiment::{AffectedTokens, AfterSign, Bench, NodeSet, SourceFrom, Terms, stream};
 use crate::network::engine::EngineError;
 
-/// Pairs of which the sign is read.
+/// Pairs on which the sign is read.
 const PAIRS: usize = 128;
 
-/// What patching does when the model reads its own tokens, on pairs in which the sign is predicted to
-/// turn.
+/// The effect of patching when the model reads its own tokens, on pairs in which the sign is
+/// predicted to flip.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 pub struct FreeOrder {
-    /// Pairs that the unpatched model answers rightly.
+    /// Pairs that the unpatched model answers correctly.
     pub trials: u64,
-    /// Of these, those in which the sign turned.
+    /// Of these, pairs in which the sign flipped.
     pub turned: u64,
-    /// Of these, those in which every digit after it is that of the other sign.
+    /// Of those, pairs in which every digit after it is that of the other sign.
     pub whole: u64,
 }
 
-/// For each claim that predicts a turn of the sign, what its nodes do; `bench` decodes free-running.
+/// For each claim that predicts a flipped sign, the effect of patching its nodes; `bench` decodes
+/// free-running.
 ///
 /// # Errors
 /// [`EngineError`] where an intervention was not applied.
@@ -80,7 +81,7 @@ impl std::fmt::Display for FreeOrder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "reading its own tokens, the sign turns in {} of {} trials, all digits with it in {}",
+            "free-running, the sign flips in {} of {} trials, and all digits follow it in {}",
             self.turned, self.trials, self.whole
         )
     }

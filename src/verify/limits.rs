@@ -1,4 +1,4 @@
-//! The limits that verdicts rest on and the controls run for every claim, as evidence states them.
+//! The limits behind the verdicts and the controls run for every claim, as stored in evidence.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,17 +12,19 @@ use crate::experiment::{BASELINE_QUESTIONS, FIRST_LOOK, GATE, HALF, NEGLIGIBLE, 
 /// Limits that no option changes.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Limits {
-    /// Accuracy of the unpatched model on a class, at the lower bound, for its claims to be testable.
+    /// Accuracy that the unpatched model must reach on a class, at the lower bound, for its claims
+    /// to be testable.
     pub baseline: f64,
-    /// Control and off-target effect rates up to this are negligible; an effect below it is inert.
+    /// Control-pair and off-target rates up to this are negligible; a node whose effect is below it
+    /// is inert.
     pub negligible: f64,
-    /// Interchange accuracy below this, at the upper bound, is that of a claim that fails.
+    /// A claim whose interchange accuracy is below this, at the upper bound, fails.
     pub refuted_below: f64,
-    /// By how much a claim must beat each decoy and each wrong digit, at the lower bound.
+    /// Margin by which a claim must beat each decoy and each wrong digit, at the lower bound.
     pub selectivity_margin: f64,
-    /// By how much a set must beat its parts to be joint, at the lower bound.
+    /// Margin by which a joint set must beat the set without the node, at the lower bound.
     pub joint_need: f64,
-    /// Lead in logits under which a token is a numerical tie.
+    /// Logit lead below which a token is a numerical tie.
     pub tie_margin: f32,
 }
 
@@ -39,30 +41,30 @@ impl Default for Limits {
     }
 }
 
-/// The controls run for every claim, and on how much.
+/// The controls run for every claim, and their sample sizes.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct ControlPlan {
-    /// Questions of each class that the unpatched model answers first.
+    /// Questions of each class on which the unpatched model's baseline is measured.
     pub baseline_questions: usize,
-    /// Rightly answered questions of each class over which means are taken.
+    /// Correctly answered questions of each class over which means are taken.
     pub mean_questions: usize,
     /// Questions of each class on which attention is measured.
     pub attention_questions: usize,
-    /// Pairs at the first look; every later look doubles them.
+    /// Pairs at the first interim analysis.
     pub first_look: usize,
-    /// Sets tried as decoys of a set; of a single node, every node that may be a decoy is one.
+    /// Sets tried as decoys of a set. For a single node, every eligible node is a decoy.
     pub decoys: usize,
-    /// Sizes of the panels on which decoys and the claim's nodes at every other digit are tried, the
-    /// next where one leaves it open.
+    /// Panel sizes on which decoys, and the claim's nodes at every other digit, are tried; each is
+    /// used where the previous one leaves the result open.
     pub decoy_panels: Vec<usize>,
-    /// Control pairs that a decoy leaves alone before it is called a find.
+    /// Control pairs that a decoy must leave unchanged to count as an additional carrier.
     pub find_placebos: usize,
-    /// Trials of each control that is reported and decides nothing: the base run's own activation,
+    /// Trials of each control that is reported but decides nothing: the base run's own activation,
     /// other tasks at the same digit, and untrained weights.
     pub side_trials: usize,
     /// Seed of the untrained weights.
     pub untrained_seed: u64,
-    /// Questions mean-ablated on either side of necessity.
+    /// Questions mean-ablated on each side of the necessity measurement.
     pub necessity_questions: usize,
 }
 

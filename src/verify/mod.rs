@@ -1,8 +1,8 @@
-//! The main job: check every claim of a model by intervening on its network.
+//! Verification: test every claim about a model by intervening on its network.
 //!
-//! The phases are the method's (docs/METHOD.md): the unpatched model first; every claimed node alone;
-//! sets and mean-ablated carriers for those that do not hold alone; controls and necessity for the
-//! node set each claim comes down to; then the verdicts.
+//! The phases follow docs/METHOD.md: baseline of the unpatched model; every claimed node alone;
+//! sets and mean-ablated carriers for nodes that do not hold alone; controls and necessity for the
+//! node set that decides each claim; verdicts.
 
 mod affected_tokens;
 mod attends;
@@ -64,17 +64,19 @@ use phases::Verification;
 use plan::Plan;
 pub use plan::testable;
 
-/// Why a verification could not be made.
+/// Why a verification could not be run.
 #[derive(Debug, Error)]
 pub enum VerifyError {
     /// The folder has no claims file.
-    #[error("{model}: there is no features.json, so nothing is claimed; name one with --features")]
+    #[error(
+        "{model}: no features.json, so there are no claims to verify; pass a file with --features"
+    )]
     NoFeatures {
         /// The model.
         model: String,
     },
     /// The claims file claims nothing.
-    #[error("{file}: none of the {nodes} nodes carries a claim (a tag Algo:…): {tags}")]
+    #[error("{file}: none of the {nodes} nodes has a claim (a tag Algo:…): {tags}")]
     NoClaims {
         /// The file.
         file: String,
@@ -83,39 +85,39 @@ pub enum VerifyError {
         /// Which tags they have instead.
         tags: String,
     },
-    /// The filter leaves nothing.
-    #[error("no claim matches {filters}: the file makes {claims} claims")]
+    /// The filters select no claim.
+    #[error("no claim matches {filters} (the file has {claims} claims)")]
     NothingSelected {
         /// The filters.
         filters: String,
         /// Claims in the file.
         claims: usize,
     },
-    /// The claims or behaviours file cannot be read.
+    /// The claims or behaviors file cannot be read.
     #[error(transparent)]
     Claims(#[from] ClaimsError),
-    /// The engine and the plain forward pass disagree, so nothing the engine says can be believed.
+    /// The engine and the plain forward pass disagree, so no result of the engine can be trusted.
     #[error(
         "the engine and the plain forward pass differ on {} of {} answers: this is a bug, please report it",
         .0.differing, .0.answers
     )]
     EngineDiffers(EngineParity),
-    /// A run went wrong.
+    /// A run failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
 
-/// One step of a verification, for progress.
+/// One step of a verification, for progress reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     pub phase: &'static str,
-    /// Steps done of this phase.
+    /// Steps done in this phase.
     pub done: usize,
     pub of: usize,
 }
 
-/// The file whose claims a verification would be of, and the claims it makes: `features`, or the
-/// folder's own file. Nothing is run, so a caller can refuse wrong input before it holds a place.
+/// The claims file of a verification and the claims it makes: `features`, or the folder's own file.
+/// Nothing is run, so a caller can reject wrong input before it takes a lock.
 ///
 /// # Errors
 /// [`VerifyError`] where the file is missing, cannot be read or makes no claim that the filters select.

@@ -1,4 +1,5 @@
-//! Necessity: what mean-ablating a claim's nodes costs where its variable matters and where not.
+//! Necessity: what mean-ablating a claim's nodes costs where its variable matters and where it does
+//! not.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +13,16 @@ use crate::experiment::stats::Count;
 use crate::experiment::{Baseline, NodeSet};
 use crate::network::engine::{Activations, Decode, Engine, EngineError, Intervention, Source};
 
-/// Rightly answered questions ablated on each side.
+/// Correctly answered questions ablated on each side.
 pub(super) const QUESTIONS: usize = 128;
 
-/// Accuracy with a claim's nodes mean-ablated, on questions the unpatched network answers rightly.
+/// Accuracy with a claim's nodes mean-ablated, on questions the unpatched network answers
+/// correctly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 pub struct Necessity {
-    /// Still right, among questions whose answer hangs on the variable.
+    /// Still correct, among questions whose answer depends on the variable.
     pub needing: Count,
-    /// Still right, among questions whose answer does not.
+    /// Still correct, among questions whose answer does not.
     pub not_needing: Count,
 }
 
@@ -31,7 +33,7 @@ impl Necessity {
     }
 }
 
-/// Ablates each node set on questions that need its variable and on questions that do not.
+/// Mean-ablates each node set on questions that need its variable and on questions that do not.
 ///
 /// # Errors
 /// [`EngineError`] where an intervention was not applied.
@@ -47,7 +49,7 @@ pub fn measure(
         by_variable.entry(*variable).or_default().push(claim);
     }
     for (variable, sharing) in by_variable {
-        // Turn by turn from every class, so that none crowds the others out.
+        // Alternate between classes, so that each contributes.
         let longest = baseline.right.values().map(Vec::len).max().unwrap_or(0);
         let questions = (0..longest)
             .flat_map(|i| baseline.right.values().filter_map(move |all| all.get(i)))
@@ -67,7 +69,7 @@ pub fn measure(
     Ok(found)
 }
 
-/// Questions each node set's ablation leaves right.
+/// Questions that stay correct with each node set ablated.
 fn still_right(
     engine: &Engine,
     means: &Activations,

@@ -12,15 +12,15 @@ use crate::experiment::{Rules, default_block};
 use crate::inputs::claims::Claim;
 use crate::network::engine::{Decode, Engine};
 
-/// Which decoding verdicts are about.
+/// How the model is decoded for verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decoding {
-    /// Teacher-forced, as everything published.
+    /// Teacher-forced, as in everything published.
     Forced,
-    /// The model reads its own tokens.
+    /// Free-running: the model reads its own tokens.
     Free,
-    /// Both, side by side; the first is the verdict.
+    /// Both; the teacher-forced verdict decides.
     Both,
 }
 
@@ -35,7 +35,7 @@ impl Decoding {
         }
     }
 
-    /// How answers are read for the verdicts and their counterexamples; of two ways, the first.
+    /// The decoding used for verdicts and their counterexamples; of two, the first.
     pub fn of_verdicts(self) -> Decode {
         match self {
             Decoding::Free => Decode::Free,
@@ -53,7 +53,7 @@ impl fmt::Display for Decoding {
 /// What to verify, and how strictly.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// The error is that of the whole file.
+    /// Thresholds, error and seed; the error covers the whole file.
     pub rules: Rules,
     pub decoding: Decoding,
     /// Only claims of these tasks; all where empty.
@@ -62,10 +62,10 @@ pub struct Options {
     pub nodes: Vec<NodeName>,
     /// Only these claims; all where empty.
     pub claims: Vec<(NodeName, Variable)>,
-    /// How hard sets are searched for in place of nodes that do not hold alone.
+    /// How hard to search for sets where a node does not hold alone.
     pub search: SearchEffort,
-    /// Questions run together; without it, as many as fit the memory a block may have. No result
-    /// hangs on it.
+    /// Questions run together; by default, as many as fit the memory a block may use. Does not
+    /// affect results.
     pub block: Option<NonZeroUsize>,
 }
 
@@ -84,7 +84,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Questions that this network runs together.
+    /// Questions run together on this network.
     pub(super) fn block(&self, engine: &Engine) -> usize {
         self.block
             .map_or_else(|| default_block(engine), NonZeroUsize::get)

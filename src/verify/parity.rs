@@ -1,5 +1,5 @@
-//! A control of every run: the incremental engine against the plain forward pass, on the model and
-//! the nodes under test.
+//! A control of every run: compares the incremental engine with the plain forward pass, on the
+//! model and nodes under test.
 
 use std::collections::BTreeSet;
 
@@ -13,27 +13,28 @@ use crate::inputs::model::Weights;
 use crate::network::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
 use crate::network::reference::Network;
 
-/// Questions answered with nothing patched; as many again as there are nodes are patched with the
-/// activations of others.
+/// Questions answered without a patch. As many more as there are nodes are patched with activations
+/// from other questions.
 const UNPATCHED: usize = 24;
 
-/// Questions that the plain forward pass takes at a time, which bounds its memory.
+/// Questions per batch of the plain forward pass, to bound its memory.
 const AT_A_TIME: usize = 48;
 
-/// Logits of the two may differ by this much: rounding, in another order of additions.
+/// Largest difference in logits that rounding in a different order of additions explains.
 const TOLERANCE: f32 = 1e-4;
 
-/// How the engine compares with the plain forward pass.
+/// Comparison of the engine with the plain forward pass.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 pub struct EngineParity {
     /// Patched and unpatched answers compared.
     pub answers: usize,
-    /// Of these, answers with another token or a logit further off than rounding explains.
+    /// Of these, answers with a different token or a larger logit difference than rounding
+    /// explains.
     pub differing: usize,
 }
 
-/// Patches each of `nodes` on one question, and nothing on some more, by the engine and by the plain
-/// forward pass. The questions are of every class by turns.
+/// Patches each of `nodes` on one question, and runs some more unpatched, in the engine and in the
+/// plain forward pass. Questions alternate between classes.
 ///
 /// # Errors
 /// [`EngineError`] where an intervention was not applied.
@@ -71,15 +72,15 @@ pub fn measure(
         .collect();
     let fast = engine.intervene(&run, &jobs, Decode::Forced)?;
     let interventions: Vec<Intervention> = jobs.into_iter().map(|(_, i)| i).collect();
-    // The plain pass takes the same prompts and values, so it has nothing left to object to.
+    // The engine accepted the same prompts and values, so the plain pass cannot fail.
     let mut plain = Vec::with_capacity(prompts.len());
-    let network = Network::load(weights).expect("weights that the engine took");
+    let network = Network::load(weights).expect("the engine accepted these weights");
     for (prompts, interventions) in prompts
         .chunks(AT_A_TIME)
         .zip(interventions.chunks(AT_A_TIME))
     {
         let logits = network.forward(prompts, interventions);
-        plain.extend(logits.expect("prompts and interventions that the engine took"));
+        plain.extend(logits.expect("the engine accepted these prompts and interventions"));
     }
     let differs = |(a, b): &(
         &crate::network::logits::AnswerLogits,

@@ -1,4 +1,4 @@
-//! Every claim through all phases, up to its verdict.
+//! Runs every claim through all phases, up to its verdict.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,14 +27,14 @@ use crate::inputs::claims::TaggedNode;
 use crate::inputs::model::{ModelFolder, Weights};
 use crate::network::engine::{Activations, Decode, Engine, EngineError, Site};
 
-/// Rightly answered questions of each class over which mean activations are taken.
+/// Correctly answered questions of each class over which mean activations are taken.
 pub const MEAN_QUESTIONS: usize = 512;
 
-/// Seed of the untrained network; fixed, so that only the trials hang on the run's seed.
+/// Seed of the untrained network. Fixed, so that only the trials depend on the run's seed.
 pub const UNTRAINED_SEED: u64 = 0;
 
-/// The streams that the trials of nodes alone are drawn from: the first, and those on which it is
-/// asked how a node fails.
+/// The streams that the trials of nodes alone are drawn from: the first trials, and the fresh ones
+/// that determine how a node fails.
 pub(super) const ALONE: &str = "alone";
 pub(super) const AGAIN: &str = "again";
 
@@ -98,8 +98,8 @@ impl<'a> Verification<'a> {
         self.untrained.patched_questions()
     }
 
-    /// Error each claim may spend in each direction: half of its even share of the whole. The sets
-    /// tried in its place share the other half.
+    /// Error each claim may spend in each direction: half of its equal share. The sets tried in its
+    /// place share the other half.
     fn alpha(&self) -> f64 {
         error_of_claim(self.plan, self.options)
     }
@@ -205,7 +205,7 @@ impl<'a> Verification<'a> {
             .is_some_and(|sources| sources.contains(&position))
     }
 
-    /// The verdict of every testable claim under one decoding, by the claim's place.
+    /// The verdict of every testable claim under one decoding, by the claim's index.
     fn verdicts(
         &self,
         decode: Decode,
@@ -250,8 +250,9 @@ impl<'a> Verification<'a> {
         self.assemble(&bench, tried, progress)
     }
 
-    /// How the nodes fail that do not hold alone, and in no set: in part, by doing something else, or
-    /// by doing nothing. Asked of fresh trials, since the first ones stopped where they did not hold.
+    /// Determines how nodes fail that hold neither alone nor in a set: in part, by doing something
+    /// else, or by doing nothing. Uses fresh trials, since sampling on the first ones stopped when
+    /// the nodes were known not to hold.
     fn judge_again(
         &self,
         bench: &Bench,
@@ -278,8 +279,8 @@ impl<'a> Verification<'a> {
         &self.plan.claimed[&variable]
     }
 
-    /// Runs the controls and necessity of what each claim comes down to, and puts the verdicts
-    /// together.
+    /// Runs the controls and necessity on the node set that decides each claim, and assembles the
+    /// verdicts.
     fn assemble(
         &self,
         bench: &Bench,
@@ -331,7 +332,7 @@ impl<'a> Verification<'a> {
             .map(|c| (c.variable, &c.node_set))
             .collect();
         let necessities = necessity::measure(self.engine, &self.means, self.baseline, &claims)?;
-        // Free-running verdicts read their own tokens anyway.
+        // Free-running verdicts already read the model's own tokens.
         let free_orders = match bench.decode {
             Decode::Forced => free_order::measure(&self.bench(Decode::Free), rules.seed, &claims)?,
             Decode::Free => vec![None; claims.len()],
@@ -366,7 +367,7 @@ fn error_of_claim(plan: &Plan, options: &Options) -> f64 {
     options.rules.alpha / (2 * plan.testable_in_file.max(1)) as f64 / 2.0
 }
 
-/// Attention as a behaviours file states it: `Attn:P8=50`.
+/// Attention as given in a behaviors file: `Attn:P8=50`.
 fn stated_attention(behaviors: &[TaggedNode], engine: &Engine) -> AttentionSources {
     let mut stated = AttentionSources::new();
     for tagged in behaviors {

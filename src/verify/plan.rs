@@ -14,7 +14,7 @@ use crate::network::engine::Engine;
 /// A claim that can be tested.
 #[derive(Debug, Clone)]
 pub struct Testable {
-    /// Its place among the selected claims.
+    /// Its index among the selected claims.
     pub index: usize,
     pub node: Node,
     pub variable: Variable,
@@ -24,7 +24,7 @@ pub struct Testable {
 pub struct Plan {
     /// The claims selected by the filters, in the file's order.
     pub selected: Vec<Claim>,
-    /// Why a selected claim cannot be tested, by its place.
+    /// Why a selected claim cannot be tested, by its index.
     pub untestable: BTreeMap<usize, Untestable>,
     pub testable: Vec<Testable>,
     /// Testable claims in the whole file, selected or not.
@@ -90,7 +90,7 @@ fn check(
     Ok((node, variable))
 }
 
-/// Whether trials can tell anything about a variable of a model with this baseline, or why not.
+/// Whether trials can say anything about a variable, given this model's baseline.
 ///
 /// # Errors
 /// [`Untestable`] where they cannot.

@@ -1,4 +1,4 @@
-//! The published result of a claim: what the published tool's one or two fixed pairs give.
+//! The published result of a claim: the outcome of the published tool's one or two fixed pairs.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::domain::task::{Task, Variable};
 use crate::inputs::model::Operations;
 use crate::network::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
 
-/// What the published test of a claim gives.
+/// The outcome of a claim's published test.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema, Serialize,
 )]
@@ -23,12 +23,12 @@ pub enum PublishedResult {
     NoTest,
     /// Neither the answer nor the impact is as expected.
     Failed,
-    /// The attention prerequisite, which is the whole test of OPR and SGN, holds.
+    /// The attention prerequisite holds, which is the whole test of OPR and SGN.
     #[serde(rename = "attention only")]
     AttentionOnly,
-    /// The impact alone is as expected.
+    /// Only the impact is as expected.
     Weak,
-    /// Answer and impact are as expected.
+    /// Both answer and impact are as expected.
     Strong,
 }
 
@@ -47,20 +47,20 @@ impl PublishedResult {
 /// A published result and the nodes that were patched together to get it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 pub struct Published {
-    /// What came out.
+    /// The result.
     pub result: PublishedResult,
     /// The node alone, or with one partner.
     pub nodes: Vec<NodeName>,
-    /// What each pair answered, `store -> clean = answer`, for the result given.
+    /// The answer to each pair, `source -> base = answer`, for this result.
     pub answers: Vec<PublishedTrial>,
 }
 
-/// One published pair as it came out.
+/// One published pair and its patched answer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 pub struct PublishedTrial {
-    /// Where the activation came from.
+    /// The question the activation came from.
     pub source: Prompt,
-    /// What it was patched into.
+    /// The question it was patched into.
     pub base: Prompt,
     /// The patched answer.
     pub got: Answer,
@@ -69,16 +69,16 @@ pub struct PublishedTrial {
 /// Tasks for which the published tool also tries pairs of heads.
 pub const TRIED_IN_PAIRS: [Task; 5] = [Task::Sa, Task::St, Task::Md, Task::Mt, Task::Nd];
 
-/// Tasks for which the impact alone counts as a weak find. For the others the weak pass repeats the
+/// Tasks for which the impact alone gives a weak tag. For the others the weak pass repeats the
 /// strong test.
 pub const WEAK_BY_IMPACT: [Task; 3] = [Task::Sa, Task::Md, Task::Nd];
 
 /// How the impact of an intervention is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImpactReading {
-    /// Whether the sign is A(n+1). In models that only add, the published tool gives it no number.
+    /// Whether the sign is A(n+1). In addition-only models, the published tool gives it no number.
     pub sign_has_number: bool,
-    /// Whether impacts are compared as the published text, with sorted characters, or as places.
+    /// Whether impacts are compared as the published text, with sorted characters, or as positions.
     pub sorted: bool,
 }
 
@@ -88,7 +88,7 @@ pub struct PublishedTests<'a> {
 }
 
 impl<'a> PublishedTests<'a> {
-    /// Tests on one network, trained for `operations`.
+    /// Published tests on one network, trained for `operations`.
     pub fn new(engine: &'a Engine, operations: Operations) -> Self {
         let reading = ImpactReading {
             sign_has_number: operations.trains_subtraction(),
@@ -97,13 +97,13 @@ impl<'a> PublishedTests<'a> {
         Self::reading(engine, reading)
     }
 
-    /// Tests on one network, with another reading of impacts.
+    /// Published tests on one network, with another reading of impacts.
     pub fn reading(engine: &'a Engine, reading: ImpactReading) -> Self {
         PublishedTests { engine, reading }
     }
 
-    /// The published result of a claim with a digit: the node alone, then with each of `partners`
-    /// (heads of its layer and position with the same tag), the best taken.
+    /// The published result of a claim with a digit: the best of the node alone and the node with
+    /// each of `partners` (heads of its layer and position with the same tag).
     ///
     /// # Errors
     /// [`EngineError`] where an intervention was not applied.
@@ -131,7 +131,7 @@ impl<'a> PublishedTests<'a> {
         Ok(best.expect("the node alone was tried"))
     }
 
-    /// The published result of a claim with a digit, of these nodes patched together.
+    /// The published result of a claim with a digit, with these nodes patched together.
     ///
     /// # Errors
     /// [`EngineError`] where an intervention was not applied.
@@ -173,7 +173,7 @@ impl<'a> PublishedTests<'a> {
             .zip(&answers)
             .map(|(pair, trial)| self.compare(variable, pair, trial))
             .collect();
-        // Both tests of a task with two must pass.
+        // A task with two tests must pass both.
         let result = outcomes
             .into_iter()
             .min()
@@ -218,16 +218,16 @@ impl<'a> PublishedTests<'a> {
     }
 }
 
-/// Sources of attention the published files name for each node, at most four a node.
+/// Attention sources that the published files list for each node, at most four per node.
 pub type AttentionSources = BTreeMap<Node, Vec<usize>>;
 
-/// Most sources of attention a node is described by.
+/// Most attention sources listed for a node.
 const TOP_SOURCES: usize = 4;
 
-/// Percent of attention, not rounded, from which a source is named.
+/// Minimum percentage of attention, before rounding, for a source to be listed.
 const NAMED_PERCENT: f32 = 1.0;
 
-/// As [`AttentionSources`], each source with its rounded percent.
+/// As [`AttentionSources`], with the rounded percentage of each source.
 pub type AttentionPercents = BTreeMap<Node, Vec<(usize, u32)>>;
 
 /// The main sources of attention of every head, from mean attention weights
@@ -253,7 +253,7 @@ pub fn attention_row<'w>(engine: &Engine, attention: &'w [f32], node: Node) -> O
     Some(&attention[row * n_ctx..][..n_ctx])
 }
 
-/// As [`attention_sources`], each source with its rounded percent.
+/// As [`attention_sources`], with the rounded percentage of each source.
 pub fn attention_percents(engine: &Engine, attention: &[f32]) -> AttentionPercents {
     let shape = engine.shape();
     Node::all(&shape)

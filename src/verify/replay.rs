@@ -1,4 +1,4 @@
-//! The trials of each claim's node alone, drawn and run again from evidence.
+//! Redraws and reruns the trials of each claim's node alone, from evidence.
 
 use std::collections::BTreeMap;
 
@@ -14,22 +14,22 @@ use crate::network::engine::{Engine, EngineError};
 /// The trials of one claim.
 pub struct Replayed<'a> {
     pub claim: &'a ClaimEvidence,
-    /// Its judged trials, in the order they were drawn; of very many, the first.
+    /// Its judged trials, in drawing order; capped if there are very many.
     pub judgments: Vec<Judgment>,
 }
 
-/// A claim's place in the evidence, its node, and the error its trials may spend.
+/// A claim's index in the evidence, its node, and the error its trials may spend.
 type Asked = (usize, Node, f64);
 
-/// Why trials could not be run again.
+/// Why trials could not be rerun.
 #[derive(Debug, Error)]
 pub enum ReplayError {
-    /// A run went wrong.
+    /// A run failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The trials do not come to what the evidence says.
+    /// The rerun trials do not match the evidence.
     #[error(
-        "{claim}: its trials, run again, are not those of the evidence; it is of other weights or of another version of this program"
+        "{claim}: rerun trials differ from the evidence, which is from other weights or another version of circuitcheck"
     )]
     Differs {
         /// The claim.
@@ -37,11 +37,11 @@ pub enum ReplayError {
     },
 }
 
-/// Runs the trials of every tested claim's node alone again: same seed, same trials. What comes out is
-/// held against the evidence. `progress` is told how many variables of how many are done.
+/// Reruns the trials of every tested claim's node alone (same seed, same trials) and compares the
+/// counts with the evidence. `progress` receives the number of variables done and the total.
 ///
 /// # Errors
-/// [`ReplayError`], first of all where the trials are not those of the evidence.
+/// [`ReplayError`], at the first claim whose trials differ from the evidence.
 pub fn replay<'a>(
     engine: &Engine,
     evidence: &'a Evidence,
@@ -62,7 +62,7 @@ pub fn replay<'a>(
             asked.push((index, node, trials.alpha));
         }
     }
-    // Nothing is mean-ablated of a node alone, so no mean is ever asked for.
+    // A node alone needs no mean-ablation, so no means are read.
     let means = engine.activations(&[], [])?;
     let bench = Bench {
         engine,
@@ -86,7 +86,7 @@ pub fn replay<'a>(
         for ((index, ..), finding) in claims.iter().zip(findings) {
             let claim = &evidence.claims[*index];
             let stored = claim.trials.as_ref().map(|trials| &trials.alone);
-            // Bounds are stored rounded; the counts behind them are whole.
+            // Bounds are stored rounded, so compare the integer counts behind them.
             let counts = |measures: &crate::experiment::Measures| {
                 let rates = measures
                     .interchange_accuracy

@@ -1,9 +1,8 @@
-//! The search for sets: which nodes, of any layer and position, carry a variable together with one
-//! that does not carry it alone.
+//! The search for sets: which nodes, of any layer and position, represent a variable together with
+//! a node that does not represent it alone.
 //!
-//! Sets are chosen on pairs of their own by how far patching moves logits, and judged on others. The
-//! pairs are the same for every seed of a run: what is chosen on them is a guess, and whether it holds
-//! is then asked of fresh pairs.
+//! Sets are chosen on separate pairs by how far patching moves logits. The pairs are the same for
+//! every seed: a chosen set is only a candidate, which is then judged on fresh pairs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,34 +18,35 @@ use crate::experiment::stats::Count;
 use crate::experiment::{AffectedTokens, Bench, NodeSet, SourceFrom, Terms, stream};
 use crate::network::engine::{EngineError, Site};
 
-/// How hard sets are searched for.
+/// How hard to search for sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SearchEffort {
     /// Seed of the pairs that sets are chosen on.
     seed: u64,
-    /// Counterfactual pairs whose source is alike the base in all but the variable, where arithmetic allows: a
-    /// larger set carries nothing else along on them…
+    /// Alike pairs: counterfactual pairs whose source differs from the base only in the variable,
+    /// where arithmetic allows, so that a larger set transfers nothing else…
     alike: usize,
-    /// …counterfactual pairs drawn freely, of which it is asked whether a set holds, and control pairs, which
-    /// no set that holds may change.
+    /// …free counterfactual pairs, to check whether a set holds, and control pairs, which a set
+    /// that holds must not change.
     free: usize,
     control_pairs: usize,
     /// Alike and control pairs on which the whole pool is screened.
     screen: (usize, usize),
-    /// Nodes that are tried on the whole sample, of those that screening puts first.
+    /// Best-screened nodes that are tried on the whole sample.
     shortlist: usize,
-    /// Candidates in a row that do not help a set which has grown, before it is screened for again…
+    /// Consecutive candidates that fail to help a set that has grown before the pool is screened
+    /// again…
     in_vain: usize,
-    /// …in so many rounds at most.
+    /// …in at most this many rounds.
     rounds: usize,
     /// Most tokens for which a set is grown.
     targets: usize,
-    /// Sets of nodes drawn at random that the node is grown beside, for each token.
+    /// Restarts per token, each growing the node together with randomly drawn nodes.
     restarts: usize,
 }
 
 impl SearchEffort {
-    /// What verdicts are reached with.
+    /// Used for verdicts.
     pub const USUAL: Self = SearchEffort {
         seed: 0,
         alike: 128,
@@ -60,7 +60,7 @@ impl SearchEffort {
         restarts: 0,
     };
 
-    /// What shows whether the usual search misses sets: some minutes for one claim.
+    /// Used to check whether the usual search misses sets; takes minutes per claim.
     pub const HARD: Self = SearchEffort {
         seed: 1,
         alike: 512,
@@ -78,33 +78,33 @@ impl SearchEffort {
 /// Nodes drawn at random for a restart.
 const RANDOM_PARTNERS: usize = 2;
 
-/// Most carriers that are held, one by one, beside an inert node.
+/// Most carriers that are mean-ablated, added one at a time, beside an inert node.
 const MOST_HELD: usize = 3;
 
-/// A node that adds no more than this to any other's score, and moves no more itself, has no part in
-/// any set.
+/// A node that improves no other node's score by more than this, and itself moves tokens no
+/// further, belongs to no set.
 const NO_PART: f64 = 0.05;
 
-/// A set looks as if it needs a node where, without it, it agrees so much less often on the sample: by
-/// as much as a joint claim must, which is judged on other pairs.
+/// A set seems to need a node if its rate on the sample drops by this much without it. This is the
+/// margin of a joint claim, which is then judged on other pairs.
 const NEEDED: f64 = 0.2;
 
-/// What was found for one node.
+/// The candidates found for one node.
 #[derive(Debug, Clone, Default)]
 pub struct Choice {
-    /// Sets with the node, each to be judged: those that look as if they hold and need it first.
+    /// Sets with the node, each to be judged; those that seem to hold and need it come first.
     pub sets: Vec<NodeSet>,
-    /// Whether the node is inert and the first set holds with another node in its place too.
+    /// Whether the node is inert and the first set also holds with another node in its place.
     pub exchangeable: bool,
-    /// The node with the carriers mean-ablated beside which it does best.
+    /// The node with the mean-ablated carriers under which it does best.
     pub mean_ablated: Option<NodeSet>,
 }
 
-/// Where a set comes from.
+/// The origin of a set.
 enum Try {
-    /// What claims suggest.
+    /// Suggested by claims.
     Start(NodeSet),
-    /// A set with the node, grown for one token: from nodes beside it, or from any.
+    /// Contains the node, grown for one token from nodes beside it or from any.
     Grow {
         from: NodeSet,
         near: bool,
@@ -121,13 +121,13 @@ pub struct Search<'a> {
     alike: Vec<(Stratum, Pair)>,
     free: Vec<(Stratum, Pair)>,
     control_pairs: Vec<(Stratum, Pair)>,
-    /// Nodes that read the variable on alike pairs and can reach an answer token.
+    /// Nodes that read the variable on alike pairs and can affect an answer token.
     pool: Vec<Node>,
     /// Effects on the whole sample.
     known: BTreeMap<NodeSet, Effect>,
-    /// Effects of each node of the pool alone, on the pairs of the screening of each token.
+    /// Effects of each node of the pool alone, on the screening pairs of each token.
     alone: BTreeMap<AnswerToken, Vec<Effect>>,
-    /// Minimal sets that look as if they hold.
+    /// Minimal sets that seem to hold.
     found: Vec<NodeSet>,
 }
 
@@ -135,7 +135,7 @@ impl<'a> Search<'a> {
     /// A search on the pairs of one variable.
     ///
     /// # Errors
-    /// [`EngineError`], which pairs drawn for this network do not cause.
+    /// [`EngineError`], which does not occur for pairs drawn for this network.
     pub fn new(
         bench: &'a Bench<'a>,
         variable: Variable,
@@ -169,8 +169,8 @@ impl<'a> Search<'a> {
         Ok(search)
     }
 
-    /// The nodes that can reach an answer token and whose activation differs between the source and
-    /// the base of alike pairs: all others carry nothing of the variable.
+    /// The nodes that can affect an answer token and whose activation differs between source and
+    /// base of alike pairs. No other node represents any of the variable.
     fn readers(&self) -> Result<Vec<Node>, EngineError> {
         let engine = self.bench.engine;
         let shape = engine.shape();
@@ -195,14 +195,14 @@ impl<'a> Search<'a> {
         Ok(nodes.iter().copied().filter(reads).collect())
     }
 
-    /// What to judge for `node`, which does not hold alone. Carriers to mean-ablate are looked for
-    /// where it is inert.
+    /// Candidates to judge for `node`, which does not hold alone. If it is inert, this includes
+    /// carriers to mean-ablate.
     ///
     /// # Errors
     /// [`EngineError`] where an intervention was not applied.
     pub fn choose(&mut self, node: Node, inert: bool) -> Result<Choice, EngineError> {
         let starts = self.starts(node);
-        // A claim about attention is judged by attention where it does not hold.
+        // A claim about attention that does not hold is decided by its attention.
         let inert = inert && !self.variable.task.predicts_only_direction();
         let mean_ablated = if inert {
             self.mean_ablated(node, &starts)?
@@ -223,8 +223,8 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// Whether a set that looks as if it holds does so with another of the nodes in `starts` in the
-    /// node's place, too.
+    /// Whether a set that seems to hold also does so with another of the nodes in `starts` in the
+    /// node's place.
     fn exchangeable(
         &mut self,
         node: Node,
@@ -245,8 +245,8 @@ impl<'a> Search<'a> {
         Ok(false)
     }
 
-    /// Sets with the node to judge. One that looks as if it holds and clearly needs the node is enough;
-    /// else one that holds and does not, and the best that does not hold.
+    /// Sets with the node to judge. One that seems to hold and clearly needs the node is enough;
+    /// otherwise one that holds without needing it, and the best that does not hold.
     fn sets_with(&mut self, node: Node, starts: &[NodeSet]) -> Result<Vec<NodeSet>, EngineError> {
         let mut unneeding = None;
         for set in self.found.clone() {
@@ -256,12 +256,12 @@ impl<'a> Search<'a> {
                 }
                 unneeding.get_or_insert(set);
             } else if let Some(exchanged) = self.exchanged(node, &set)? {
-                // The node's place may be taken in a set that was found for another.
+                // The node may replace a member of a set that was found for another node.
                 self.found.push(exchanged.clone());
                 return Ok(vec![exchanged]);
             }
         }
-        // A set of nodes far from each other is no answer to a claim about attention.
+        // Distant nodes say nothing about a claim on attention.
         let targets = match self.variable.task.predicts_only_direction() {
             true => Vec::new(),
             false => self.targets(node)?,
@@ -302,7 +302,7 @@ impl<'a> Search<'a> {
             .collect())
     }
 
-    /// The node beside others drawn at random, for each token.
+    /// The node with others drawn at random, for each token.
     fn restarts(&self, node: Node, targets: &[AnswerToken]) -> Vec<Try> {
         let shape = self.bench.engine.shape();
         let name = format!("{}/{node}/restarts", self.variable);
@@ -324,7 +324,7 @@ impl<'a> Search<'a> {
         tries
     }
 
-    /// Whether a set that looks as if it holds does so clearly less often without the node.
+    /// Whether a set that seems to hold does so clearly less often without the node.
     fn needs(&mut self, set: &NodeSet, node: Node) -> Result<bool, EngineError> {
         let whole = self.effect(set)?;
         let rest = self.effect(&without(set, node))?;
@@ -341,9 +341,9 @@ impl<'a> Search<'a> {
         Ok(mean(share(&whole)) - mean(share(&rest)) >= NEEDED)
     }
 
-    /// The sets of claims beside a node, the smallest first: the heads of its layer and position
-    /// claimed for the same variable, all heads there, the nodes claimed for it at the position, and
-    /// those claimed for it anywhere.
+    /// The sets that claims suggest for a node, smallest first: heads of its layer and position
+    /// claimed for the same variable, all heads there, nodes claimed for it at the position, and
+    /// nodes claimed for it anywhere.
     fn starts(&self, node: Node) -> Vec<NodeSet> {
         let beside = |other: &Node| {
             (other.layer(), other.position()) == (node.layer(), node.position())
@@ -352,7 +352,7 @@ impl<'a> Search<'a> {
         let all = Node::all(&self.bench.engine.shape());
         let claimed = || self.claimed.iter().copied();
         let mut sets: Vec<Vec<Node>> = vec![claimed().filter(beside).collect()];
-        // Of a claim about attention, only the heads that share it.
+        // For a claim about attention, only the heads that share it.
         if !self.variable.task.predicts_only_direction() {
             sets.push(all.into_iter().filter(beside).collect());
             let here = claimed().filter(|other| other.position() == node.position());
@@ -370,8 +370,8 @@ impl<'a> Search<'a> {
         starts
     }
 
-    /// A set that holds with the node, and not without it: `set` with the node in place of one member,
-    /// without those that are then not needed.
+    /// A set that holds with the node but not without it: `set` with the node in place of one
+    /// member, reduced to the members then needed.
     fn exchanged(&mut self, node: Node, set: &NodeSet) -> Result<Option<NodeSet>, EngineError> {
         for &member in &set.nodes {
             let rest = without(set, member);
@@ -386,10 +386,10 @@ impl<'a> Search<'a> {
         Ok(None)
     }
 
-    /// The smallest part of a set that still holds and has the node, found by delta debugging: halves
-    /// of the other members are taken away, then quarters, down to single ones.
+    /// The smallest subset that still holds and contains the node, found by delta debugging: remove
+    /// halves of the other members, then quarters, down to single ones.
     fn minimal(&mut self, node: Node, set: &NodeSet) -> Result<NodeSet, EngineError> {
-        // Members taken away first: those that no claim names, those far from the node.
+        // Members to remove first: those that no claim names, and those far from the node.
         let mut others: Vec<Node> = set.nodes.iter().copied().filter(|&n| n != node).collect();
         others.sort_by_key(|other| {
             let beside = (other.layer(), other.position()) == (node.layer(), node.position());
@@ -423,8 +423,7 @@ impl<'a> Search<'a> {
         Ok(with_node(&others))
     }
 
-    /// The tokens that a set with the node is grown for: those that the node reaches and moves
-    /// furthest, alone or beside another.
+    /// The tokens to grow a set for: those that the node, alone or with another, moves furthest.
     fn targets(&mut self, node: Node) -> Result<Vec<AnswerToken>, EngineError> {
         let shape = self.bench.engine.shape();
         let effect = self.effect(&NodeSet::of([node]))?;
@@ -438,9 +437,8 @@ impl<'a> Search<'a> {
         Ok(tokens.into_iter().map(|(_, token)| token).collect())
     }
 
-    /// A set with others added, each of which clearly helps to move the target, until the set
-    /// looks as if it holds or none helps any more. The others are of the node's layer (`near`) and not
-    /// fed by it, so that they carry beside it, or any.
+    /// Adds nodes that each clearly help to move the target, until the set seems to hold or no node
+    /// helps. Candidates are those of the node's layer that it does not feed (`near`), or any.
     fn grown(
         &mut self,
         node: Node,
@@ -456,7 +454,7 @@ impl<'a> Search<'a> {
             }
             let (before, mut in_vain) = (set.nodes.len(), 0);
             for candidate in candidates {
-                // What a set that has grown lacks is better seen by screening again.
+                // Once a set has grown, screening again shows better what it lacks.
                 if set.nodes.len() > before && in_vain >= self.effort.in_vain {
                     break;
                 }
@@ -479,8 +477,8 @@ impl<'a> Search<'a> {
         Ok(set)
     }
 
-    /// The nodes that help a set most on few pairs, the best first; none, in the first round, where
-    /// the node has no part in what it moves with any other.
+    /// The nodes that help a set most on a few pairs, best first. In the first round, empty if the
+    /// node adds nothing to what any other node moves.
     fn screened(
         &mut self,
         set: &NodeSet,
@@ -494,7 +492,7 @@ impl<'a> Search<'a> {
             .filter(|&i| !set.nodes.contains(&self.pool[i]))
             .filter(|&i| self.pool[i].can_feed_token(target, &shape))
             .filter(|&i| beside.is_none_or(|node| stands_beside(&node, &self.pool[i])))
-            // What holds alone needs no partner: a set with it needs none of the others.
+            // A node that holds alone makes any set with it non-minimal.
             .filter(|&i| !alone[i].holds())
             .collect();
         let wider: Vec<NodeSet> = (candidates.iter())
@@ -527,7 +525,7 @@ impl<'a> Search<'a> {
         Ok(ranked.into_iter().map(|(.., node)| node).collect())
     }
 
-    /// Each node of the pool alone, on the pairs that screening for a token uses.
+    /// Each node of the pool alone, on the screening pairs of a token.
     fn alone(&mut self, target: AnswerToken) -> Result<Vec<Effect>, EngineError> {
         if !self.alone.contains_key(&target) {
             let singles: Vec<NodeSet> = self.pool.iter().map(|&node| NodeSet::of([node])).collect();
@@ -548,8 +546,8 @@ impl<'a> Search<'a> {
         counterfactual.take(self.effort.screen.0).copied().collect()
     }
 
-    /// Pairs on which a set does not move the token as predicted: what it lacks is seen there. Where
-    /// they are few, others beside them.
+    /// Pairs on which a set does not move the token as predicted, which show what it lacks; filled
+    /// up with others where they are few.
     fn missed(
         &mut self,
         set: &NodeSet,
@@ -613,9 +611,9 @@ impl<'a> Search<'a> {
         Ok(effects)
     }
 
-    /// The node with other carriers mean-ablated: those of the start that does best so, or as many of
-    /// them, one by one, as help. A carrier that the node feeds is not another one: its value is
-    /// partly the node's own, so holding it would cut the node off.
+    /// The node with other carriers mean-ablated: either those of the start set that does best, or
+    /// carriers added one at a time as long as they help. A carrier that the node feeds is
+    /// excluded: part of its value comes from the node, so mean-ablating it would cut the node off.
     fn mean_ablated(
         &mut self,
         node: Node,
@@ -640,7 +638,8 @@ impl<'a> Search<'a> {
                 best = Some((closeness, node_set));
             }
         }
-        // Where too much is held, most clean answers break: a set built up from nothing may do better.
+        // Mean-ablating too many nodes breaks most base answers; a set built up from nothing may do
+        // better.
         let mut grown = NodeSet::of([node]);
         let mut least = self.effect(&grown)?.closeness();
         for _ in 0..MOST_HELD {
@@ -686,7 +685,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Whether a node carries beside another: in its layer, and not fed by it.
+/// Whether a node works in parallel with another: in the same layer, and not fed by it.
 fn stands_beside(node: &Node, other: &Node) -> bool {
     other.layer() == node.layer() && !node.can_feed(other)
 }

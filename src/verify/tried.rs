@@ -1,4 +1,4 @@
-//! What the trials of one claim gave, before its verdict.
+//! The trials of one claim, before its verdict.
 
 use super::controls::Controls;
 use super::escalation::{Attempt, AttemptOutcome};
@@ -9,18 +9,19 @@ use super::verdict::VerdictKind;
 use crate::domain::node::Node;
 use crate::experiment::{Finding, Standing};
 
-/// A claim after all trials of its node and of sets in its place.
+/// A claim after all trials of its node and of the sets tried in its place.
 pub(super) struct TriedClaim {
-    /// What was found of the node alone.
+    /// The finding on the node alone.
     pub(super) finding: Finding,
-    /// What was tried in its place where it does not hold.
+    /// Attempts made where the node does not hold alone.
     pub(super) attempts: Vec<Attempt>,
-    /// Whether it was asked of fresh trials how the node fails: what was found is then of these.
+    /// Whether fresh trials were run to see how the node fails; `finding` is then from these.
     pub(super) judged_again: bool,
 }
 
 impl TriedClaim {
-    /// The attempt that holds where the node alone does not; else the first set that holds in part.
+    /// The attempt that holds where the node alone does not; otherwise the first set that holds in
+    /// part.
     pub(super) fn success(&self) -> Option<&Attempt> {
         let first = |outcome| {
             self.attempts
@@ -30,7 +31,7 @@ impl TriedClaim {
         first(AttemptOutcome::Holds).or_else(|| first(AttemptOutcome::HoldsInPart))
     }
 
-    /// Whether anything holds that controls could take away again. That a claim fails is reason enough.
+    /// Whether something holds that controls could overturn. A claim that fails needs no controls.
     pub(super) fn hangs_on_selectivity(&self) -> bool {
         let holds = matches!(
             self.finding.standing,
@@ -39,14 +40,14 @@ impl TriedClaim {
         self.success().is_some() || holds
     }
 
-    /// What the claim comes down to: the set that holds, or the node.
+    /// The finding that decides the claim: of the set that holds, or of the node.
     pub(super) fn chosen(&self) -> &Finding {
         self.success()
             .map_or(&self.finding, |attempt| &attempt.finding)
     }
 
-    /// Of the sets that do not hold, the one whose best token moves as predicted most often, where it
-    /// does so more often than that of the node alone.
+    /// Among the sets that do not hold, the one whose best token most often moves as predicted, if
+    /// more often than the node's own.
     pub(super) fn nearest(&self, direction_only: bool) -> Option<&Attempt> {
         let share = |finding: &Finding| {
             let best = finding.measures.best(direction_only);
@@ -60,7 +61,7 @@ impl TriedClaim {
             .filter(|set| share(&set.finding) > share(&self.finding))
     }
 
-    /// The trials as evidence, of a claim that got this verdict and may spend `alpha`.
+    /// The trials as evidence, for a claim with this verdict that may spend `alpha`.
     pub(super) fn into_evidence(
         self,
         verdict: VerdictKind,
@@ -69,7 +70,7 @@ impl TriedClaim {
         necessity: Necessity,
         free_order: Option<FreeOrder>,
     ) -> Trials {
-        // What a set reaches is said of a claim that is the set's.
+        // A claim decided by a set lists the tokens that the set moves.
         let judged = match verdict {
             VerdictKind::Joint | VerdictKind::JointInPart | VerdictKind::Redundant => self.chosen(),
             _ => &self.finding,

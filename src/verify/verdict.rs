@@ -1,4 +1,4 @@
-//! Verdicts, each with what it rests on.
+//! Verdicts, each with its grounds.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,56 +16,57 @@ use crate::experiment::{Counterexample, Measures};
 use crate::inputs::claims::UntestableTag;
 use crate::network::handmade::Carries;
 
-/// What was found of a claim (docs/METHOD.md, "Verdicts").
+/// The result for a claim (docs/METHOD.md, "Verdicts").
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(tag = "verdict", content = "because", rename_all = "lowercase")]
 pub enum Verdict {
     /// The node does what is claimed, by every measure and control.
     Supported,
-    /// The predicted answers come out, but so does more, or decoys do as well.
+    /// The predicted answers appear, but with side effects, or decoys do as well.
     Unspecific {
-        /// What is too high or not beaten.
+        /// Which limits are exceeded and which controls are not beaten.
         reasons: Vec<String>,
-        /// A pair that shows it, where one does.
+        /// A pair that shows it, if there is one.
         counterexample: Option<Counterexample>,
     },
-    /// A set that holds the node is supported where neither the node alone nor the rest of the set is.
+    /// A set containing the node is supported; the node alone and the rest of the set are not.
     Joint(JointSet),
-    /// As joint, of a set that holds in part.
+    /// As joint, for a set that holds in part.
     #[serde(rename = "joint in part")]
     JointInPart(JointSet),
-    /// Patching the node alone changes nothing; with the other carriers mean-ablated it decides.
+    /// Patching the node alone changes nothing; with the other carriers mean-ablated, its claim
+    /// holds.
     Redundant {
         /// The carriers mean-ablated.
         mean_ablated: Vec<NodeName>,
-        /// The node's measures with them mean-ablated.
+        /// The node's measures with these carriers mean-ablated.
         measures: Measures,
     },
     /// The claim holds on part of its domain.
     Partial {
-        /// Where it fails more often, as far as that could be told.
+        /// Where it fails more often than elsewhere, if such groups were found.
         fails_where: Vec<Weakness>,
         /// A pair on which it fails.
         counterexample: Option<Counterexample>,
     },
-    /// The node does something else, or nothing for the variable.
+    /// The node does something else, or has no role in the variable.
     Refuted {
-        /// What shows it.
+        /// The evidence against it.
         by: Refutation,
-        /// Where it fails more often, as far as that could be told.
+        /// Where it fails more often than elsewhere, if such groups were found.
         fails_where: Vec<Weakness>,
         /// A pair on which it fails.
         counterexample: Option<Counterexample>,
     },
-    /// The node alone fails, and no set was found that holds. That is no proof that there is none.
+    /// The node alone fails, and no set was found that holds. This does not prove that none exists.
     #[serde(rename = "not shown")]
     NotShown {
-        /// Whether patching the node alone changes anything at all.
+        /// Whether patching the node alone changes nothing.
         inert: bool,
-        /// The best set found, where it does better than the node.
+        /// The best set found, if it does better than the node.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         best: Option<NamedSet>,
-        /// Where it fails more often, as far as that could be told.
+        /// Where it fails more often than elsewhere, if such groups were found.
         fails_where: Vec<Weakness>,
         /// A pair on which it fails.
         counterexample: Option<Counterexample>,
@@ -74,11 +75,11 @@ pub enum Verdict {
     Correlational {
         /// Questions in which it attends.
         attends: Rate,
-        /// Trials in which patching it moves an answer to the predicted value, of the kind of pair in
-        /// which it does so least.
+        /// Trials in which patching it moves an answer to the predicted value, for the aspect in
+        /// which this happens least.
         effect: Option<Rate>,
     },
-    /// The budget ended between the bounds.
+    /// The trial budget ended before the bounds decided.
     Inconclusive {
         /// What was left open.
         open: String,
@@ -91,49 +92,50 @@ pub enum Verdict {
     },
 }
 
-/// A set that holds where the node claimed does not hold alone.
+/// A set that holds where the claimed node alone does not.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct JointSet {
     /// The set.
     pub set: Vec<NodeName>,
-    /// Members that only help: the set needs them by less than a joint claim must need its node.
+    /// Members that help but are not needed by the margin of a joint claim.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub helping: Vec<NodeName>,
     /// The set's measures.
     pub measures: Measures,
-    /// Lower bound of the set's interchange accuracy less that of the set without the node.
+    /// Lower bound of the set's interchange accuracy minus that of the set without the node.
     #[serde(serialize_with = "rounded")]
     pub need: f64,
-    /// Other minimal sets found of which the same is true.
+    /// Other minimal sets found that hold and need the node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<Vec<NodeName>>,
 }
 
-/// A set that does not hold, with what it does.
+/// A set that does not hold, with its measures.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct NamedSet {
     /// The set.
     pub set: Vec<NodeName>,
-    /// How often the token that it moves best moves as predicted.
+    /// Rate at which its best token moves as predicted.
     pub interchange_accuracy: Rate,
     /// Control trials that changed anything.
     pub control_pairs: Rate,
 }
 
-/// What shows a claim to be wrong, beyond that the node alone fails.
+/// Evidence against a claim, beyond the node failing alone.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Refutation {
-    /// Patching it moves answers to other than predicted values in more trials than not.
+    /// Patching it moves answers to other than the predicted values in more than half of the
+    /// trials.
     MovesElsewhere {
         /// Counterfactual trials in which it does.
         elsewhere: Rate,
     },
-    /// A set that holds was found, and does not need it.
+    /// A set was found that holds and does not need it.
     NotNeeded {
         /// The set.
         set: Vec<NodeName>,
-        /// Upper bound of the set's interchange accuracy less that of the set without the node.
+        /// Upper bound of the set's interchange accuracy minus that of the set without the node.
         #[serde(serialize_with = "rounded")]
         need: f64,
     },
@@ -149,11 +151,15 @@ impl fmt::Display for Refutation {
         match self {
             Refutation::MovesElsewhere { elsewhere } => write!(
                 f,
-                "moves answers to other than predicted values in {}/{} trials",
+                "moves answers to unpredicted values in {}/{} trials",
                 elsewhere.hits, elsewhere.trials
             ),
             Refutation::NotNeeded { set, need } => {
-                write!(f, "{} holds and needs it by {need:.2} at most", listed(set))
+                write!(
+                    f,
+                    "{} holds, and loses at most {need:.2} without the node",
+                    listed(set)
+                )
             }
             Refutation::DoesNotAttend { attends } => {
                 write!(
@@ -166,7 +172,7 @@ impl fmt::Display for Refutation {
     }
 }
 
-/// A [`Verdict`] without what it rests on, in the order of docs/METHOD.md's table.
+/// A [`Verdict`] without its grounds, in the order of docs/METHOD.md's table.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema, Serialize,
 )]
@@ -214,7 +220,7 @@ impl VerdictKind {
         VerdictKind::NotTestable,
     ];
 
-    /// Every kind in the order in which readers see them: from what holds to what does not.
+    /// Every kind in the order shown to readers: from what holds to what does not.
     pub const FROM_TRUE_TO_FALSE: [VerdictKind; 11] = [
         VerdictKind::Supported,
         VerdictKind::Joint,
@@ -229,7 +235,7 @@ impl VerdictKind {
         VerdictKind::NotTestable,
     ];
 
-    /// The name, as it is written everywhere.
+    /// The name, as written in every output.
     pub const fn name(self) -> &'static str {
         match self {
             VerdictKind::Supported => "supported",
@@ -254,8 +260,8 @@ impl VerdictKind {
         )
     }
 
-    /// Whether it is neither a pass nor a fail: trials ended between the bounds, or nothing was found
-    /// for the claim, which is not against it.
+    /// Whether it is neither a pass nor a fail: the trials ended before the bounds decided, or
+    /// nothing was found in favour of the claim, which is no evidence against it.
     pub fn leaves_open(self) -> bool {
         matches!(self, VerdictKind::Inconclusive | VerdictKind::NotShown)
     }
@@ -272,9 +278,9 @@ impl fmt::Display for VerdictKind {
     }
 }
 
-/// Text that names no verdict.
+/// Text that is not the name of a verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} is no verdict, such as supported or not testable")]
+#[error("unknown verdict {0:?}: expected one such as supported or not testable")]
 pub struct UnknownVerdict(String);
 
 impl FromStr for VerdictKind {
@@ -286,7 +292,7 @@ impl FromStr for VerdictKind {
     }
 }
 
-/// The verdict that is right of a node that carries its variable so.
+/// The correct verdict for a node that represents its variable in this way.
 impl From<Carries> for VerdictKind {
     fn from(carries: Carries) -> Self {
         match carries {
@@ -328,7 +334,7 @@ impl Verdict {
         self.kind().refutes()
     }
 
-    /// The counterexample the verdict carries, if any.
+    /// The counterexample of the verdict, if any.
     pub fn counterexample(&self) -> Option<&Counterexample> {
         match self {
             Verdict::Unspecific { counterexample, .. }
@@ -339,17 +345,17 @@ impl Verdict {
         }
     }
 
-    /// One line on why, for tables.
+    /// One line explaining the verdict, for tables.
     pub fn note(&self) -> String {
         match self {
             Verdict::Supported => String::new(),
             Verdict::Unspecific { reasons, .. } => reasons.join("; "),
             Verdict::Joint(joint) => {
-                format!("holds for {} together{}", listed(&joint.set), joint.more())
+                format!("holds jointly for {}{}", listed(&joint.set), joint.more())
             }
             Verdict::JointInPart(joint) => {
                 format!(
-                    "holds in part for {} together{}",
+                    "holds in part, jointly for {}{}",
                     listed(&joint.set),
                     joint.more()
                 )
@@ -378,7 +384,7 @@ impl Verdict {
                 fails_where,
                 counterexample,
             } => {
-                let alone = "patching it alone changes no token that should change";
+                let alone = "patching the node alone changes no token that should change";
                 let best = best.as_ref().map(NamedSet::to_string);
                 let parts = best.into_iter().chain(inert.then(|| alone.to_owned()));
                 parts
@@ -389,7 +395,7 @@ impl Verdict {
             Verdict::Correlational { attends, effect } => {
                 let effect = effect.map_or_else(String::new, |effect| {
                     format!(
-                        "; patched, moves answers as predicted in {}/{}",
+                        "; patching moves answers as predicted in {}/{} trials",
                         effect.hits, effect.trials
                     )
                 });
@@ -412,13 +418,13 @@ fn failing(
     let most = fails_where.first().map(|w| format!("fails most where {w}"));
     let example = counterexample.map(|c| {
         let source = if c.source.question == c.base.question {
-            // The sign forced after it is all that sets it apart.
+            // The two prompts differ only in the forced sign.
             c.source.to_string()
         } else {
             c.source.question.to_string()
         };
         format!(
-            "{source} into {}: {} predicted, {} given",
+            "{source} into {}: expected {}, got {}",
             c.base.question, c.predicted, c.got
         )
     });
@@ -426,14 +432,14 @@ fn failing(
 }
 
 impl JointSet {
-    /// Which members only help, and which other sets were found.
+    /// Members that only help, and other sets found.
     fn more(&self) -> String {
         let mut text = String::new();
         if !self.helping.is_empty() {
-            text += &format!("; {} only helps", listed(&self.helping));
+            text += &format!("; helpful but not needed: {}", listed(&self.helping));
         }
         for set in &self.also {
-            text += &format!("; also for {}", listed(set));
+            text += &format!("; also holds for {}", listed(set));
         }
         text
     }
@@ -443,10 +449,10 @@ impl fmt::Display for NamedSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Rate { hits, trials, .. } = self.interchange_accuracy;
         let names = listed(&self.set);
-        write!(f, "best set found: {names}, {hits}/{trials}")?;
+        write!(f, "best set found: {names}, {hits}/{trials} as predicted")?;
         if self.control_pairs.hits > 0 {
             let Rate { hits, trials, .. } = self.control_pairs;
-            write!(f, ", control pairs {hits}/{trials}")?;
+            write!(f, ", {hits}/{trials} control pairs changed")?;
         }
         Ok(())
     }
@@ -472,7 +478,7 @@ impl fmt::Display for Weakness {
         let percent = |rate: &Rate| (rate.share() * 100.0).round();
         write!(
             f,
-            "the {} is {values} ({} % there, {} % elsewhere)",
+            "the {} is {values} ({} % fail, {} % elsewhere)",
             self.feature,
             percent(&self.within),
             percent(&self.elsewhere)
@@ -483,7 +489,7 @@ impl fmt::Display for Weakness {
 /// Why a claim cannot be tested.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Untestable {
-    /// The tag claims nothing known.
+    /// The tag makes no known claim.
     Tag(UntestableTag),
     /// The model has no such node.
     Node(NodeError),
@@ -495,7 +501,7 @@ pub enum Untestable {
     },
     /// The model was not trained for a class of question the task is about.
     Untrained { variable: Variable, class: Class },
-    /// The task has no pair of questions at this digit that could tell.
+    /// At this digit, no pair of questions distinguishes two values of the variable.
     NoPairs { variable: Variable },
     /// The model is not accurate enough on a class of question the task is about.
     Inaccurate {
@@ -512,7 +518,7 @@ impl fmt::Display for Untestable {
             Untestable::Node(node) => node.fmt(f),
             Untestable::Digit { variable, n_digits } => write!(
                 f,
-                "{variable} names a digit the model's operands of {n_digits} digits do not have"
+                "{variable} is out of range: the model's operands have {n_digits} digits"
             ),
             Untestable::Untrained { variable, class } => write!(
                 f,
@@ -521,7 +527,7 @@ impl fmt::Display for Untestable {
             Untestable::NoPairs { variable } => {
                 write!(
                     f,
-                    "no pair of questions tells two values of {variable} apart"
+                    "no pair of questions distinguishes two values of {variable}"
                 )
             }
             Untestable::Inaccurate {
@@ -530,7 +536,7 @@ impl fmt::Display for Untestable {
                 gate,
             } => write!(
                 f,
-                "the model answers {} of {} {class} questions rightly, at least {:.4} of all (lower bound); {gate} is needed",
+                "the model answers {} of {} {class} questions correctly (lower bound {:.4}, required {gate})",
                 accuracy.hits, accuracy.trials, accuracy.lower
             ),
         }

@@ -16,7 +16,7 @@ use crate::experiment::stats::{Count, Rate};
 /// A group of trials that fails more often than the rest.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Weakness {
-    /// What the trials share, e.g. `stored sum of digit 2`.
+    /// What the trials have in common, e.g. `source sum of digit 2`.
     pub feature: String,
     /// The values at which it fails more often.
     pub values: Vec<String>,
@@ -26,10 +26,10 @@ pub struct Weakness {
     pub elsewhere: Rate,
 }
 
-/// Most weaknesses named for a claim.
+/// Most weaknesses listed for a claim.
 const MOST_NAMED: usize = 3;
 
-/// A feature of a trial and its value there. Simpler features come first.
+/// The features of a trial with their values, simplest first.
 fn features(variable: Variable, judgment: &Judgment) -> Vec<(String, String)> {
     let pair = &judgment.trial.pair;
     let (source, base) = (&pair.source.question, &pair.base);
@@ -38,29 +38,29 @@ fn features(variable: Variable, judgment: &Judgment) -> Vec<(String, String)> {
     if let Some(digit) = variable.digit {
         let columns = [Some(digit), digit.checked_sub(1), Some(digit + 1)];
         for column in columns.into_iter().flatten() {
-            for (which, question) in [("stored", source), ("base", base)] {
+            for (which, question) in [("source", source), ("base", base)] {
                 let (word, value) = column_result(question, column);
                 add(format!("{which} {word} of digit {column}"), value);
             }
         }
         add(
-            "carry into the base digit".into(),
+            "carry-in of the base question".into(),
             carry_in(base, digit).into(),
         );
         add(
-            "carry into the stored digit".into(),
+            "carry-in of the source question".into(),
             carry_in(source, digit).into(),
         );
     }
     if let Stratum::Depth(depth) = judgment.trial.stratum {
-        add("depth of the cascade".into(), depth.to_string());
+        add("cascade depth".into(), depth.to_string());
     }
     add(
         "class of the base question".into(),
         base.class().to_string(),
     );
     add(
-        "class of the stored question".into(),
+        "class of the source question".into(),
         source.class().to_string(),
     );
     add(
@@ -96,9 +96,10 @@ fn leading_zeros(question: &Question) -> usize {
         .count()
 }
 
-/// Names the groups of counterfactual trials on which a claim fails significantly more often than on the
-/// rest: found on every other trial by Fisher's exact test, its level shared over all groups looked
-/// at, and stated on the trials between, which took no part in the choice.
+/// Lists the groups of counterfactual trials on which a claim fails significantly more often than
+/// on the rest. Groups are selected on every other trial by Fisher's exact test, with its level
+/// shared over all groups; their rates come from the remaining trials, which took no part in the
+/// selection.
 pub fn weaknesses(variable: Variable, kept: &[Judgment], alpha: f64) -> Vec<Weakness> {
     let counterfactual: Vec<&Judgment> = kept
         .iter()
@@ -111,7 +112,7 @@ pub fn weaknesses(variable: Variable, kept: &[Judgment], alpha: f64) -> Vec<Weak
     let choosing: Vec<&Judgment> = choosing.into_iter().map(|(_, j)| *j).collect();
     let stating: Vec<&Judgment> = stating.into_iter().map(|(_, j)| *j).collect();
 
-    // Failures by feature and value, features in order of first mention: the simplest first.
+    // Failures by feature and value, features in order of first appearance: the simplest first.
     let mut order: Vec<String> = Vec::new();
     let mut groups: BTreeMap<String, BTreeMap<String, Count>> = BTreeMap::new();
     let mut all = Count::default();
@@ -137,7 +138,7 @@ pub fn weaknesses(variable: Variable, kept: &[Judgment], alpha: f64) -> Vec<Weak
             .filter(|(_, group)| group.share() > all.share() && excess_p(**group, all) < level)
             .map(|(value, _)| value.clone())
             .collect();
-        // Numbers by size, words by their letters.
+        // Numbers by value, words alphabetically.
         values.sort_by_key(|value| (value.parse::<i32>().ok(), value.clone()));
         if values.is_empty() || values.len() == groups[&feature].len() {
             continue;
@@ -156,14 +157,15 @@ pub fn weaknesses(variable: Variable, kept: &[Judgment], alpha: f64) -> Vec<Weak
             elsewhere: Rate::sampled(elsewhere, alpha),
         });
     }
-    // The description that leaves the least failing outside it says the most.
+    // The best description leaves the fewest failures outside it.
     found.sort_by(|a, b| a.elsewhere.share().total_cmp(&b.elsewhere.share()));
     found.truncate(MOST_NAMED);
     found
 }
 
-/// Fisher's exact test, one-sided: the chance of at least as many failures in the group if failures
-/// fell anywhere alike (R. A. Fisher, Statistical Methods for Research Workers, section 21.02).
+/// Fisher's exact test, one-sided: the probability of at least as many failures in the group if
+/// failures were spread at random (R. A. Fisher, Statistical Methods for Research Workers, section
+/// 21.02).
 fn excess_p(group: Count, all: Count) -> f64 {
     if group.hits == 0 {
         return 1.0;

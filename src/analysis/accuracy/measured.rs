@@ -1,4 +1,4 @@
-//! What was measured, as results state it.
+//! Measured accuracy, as stated in results.
 
 use serde::{Serialize, Serializer};
 
@@ -8,14 +8,14 @@ use crate::experiment::stats::Count;
 use crate::inputs::model::Identity;
 use crate::network::engine::Decode;
 
-/// Error of each interval: each is a 99 % interval on its own.
+/// Error of each interval: each is a 99 % interval by itself.
 pub const ACCURACY_ALPHA: f64 = 0.01;
 
 #[derive(Debug, Serialize)]
 pub struct MeasuredAccuracy<'a> {
     #[serde(flatten)]
     pub identity: Identity,
-    /// How answers are read: `forced` or `free`.
+    /// How answers are decoded: `forced` or `free`.
     pub decode: &'static str,
     pub source: QuestionSource,
     #[serde(flatten)]
@@ -24,7 +24,7 @@ pub struct MeasuredAccuracy<'a> {
     pub ties: u64,
     pub classes: Vec<ClassShare>,
     pub wrong_answers: Vec<StatedWrongAnswer<'a>>,
-    /// Wrong answers that were only counted.
+    /// Wrong answers that were counted but not kept.
     pub not_kept: u64,
 }
 
@@ -43,38 +43,38 @@ pub struct ComplexityShare {
     pub share: AccuracyShare,
 }
 
-/// A wrong answer, and the true one.
+/// A wrong answer with the true one.
 #[derive(Debug, Serialize)]
 pub struct StatedWrongAnswer<'a> {
-    /// Where it is in the row of questions.
+    /// Index of the question.
     pub place: u64,
     pub question: &'a Question,
     pub answer: &'a Answer,
     pub true_answer: Answer,
 }
 
-/// How many of some questions were answered rightly.
+/// Share of some questions that were answered correctly.
 #[derive(Debug, Clone, Serialize)]
 pub struct AccuracyShare {
     pub questions: u64,
     pub right: u64,
     pub wrong: u64,
-    /// Share of right answers; `None` without a question.
+    /// Share of correct answers; `None` without questions.
     #[serde(serialize_with = "to_twelve_places")]
     pub accuracy: Option<f64>,
-    /// Its lower bound; `None` where every question was asked.
+    /// Its lower bound; `None` if every question was asked.
     #[serde(serialize_with = "to_twelve_places")]
     pub lower: Option<f64>,
     #[serde(serialize_with = "to_twelve_places")]
     pub upper: Option<f64>,
-    /// Nines of the accuracy; `None` where nothing is wrong.
+    /// Nines of the accuracy; `None` if nothing is wrong.
     pub nines: Option<u32>,
     /// Nines of its lower bound.
     pub nines_at_least: Option<u32>,
 }
 
-/// Rates of right answers are written to twelve places: more than any count of questions tells, and
-/// the same on every machine.
+/// Rates of correct answers are rounded to twelve places: more than any number of questions
+/// resolves, and the same on every machine.
 fn to_twelve_places<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
     value
         .map(|value| (value * 1e12).round() / 1e12)
@@ -82,8 +82,8 @@ fn to_twelve_places<S: Serializer>(value: &Option<f64>, serializer: S) -> Result
 }
 
 impl AccuracyShare {
-    /// The share that a count of wrong answers leaves. `whole` says that the questions are all there
-    /// are.
+    /// The share of correct answers, from a count of wrong ones. `whole` states that the questions
+    /// are all there are.
     pub fn of(wrong: Count, whole: bool) -> Self {
         let bounds = (!whole).then(|| wrong.bounds(ACCURACY_ALPHA / 2.0));
         AccuracyShare {
@@ -100,7 +100,7 @@ impl AccuracyShare {
 }
 
 impl<'a> MeasuredAccuracy<'a> {
-    /// What a tally of these questions comes to.
+    /// Summarises a tally of these questions.
     pub fn new(
         identity: Identity,
         decode: Decode,

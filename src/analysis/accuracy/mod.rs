@@ -1,9 +1,9 @@
-//! How often a model answers rightly: a row of questions, random or all of a space, asked block by
-//! block.
+//! How often a model answers correctly: a sequence of questions, random or exhaustive, asked block
+//! by block.
 //!
-//! A block is named by its number alone, and its [`AccuracyTally`] is the same whatever threads, machines or
-//! batches made it. Tallies merge in any order, so a row can be asked by parts and go on after it was
-//! cut off.
+//! A block is identified by its number alone, and its [`AccuracyTally`] does not depend on threads,
+//! machines or batches. Tallies merge in any order, so a measurement can be split into parts, or
+//! resumed after an interruption.
 
 mod measured;
 mod operations;
@@ -29,13 +29,13 @@ use crate::domain::arithmetic::{Answer, Prompt};
 use crate::network::engine::{Decode, Engine, EngineError, Intervention};
 use crate::network::logits::AnswerLogits;
 
-/// A model put to a row of questions.
+/// A model and a sequence of questions to ask it.
 #[derive(Debug, Clone, Copy)]
 pub struct Measurement<'a> {
     pub engine: &'a Engine,
     pub questions: &'a Questions,
     pub decode: Decode,
-    /// Most wrong answers that are kept; the others are counted.
+    /// Most wrong answers that are kept; the rest are only counted.
     pub keep: usize,
 }
 
@@ -43,7 +43,7 @@ impl Measurement<'_> {
     /// Asks the questions of some blocks.
     ///
     /// # Errors
-    /// [`EngineError`], which questions of this model do not cause.
+    /// [`EngineError`], which does not occur for questions of this model.
     pub fn blocks(&self, blocks: Range<u64>) -> Result<AccuracyTally, EngineError> {
         blocks
             .into_par_iter()
@@ -63,11 +63,11 @@ impl Measurement<'_> {
     }
 }
 
-/// The logits of prompts as they are.
+/// The logits of unpatched prompts.
 ///
-/// A model that is right at every token when it reads the true answer reads the same when it reads
-/// its own tokens, and the other way round. So free-running decoding finds the same questions wrong,
-/// and only those need be decoded again, for what is answered then.
+/// A model that is right at every token when reading the true answer is also right when reading its
+/// own tokens, and vice versa. Free-running decoding therefore finds the same questions wrong, and
+/// only those are decoded again to get the free-running answer.
 fn answers(
     engine: &Engine,
     prompts: &[Prompt],
@@ -103,7 +103,7 @@ mod tests {
         (folder, engine)
     }
 
-    /// A corner in which this model often errs.
+    /// A range of questions in which this model often errs.
     fn corner(folder: &ModelFolder) -> Questions {
         let first = "0..2".parse().unwrap();
         Questions::every(folder, first, "9500..10500".parse().unwrap()).unwrap()
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(parts, whole);
     }
 
-    /// Answers in free-running mode, every one decoded so.
+    /// Free-running answers, each fully decoded.
     fn decoded(engine: &Engine, prompts: &[Prompt]) -> Vec<Answer> {
         let run = engine.run(prompts).unwrap();
         let jobs: Vec<_> = (0..prompts.len())
@@ -151,7 +151,7 @@ mod tests {
         let some = said(&answers(&engine, &prompts, Decode::Free).unwrap());
         assert!(some == decoded(&engine, &prompts));
         assert!(some.iter().zip(&prompts).any(|(a, p)| *a != p.forced));
-        // An untrained network, always wrong, and otherwise wrong when it reads its own answer.
+        // An untrained network is always wrong, and wrong differently when it reads its own answer.
         let engine = Engine::new(&Weights::random(engine.shape(), 0));
         let prompts = &prompts[..100];
         let some = said(&answers(&engine, prompts, Decode::Free).unwrap());

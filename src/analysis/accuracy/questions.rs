@@ -1,4 +1,4 @@
-//! What is asked: a row of questions, each named by its place, cut into blocks.
+//! The questions to ask: a sequence addressed by index and cut into blocks.
 
 use std::fmt;
 use std::ops::Range;
@@ -15,32 +15,35 @@ use crate::domain::text::deserialize_from_text;
 use crate::experiment::stream;
 use crate::inputs::model::ModelFolder;
 
-/// Questions in a block. Round, so that blocks of a bounded space share their first operand and most
-/// of the second, and enough that drawing a block's generator costs nothing beside it.
+/// Questions in a block. A round number, so that blocks of a bounded space share their first
+/// operand and most of the second; large enough that seeding a block's generator costs nothing in
+/// comparison.
 pub const BLOCK: u64 = 1000;
 
 /// Where the questions come from.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "drawn", rename_all = "lowercase")]
 pub enum QuestionSource {
-    /// Drawn with replacement, operations and then operands equally often.
+    /// Drawn uniformly with replacement: first the operation, then the operands.
     Uniform { seed: u64 },
-    /// Drawn as in training, with more carries and borrows, and in training's share of operations.
+    /// Drawn as in training: with more carries and borrows, and training's share of each operation.
     Enriched { seed: u64, subtractions: f64 },
-    /// Every question whose operands lie in these ranges.
+    /// Every question with operands in these ranges.
     Every { first: Operands, second: Operands },
 }
 
-/// Operands from one number to another, both included; written `0..999`.
+/// A range of operands, both ends included; written `0..999`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operands {
     lowest: u128,
     highest: u128,
 }
 
-/// Text that is no range of operands.
+/// Text that is not a range of operands.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} is no range of operands, such as 0..999 (both ends included) or 7")]
+#[error(
+    "invalid operand range {0:?}: expected a number such as 7 or a range such as 0..999 (both ends included)"
+)]
 pub struct NotOperands(String);
 
 impl Operands {
@@ -97,29 +100,29 @@ deserialize_from_text!(Operands);
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum QuestionsError {
     /// The model was trained for neither addition nor subtraction.
-    #[error("{model}: no question can be asked: the model was trained for {operations} alone")]
+    #[error("{model}: no questions to ask: the model was trained only for {operations}")]
     NoOperation {
         model: String,
-        /// What it was trained for.
+        /// The operations it was trained for.
         operations: String,
     },
     /// An operand has more digits than the model takes.
-    #[error("{operand} has more digits than the {n_digits} that the model takes")]
+    #[error("{operand} has more digits than the model's operands ({n_digits})")]
     TooManyDigits {
         operand: u128,
         /// Digits in each operand of the model.
         n_digits: usize,
     },
-    /// More questions than can be numbered.
-    #[error("{questions} questions are too many to be asked one by one; bound both operands")]
+    /// More questions than can be indexed.
+    #[error("{questions} questions are too many to ask; restrict both operands")]
     TooMany {
-        /// How many there are, or the most that can be told.
+        /// How many there are, saturating.
         questions: u128,
     },
 }
 
-/// A row of questions. Which question stands at a place hangs on nothing but what is written here,
-/// so a part of the row can be asked on its own, by any number of threads or machines.
+/// A sequence of questions. The question at an index depends only on this value, so any number of
+/// threads or machines can ask parts of the sequence independently.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Questions {
     n_digits: usize,
@@ -146,7 +149,7 @@ impl Questions {
         Self::new(folder, QuestionSource::Enriched { seed, subtractions }, len)
     }
 
-    /// Every question with operands in these ranges, of every operation trained.
+    /// Every question with operands in these ranges, for every operation trained.
     ///
     /// # Errors
     /// [`QuestionsError`].
@@ -194,7 +197,7 @@ impl Questions {
         self.len
     }
 
-    /// Whether there are none.
+    /// Whether there are no questions.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -203,23 +206,23 @@ impl Questions {
         self.source
     }
 
-    /// Whether they are all there are, and not a sample.
+    /// Whether these are all existing questions rather than a sample.
     pub fn is_a_whole_space(&self) -> bool {
         matches!(self.source, QuestionSource::Every { .. })
     }
 
-    /// How many blocks they make; all but the last have [`BLOCK`] questions.
+    /// Number of blocks; all but the last have [`BLOCK`] questions.
     pub fn blocks(&self) -> u64 {
         self.len.div_ceil(BLOCK)
     }
 
-    /// The places of a block's questions.
+    /// The indices of a block's questions.
     pub fn places(&self, block: u64) -> Range<u64> {
         (block * BLOCK).min(self.len)..((block + 1) * BLOCK).min(self.len)
     }
 
-    /// A block's questions, in the order of their places. Those of a whole space stand as a tree of
-    /// prefixes is walked: first operand, operation, second operand.
+    /// A block's questions, in index order. An exhaustive sequence is ordered by first operand,
+    /// operation, second operand.
     pub fn block(&self, block: u64) -> Vec<Question> {
         let places = self.places(block);
         match self.source {
@@ -361,7 +364,7 @@ mod tests {
     fn operands_the_model_does_not_take_are_refused() {
         assert_eq!(
             every("0..99999", "0..100000").unwrap_err().to_string(),
-            "100000 has more digits than the 5 that the model takes"
+            "100000 has more digits than the model's operands (5)"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Where an unfinished measurement is kept, and how it goes on from there.
+//! Where an unfinished measurement is saved, and how it is resumed.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,44 +8,44 @@ use crate::storage::lock::{Lock, LockError};
 use crate::storage::{OutputError, check_writable};
 use crate::verify::Progress;
 
-/// How often an unfinished measurement is saved: what an interruption costs at most.
+/// How often an unfinished measurement is saved: the most work that an interruption loses.
 const SAVED_EVERY: Duration = Duration::from_secs(2);
 
-/// Blocks that each thread does between two looks at the clock.
+/// Blocks that each thread runs between two checks of the clock.
 const BLOCKS_AT_ONCE: u64 = 4;
 
-/// What happens on the way that a user may want to know.
+/// Events during a measurement that a user may want to know.
 #[derive(Debug)]
 pub enum AccuracyNews<'a> {
-    /// Part of it was measured before.
+    /// Resuming from an earlier run.
     GoingOn {
-        /// The file it is taken from.
+        /// The file it resumes from.
         file: &'a Path,
         done: u64,
         of: u64,
     },
-    /// It cannot be saved, for this reason.
+    /// Progress cannot be saved, for this reason.
     NotSaved(String),
-    /// How far it is.
+    /// Questions done so far.
     Asked(Progress),
 }
 
-/// Where an unfinished measurement is kept.
+/// The file that an unfinished measurement is saved to.
 #[derive(Debug)]
 pub struct SaveFile {
     path: PathBuf,
-    /// Whether the user named it: it stays when all is done, and has to be writable.
+    /// Whether the user named it. A named file is kept after completion and must be writable.
     named: bool,
-    /// Keeps other processes from the file; without it, nothing is read there or saved.
+    /// Keeps other processes from the file; without it, nothing is read or saved.
     lock: Option<Lock>,
 }
 
 impl SaveFile {
-    /// The file the user named or, without one, that of this work in reports/ and the model's name, which
-    /// is done without where it cannot be had.
+    /// The file the user named; otherwise one in reports/ and the model's name, which is optional:
+    /// nothing is saved if it cannot be used.
     ///
     /// # Errors
-    /// [`SavedError`] for a named file that cannot be had.
+    /// [`SavedError`] if a named file cannot be used.
     pub fn new(
         named: Option<&Path>,
         model: &str,
@@ -78,10 +78,10 @@ impl SaveFile {
         Ok(SaveFile { path, named, lock })
     }
 
-    /// Asks what has not been asked yet.
+    /// Asks the questions that have not been asked yet.
     ///
     /// # Errors
-    /// [`SavedError`] where what was saved is of other work, or a named file cannot be written.
+    /// [`SavedError`] where the file belongs to other work, or a named file cannot be written.
     pub fn measure(
         &self,
         measurement: &Measurement,
@@ -118,7 +118,7 @@ impl SaveFile {
         Ok(saved)
     }
 
-    /// What was saved before of this work.
+    /// The part of this work saved earlier.
     fn read(&self, work: &Work, questions: &Questions) -> Result<Option<Saved>, SavedError> {
         match &self.lock {
             Some(_) => Saved::read(&self.path, work, questions),
@@ -126,7 +126,7 @@ impl SaveFile {
         }
     }
 
-    /// Saves, where that can be done. Only a file the user named has to be.
+    /// Saves if possible. Only a file named by the user is required to be saved.
     fn save(&self, saved: &Saved, tell: &mut dyn FnMut(AccuracyNews)) -> Result<(), SavedError> {
         if self.lock.is_none() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! A measurement that goes on where it was cut off: what is asked, how far it got, and what came of it.
+//! A resumable measurement: what is asked, how far it got, and the tally so far.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ use crate::network::engine::{Decode, EngineError};
 use crate::storage::lock::LockError;
 use crate::storage::{OutputError, write_files};
 
-/// The form of the file; a change of what a block or a count means raises it.
+/// The file's format; increased whenever the meaning of a block or a count changes.
 const SCHEMA: &str = "circuitcheck/accuracy/1";
 
-/// What is being measured: two runs with the same work give the same tally.
+/// The measurement to make: two runs of the same work give the same tally.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Work {
@@ -30,7 +30,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// Asking these questions of this model.
+    /// The work of asking these questions of this model.
     pub fn new(folder: &ModelFolder, questions: &Questions, decode: Decode, keep: usize) -> Self {
         Work {
             schema: SCHEMA.into(),
@@ -43,7 +43,7 @@ impl Work {
         }
     }
 
-    /// A name for a file of this work, which no other work has.
+    /// A file name unique to this work.
     pub fn file_name(&self) -> String {
         let text = serde_json::to_string(self).expect("work has string keys");
         let digest = Sha256::digest(text);
@@ -52,50 +52,52 @@ impl Work {
     }
 }
 
-/// Why a measurement cannot be made or saved, or a file cannot be gone on from.
+/// Why a measurement cannot be made, saved or resumed.
 #[derive(Debug, Error)]
 pub enum SavedError {
-    /// The path names no file.
-    #[error("{path:?}: is no file's name")]
+    /// The path has no file name.
+    #[error("{path:?} has no file name")]
     NoName { path: PathBuf },
-    /// Another process saves there.
-    #[error("{}: another circuitcheck accuracy saves there: {held}", .path.display())]
+    /// Another process saves to it.
+    #[error("{}: in use by another circuitcheck accuracy: {held}", .path.display())]
     Held {
         path: PathBuf,
-        /// Who holds it.
+        /// The lock's holder.
         held: LockError,
     },
     /// It cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
-    /// A run went wrong.
+    /// A run failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// It cannot be read.
     #[error("{file}: {reason}")]
     Unreadable { file: String, reason: String },
-    /// It was made by other work.
+    /// It belongs to other work.
     #[error(
-        "{file}: holds another measurement ({key}: {found} there, {asked} asked for); name another file, or remove it"
+        "{file}: contains a different measurement ({key}: found {found}, requested {asked}); choose another file or remove it"
     )]
     OtherWork {
         file: String,
         key: String,
-        /// What stands in the file.
+        /// The value in the file.
         found: String,
         asked: String,
     },
-    /// It holds more questions than are asked for, or part of a block more.
-    #[error("{file}: holds {done} questions, which are no part of the {asked} asked for")]
+    /// It holds more questions than requested, or an incomplete block.
+    #[error(
+        "{file}: contains {done} questions, which are not a valid part of the {asked} requested"
+    )]
     OtherLength { file: String, done: u64, asked: u64 },
 }
 
-/// How far a measurement got.
+/// The progress of a measurement.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Saved {
     work: Work,
-    /// Questions asked, the first of the row.
+    /// Questions asked, from the start of the sequence.
     done: u64,
     tally: AccuracyTally,
 }
@@ -113,24 +115,24 @@ impl Saved {
         self.done
     }
 
-    /// The first block not asked.
+    /// The first block not yet asked.
     pub fn next_block(&self) -> u64 {
         self.done.div_ceil(BLOCK)
     }
 
-    /// What came of the questions asked.
+    /// The tally of the questions asked.
     pub fn tally(&self) -> &AccuracyTally {
         &self.tally
     }
 
-    /// Puts down what came of the next blocks.
+    /// Adds the tally of the next blocks.
     pub fn add(&mut self, tally: AccuracyTally) {
         self.done += tally.total().trials;
         self.tally.merge(tally, self.work.keep);
     }
 
-    /// Reads the file at `path`, if there is one, and checks that it is part of this work on so many
-    /// questions. A row of random questions may have become longer, if whole blocks were asked.
+    /// Reads the file at `path`, if it exists, and checks that it is part of this work on so many
+    /// questions. A random sequence may have been extended, provided that whole blocks were asked.
     ///
     /// # Errors
     /// [`SavedError`].
@@ -161,7 +163,7 @@ impl Saved {
         }
         if saved.tally.total().trials != saved.done {
             return Err(unreadable(format!(
-                "says that {} questions were asked, and counts {}",
+                "states that {} questions were asked, but counts {}",
                 saved.done,
                 saved.tally.total().trials
             )));
@@ -175,7 +177,7 @@ impl Saved {
         Ok(Some(saved))
     }
 
-    /// Writes the file at `path`: whole, or not at all.
+    /// Writes the file at `path` atomically.
     ///
     /// # Errors
     /// [`OutputError`].
@@ -199,7 +201,7 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// The first key in which two pieces of work differ, and its values.
+/// The first key in which two pieces of work differ, with both values.
 fn first_difference(found: &Work, asked: &Work) -> Option<(String, String, String)> {
     let value = |work: &Work| serde_json::to_value(work).expect("work has string keys");
     let (found, asked) = (value(found), value(asked));

@@ -1,4 +1,4 @@
-//! What came of some questions, in a form that can be put together in any order.
+//! Counts of answers, in a form that can be merged in any order.
 
 use std::collections::BTreeMap;
 
@@ -13,27 +13,27 @@ use crate::network::logits::AnswerLogits;
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 pub struct WrongAnswer {
-    /// Its place in the row of questions.
+    /// Its index in the sequence of questions.
     pub place: u64,
     pub question: Question,
     pub answer: Answer,
 }
 
-/// Counts of questions and of wrong answers, and the wrong ones that stand first. Tallies of disjoint
-/// parts of a row of questions, put together in any order and grouping, make the tally of the whole.
+/// Counts of questions and of wrong answers, and the first wrong answers. Tallies of disjoint parts
+/// of a sequence, merged in any order and grouping, give the tally of the whole.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
 pub struct AccuracyTally {
     /// By complexity class: trials are questions, hits the wrong answers among them.
     pub complexities: BTreeMap<Complexity, Count>,
-    /// Wrong answers in which every wrong token leads the right one by less than
-    /// [`TIE_MARGIN`]: another processor may answer rightly.
+    /// Wrong answers in which every wrong token leads the right one by less than [`TIE_MARGIN`]:
+    /// another processor may answer correctly.
     pub ties: u64,
-    /// The wrong answers with the lowest places, sorted; the others are only counted.
+    /// The wrong answers with the lowest indices, sorted; the rest are only counted.
     pub wrong: Vec<WrongAnswer>,
 }
 
 impl AccuracyTally {
-    /// Counts one answer, the next in the order of places; at most `keep` wrong ones are kept.
+    /// Counts one answer, the next in index order; at most `keep` wrong ones are kept.
     pub fn add(&mut self, place: u64, question: &Question, logits: &AnswerLogits, keep: usize) {
         let answer = logits.answer();
         let truth = Answer::of(question);
@@ -52,7 +52,7 @@ impl AccuracyTally {
         }
     }
 
-    /// The tally of answers to prompts that stand one after the other from `first` on.
+    /// The tally of answers to consecutive prompts, the first at index `first`.
     pub fn of(first: u64, prompts: &[Prompt], logits: &[AnswerLogits], keep: usize) -> Self {
         let mut tally = AccuracyTally::default();
         for (place, (prompt, logits)) in (first..).zip(prompts.iter().zip(logits)) {
@@ -61,7 +61,7 @@ impl AccuracyTally {
         tally
     }
 
-    /// Adds the tally of another part of the row; at most `keep` wrong answers are kept.
+    /// Adds the tally of another part of the sequence; at most `keep` wrong answers are kept.
     pub fn merge(&mut self, other: AccuracyTally, keep: usize) {
         for (complexity, other) in other.complexities {
             let count = self.complexities.entry(complexity).or_default();
@@ -79,7 +79,7 @@ impl AccuracyTally {
         sum(self.complexities.values())
     }
 
-    /// The same by class; classes of which nothing was asked are left out.
+    /// The same by class, without classes of which nothing was asked.
     pub fn classes(&self) -> BTreeMap<Class, Count> {
         let mut classes: BTreeMap<Class, Vec<&Count>> = BTreeMap::new();
         for (complexity, count) in &self.complexities {
@@ -108,8 +108,8 @@ fn is_tie(logits: &AnswerLogits, answer: &Answer, truth: &Answer) -> bool {
     })
 }
 
-/// In how many places after the point a share of right answers is nine: 999 of 1000 have three.
-/// `None` where nothing is wrong.
+/// Number of leading nines in a share of correct answers: 999 of 1000 have three. `None` if nothing
+/// is wrong.
 pub fn nines(wrong: Count) -> Option<u32> {
     if wrong.hits == 0 {
         return None;
@@ -122,7 +122,7 @@ pub fn nines(wrong: Count) -> Option<u32> {
     Some(nines)
 }
 
-/// The nines that a share of wrong answers of at most `upper` leaves.
+/// The nines implied by a share of wrong answers of at most `upper`.
 pub fn nines_at_least(upper: f64) -> u32 {
     // A share of exactly a power of ten must not lose a nine to rounding.
     const ROUNDING: f64 = 1e-9;
@@ -147,7 +147,7 @@ mod tests {
         logits
     }
 
-    /// Every addition of one digit, those in `wrong` answered so.
+    /// Every one-digit addition, with those in `wrong` answered wrongly.
     fn parts(wrong: &[u64], cuts: &[usize], keep: usize) -> Vec<AccuracyTally> {
         let asked: Vec<Prompt> = (0..100)
             .map(|i| Prompt::parse(&format!("{}+{}", i / 10, i % 10), 1).unwrap())
@@ -186,7 +186,7 @@ mod tests {
             let mut some = parts(&wrong, &cuts, keep);
             let turn = turn % some.len();
             some.rotate_left(turn);
-            // Grouped from the right, so that parts of parts are merged too.
+            // Grouped from the right, so that merged tallies are merged too.
             let together = some.into_iter().rev().reduce(|late, mut early| {
                 early.merge(late, keep);
                 early

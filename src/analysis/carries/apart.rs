@@ -1,5 +1,5 @@
-//! Counterfactual apart quantities that all hold at one node set: by the pairs of questions on which their
-//! predictions differ.
+//! Distinguishes quantities that all hold for one node set, by the pairs of questions on which
+//! their predictions differ.
 
 use super::catalogue::{rank, shown_by};
 use super::{Carried, CarrierSearch, QuantityScore};
@@ -8,26 +8,27 @@ use crate::domain::causal::{Family, Kind, Pair, Quantity, Stratum};
 use crate::experiment::{NodeSet, SourceFrom, stream};
 use crate::network::engine::EngineError;
 
-/// Counterfactual pairs of each of two quantities among which those are looked for on which they differ.
+/// Counterfactual pairs drawn for each of two quantities, from which those with differing
+/// predictions are taken.
 const PAIRS: usize = 256;
 
-/// Fewer than so many of them show nothing.
+/// Fewest differing pairs that can distinguish two quantities.
 const FEWEST: usize = 8;
 
 /// How two quantities compare where their predictions differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ranking {
-    /// Nowhere that the nodes can show.
+    /// No difference on any token that the nodes can change.
     Same,
     /// The first is right more often.
     First,
     Second,
-    /// Both are, as often as each other.
+    /// Both are right equally often.
     Neither,
 }
 
 impl CarrierSearch<'_> {
-    /// What a node set carries, of all that holds there.
+    /// The quantities a node set represents, out of all that hold for it.
     pub(super) fn told_apart(
         &self,
         node_set: &NodeSet,
@@ -114,7 +115,8 @@ impl CarrierSearch<'_> {
         })
     }
 
-    /// Counterfactual pairs of either quantity on which both predict something, and not the same.
+    /// Counterfactual pairs of either quantity on which both make a prediction, and the predictions
+    /// differ.
     fn where_they_differ(
         &self,
         quantities: [Quantity; 2],
@@ -138,7 +140,7 @@ impl CarrierSearch<'_> {
     }
 }
 
-/// Whether two answers are the same on the tokens of `reach`.
+/// Whether two answers are equal on the affected tokens.
 fn agree(first: &Answer, second: &Answer, affected_tokens: TokenSet) -> bool {
     (first.changed_from(second).intersection(affected_tokens)).is_empty()
 }

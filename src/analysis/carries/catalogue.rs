@@ -1,5 +1,5 @@
-//! What a node may be found to carry, where it could have it from, and which of two names is given to
-//! what cannot be told apart.
+//! The catalogue of quantities a node may represent, which nodes could represent them, and which
+//! name is chosen among quantities that cannot be distinguished.
 
 use crate::domain::arithmetic::{Class, TokenSet};
 use crate::domain::causal::{ColumnPart, ColumnQuantity, Family, Kind, Quantity, is_defined};
@@ -7,8 +7,8 @@ use crate::domain::node::Node;
 use crate::domain::shape::Shape;
 use crate::domain::task::{Task, Variable};
 
-/// Tasks whose variables are tried. Those that combine the carry into a digit (STC, MTC, NTC) carry
-/// what leaves the column below, which is in the catalogue; SLT is OPR and SGN.
+/// Tasks whose variables are tried. STC, MTC and NTC combine the carry out of the column below,
+/// which is in the catalogue; SLT is OPR and SGN.
 const TASKS: [Task; 14] = [
     Task::Opr,
     Task::Sgn,
@@ -26,7 +26,7 @@ const TASKS: [Task; 14] = [
     Task::Nb,
 ];
 
-/// Everything that is tried on a model that answers these classes.
+/// All quantities tried on a model that answers these classes.
 pub fn catalogue(classes: &[Class], n_digits: usize) -> Vec<Quantity> {
     let variables = TASKS
         .into_iter()
@@ -42,7 +42,7 @@ pub fn catalogue(classes: &[Class], n_digits: usize) -> Vec<Quantity> {
         ];
         parts
             .into_iter()
-            // The carry out of a column of an addition is SV.
+            // In additions, the carry out of a column is SV.
             .filter(move |&part| part != ColumnPart::Resolved || class != Class::Add)
             .flat_map(move |part| {
                 (0..n_digits)
@@ -55,8 +55,8 @@ pub fn catalogue(classes: &[Class], n_digits: usize) -> Vec<Quantity> {
         .collect()
 }
 
-/// Whether patching one of these nodes could replace the quantity: what it hangs on stands at or
-/// before the node, and the node at or before what predicts a token it changes.
+/// Whether patching one of these nodes could replace the quantity: its inputs are at or before the
+/// node, and the node is at or before the position that predicts a token it changes.
 pub fn could_carry(nodes: &[Node], quantity: Quantity, shape: &Shape) -> bool {
     let affected_tokens = quantity.affected_tokens(shape.n_digits);
     nodes.iter().any(|node| {
@@ -72,7 +72,7 @@ pub(super) fn shown_by(nodes: &[Node], shape: &Shape) -> TokenSet {
     first.map_or(TokenSet::EMPTY, |position| shape.predicted_from(position))
 }
 
-/// The first position at which the quantity can be known.
+/// The first position at which the quantity can be computed.
 fn earliest(quantity: Quantity, shape: &Shape) -> usize {
     match quantity {
         Quantity::Task(Variable { task, digit }) => match (task, digit) {
@@ -94,8 +94,8 @@ fn earliest(quantity: Quantity, shape: &Shape) -> usize {
     }
 }
 
-/// Of quantities that make the same predictions wherever a node can show them, the one with the
-/// lowest rank names what is carried: what speaks of more questions first, then what has fewer
+/// Among quantities with the same predictions wherever a node can show them, the one with the
+/// lowest rank gives the name: first the one defined on more questions, then the one with fewer
 /// values.
 pub fn rank(quantity: Quantity) -> usize {
     match quantity {
@@ -123,7 +123,7 @@ pub fn rank(quantity: Quantity) -> usize {
     }
 }
 
-/// The part of a column that a quantity is on the questions of one class, if it is one.
+/// The part of a column that a quantity amounts to on the questions of one class, if any.
 pub fn as_part(quantity: Quantity, class: Class) -> Option<ColumnQuantity> {
     if !quantity.classes().contains(&class) {
         return None;
@@ -173,7 +173,7 @@ mod tests {
             .into_iter()
             .filter(|q| could_carry(&[node("P17L0H1", &shape)], *q, &shape))
             .collect();
-        // The last position predicts A0 alone: nothing of a higher digit shows there.
+        // The last position predicts only A0, so no higher digit can show there.
         let text: Vec<String> = d0.iter().map(ToString::to_string).collect();
         assert!(text.contains(&"D'0 (NEG)".to_owned()), "{text:?}");
         assert!(!text.iter().any(|t| t.contains('1')), "{text:?}");

@@ -1,5 +1,5 @@
-//! What a node carries: every quantity of a catalogue is put to it by interchange, and those that
-//! pass are told apart.
+//! What a node represents: every quantity of a catalogue is tried by interchange interventions, and
+//! those that hold are distinguished from each other.
 
 mod apart;
 mod catalogue;
@@ -25,44 +25,45 @@ use crate::inputs::model::ModelFolder;
 use crate::network::engine::{Activations, Decode, Engine, EngineError};
 use crate::verify::Progress;
 
-/// Counterfactual pairs on which a quantity is screened, for each stratum up to [`SCREENED_STRATA`]…
+/// Counterfactual pairs on which a quantity is screened, for each stratum up to
+/// [`SCREENED_STRATA`]…
 const SCREEN: usize = 16;
 
-/// …of which more would cost more than they tell.
+/// …since more strata would cost more than they show.
 const SCREENED_STRATA: usize = 3;
 
-/// A quantity is judged where at least this share of screening trials moved some token as predicted.
-/// One that is carried moves nearly all of them.
+/// A quantity is judged only if at least this share of screening trials moved some token as
+/// predicted. A represented quantity moves nearly all.
 const SCREENED_IN: f64 = 0.3;
 
-/// Trials below which a token's share says nothing.
+/// Fewest trials for a token's share to count.
 const FEWEST: u64 = 4;
 
-/// Parts of which at least this share moves as predicted are tried together, where none holds alone.
+/// Column parts of which at least this share moves as predicted are tried in pairs, if none holds
+/// alone.
 const PART_OF_TWO: f64 = 0.5;
 
-/// Most parts of which pairs are tried together.
+/// Most parts that are combined into pairs.
 const MOST_PARTS: usize = 4;
 
-/// Counterfactual trials after which the sampling of one quantity at one node set ends, unless another
-/// budget is asked for.
+/// Default budget of counterfactual trials for one quantity and node set.
 pub const MAX_TRIALS: usize = 2048;
 
-/// A quantity judged at a node set, on fresh trials.
+/// A quantity judged for a node set, on fresh trials.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct QuantityScore {
     pub quantity: Quantity,
-    /// The tokens it was judged on: those that the nodes reach.
+    /// The affected tokens it was judged on.
     pub affected_tokens: TokenSet,
-    /// Whether interchange accuracy reaches the threshold and nothing else moves.
+    /// Whether interchange accuracy reaches the threshold and there are no side effects.
     pub holds: bool,
-    /// Interchange accuracy on counterfactual trials, control-pair rate on the others, with intervals.
+    /// Interchange accuracy on counterfactual trials and changes on control trials, with intervals.
     pub measures: Measures,
 }
 
 impl QuantityScore {
-    /// The lowest share of interchange accuracy of any aspect (of effect, for what predicts only a direction),
-    /// less that of control trials that changed: what scores are ranked by.
+    /// The score for ranking: the lowest interchange accuracy of any aspect (of effect, for a
+    /// quantity that predicts only a direction), minus the share of control trials that changed.
     pub fn share(&self) -> f64 {
         let direction_only = self.quantity.predicts_only_direction();
         let shares = self.measures.deciding(direction_only).into_iter();
@@ -75,39 +76,40 @@ impl QuantityScore {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ScreenedOut {
     pub quantity: Quantity,
-    /// The largest share of any token's trials that moved it as predicted.
+    /// The largest share, over tokens, of trials that moved the token as predicted.
     pub moved: f64,
 }
 
-/// A quantity that is carried.
+/// A quantity that a node set represents.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Carried {
     pub quantity: Quantity,
-    /// Quantities that also hold, and of which no pair of questions shows the difference here.
+    /// Quantities that also hold and cannot be distinguished from it at these nodes by any pair of
+    /// questions.
     pub same_here: Vec<Quantity>,
-    /// Quantities that also hold, but less often right where their predictions differ.
+    /// Quantities that also hold, but are right less often where their predictions differ.
     pub contains: Vec<Quantity>,
 }
 
-/// What a node set carries.
+/// What a node set represents.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Carrier {
     pub nodes: Vec<NodeName>,
-    /// What they carry: nothing of the catalogue, one quantity for a class, or more.
+    /// The quantities represented: none of the catalogue, one per class, or more.
     pub carries: Vec<Carried>,
-    /// Of the quantities they could carry, those that were judged, the best first.
+    /// Quantities that were judged, best first.
     pub scores: Vec<QuantityScore>,
-    /// The others, those that moved most first.
+    /// Quantities that were screened out, those with the largest shares first.
     pub screened_out: Vec<ScreenedOut>,
 }
 
 impl Carrier {
-    /// Whether none of the catalogue is carried.
+    /// Whether no quantity of the catalogue is represented.
     pub fn is_none(&self) -> bool {
         self.carries.is_empty()
     }
 
-    /// Whether two quantities or more are carried on the questions of one class.
+    /// Whether two or more quantities are represented on the questions of one class.
     pub fn is_several(&self) -> bool {
         let of = |class: Class| {
             let carried = self.carries.iter().map(|carried| carried.quantity);
@@ -125,17 +127,17 @@ impl Carrier {
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Carriers {
-    /// The classes that the model answers well enough.
+    /// The classes that the model answers accurately enough.
     pub classes: Vec<Class>,
     pub catalogue: usize,
     pub sets: usize,
     pub options: Rules,
-    /// The node sets: those asked for; or every useful node, and the sets inside one layer that carry
-    /// what none of their parts does.
+    /// The node sets: those requested; otherwise every useful node, and the sets within one layer
+    /// that represent something no subset does.
     pub carriers: Vec<Carrier>,
 }
 
-/// A model whose nodes are asked what they carry.
+/// The search for what a model's nodes represent.
 pub struct CarrierSearch<'a> {
     engine: &'a Engine,
     options: Rules,
@@ -144,11 +146,11 @@ pub struct CarrierSearch<'a> {
     no_means: Activations,
 }
 
-/// The nodes without which some question of a set goes wrong: the set is drawn as the published ones
-/// were, the means are taken of each layer.
+/// The useful nodes: those whose mean ablation makes some question fail. The question set is drawn
+/// as for the published files, with means taken per layer.
 ///
 /// # Errors
-/// [`EngineError`], which questions drawn for this model do not cause.
+/// [`EngineError`], which does not occur for questions drawn for this model.
 pub fn useful_nodes(
     folder: &ModelFolder,
     engine: &Engine,
@@ -159,15 +161,15 @@ pub fn useful_nodes(
     Ok(found.nodes.into_iter().map(|useful| useful.node).collect())
 }
 
-/// What screening saw: by quantity and node set, the largest share of any token's trials that moved it
-/// as predicted.
+/// Screening results by quantity and node set: the largest share, over tokens, of trials that moved
+/// the token as predicted.
 type Screened = BTreeMap<(usize, usize), f64>;
 
 impl<'a> CarrierSearch<'a> {
-    /// Measures which classes the model answers well enough to be asked about.
+    /// Measures which classes the model answers accurately enough.
     ///
     /// # Errors
-    /// [`EngineError`], which questions drawn for this model do not cause.
+    /// [`EngineError`], which does not occur for questions drawn for this model.
     pub fn new(
         folder: &ModelFolder,
         engine: &'a Engine,
@@ -184,12 +186,12 @@ impl<'a> CarrierSearch<'a> {
         })
     }
 
-    /// The classes that the model answers well enough.
+    /// The classes that the model answers accurately enough.
     pub fn classes(&self) -> &[Class] {
         &self.classes
     }
 
-    /// What one node set carries.
+    /// What one node set represents.
     ///
     /// # Errors
     /// [`EngineError`] where an intervention was not applied.
@@ -203,7 +205,7 @@ impl<'a> CarrierSearch<'a> {
         Ok(self.found(1, carriers))
     }
 
-    /// What every one of these nodes carries, and every set of them inside one layer.
+    /// What each of these nodes represents, and each set of them within one layer.
     ///
     /// # Errors
     /// As [`CarrierSearch::of_set`].
@@ -214,8 +216,8 @@ impl<'a> CarrierSearch<'a> {
     ) -> Result<Carriers, EngineError> {
         let mut node_sets: Vec<NodeSet> = nodes.iter().map(|&node| NodeSet::of([node])).collect();
         node_sets.extend(sets::beside_each_other(nodes));
-        // Sets across positions are proposed by what single nodes move in part; the error they may
-        // spend is laid aside for as many as there can be.
+        // Which sets across positions are tried depends on what single nodes move, so error is
+        // reserved for the largest possible number of them.
         let across = sets::most_across(nodes);
         let sets = node_sets.len() + across;
         let screened = self.screen(&node_sets, progress)?;
@@ -256,15 +258,15 @@ impl<'a> CarrierSearch<'a> {
         }
     }
 
-    /// Error that each quantity at each of `sets` node sets may spend in each direction; as many
-    /// again may be tried two at a time.
+    /// Rules with the error that each quantity may spend at each of `sets` node sets, in each
+    /// direction; the same number again may be tried in pairs.
     fn rules(&self, sets: usize) -> Rules {
         let tried = sets.max(1) * (self.catalogue.len() + MOST_PARTS * self.classes.len()).max(1);
         self.options
             .with_alpha(self.options.alpha / (2 * tried) as f64)
     }
 
-    /// Tries everything that could be carried on a few pairs.
+    /// Tries every quantity that the nodes could represent on a few pairs.
     fn screen(
         &self,
         node_sets: &[NodeSet],
@@ -306,7 +308,7 @@ impl<'a> CarrierSearch<'a> {
         Ok(screened)
     }
 
-    /// Judges what was screened in, and tells apart what holds.
+    /// Judges what passed screening, and distinguishes the quantities that hold.
     fn judged(
         &self,
         node_sets: &[NodeSet],
@@ -391,8 +393,8 @@ impl<'a> CarrierSearch<'a> {
         Ok(())
     }
 
-    /// Pairs of parts to try together, for a node set that carries nothing on the questions of a
-    /// class though it moves several parts as predicted.
+    /// Pairs of column parts to try together, for a node set that represents nothing on the
+    /// questions of a class but moves several parts as predicted.
     fn two_at_once(
         &self,
         node_set: usize,
@@ -416,7 +418,7 @@ impl<'a> CarrierSearch<'a> {
             parts.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             parts.truncate(MOST_PARTS);
             for (i, &(_, first)) in parts.iter().enumerate() {
-                // Two parts of one column are its whole, or one of them the other's.
+                // Two parts of one column make up the whole, or one contains the other.
                 let others = parts[i + 1..].iter().map(|&(_, other)| other);
                 let others = others.filter(|other| other.digit != first.digit);
                 found.extend(others.map(|other| Quantity::Both(first, other)));
@@ -426,8 +428,8 @@ impl<'a> CarrierSearch<'a> {
     }
 }
 
-/// The largest share of any token's trials that moved it as predicted; of trials that agree, for what
-/// predicts only a direction.
+/// The largest share, over tokens, of trials that moved the token as predicted; for a quantity that
+/// predicts only a direction, the share of trials as predicted.
 fn moved(tally: &TrialTally, terms: &Terms) -> f64 {
     if terms.direction_only {
         let shares = tally

@@ -1,5 +1,5 @@
-//! Which node sets inside one layer are worth asking, and which of those that carry something say more
-//! than their parts.
+//! Which node sets within one layer are worth trying, and which of those that represent something
+//! add to their subsets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +8,14 @@ use crate::domain::causal::Quantity;
 use crate::domain::node::{Node, NodeName};
 use crate::experiment::NodeSet;
 
-/// A node moves a quantity in part where this share of screening trials, at least, moves some token as
+/// A node moves a quantity in part if at least this share of screening trials moves some token as
 /// predicted.
 const IN_PART: f64 = 0.15;
 
 /// Most nodes of a set across positions.
 const MOST_NODES: usize = 4;
 
-/// Most sets across positions for each useful head.
+/// Most sets across positions per useful head.
 const SETS_PER_NODE: usize = 4;
 
 /// Heads of one layer and position: every two of them, and all.
@@ -41,14 +41,14 @@ pub(super) fn beside_each_other(nodes: &[Node]) -> Vec<NodeSet> {
     found.into_iter().collect()
 }
 
-/// How many sets across positions can be tried at most.
+/// The largest possible number of sets across positions.
 pub(super) fn most_across(nodes: &[Node]) -> usize {
     SETS_PER_NODE * nodes.iter().filter(|node| node.head().is_some()).count()
 }
 
-/// Sets of heads of one layer at different positions, each of which moves one quantity in part: for
-/// each quantity and layer, all sets of the [`MOST_NODES`] that move it most. At most `most`, those
-/// whose weakest part moves most.
+/// Sets of heads of one layer at different positions that each move one quantity in part: for each
+/// quantity and layer, all subsets of the [`MOST_NODES`] heads that move it most. At most `most`
+/// sets, preferring those whose weakest member moves it most.
 pub(super) fn across(
     catalogue: &[Quantity],
     node_sets: &[NodeSet],
@@ -79,7 +79,7 @@ pub(super) fn across(
                 .filter(|i| chosen >> i & 1 == 1)
                 .map(|i| parts[i])
                 .collect();
-            // What moves most comes first, so the last is the weakest.
+            // Members are sorted by how much they move, so the last is the weakest.
             if let [_, .., (weakest, _)] = set[..] {
                 proposed.push((weakest, NodeSet::of(set.iter().map(|&(_, node)| node))));
             }
@@ -93,7 +93,7 @@ pub(super) fn across(
     proposed.into_iter().map(|(_, set)| set).collect()
 }
 
-/// All single nodes, and the sets that carry something which no smaller set inside them carries.
+/// All single nodes, and the sets that represent something no smaller set within them represents.
 pub(super) fn that_add_something(mut carriers: Vec<Carrier>) -> Vec<Carrier> {
     carriers.sort_by(|a, b| {
         let by_size = a.nodes.len().cmp(&b.nodes.len());

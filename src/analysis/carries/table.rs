@@ -1,4 +1,4 @@
-//! What nodes carry, as text.
+//! What nodes represent, as text.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,7 +9,7 @@ use crate::domain::causal::Quantity;
 use crate::domain::node::NodeName;
 use crate::experiment::stats::Rate;
 
-/// Quantities as text, parts of a column once for all their classes: `D0 (ADD, SUB)`.
+/// Quantities as text, merging parts of a column over classes: `D0 (ADD, SUB)`.
 fn names(quantities: impl Iterator<Item = Quantity>) -> String {
     let mut found: Vec<(String, Vec<Class>)> = Vec::new();
     for quantity in quantities {
@@ -35,21 +35,22 @@ fn names(quantities: impl Iterator<Item = Quantity>) -> String {
 }
 
 impl Carrier {
-    /// What is carried: `D0 (ADD, SUB)`, or that nothing is.
+    /// The represented quantities, such as `D0 (ADD, SUB)`, or a note that there are none.
     pub fn carried_text(&self) -> String {
         if self.is_none() {
-            return "none of these".into();
+            return "nothing in the catalogue".into();
         }
         names(self.carries.iter().map(|carried| carried.quantity))
     }
 
-    /// What else holds and cannot be told from it here.
+    /// Quantities that also hold and cannot be distinguished here.
     pub fn same_text(&self) -> String {
         let same = self.carries.iter().flat_map(|carried| &carried.same_here);
         names(same.copied())
     }
 
-    /// The lowest score of what is carried; of nodes that carry nothing, the best there is.
+    /// The lowest score of a represented quantity; for nodes that represent nothing, the best
+    /// score.
     pub fn deciding(&self) -> Option<&QuantityScore> {
         let is_carried = |score: &&QuantityScore| {
             let carried = self.carries.iter();
@@ -62,14 +63,14 @@ impl Carrier {
         }
     }
 
-    /// The best score of what is not carried and holds nowhere.
+    /// The best score of a quantity that is not represented and does not hold.
     pub fn runner_up(&self) -> Option<&QuantityScore> {
         self.scores.iter().find(|score| !score.holds)
     }
 }
 
 impl QuantityScore {
-    /// The rates that decide, by aspect, and those of control trials.
+    /// The deciding rates, by aspect, and the rate of changed control trials.
     pub fn text(&self) -> (String, String) {
         let direction_only = self.quantity.predicts_only_direction();
         let rates = self.measures.deciding(direction_only);
@@ -85,15 +86,15 @@ pub fn nodes_text(nodes: &[NodeName]) -> String {
 }
 
 impl Carriers {
-    /// How many node sets carry what: single nodes and sets apart.
+    /// How many node sets represent what, counted separately for single nodes and for sets.
     pub fn summary(&self) -> String {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for carrier in &self.carriers {
             let what = match (carrier.nodes.len(), carrier.is_none(), carrier.is_several()) {
-                (1, true, _) => "nodes carry none of the catalogue",
-                (1, _, true) => "nodes carry two or more",
-                (1, ..) => "nodes carry one",
-                _ => "sets carry what none of their parts does",
+                (1, true, _) => "nodes represent nothing of the catalogue",
+                (1, _, true) => "nodes represent two or more variables",
+                (1, ..) => "nodes represent one variable",
+                _ => "sets represent something no subset does",
             };
             *counts.entry(what).or_default() += 1;
         }
@@ -105,12 +106,12 @@ impl Carriers {
     }
 
     pub fn markdown(&self, model: &str) -> String {
-        let mut text = format!("# What the nodes of {model} carry\n\n");
+        let mut text = format!("# What the nodes of {model} represent\n\n");
         let options = &self.options;
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "{} variables were put to {} node sets by interchange: interchange accuracy on counterfactual pairs of at least {} and nothing moved on the others, at the bounds of exact intervals that hold for all that was tried together (error {}, seed {}). {}.\n",
+            "{} variables were tried on {} node sets by interchange interventions. A variable is represented if interchange accuracy on counterfactual pairs is at least {} and control pairs do not change, by exact bounds that hold for all of them together (error {}, seed {}). {}.\n",
             self.catalogue,
             self.sets,
             options.threshold,
@@ -118,7 +119,7 @@ impl Carriers {
             options.seed,
             self.summary()
         );
-        text += "| nodes | carries | not told from it here | interchange accuracy | control pairs | best of the others |\n|---|---|---|---|---|---|\n";
+        text += "| nodes | represents | indistinguishable here | interchange accuracy | control pairs | best of the others |\n|---|---|---|---|---|---|\n";
         for carrier in &self.carriers {
             let (interchange_accuracy, control_pairs) = carrier
                 .deciding()
@@ -140,12 +141,12 @@ impl Carriers {
 }
 
 impl Carrier {
-    /// The best of what does not hold, with its score: on fresh trials, or where none was judged, on
-    /// the screening pairs.
+    /// The best quantity that does not hold, with its score: on fresh trials or, if none was
+    /// judged, on the screening pairs.
     pub fn others_text(&self) -> String {
         match (self.runner_up(), self.screened_out.first()) {
             (Some(score), _) => format!("{} {:.2}", score.quantity, score.share().max(0.0)),
-            (None, Some(out)) => format!("{} {:.2} when screened", out.quantity, out.moved),
+            (None, Some(out)) => format!("{} {:.2} (screening)", out.quantity, out.moved),
             (None, None) => String::new(),
         }
     }

@@ -1,5 +1,4 @@
-//! Circuits of one model compared with each other: where their nodes come from, and all that is asked
-//! of them.
+//! Scores circuits of one model: where their nodes come from, and which measurements are made.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,46 +18,47 @@ use crate::inputs::model::{ModelFolder, RawFile};
 use crate::network::engine::{Engine, EngineError};
 use crate::verify::Progress;
 
-/// Nodes to be kept, and where they are from.
+/// The nodes of a circuit, and their origin.
 #[derive(Debug, Clone)]
 pub struct NamedCircuit {
     /// A hypothesis, or a file.
     pub from: String,
     pub nodes: BTreeSet<NodeName>,
-    /// What was found of the hypothesis, where they are from one.
+    /// The results of the hypothesis, if the nodes come from one.
     pub tested: Option<TestedHypothesis>,
 }
 
-/// Why the nodes of a circuit are not known.
+/// Why the nodes of a circuit cannot be determined.
 #[derive(Debug, Error)]
 pub enum NamedCircuitError {
     /// The model has no claims.
-    #[error("{model}: there is no features.json, so nothing is claimed")]
+    #[error("{model}: no features.json, so there are no claims")]
     NoFeatures { model: String },
     /// The model has no behaviours.
-    #[error("{model}: there is no behaviors.json")]
+    #[error("{model}: no behaviors.json")]
     NoBehaviors { model: String },
-    /// A file of tagged nodes is wrong.
+    /// A file of tagged nodes is invalid.
     #[error(transparent)]
     Claims(#[from] ClaimsError),
     /// A file of node names is not text.
     #[error("{file}: {source}")]
     NotText {
         file: String,
-        /// Why not.
+        /// The decoding error.
         source: std::str::Utf8Error,
     },
-    /// A line is no node's name, or names a node that the model lacks.
+    /// A line is not a node name, or names a node that the model does not have.
     #[error("{place}: {source}")]
     Node {
-        /// The file, with the line where there is one to blame.
+        /// The file, with the line if known.
         place: String,
         source: NodeError,
     },
 }
 
 impl NamedCircuit {
-    /// The nodes that the model's claims are made of. The file of claims also lists others.
+    /// The nodes that the model's claims are about. The claims file also lists nodes without
+    /// claims.
     ///
     /// # Errors
     /// [`NamedCircuitError`].
@@ -91,7 +91,7 @@ impl NamedCircuit {
         Ok(named)
     }
 
-    /// The nodes a file names: tagged nodes as JSON, or a name a line.
+    /// The nodes a file names: tagged nodes as JSON, or one name per line.
     ///
     /// # Errors
     /// [`NamedCircuitError`].
@@ -124,7 +124,7 @@ impl NamedCircuit {
         })
     }
 
-    /// The nodes that the hypothesis of a file comes to.
+    /// The circuit of the hypothesis in a file.
     pub fn of(path: &Path, tested: TestedHypothesis) -> Self {
         Self {
             from: path.display().to_string(),
@@ -134,7 +134,7 @@ impl NamedCircuit {
     }
 }
 
-/// The names, if the model has all these nodes.
+/// Resolves the names, if the model has all these nodes.
 fn resolved(
     names: impl IntoIterator<Item = NodeName>,
     shape: &Shape,
@@ -150,23 +150,23 @@ fn resolved(
     names.into_iter().map(of_model).collect()
 }
 
-/// What is asked of circuits.
+/// The measurements to make.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Comparing {
-    /// Most rightly answered questions of each class.
+    /// Most correctly answered questions of each class.
     pub questions: usize,
     /// Random sets that each score is compared with.
     pub random_sets: usize,
     /// Whether each node is left out in turn.
     pub minimality: bool,
-    /// Whether the nodes that help most are added, until enough questions are right.
+    /// Whether to add the most helpful nodes until enough questions are answered correctly.
     pub grow: bool,
-    /// Whether nodes that are not needed are left out.
+    /// Whether to leave out nodes that are not needed.
     pub prune: bool,
-    /// Share of questions that is enough.
+    /// Share of correctly answered questions that is enough.
     pub until: f64,
     pub most: usize,
-    /// Chance of any wrong interval.
+    /// Probability of any wrong interval.
     pub alpha: f64,
     pub seed: u64,
 }
@@ -189,10 +189,10 @@ impl Default for Comparing {
 }
 
 impl Comparing {
-    /// Compares circuits; there is nothing to say of a model that fails the baseline in every class.
+    /// Scores circuits. There are no results for a model that fails the baseline in every class.
     ///
     /// # Errors
-    /// [`EngineError`], which circuits of this model do not cause.
+    /// [`EngineError`], which does not occur for circuits of this model.
     pub fn compare(
         &self,
         folder: &ModelFolder,
@@ -226,7 +226,7 @@ impl Comparing {
         }))
     }
 
-    /// Scores one circuit, and does with it what else was asked for.
+    /// Scores one circuit and makes the other requested measurements.
     fn circuit(
         &self,
         bench: &Workbench,

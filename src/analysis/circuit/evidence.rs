@@ -1,4 +1,4 @@
-//! What scoring circuits found, as reports state it and as it is stored.
+//! The scores of circuits, as reported and stored.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use crate::domain::shape::Shape;
 use crate::experiment::stats::Count;
 use crate::storage::{pretty_json, read_stored};
 
-/// The name and version of the form of `circuit.json`.
+/// The name and version of the format of `circuit.json`.
 pub const SCHEMA: &str = "circuitcheck/circuit/1";
 
-/// Circuits of one model beside each other. The same model, circuits and seed give the same bytes,
+/// Circuits of one model, side by side. The same model, circuits and seed give the same bytes,
 /// whatever the number of threads.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct CircuitEvidence {
@@ -25,45 +25,46 @@ pub struct CircuitEvidence {
     /// SHA-256 of the weights file.
     pub weights_sha256: String,
     pub shape: Shape,
-    /// Most rightly answered questions of each class.
+    /// Most correctly answered questions of each class.
     pub questions: usize,
     /// Random sets that each score is compared with.
     pub random_sets: usize,
-    /// Chance of any wrong interval among a circuit's scores.
+    /// Probability of any wrong interval among a circuit's scores.
     pub alpha: f64,
-    /// Share of questions that growing and pruning hold to.
+    /// Share of correctly answered questions that growing and pruning aim for.
     pub until: f64,
     pub seed: u64,
-    /// Nodes that can reach an answer: what circuits are made of.
+    /// Nodes that can affect an answer: those that circuits are made of.
     pub available: usize,
-    /// Those whose mean ablation, alone, makes some question go wrong.
+    /// Nodes whose mean ablation, alone, makes some question fail.
     pub useful: BTreeSet<NodeName>,
     pub circuits: Vec<Circuit>,
 }
 
-/// One circuit and what was found of it.
+/// One circuit with its scores.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Circuit {
-    /// Where its nodes are from: a hypothesis, or a file.
+    /// The origin of its nodes: a hypothesis, or a file.
     pub from: String,
-    /// The nodes kept at work.
+    /// The nodes kept intact.
     pub nodes: BTreeSet<NodeName>,
-    /// How it does on each class, by each ablation of all other nodes.
+    /// Its scores on each class, with all other nodes ablated in each way.
     pub scores: Vec<CircuitScore>,
-    /// The useful nodes that it has.
+    /// The useful nodes in it.
     pub covered: BTreeSet<NodeName>,
-    /// The useful nodes that meet a clause of the hypothesis; the others are only kept.
+    /// The useful nodes that meet a clause of the hypothesis; the others are kept without
+    /// explanation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explained: Option<BTreeSet<NodeName>>,
-    /// What is lost without each node, the greatest loss first; empty where it was not asked for.
+    /// The loss without each node, largest first; empty if not requested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub minimality: Vec<Minimality>,
-    /// Nodes added until enough questions were right; empty where that was not asked for, or was so
-    /// from the start.
+    /// Nodes added until enough questions were answered correctly; empty if not requested, or if
+    /// enough were from the start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grown: Vec<Added>,
-    /// What is left of it, grown, with all that could be spared left out; absent where it was not
-    /// asked for or too few questions were right.
+    /// The circuit, grown first, without the nodes that are not needed; absent if not requested or
+    /// if too few questions were answered correctly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pruned: Option<Pruned>,
     /// The hypothesis, clause by clause.
@@ -74,19 +75,19 @@ pub struct Circuit {
 /// Why stored circuits cannot be read.
 #[derive(Debug, Error)]
 pub enum CircuitError {
-    /// No JSON, or JSON of another form.
-    #[error("no scores of circuits: {0}")]
+    /// Not JSON, or JSON of another format.
+    #[error("not stored circuit scores: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// Circuits of another version of the form.
-    #[error("the circuits are of the form {found:?}, this program reads {SCHEMA:?}")]
+    /// Circuits of another version of the format.
+    #[error("the circuits have the format {found:?}; this version reads {SCHEMA:?}")]
     Schema {
-        /// The form it names.
+        /// The format it names.
         found: String,
     },
 }
 
 impl CircuitEvidence {
-    /// The evidence as it is stored: JSON with two spaces of indent and a line feed at the end.
+    /// The evidence as stored: JSON with two spaces of indent and a final line feed.
     pub fn to_json(&self) -> String {
         pretty_json(self)
     }
@@ -94,7 +95,7 @@ impl CircuitEvidence {
     /// Reads stored evidence. Written again it gives the same bytes.
     ///
     /// # Errors
-    /// [`CircuitError`] where it is of another form.
+    /// [`CircuitError`] where it has another format.
     pub fn from_json(json: &[u8]) -> Result<Self, CircuitError> {
         read_stored(json, SCHEMA, |found| CircuitError::Schema { found })
     }
@@ -109,7 +110,7 @@ impl CircuitEvidence {
 }
 
 impl Circuit {
-    /// Heads and MLPs that are kept.
+    /// Number of heads and of MLPs kept.
     pub fn make_up(&self) -> (usize, usize) {
         let heads = self.nodes.iter().filter(|node| node.is_head()).count();
         (heads, self.nodes.len() - heads)

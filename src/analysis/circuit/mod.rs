@@ -1,7 +1,7 @@
-//! Circuits: how well a network does with only some nodes at work, every other ablated.
+//! Circuits: how well a network does with only some nodes intact and every other ablated.
 //!
-//! Ablated nodes hold their mean over questions of the same class, each in its own layer, or their
-//! value in another question of the class, the same one for all of them.
+//! An ablated node holds its mean over questions of the same class, each in its own layer, or its
+//! value in another question of the class, the same question for all nodes.
 
 mod compare;
 mod evidence;
@@ -25,7 +25,7 @@ use crate::network::ablation::{Ablation, AblationBench};
 use crate::network::engine::{Engine, EngineError, Site};
 use crate::network::logits::AnswerLogits;
 
-/// Questions run together: their activations at every node are held at once.
+/// Questions run together; the activations at every node are held in memory for all of them.
 const BLOCK: usize = 32;
 
 pub const QUESTIONS: usize = 300;
@@ -33,26 +33,26 @@ pub const QUESTIONS: usize = 300;
 /// Random sets that a circuit is compared with.
 pub const RANDOM_SETS: usize = 20;
 
-/// Share of questions that growing and pruning hold to.
+/// Share of correctly answered questions that growing and pruning aim for.
 pub const ENOUGH: f64 = 0.99;
 
 /// Most nodes added by growing.
 pub const MOST_ADDED: usize = 40;
 
-/// Ablations a circuit is scored by.
+/// The ablations with which a circuit is scored.
 pub const ABLATIONS: [Ablation; 2] = [Ablation::Mean, Ablation::Resample];
 
 pub type NodeSet = BTreeSet<Node>;
 
-/// Rightly answered questions of one class.
+/// Correctly answered questions of one class.
 pub(super) struct ClassQuestions<'a> {
     pub(super) class: Class,
     pub(super) bench: AblationBench<'a>,
 }
 
 impl<'a> ClassQuestions<'a> {
-    /// Takes up to `count` rightly answered questions of each class that `asked` wants, to ablate
-    /// `nodes` in.
+    /// Takes up to `count` correctly answered questions of each class that `asked` wants, for
+    /// ablating `nodes`.
     pub(super) fn of_each(
         engine: &'a Engine,
         baseline: &Baseline,
@@ -64,7 +64,7 @@ impl<'a> ClassQuestions<'a> {
         for (&class, right) in baseline.right.iter().filter(|&(&class, _)| asked(class)) {
             let right = right.iter().take(count);
             let prompts: Vec<Prompt> = right.map(|&question| Prompt::truth(question)).collect();
-            // A mean over one question, or another question's value where there is none, says nothing.
+            // With one question, neither its mean nor another question's value is meaningful.
             if prompts.len() >= 2 {
                 let bench = AblationBench::new(engine, prompts, nodes.to_vec())?;
                 classes.push(Self { class, bench });
@@ -77,7 +77,7 @@ impl<'a> ClassQuestions<'a> {
         self.bench.prompts()
     }
 
-    /// Adds to a count how many of the first questions are answered rightly.
+    /// Adds to `count` how many of the first questions are answered correctly.
     fn count_right(&self, logits: &[AnswerLogits], count: &mut Count) {
         for (logits, prompt) in logits.iter().zip(self.prompts()) {
             count.add(logits.answer() == prompt.forced);
@@ -88,20 +88,20 @@ impl<'a> ClassQuestions<'a> {
 /// A network with questions to score circuits on.
 pub struct Workbench<'a> {
     classes: Vec<ClassQuestions<'a>>,
-    /// Nodes that can reach an answer.
+    /// Nodes that can affect an answer.
     nodes: NodeSet,
 }
 
-/// How a circuit does on one class under one ablation.
+/// The score of a circuit on one class under one ablation.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct CircuitScore {
     pub class: Class,
-    /// What the other nodes hold.
+    /// The ablation of all other nodes.
     pub ablation: Ablation,
     pub right: Rate,
-    /// Questions on which each answer token goes wrong; tokens that never do are left out.
+    /// Questions on which each answer token is wrong; tokens that are never wrong are left out.
     pub wrong: BTreeMap<AnswerToken, u64>,
-    /// The same for random sets of as many heads and MLPs: questions right over all sets.
+    /// Correctly answered questions, over random sets of the same number of heads and MLPs.
     pub random: Count,
     /// The best of these sets.
     pub best_random: Count,
@@ -109,7 +109,7 @@ pub struct CircuitScore {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scoring {
-    /// Random sets compared with, for each class and ablation.
+    /// Random sets to compare with, for each class and ablation.
     pub random_sets: usize,
     /// Error of all intervals together.
     pub alpha: f64,
@@ -117,10 +117,10 @@ pub struct Scoring {
 }
 
 impl<'a> Workbench<'a> {
-    /// Takes up to `count` rightly answered questions of each class of the baseline.
+    /// Takes up to `count` correctly answered questions of each class of the baseline.
     ///
     /// # Errors
-    /// [`EngineError`], which questions drawn for this model do not cause.
+    /// [`EngineError`], which does not occur for questions drawn for this model.
     pub fn new(engine: &'a Engine, baseline: &Baseline, count: usize) -> Result<Self, EngineError> {
         let nodes = live_nodes(&engine.shape());
         let live: Vec<Node> = nodes.iter().copied().collect();
@@ -130,25 +130,25 @@ impl<'a> Workbench<'a> {
         })
     }
 
-    /// The nodes that can reach an answer: what a circuit can be made of.
+    /// The nodes that can affect an answer: those that a circuit can be made of.
     pub fn nodes(&self) -> &NodeSet {
         &self.nodes
     }
 
-    /// Those of these names that can reach an answer.
+    /// Those of these nodes that can affect an answer.
     pub fn named<'n>(&self, names: impl IntoIterator<Item = &'n NodeName>) -> NodeSet {
         let names: BTreeSet<NodeName> = names.into_iter().copied().collect();
         let nodes = self.nodes.iter().copied();
         nodes.filter(|node| names.contains(&node.name())).collect()
     }
 
-    /// The classes there are questions of.
+    /// The classes that have questions.
     pub fn classes(&self) -> impl Iterator<Item = Class> {
         self.classes.iter().map(|questions| questions.class)
     }
 
-    /// The logits of up to `limit` questions of a class, once for each set in `keeps`, all nodes but
-    /// those of the set ablated. What the sets have in common is computed once.
+    /// The logits of up to `limit` questions of a class, once for each set in `keeps`, with all
+    /// nodes outside the set ablated. Work shared between the sets is done once.
     fn logits(
         &self,
         questions: &ClassQuestions,
@@ -167,8 +167,8 @@ impl<'a> Workbench<'a> {
         Ok(logits)
     }
 
-    /// For each set, questions of all classes right with only that set at work, others at their
-    /// means.
+    /// For each set, how many questions of all classes are answered correctly with only that set
+    /// intact and all other nodes mean-ablated.
     ///
     /// # Errors
     /// [`EngineError`] where an ablation was not applied.
@@ -183,7 +183,8 @@ impl<'a> Workbench<'a> {
         Ok(counts)
     }
 
-    /// Questions of all classes right with only `keep` at work, others at their means.
+    /// How many questions of all classes are answered correctly with only `keep` intact and all
+    /// other nodes mean-ablated.
     ///
     /// # Errors
     /// [`EngineError`] where an ablation was not applied.
@@ -191,8 +192,8 @@ impl<'a> Workbench<'a> {
         Ok(self.right_of_each(&[keep])?[0])
     }
 
-    /// For each set, the mean loss over up to `limit` questions of each class with only that set at
-    /// work, others at their means; in nats.
+    /// For each set, the mean loss in nats over up to `limit` questions of each class, with only
+    /// that set intact and all other nodes mean-ablated.
     fn losses(&self, keeps: &[&NodeSet], limit: usize) -> Result<Vec<f64>, EngineError> {
         let (mut totals, mut asked) = (vec![0.0; keeps.len()], 0);
         for questions in &self.classes {
@@ -207,8 +208,8 @@ impl<'a> Workbench<'a> {
         Ok(totals.into_iter().map(mean).collect())
     }
 
-    /// Scores a circuit on every class by every ablation. `progress` is told how many of how many
-    /// scores are done.
+    /// Scores a circuit on every class with every ablation. `progress` receives the number of
+    /// scores done and the total.
     ///
     /// # Errors
     /// [`EngineError`] where an ablation was not applied.
@@ -265,7 +266,7 @@ impl<'a> Workbench<'a> {
         Ok(scores)
     }
 
-    /// A random set of as many heads and as many MLPs.
+    /// A random set with the same number of heads and of MLPs.
     fn random_like(&self, keep: &NodeSet, seed: u64, name: &str) -> NodeSet {
         let mut rng = stream(seed, name);
         let mut drawn = NodeSet::new();
@@ -279,7 +280,7 @@ impl<'a> Workbench<'a> {
         drawn
     }
 
-    /// The useful nodes: those whose mean ablation, alone, makes some question go wrong.
+    /// The useful nodes: those whose mean ablation, alone, makes some question fail.
     ///
     /// # Errors
     /// [`EngineError`] where an ablation was not applied.
@@ -304,7 +305,7 @@ impl<'a> Workbench<'a> {
     }
 }
 
-/// The nodes that can reach an answer.
+/// The nodes that can affect an answer.
 pub fn live_nodes(shape: &Shape) -> NodeSet {
     Node::all(shape)
         .into_iter()

@@ -1,4 +1,4 @@
-//! Which nodes a circuit could do without, which it lacks, and the smallest that suffices.
+//! Which nodes a circuit does not need, which it lacks, and a small circuit that suffices.
 
 use std::collections::BTreeSet;
 
@@ -11,24 +11,24 @@ use crate::experiment::stats::{Count, rounded};
 use crate::experiment::stream;
 use crate::network::engine::EngineError;
 
-/// Questions of each class that candidates are compared on: a choice needs fewer than a score.
+/// Questions of each class on which candidates are compared: choosing takes fewer than scoring.
 const COMPARED_ON: usize = 24;
 
-/// Candidates looked at in each step of growth. The best of the last full look come first, so few
-/// are missed; a full look at several hundred nodes would take minutes a step.
+/// Candidates evaluated in each step of growth, the best of the last full evaluation first. Few
+/// good ones are missed; a full evaluation of several hundred nodes would take minutes per step.
 const LOOKED_AT: usize = 16;
 
-/// Nodes left out one at a time in one go over the questions: enough that what they have in common
-/// weighs little, few enough that progress shows.
+/// Nodes left out, one at a time, in one pass over the questions: enough for shared work to be
+/// cheap, few enough for progress to show.
 const LEFT_OUT_TOGETHER: usize = 16;
 
-/// What a circuit loses without one node.
+/// The loss of a circuit without one node.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Minimality {
     pub node: NodeName,
-    /// Questions of all classes right without it, others at their means.
+    /// Correctly answered questions of all classes without it, all other nodes mean-ablated.
     pub right: Count,
-    /// Share lost against the whole circuit.
+    /// Share of questions lost compared with the whole circuit.
     #[serde(serialize_with = "rounded")]
     pub loss: f64,
 }
@@ -37,7 +37,7 @@ pub struct Minimality {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Added {
     pub node: NodeName,
-    /// Questions of all classes right with it, others at their means.
+    /// Correctly answered questions of all classes with it, all other nodes mean-ablated.
     pub right: Count,
     /// The same with as many nodes added at random.
     pub random: Count,
@@ -46,7 +46,7 @@ pub struct Added {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Pruned {
     pub nodes: BTreeSet<NodeName>,
-    /// Questions of all classes right with it, others at their means.
+    /// Correctly answered questions of all classes, all other nodes mean-ablated.
     pub right: Count,
 }
 
@@ -63,7 +63,7 @@ impl Workbench<'_> {
         more
     }
 
-    /// Candidates by the loss that each leaves when `change` is made for it, least first.
+    /// Candidates sorted by the loss that remains after `change` is made for each, smallest first.
     fn ranked(
         &self,
         candidates: &[Node],
@@ -77,8 +77,8 @@ impl Workbench<'_> {
     }
 }
 
-/// What a circuit loses without each of its nodes, the greatest loss first. `progress` is told how
-/// many nodes were left out, and of how many.
+/// The loss of a circuit without each of its nodes, largest first. `progress` receives the number
+/// of nodes left out and the total.
 ///
 /// # Errors
 /// [`EngineError`] where an ablation was not applied.
@@ -104,8 +104,8 @@ pub fn minimality(
     Ok(found)
 }
 
-/// Adds the node that lowers the loss most, again and again, until `until` of the questions are
-/// right or `most` nodes were added; `progress` hears of each.
+/// Repeatedly adds the node that lowers the loss most, until the share `until` of the questions is
+/// answered correctly or `most` nodes were added; `progress` receives each addition.
 ///
 /// # Errors
 /// [`EngineError`] where an ablation was not applied.
@@ -155,9 +155,9 @@ pub fn grow(
     Ok(added)
 }
 
-/// Tries each node once, the least missed first, and leaves it out where `until` of the questions
-/// stay right without it; `None` where they are not right to begin with. What is left is small, but a
-/// smaller set may exist. `progress` is told how many nodes were tried, and of how many.
+/// Tries each node once, the least important first, and leaves it out if the share `until` of the
+/// questions is still answered correctly; `None` if it is not to begin with. The result is small,
+/// but a smaller circuit may exist. `progress` receives the number of nodes tried and the total.
 ///
 /// # Errors
 /// [`EngineError`] where an ablation was not applied.

@@ -1,5 +1,5 @@
-//! Load-bearing nodes that no claim explains: every node, and every set of unclaimed ones, is ablated,
-//! and what goes wrong is held against what is claimed.
+//! Load-bearing nodes that no claim explains: ablates every node, and sets of unclaimed ones, and
+//! compares the damage with the claims.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,34 +17,34 @@ use crate::network::ablation::{Ablation, AblationBench};
 use crate::network::engine::{Engine, EngineError};
 use crate::verify::Progress;
 
-/// The ablations a node has to stand: one that takes away what differs between questions, and one
-/// that puts another question's in its place.
+/// The ablations applied to each node: one removes the differences between questions, the other
+/// substitutes another question's value.
 pub const ABLATIONS: [Ablation; 2] = [Ablation::Mean, Ablation::Resample];
 
-/// A token that goes wrong in more than this share of questions, at the lower bound, hurts: more than
-/// a model may get wrong by itself (the baseline's gate).
+/// A token that is wrong in more than this share of questions, at the lower bound, is hurt: more
+/// than the baseline lets the unpatched model get wrong.
 pub const HURTS: f64 = 0.01;
 
-/// Questions run together: their activations at every node are held at once.
+/// Questions run together; the activations at every node are held in memory for all of them.
 const BLOCK: usize = 64;
 
-/// What is asked, and how surely.
+/// Number of questions, and the error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct CoverageOptions {
-    /// Rightly answered questions of each class.
+    /// Correctly answered questions of each class.
     pub questions: usize,
     /// Error of all intervals together.
     pub alpha: f64,
     pub seed: u64,
 }
 
-/// What one ablation of a node set does to the questions of one class.
+/// The damage that one ablation of a node set does to the questions of one class.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Harm {
-    /// What stands in the nodes' place.
+    /// The ablation.
     pub ablation: Ablation,
     pub wrong: Rate,
-    /// The tokens that hurt: each goes wrong in more than [`HURTS`] of the questions.
+    /// The tokens hurt: each is wrong in more than [`HURTS`] of the questions.
     pub tokens: TokenSet,
 }
 
@@ -54,36 +54,36 @@ pub struct Hurt {
     pub nodes: Vec<NodeName>,
     pub class: Class,
     pub harms: Vec<Harm>,
-    /// Claims on the nodes, whatever they are about.
+    /// Claims about the nodes, whatever the variable.
     pub claims: Vec<String>,
-    /// The tokens that hurt and that no claim on these nodes about this class can change.
+    /// The tokens hurt that no claim about these nodes and this class can change.
     pub unexplained: TokenSet,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Coverage {
-    /// Nodes that can reach an answer.
+    /// Nodes that can affect an answer.
     pub nodes: usize,
     pub load_bearing: usize,
-    /// Those of them that carry no claim.
+    /// Those of them without any claim.
     pub unclaimed: usize,
-    /// Those of them that carry claims, but not about every class and token that hurts.
+    /// Those of them with claims, but not about every class and token that is hurt.
     pub claimed_for_other: usize,
     pub asked: BTreeMap<String, usize>,
     /// Everything that hurts, by node and class.
     pub hurts: Vec<Hurt>,
-    /// Sets of unclaimed nodes that hurt tokens which none of their members hurts alone.
+    /// Sets of unclaimed nodes that hurt tokens which no member hurts alone.
     pub sets: Vec<Hurt>,
 }
 
-/// Counts for one set, class and ablation.
+/// Counts of wrong tokens for one set, class and ablation.
 #[derive(Debug, Clone, Default)]
 struct WrongTokens {
     questions: Count,
     tokens: BTreeMap<AnswerToken, u64>,
 }
 
-/// Measures what the ablation of every node does, and holds it against claims.
+/// Ablates every node, and compares the damage with the claims.
 ///
 /// # Errors
 /// [`EngineError`] where an ablation was not applied.
@@ -180,14 +180,15 @@ fn summed_up(
 }
 
 impl Hurt {
-    /// The tokens that hurt under either ablation.
+    /// The tokens hurt under either ablation.
     pub fn tokens(&self) -> TokenSet {
         let tokens = self.harms.iter().map(|harm| harm.tokens);
         tokens.fold(TokenSet::EMPTY, TokenSet::union)
     }
 }
 
-/// Sets of unclaimed nodes: those of one layer and position, of one position, of one layer, and all.
+/// Sets of unclaimed nodes: those of one layer and position, of one position, of one layer, and
+/// all.
 fn unclaimed_sets(unclaimed: &[Node]) -> Vec<Vec<Node>> {
     let mut sets: BTreeMap<(Option<usize>, Option<usize>), Vec<Node>> = BTreeMap::new();
     for &node in unclaimed {
@@ -205,7 +206,7 @@ fn unclaimed_sets(unclaimed: &[Node]) -> Vec<Vec<Node>> {
     distinct.into_iter().collect()
 }
 
-/// What goes wrong in each node set's absence, `[node set][ablation]`.
+/// The wrong tokens with each node set ablated, `[node set][ablation]`.
 fn ablate(
     bench: &AblationBench,
     node_sets: &[Vec<Node>],
@@ -232,7 +233,7 @@ fn ablate(
     Ok(found)
 }
 
-/// What hurts, if anything does.
+/// The damage, if any token is hurt.
 fn hurt(
     nodes: &[Node],
     class: Class,

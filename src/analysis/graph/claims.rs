@@ -1,4 +1,4 @@
-//! What is known of each claim before a graph is drawn: its node set and its verdict.
+//! The claims a graph is built from: each with its node set and verdict.
 
 use std::collections::BTreeSet;
 
@@ -11,24 +11,24 @@ use crate::inputs::claims::{Claim, UntestableTag};
 use crate::verify::evidence::Evidence;
 use crate::verify::{Verdict, VerdictKind};
 
-/// What a claim without a verdict is called.
+/// Name for the status of a claim without a verdict.
 pub const UNTESTED: &str = "untested";
 
-/// One claim with what is known of it.
+/// A claim with its verdict, if known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownClaim {
     /// Node and tag, e.g. `P9L0H1 A1.ST`.
     pub claim: String,
     pub variable: Variable,
-    /// The nodes it is true of together: the node claimed, the set it is joint with, or all that
-    /// carry the variable redundantly. Sorted.
+    /// The nodes it holds for together: the node claimed, the set it is joint with, or all
+    /// redundant carriers of the variable. Sorted.
     pub nodes: Vec<Node>,
-    /// What was found of it; `None` where it was not tested.
+    /// The verdict; `None` if the claim was not tested.
     pub verdict: Option<VerdictKind>,
 }
 
 impl KnownClaim {
-    /// Whether it was found to hold.
+    /// Whether the verdict says that it holds.
     pub fn holds(&self) -> bool {
         self.verdict.is_some_and(VerdictKind::holds)
     }
@@ -39,27 +39,27 @@ impl KnownClaim {
     }
 }
 
-/// Evidence about other weights than the model's.
+/// Evidence about different weights.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[error("the evidence is about weights {found:.12}, the model's are {expected:.12}")]
+#[error("the evidence is for weights {found:.12}, but the model has {expected:.12}")]
 pub struct OtherWeights {
     /// The digest in the evidence.
     pub found: String,
-    /// The model's.
+    /// The digest of the model's weights.
     pub expected: String,
 }
 
-/// Claims with their verdicts, and those that no vertex can be made of.
+/// Claims with their verdicts, and those that cannot become a vertex.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownClaims {
-    /// The claims, in the file's order.
+    /// The claims, in the order of the file.
     pub claims: Vec<KnownClaim>,
     /// Claims about a node, task or digit that the model does not have.
     pub left_out: Vec<String>,
 }
 
 impl KnownClaims {
-    /// The claims of evidence that should be about weights of this digest.
+    /// The claims of evidence that must be about weights with this digest.
     ///
     /// # Errors
     /// [`OtherWeights`] where it is not.
@@ -96,7 +96,7 @@ impl KnownClaims {
         known
     }
 
-    /// Claims of which nothing is known, each of its own node alone.
+    /// Untested claims, each about its own node alone.
     pub fn untested(claims: &[Claim], shape: &Shape) -> Self {
         let mut known = KnownClaims::default();
         for claim in claims {
@@ -106,7 +106,7 @@ impl KnownClaims {
         known
     }
 
-    /// Adds a claim, or leaves it out where the model does not have its nodes or its digit.
+    /// Adds a claim, or leaves it out if the model does not have its nodes or its digit.
     fn add(
         &mut self,
         claim: String,

@@ -1,4 +1,4 @@
-//! Measuring edges: path patching with pairs of questions that tell, against pairs that do not.
+//! Measures edges by path patching, with counterfactual pairs and control pairs.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,44 +18,44 @@ use crate::network::engine::{
 };
 use crate::network::logits::AnswerLogits;
 
-/// Pairs drawn for each pair wanted before a search for fitting ones ends: enough for a condition
-/// that one pair in fifty meets, as a cascade through one given column.
+/// Pairs drawn for each pair wanted before the search for suitable ones ends: enough for a
+/// condition that one pair in fifty meets, such as a cascade through one given column.
 const DRAWS_PER_PAIR: usize = 50;
 
-/// Trials of each edge: an effect that is never seen is then known to be negligible, at the error
-/// that a graph of several hundred edges leaves to each.
+/// Trials per edge: an effect that never occurs is then known to be negligible, at the error that a
+/// graph of several hundred edges leaves for each.
 pub const TRIALS: usize = 256;
 
-/// How much is spent on measuring, and by what chance.
+/// The trials and error to spend on measuring.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Budget {
-    /// Counterfactual trials for each edge, and as many control trials.
+    /// Counterfactual trials per edge, and as many control trials.
     pub trials: usize,
     /// Error of the whole graph.
     pub alpha: f64,
     pub seed: u64,
-    /// Whether the way through nodes that nothing is claimed of is measured too.
+    /// Whether to measure routes through nodes without claims too.
     pub relayed: bool,
 }
 
-/// The rules that a graph was measured by.
+/// The rules by which a graph was measured.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct GraphProtocol {
-    /// Counterfactual, and control-pair rate, trials for each edge.
+    /// Counterfactual trials per edge, and as many control trials.
     pub trials: usize,
-    /// Error of the whole graph, both directions of all measurements together.
+    /// Error of the whole graph: all measurements, both directions.
     pub alpha: f64,
     pub seed: u64,
-    /// Measurements the error is shared by.
+    /// Measurements that share the error.
     pub measurements: usize,
 }
 
-/// One way from a vertex to another.
+/// One route from a vertex to another.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 pub struct Route {
-    /// Counterfactual trials that changed a token the source was to change.
+    /// Counterfactual trials that changed a token the source should change.
     pub effect: Rate,
-    /// Counterfactual trials that changed such a token to what was predicted, and no other.
+    /// Counterfactual trials that changed such a token as predicted, and no other token.
     pub interchange_accuracy: Count,
     /// Control trials that changed a token that both ends can change.
     pub null: Rate,
@@ -63,34 +63,35 @@ pub struct Route {
 
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct MeasuredEdge {
-    /// The source's own contribution to what the target reads, all else frozen, layer norms too.
+    /// The source's own contribution to what the target reads, with everything else frozen,
+    /// including layer norms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direct: Option<Route>,
-    /// Counterfactual trials with an effect where the layer norm's scale runs on.
+    /// Counterfactual trials with an effect when the layer norm's scale is recomputed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unfrozen: Option<Count>,
-    /// The same through any nodes of which nothing is claimed, those of all other vertices frozen.
+    /// The same through any nodes without claims, with the nodes of all other vertices frozen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relayed: Option<Route>,
 }
 
-/// What is known of an edge.
+/// The verdict on an edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EdgeVerdict {
-    /// The source's own contribution moves the target's answer, and control pairs do not as often.
+    /// The source's own contribution changes the target's answer, more often than in control pairs.
     Feeds,
-    /// Not by itself, but by way of nodes of which nothing is claimed.
+    /// The source has no direct effect, but one through nodes without claims.
     Relayed,
-    /// It moves the answer, and control pairs do as often.
+    /// The answer changes, but as often in control pairs.
     Unspecific,
     /// The effect is negligible.
     Silent,
     /// The trials did not decide.
     Open,
-    /// No pair of questions tells.
+    /// There are no counterfactual pairs for it.
     Untestable,
-    /// Nothing was measured.
+    /// Not measured.
     Unmeasured,
 }
 
@@ -109,7 +110,7 @@ impl fmt::Display for EdgeVerdict {
 }
 
 impl Route {
-    /// What this way says by itself.
+    /// The verdict from this route alone.
     fn verdict(&self) -> EdgeVerdict {
         if self.effect.trials == 0 {
             EdgeVerdict::Untestable
@@ -126,7 +127,7 @@ impl Route {
 }
 
 impl MeasuredEdge {
-    /// What both ways together say.
+    /// The verdict from both routes together.
     pub fn verdict(&self) -> EdgeVerdict {
         let direct = self.direct.map(|route| route.verdict());
         let relayed = self.relayed.map(|route| route.verdict());
@@ -140,12 +141,12 @@ impl MeasuredEdge {
     }
 }
 
-/// What one edge's measurement is about.
+/// The measurement of one edge.
 struct Link<'a> {
     variable: Variable,
     sources: &'a [Node],
     target: &'a VertexKind,
-    /// Tokens the target can change.
+    /// Tokens that the target can change.
     tokens: TokenSet,
     claimed: bool,
     /// Nodes of all other vertices.
@@ -153,7 +154,7 @@ struct Link<'a> {
 }
 
 impl Link<'_> {
-    /// Whether a pair shows the target through the source, if there is a path.
+    /// Whether a path from source to target would show in this pair.
     fn tells(&self, pair: &Pair) -> bool {
         match self.target {
             VertexKind::Claim { variable, .. } if self.claimed => {
@@ -163,14 +164,14 @@ impl Link<'_> {
         }
     }
 
-    /// The tokens of the target that the pair's prediction changes.
+    /// The target's tokens that the pair's prediction changes.
     fn expected(&self, pair: &Pair) -> TokenSet {
         let predicted = predict(self.variable, &pair.source, &pair.base);
         let changed = predicted.map(|p| p.changed_from(&Answer::of(&pair.base)));
         changed.unwrap_or_default().intersection(self.tokens)
     }
 
-    /// Whether the base question is one on which the target means something.
+    /// Whether the base question is in the target's domain.
     fn in_domain(&self, pair: &Pair) -> bool {
         match self.target {
             VertexKind::Token(_) => true,
@@ -205,7 +206,7 @@ impl Link<'_> {
     }
 }
 
-/// One pair whose base question is answered rightly, by its place in the base run.
+/// One pair whose base question is answered correctly, by its index in the base run.
 struct PathTrial {
     question: usize,
     pair: Pair,
@@ -228,7 +229,7 @@ impl EdgeTally {
 }
 
 impl Graph {
-    /// Measures every edge. `progress` is told how many are done, and of how many.
+    /// Measures every edge. `progress` receives the number of edges done and the total.
     ///
     /// # Errors
     /// [`EngineError`] where a patch was not applied.
@@ -300,7 +301,8 @@ impl Graph {
                 let bench = PathBench::new(engine, &link, pairs)?;
                 for (i, way) in ways.into_iter().enumerate() {
                     let Some(way) = way else { continue };
-                    // The unfrozen result stands beside the frozen one; it decides nothing.
+                    // The unfrozen result is only reported beside the frozen one; it decides
+                    // nothing.
                     if kind == Kind::Control && way == Way::Direct(Scale::Running) {
                         continue;
                     }
@@ -315,7 +317,7 @@ impl Graph {
         })
     }
 
-    /// The nodes of all vertices that belong to neither end.
+    /// The nodes of all vertices other than the two ends.
     fn other_nodes(&self, from: NodeIndex, to: NodeIndex) -> Vec<Node> {
         let nodes_of = |vertex: NodeIndex| match &self.edges[vertex].node_set {
             VertexKind::Claim { nodes, .. } => nodes.as_slice(),
@@ -333,21 +335,21 @@ impl Graph {
     }
 }
 
-/// By which way the stored values reach the target.
+/// The route by which source activations reach the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Direct(Scale),
     Relayed,
 }
 
-/// Pairs of one link with everything its patches need.
+/// Pairs of one link, with everything needed to patch them.
 struct PathBench<'a> {
     engine: &'a Engine,
     link: &'a Link<'a>,
     run: crate::network::engine::Run,
     trials: Vec<PathTrial>,
     stored: Activations,
-    /// Clean values of the other vertices' nodes, by question.
+    /// Base values of the other vertices' nodes, by question.
     base: Activations,
 }
 
@@ -391,7 +393,7 @@ impl<'a> PathBench<'a> {
             let sure = changed
                 .iter()
                 .any(|place| logits.margin(place) >= TIE_MARGIN);
-            // A change by a rounding error says nothing.
+            // A change within rounding error is ignored.
             if !changed.is_empty() && !sure {
                 continue;
             }

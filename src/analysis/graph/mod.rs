@@ -1,8 +1,8 @@
-//! The dependency graph: claims and answer tokens, and which feeds which.
+//! The dependency graph of claims and answer tokens.
 //!
-//! A vertex is a claim's variable with the node set it is true of, or an answer token. An edge stands
-//! where information can flow from the one to the other, and where the arithmetic says that the one
-//! follows from the other; where it only can flow, it stands as not claimed, if that was asked for.
+//! A vertex is an answer token, or a claim's variable with the node set it holds for. There is an
+//! edge where information can flow between two vertices and, by the arithmetic, one depends on the
+//! other. On request, edges where information can only flow are included as unclaimed.
 
 mod claims;
 mod draw;
@@ -29,10 +29,10 @@ use crate::domain::shape::Shape;
 use crate::domain::task::Variable;
 use crate::verify::{Conclusion, VerdictKind};
 
-/// What a vertex stands for.
+/// What a vertex represents.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum VertexKind {
-    /// A variable and the nodes that carry it.
+    /// A variable and the nodes that represent it.
     Claim {
         variable: Variable,
         nodes: Vec<Node>,
@@ -56,49 +56,50 @@ impl fmt::Display for VertexKind {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vertex {
     pub node_set: VertexKind,
-    /// The claims it stands for; none for an answer token.
+    /// The claims it stands for; empty for an answer token.
     pub claims: Vec<String>,
-    /// What was found of them; `None` for an answer token, and for claims that were not tested.
+    /// Their verdict; `None` for an answer token and for untested claims.
     pub verdict: Option<VerdictKind>,
-    /// Whether the claim holds, rests on others, and all of those are refuted or undermined.
+    /// Whether the claim holds but depends only on claims that are refuted or undermined.
     pub undermined: bool,
-    /// Whether a path leads to an answer token.
+    /// Whether there is a path to an answer token.
     pub reaches_an_answer: bool,
 }
 
 impl Vertex {
-    /// Whether it is a claim, and no answer token.
+    /// Whether it is a claim rather than an answer token.
     pub fn is_claim(&self) -> bool {
         matches!(self.node_set, VertexKind::Claim { .. })
     }
 
-    /// Whether it is a claim that was found to hold.
+    /// Whether it is a claim whose verdict says that it holds.
     pub fn holds(&self) -> bool {
         self.verdict.is_some_and(VerdictKind::holds)
     }
 }
 
-/// An edge: the one vertex feeds the other.
+/// An edge: one vertex feeds another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Edge {
-    /// Whether the arithmetic says so.
+    /// Whether the dependency follows from the arithmetic.
     pub claimed: bool,
-    /// Whether a node of the one writes what a node of the other reads, with none between. Otherwise
-    /// information can only come by way of nodes that nothing is claimed of.
+    /// Whether a node of the source writes what a node of the target reads, with no node between.
+    /// Otherwise information can only pass through nodes without claims.
     pub direct: bool,
-    /// What was measured, if anything was.
+    /// The measurements, if any were made.
     pub measured: Option<MeasuredEdge>,
 }
 
 impl Edge {
-    /// What is known of the edge.
+    /// The verdict on the edge.
     pub fn verdict(&self) -> EdgeVerdict {
         self.measured
             .as_ref()
             .map_or(EdgeVerdict::Unmeasured, MeasuredEdge::verdict)
     }
 
-    /// Whether the edge carries verdicts: it is measured to feed, or claimed and not measured.
+    /// Whether the edge propagates verdicts: it was measured to feed, or is claimed and not
+    /// measured.
     pub fn stands(&self) -> bool {
         match self.verdict() {
             EdgeVerdict::Feeds | EdgeVerdict::Relayed => true,
@@ -112,7 +113,7 @@ impl Edge {
 pub struct Graph {
     pub shape: Shape,
     pub edges: DiGraph<Vertex, Edge>,
-    /// Claims that no vertex could be made of.
+    /// Claims that cannot become a vertex.
     pub left_out: Vec<String>,
     /// How the edges were measured, if they were.
     pub protocol: Option<GraphProtocol>,
@@ -120,13 +121,13 @@ pub struct Graph {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flows {
-    /// Also those that the arithmetic knows nothing of.
+    /// Whether to include edges that do not follow from the arithmetic.
     pub unclaimed: bool,
-    /// Also those that only nodes without a claim could carry.
+    /// Whether to include edges that only nodes without claims could transmit.
     pub relayed: bool,
 }
 
-/// The tokens a vertex's value can change.
+/// The tokens that a vertex's value can change.
 fn reach_of(node_set: &VertexKind, shape: &Shape) -> TokenSet {
     match node_set {
         VertexKind::Token(token) => TokenSet::only(*token),
@@ -157,8 +158,8 @@ fn edge(from: &VertexKind, to: &VertexKind, shape: &Shape, flows: Flows) -> Opti
             variable: fed,
             nodes: targets,
         } => {
-            // Sets that span layers could feed each other; the one that is complete first comes
-            // first, so no cycle can be made.
+            // Sets that span layers could feed each other. Edges lead from the set that is complete
+            // first, so there are no cycles.
             let last = |nodes: &[Node]| nodes.iter().map(Node::depth).max();
             if last(sources) >= last(targets) || sources.iter().any(|node| targets.contains(node)) {
                 return None;
@@ -179,7 +180,7 @@ fn edge(from: &VertexKind, to: &VertexKind, shape: &Shape, flows: Flows) -> Opti
         .intersection(reach_of(to, shape))
         .is_empty();
     let wanted = (claimed || flows.unclaimed) && (direct || (possible && flows.relayed));
-    // Without a token that both can change, no pair of questions shows the one through the other.
+    // Unless both can change a common token, no pair of questions shows the edge.
     (wanted && overlaps).then_some(Edge {
         claimed,
         direct,
@@ -187,7 +188,7 @@ fn edge(from: &VertexKind, to: &VertexKind, shape: &Shape, flows: Flows) -> Opti
     })
 }
 
-/// Of two verdicts on claims of the same nodes, the one that says more for them.
+/// The more favourable of two verdicts on claims of the same nodes.
 fn best(one: Option<VerdictKind>, other: Option<VerdictKind>) -> Option<VerdictKind> {
     let place = |kind: &VerdictKind| {
         VerdictKind::FROM_TRUE_TO_FALSE
@@ -198,7 +199,7 @@ fn best(one: Option<VerdictKind>, other: Option<VerdictKind>) -> Option<VerdictK
 }
 
 impl Graph {
-    /// The graph of these claims, no edge of which is measured yet.
+    /// The graph of these claims, with all edges unmeasured.
     pub fn new(known: KnownClaims, shape: Shape, flows: Flows) -> Self {
         type NamesWithVerdict = (Vec<String>, Option<VerdictKind>);
         let mut claims: BTreeMap<VertexKind, NamesWithVerdict> = BTreeMap::new();
@@ -246,8 +247,8 @@ impl Graph {
         graph
     }
 
-    /// Drops the edges that `keep` does not want, so that they are neither measured nor share the
-    /// error.
+    /// Removes the edges that `keep` rejects, so that they are not measured and take no share of
+    /// the error.
     pub fn keep_edges(&mut self, keep: impl Fn(&Vertex, &Vertex) -> bool) {
         self.edges.retain_edges(|edges, edge| {
             let (from, to) = edges.edge_endpoints(edge).expect("every edge has two ends");
@@ -256,24 +257,24 @@ impl Graph {
         self.settle();
     }
 
-    /// The vertices so ordered that every edge leads to a later one.
+    /// The vertices in topological order.
     ///
     /// # Panics
-    /// If there is a cycle, which nothing that feeds forward can have: a bug.
+    /// If there is a cycle, which would be a bug: a feed-forward network cannot have one.
     pub fn order(&self) -> Vec<NodeIndex> {
-        toposort(&self.edges, None).expect("what feeds comes before what it feeds")
+        toposort(&self.edges, None).expect("edges lead to later vertices")
     }
 
-    /// The vertices that an edge leads from and to.
+    /// The source and target of an edge.
     ///
     /// # Panics
-    /// If the edge is of another graph.
+    /// If the edge belongs to another graph.
     pub fn ends(&self, edge: EdgeIndex) -> (NodeIndex, NodeIndex) {
         let ends = self.edges.edge_endpoints(edge);
         ends.expect("every edge has two ends")
     }
 
-    /// Lets verdicts flow along the edges that stand.
+    /// Propagates verdicts along the edges that feed (see [`Edge::stands`]).
     fn settle(&mut self) {
         let order = self.order();
         for &vertex in &order {
@@ -298,12 +299,12 @@ impl Graph {
         }
     }
 
-    /// The vertices that feed this one, by edges that stand.
+    /// The vertices that feed this one, by edges that propagate verdicts.
     pub fn feeding(&self, vertex: NodeIndex) -> Vec<NodeIndex> {
         self.beside(vertex, petgraph::Incoming)
     }
 
-    /// The vertices that this one feeds, by edges that stand.
+    /// The vertices that this one feeds, by edges that propagate verdicts.
     pub fn fed_by(&self, vertex: NodeIndex) -> Vec<NodeIndex> {
         self.beside(vertex, petgraph::Outgoing)
     }
@@ -323,8 +324,8 @@ impl Graph {
         beside
     }
 
-    /// What the edges and claims come to: an edge that was claimed and measured to be nothing, or a claim
-    /// that lost its supports, refutes.
+    /// The conclusion from edges and claims: refuted by a claimed edge that is unspecific, or by an
+    /// undermined claim.
     pub fn conclusion(&self) -> Conclusion {
         let mut edges = self.edges.edge_weights();
         let refuted =
@@ -336,12 +337,12 @@ impl Graph {
         }
     }
 
-    /// Claims that hold and rest only on refuted or undermined ones.
+    /// Claims that hold but depend only on refuted or undermined ones.
     pub fn undermined(&self) -> impl Iterator<Item = &Vertex> {
         self.edges.node_weights().filter(|vertex| vertex.undermined)
     }
 
-    /// Claims that no path connects to an answer token.
+    /// Claims without a path to an answer token.
     pub fn unconnected(&self) -> impl Iterator<Item = &Vertex> {
         self.edges
             .node_weights()

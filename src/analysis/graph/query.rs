@@ -1,4 +1,4 @@
-//! Parts of a graph: what leads to a vertex, what follows from it, and what lies between two.
+//! Parts of a graph: what leads to a vertex, what depends on it, and what lies between two.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,8 +14,7 @@ use crate::domain::node::NodeName;
 use crate::domain::task::Variable;
 use crate::inputs::claims::Claim;
 
-/// Which vertices are meant: an answer token `A3`, the claims of a node `P9L0H1`, or of a variable
-/// `A1.ST`.
+/// Selects vertices: an answer token `A3`, the claims of a node `P9L0H1`, or of a variable `A1.ST`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Selector {
     Token(AnswerToken),
@@ -25,16 +24,16 @@ pub enum Selector {
     Variable(Variable),
 }
 
-/// What can be wrong with a selector.
+/// Errors in a selector.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum SelectorError {
-    /// Text that names no vertex.
+    /// Text that does not name a vertex.
     #[error(
-        "{0:?} names no vertex: expected an answer token such as A3, a node such as P9L0H1, or a variable such as A1.ST"
+        "invalid vertex {0:?}: expected an answer token such as A3, a node such as P9L0H1, or a variable such as A1.ST"
     )]
     Malformed(String),
-    /// A vertex that is not there.
-    #[error("the graph has no vertex {selector}; it has {known}")]
+    /// A vertex that is not in the graph.
+    #[error("the graph has no vertex {selector}, only {known}")]
     Missing { selector: Selector, known: String },
 }
 
@@ -61,7 +60,7 @@ impl FromStr for Selector {
         if let Some(place) = token.and_then(|digits| digits.parse().ok()) {
             return Ok(Selector::Token(AnswerToken(place)));
         }
-        // A variable reads alike on every node.
+        // A variable is displayed the same on every node.
         let nowhere = "P0L0H0".parse().expect("a node name");
         match Claim::parse(nowhere, text).variable {
             Ok(variable) => Ok(Selector::Variable(variable)),
@@ -71,7 +70,7 @@ impl FromStr for Selector {
 }
 
 impl Graph {
-    /// The vertices a selector means.
+    /// The vertices that a selector matches.
     ///
     /// # Errors
     /// [`SelectorError::Missing`] where there are none.
@@ -103,7 +102,8 @@ impl Graph {
         Ok(found)
     }
 
-    /// These vertices and all that edges that stand lead to, or come from.
+    /// These vertices and all that can be reached from them, forwards or backwards, along edges
+    /// that propagate verdicts.
     pub fn reachable(&self, from: &[NodeIndex], direction: Direction) -> BTreeSet<NodeIndex> {
         let mut seen: BTreeSet<NodeIndex> = from.iter().copied().collect();
         let mut open: Vec<NodeIndex> = from.to_vec();
@@ -124,7 +124,7 @@ impl Graph {
         after.intersection(&before).copied().collect()
     }
 
-    /// The part of the graph on these vertices, verdicts as they are in the whole.
+    /// The subgraph of these vertices, with the verdicts of the whole graph.
     pub fn part(&self, keep: &BTreeSet<NodeIndex>) -> Graph {
         Graph {
             shape: self.shape,

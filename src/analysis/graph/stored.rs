@@ -1,4 +1,4 @@
-//! A graph as it is stored, and how it is read back.
+//! Stored graphs: writing and reading.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use crate::inputs::model::ModelFolder;
 use crate::storage::{pretty_json, read_stored};
 use crate::verify::VerdictKind;
 
-/// The name and version of the form in which a graph is written.
+/// The name and version of the format of a stored graph.
 pub const SCHEMA: &str = "circuitcheck/graph/2";
 
-/// A graph with the model it is of. The same model, verdicts and seed give the same bytes.
+/// A graph and the model it belongs to. The same model, verdicts and seed give the same bytes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "Wire", into = "Wire")]
 pub struct GraphEvidence {
@@ -29,16 +29,16 @@ pub struct GraphEvidence {
     pub graph: Graph,
 }
 
-/// What can be wrong with a stored graph.
+/// Errors in a stored graph.
 #[derive(Debug, Error)]
 pub enum GraphError {
-    /// No JSON, or JSON of another form.
-    #[error("no dependency graph: {0}")]
+    /// Not JSON, or JSON of another format.
+    #[error("not a dependency graph: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// A graph of another version of the form.
-    #[error("the graph is of the form {found:?}, this program reads {SCHEMA:?}")]
+    /// A graph of another version of the format.
+    #[error("the graph has the format {found:?}; this version reads {SCHEMA:?}")]
     Schema {
-        /// The form it names.
+        /// The format it names.
         found: String,
     },
 }
@@ -53,12 +53,12 @@ impl GraphEvidence {
         }
     }
 
-    /// What drawings of it are headed with.
+    /// The title of drawings of it.
     pub fn title(&self) -> String {
         format!("Dependency graph of {}", self.model)
     }
 
-    /// The graph as it is stored: JSON with two spaces of indent and a line feed at the end.
+    /// The graph as stored: JSON with two spaces of indent and a final line feed.
     pub fn to_json(&self) -> String {
         pretty_json(self)
     }
@@ -66,14 +66,14 @@ impl GraphEvidence {
     /// Reads a stored graph. Written again it gives the same bytes.
     ///
     /// # Errors
-    /// [`GraphError`] where it is of another form, or contradicts itself.
+    /// [`GraphError`] where it has another format, or contradicts itself.
     pub fn from_json(json: &[u8]) -> Result<Self, GraphError> {
         read_stored(json, SCHEMA, |found| GraphError::Schema { found })
     }
 }
 
-/// The form that is stored. Lists that follow from the rest (`order`, `undermined`, `unconnected`) are
-/// for readers of the file; they are not read back.
+/// The stored format. Lists derived from the rest (`order`, `undermined`, `unconnected`) are for
+/// readers of the file and are not read back.
 #[derive(Serialize, Deserialize)]
 struct Wire {
     schema: String,
@@ -156,24 +156,24 @@ struct WireEdge {
 enum Contradiction {
     #[error("vertex {id:?}: {source}")]
     Node { id: String, source: NodeError },
-    #[error("vertex {id:?} is about digit {digit}, the model has {n_digits} digits")]
+    #[error("vertex {id:?} is about digit {digit}, but the model has {n_digits} digits")]
     Digit {
         id: String,
         digit: usize,
         n_digits: usize,
     },
-    #[error("vertex {id:?} holds what is called {found:?}")]
+    #[error("vertex {id:?} has the contents of {found:?}")]
     Name { id: String, found: String },
-    #[error("vertex {0:?} is of no node")]
+    #[error("vertex {0:?} has no node")]
     NoNode(String),
-    #[error("there are two vertices {0:?}")]
+    #[error("duplicate vertex {0:?}")]
     Twice(String),
-    #[error("an edge ends at {0:?}, which is no vertex")]
+    #[error("an edge refers to {0:?}, which is not a vertex")]
     NoVertex(String),
     #[error("an edge leaves the answer token {0}")]
     FromToken(String),
     #[error(
-        "the edge from {from:?} to {to:?} is called {written}, what was measured says {measured}"
+        "the edge from {from:?} to {to:?} is marked {written}, but its measurements give {measured}"
     )]
     Verdict {
         from: String,
@@ -181,7 +181,7 @@ enum Contradiction {
         written: EdgeVerdict,
         measured: EdgeVerdict,
     },
-    #[error("the edges make a cycle")]
+    #[error("the edges form a cycle")]
     Cycle,
 }
 

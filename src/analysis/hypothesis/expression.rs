@@ -1,4 +1,4 @@
-//! The expressions of a hypothesis: numbers, places, ranges, and patterns of claims.
+//! The expressions of a hypothesis: numbers, token positions, ranges, and patterns of claims.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,11 +10,11 @@ use crate::domain::shape::Shape;
 use crate::domain::task::{Task, Variable};
 use crate::inputs::claims::Claim;
 
-/// Largest number written out: no digit, layer or position of a model comes near, and sums of two
-/// stay numbers.
+/// Largest literal: above any digit, layer or position of a model, and small enough that sums
+/// cannot overflow.
 const MAX_LITERAL: isize = 999;
 
-/// A number: `n`, `N` (the digits of an operand) or a literal, with something added or taken away.
+/// A number: `n`, `N` (the digits of an operand) or a literal, plus or minus an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Number {
@@ -30,7 +30,7 @@ enum NumberBase {
 }
 
 impl Number {
-    /// The value where `n` is the running digit; `None` below zero.
+    /// The value for a given `n`; `None` if negative.
     pub fn value(&self, n: usize, shape: &Shape) -> Option<usize> {
         let base = match self.base {
             NumberBase::Running => n,
@@ -40,7 +40,7 @@ impl Number {
         base.checked_add_signed(self.plus)
     }
 
-    /// Whether the value hangs on the running digit.
+    /// Whether the value depends on `n`.
     pub fn is_running(&self) -> bool {
         self.base == NumberBase::Running
     }
@@ -50,8 +50,11 @@ impl TryFrom<String> for Number {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let wrong =
-            || format!("{text:?} is no number: expected n, N or digits, and perhaps + or - digits");
+        let wrong = || {
+            format!(
+                "invalid number {text:?}: expected n, N or a literal, optionally followed by + or - and a literal"
+            )
+        };
         let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
         let (first, rest) = match compact.find(['+', '-']) {
             Some(at) => compact.split_at(at),
@@ -63,7 +66,7 @@ impl TryFrom<String> for Number {
             }
             match text.parse() {
                 Ok(number) if number <= MAX_LITERAL => Ok(number),
-                _ => Err(format!("{text:?} is more than {MAX_LITERAL}")),
+                _ => Err(format!("{text:?} is larger than {MAX_LITERAL}")),
             }
         };
         let (base, literal) = match first {
@@ -106,7 +109,7 @@ pub struct Digits {
 }
 
 impl Digits {
-    /// The digits in a model; none where the first lies above the last.
+    /// The digits in a model; empty if the first is above the last.
     pub fn values(&self, shape: &Shape) -> Range<usize> {
         let from = self.from.value(0, shape).unwrap_or(0);
         let to = self.to.value(0, shape).map_or(0, |to| to + 1);
@@ -119,14 +122,12 @@ impl TryFrom<String> for Digits {
 
     fn try_from(text: String) -> Result<Self, String> {
         let (from, to) = text.split_once(" to ").ok_or_else(|| {
-            format!("{text:?} is no range of digits: expected one such as 0 to N-1")
+            format!("invalid digit range {text:?}: expected one such as 0 to N-1")
         })?;
         let number = |part: &str| -> Result<Number, String> {
             let number = Number::try_from(part.trim().to_owned())?;
             match number.is_running() {
-                true => Err(format!(
-                    "{text:?}: a range cannot hang on n, which runs over it"
-                )),
+                true => Err(format!("{text:?}: a range for n cannot itself depend on n")),
                 false => Ok(number),
             }
         };
@@ -153,7 +154,7 @@ pub enum Place {
     Sign,
     /// `A(k)`: digit k of the answer.
     Answer(Number),
-    /// `predicts(k)`: where digit k of the answer is predicted.
+    /// `predicts(k)`: the position that predicts digit k of the answer.
     Predicts(Number),
 }
 
@@ -179,7 +180,7 @@ impl Place {
 }
 
 impl Place {
-    /// Whether the place hangs on the running digit.
+    /// Whether the position depends on `n`.
     pub fn is_running(&self) -> bool {
         match self {
             Place::First(k) | Place::Second(k) | Place::Answer(k) | Place::Predicts(k) => {
@@ -195,7 +196,9 @@ impl TryFrom<String> for Place {
 
     fn try_from(text: String) -> Result<Self, String> {
         let wrong = || {
-            format!("{text:?} is no place: expected op, =, sign, D(k), D'(k), A(k) or predicts(k)")
+            format!(
+                "invalid position {text:?}: expected op, =, sign, D(k), D'(k), A(k) or predicts(k)"
+            )
         };
         match text.trim() {
             "op" => return Ok(Place::Operator),
@@ -216,7 +219,8 @@ impl TryFrom<String> for Place {
     }
 }
 
-/// Where a node must sit: comparisons joined by `and`, such as `> op and <= predicts(n)`.
+/// A condition on a node's position: comparisons joined by `and`, such as `> op and <=
+/// predicts(n)`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Where {
@@ -242,8 +246,8 @@ const COMPARISONS: [(&str, PlaceComparison); 5] = [
 ];
 
 impl Where {
-    /// Whether a position satisfies every comparison; a place the question does not have satisfies
-    /// none.
+    /// Whether a position satisfies every comparison; one with a position the question does not
+    /// have is never satisfied.
     pub fn holds(&self, position: usize, n: usize, shape: &Shape) -> bool {
         self.all.iter().all(|(comparison, place)| {
             let Some(place) = place.position(n, shape) else {
@@ -261,7 +265,7 @@ impl Where {
 }
 
 impl Where {
-    /// Whether it hangs on the running digit.
+    /// Whether the condition depends on `n`.
     pub fn is_running(&self) -> bool {
         self.all.iter().any(|(_, place)| place.is_running())
     }
@@ -279,7 +283,7 @@ impl TryFrom<String> for Where {
                     .into_iter()
                     .find(|(sign, _)| part.starts_with(sign))
                     .ok_or_else(|| {
-                        format!("{part:?} compares with nothing: expected <, <=, ==, >= or > and a place")
+                        format!("{part:?} is not a comparison: expected <, <=, ==, >= or > and a position")
                     })?;
                 Ok((comparison, Place::try_from(part[sign.len()..].trim().to_owned())?))
             })
@@ -294,7 +298,7 @@ impl fmt::Display for Where {
     }
 }
 
-/// A variable whose digit may run: `SA n`, `MT n-1`, `OPR`.
+/// A variable whose digit may depend on `n`: `SA n`, `MT n-1`, `OPR`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Pattern {
@@ -303,7 +307,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// The variable at the running digit; `None` where the model has no such digit.
+    /// The variable for a given `n`; `None` if the model has no such digit.
     pub fn variable(&self, n: usize, shape: &Shape) -> Option<Variable> {
         let digit = match self.digit {
             Some(number) => Some(number.value(n, shape).filter(|&k| k <= shape.n_digits)?),
@@ -317,7 +321,7 @@ impl Pattern {
 }
 
 impl Pattern {
-    /// Whether its digit hangs on the running one.
+    /// Whether the digit depends on `n`.
     pub fn is_running(&self) -> bool {
         self.digit.is_some_and(|number| number.is_running())
     }
@@ -343,13 +347,15 @@ impl TryFrom<String> for Pattern {
         let task: Task = task.parse().map_err(|error| format!("{error}"))?;
         match (task.takes_digit(), digit.is_some()) {
             (true, false) => Err(format!("task {task} needs a digit, such as {task} n")),
-            (false, true) => Err(format!("task {task} takes no digit, {text:?} names one")),
+            (false, true) => Err(format!(
+                "task {task} takes no digit, but {text:?} names one"
+            )),
             _ => Ok(Pattern { task, digit }),
         }
     }
 }
 
-/// What something feeds: another claim, `STC n`, or an answer token, `A(n)`.
+/// The target of an edge: another claim, `STC n`, or an answer token, `A(n)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Fed {
@@ -358,7 +364,7 @@ pub enum Fed {
 }
 
 impl Fed {
-    /// The answer token, if it is one the model has.
+    /// The answer token, if it is one and the model has it.
     pub fn token(&self, n: usize, shape: &Shape) -> Option<AnswerToken> {
         match self {
             Fed::Token(number) => number
@@ -371,7 +377,7 @@ impl Fed {
 }
 
 impl Fed {
-    /// Whether it hangs on the running digit.
+    /// Whether the target depends on `n`.
     pub fn is_running(&self) -> bool {
         match self {
             Fed::Claim(pattern) => pattern.is_running(),
@@ -394,7 +400,7 @@ impl TryFrom<String> for Fed {
     }
 }
 
-/// One side of an order: a claim or a place.
+/// One side of an order: a claim or a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum OrderSide {
@@ -403,7 +409,7 @@ pub enum OrderSide {
 }
 
 impl OrderSide {
-    /// Whether it hangs on the running digit.
+    /// Whether the side depends on `n`.
     pub fn is_running(&self) -> bool {
         match self {
             OrderSide::Claim(pattern) => pattern.is_running(),
@@ -420,17 +426,17 @@ impl TryFrom<String> for OrderSide {
             Ok(place) => Ok(OrderSide::Place(place)),
             Err(no_place) => Pattern::try_from(text)
                 .map(OrderSide::Claim)
-                .map_err(|no_claim| format!("{no_claim}, and {no_place}")),
+                .map_err(|no_claim| format!("{no_claim}; {no_place}")),
         }
     }
 }
 
-/// A claim of some nodes: `A0.SA P17L0H1 P17L0H3`.
+/// A claim about a set of nodes: `A0.SA P17L0H1 P17L0H3`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct SetClaim {
     pub variable: Variable,
-    /// The nodes, not yet known to be inside a model.
+    /// The nodes, not yet checked against a model.
     pub nodes: Vec<crate::domain::node::NodeName>,
 }
 
@@ -445,7 +451,7 @@ impl TryFrom<String> for SetClaim {
             .collect::<Result<Vec<crate::domain::node::NodeName>, String>>()?;
         let Some(&first) = nodes.first() else {
             return Err(format!(
-                "{text:?} names no node: expected a claim such as A0.SA P17L0H1 P17L0H3"
+                "{text:?} has no node: expected a claim such as A0.SA P17L0H1 P17L0H3"
             ));
         };
         let claim = Claim::parse(first, variable);

@@ -1,5 +1,5 @@
-//! Hypotheses: files that say of a whole algorithm what there must be, where, in which order, and what
-//! feeds what. `hypotheses/README.md` has the grammar.
+//! Hypotheses: files that describe a whole algorithm: which claims hold, where, in which order, and
+//! what feeds what. `hypotheses/README.md` has the grammar.
 
 mod expression;
 mod test;
@@ -18,10 +18,10 @@ use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
 use crate::inputs::model::{LoadError, ModelFolder, Operations, RawFile};
 
-/// Longest hypothesis read; those that come with the program have 4 KB.
+/// Largest hypothesis file that is read; the bundled ones have 4 KB.
 pub const MAX_HYPOTHESIS_BYTES: usize = 1 << 20;
 
-/// What can be wrong with a hypothesis.
+/// Errors in a hypothesis.
 #[derive(Debug, Error)]
 pub enum HypothesisError {
     /// A file that cannot be read.
@@ -31,29 +31,29 @@ pub enum HypothesisError {
     #[error("{file}: {source}")]
     NotText {
         file: String,
-        /// Why not.
+        /// The decoding error.
         source: std::string::FromUtf8Error,
     },
-    /// A file longer than a hypothesis can sensibly be.
+    /// A file larger than any sensible hypothesis.
     #[error("{file}: {bytes} bytes, more than the {MAX_HYPOTHESIS_BYTES} that are read")]
     TooLong { file: String, bytes: usize },
     /// A file that does not follow the grammar. The message shows the line.
     #[error("{file}: {source}")]
     Grammar {
         file: String,
-        /// What is wrong, and where.
+        /// The error, with its place in the file.
         source: Box<toml::de::Error>,
     },
     /// A file without a clause.
     #[error(
-        "{file}: there is no clause ([[exists]], [[shared]], [[order]], [[intervention]], [[feeds]] or [[keep]])"
+        "{file}: no clause (expected [[exists]], [[shared]], [[order]], [[intervention]], [[feeds]] or [[keep]])"
     )]
     Empty { file: String },
-    /// A clause that speaks of n where nothing runs.
-    #[error("{file}: clause {clause:?} speaks of n, and has no for = \"… to …\"")]
+    /// A clause that uses n without a range for it.
+    #[error("{file}: clause {clause:?} uses n but has no range (for = \"… to …\")")]
     NothingRuns { file: String, clause: String },
-    /// A model that the hypothesis is not about.
-    #[error("{hypothesis:?} is about {wanted}, the model has {found}")]
+    /// A model outside the hypothesis's scope.
+    #[error("{hypothesis:?} requires {wanted}, but the model has {found}")]
     OtherModel {
         hypothesis: String,
         wanted: String,
@@ -68,32 +68,32 @@ pub enum HypothesisError {
     },
 }
 
-/// A hypothesis, as its file has it.
+/// A hypothesis, as read from its file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hypothesis {
     pub name: String,
-    /// What it says, in words, and where that was published.
+    /// Its statement in words, and where it was published.
     #[serde(default)]
     pub about: String,
-    /// The models it is about.
+    /// The models it applies to.
     #[serde(default)]
     pub model: Models,
-    /// Nodes that must be there.
+    /// Nodes that must exist.
     #[serde(default)]
     pub exists: Vec<Exists>,
-    /// What the same nodes carry.
+    /// Tasks that the same nodes must have.
     #[serde(default)]
     pub shared: Vec<SharedClause>,
-    /// What sits left of what.
+    /// The order of positions.
     #[serde(default)]
     pub order: Vec<Order>,
-    /// Claims of given nodes, tested by intervening.
+    /// Claims about given nodes, tested by intervening.
     #[serde(default)]
     pub intervention: Vec<InterventionClause>,
     #[serde(default)]
     pub feeds: Vec<Feeds>,
-    /// Nodes that belong to the circuit though nothing is claimed of them.
+    /// Nodes that belong to the circuit without any claim about them.
     #[serde(default)]
     pub keep: Vec<Keep>,
 }
@@ -101,20 +101,20 @@ pub struct Hypothesis {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Models {
-    /// Operations it must do, each of them: `add`, `sub`.
+    /// Operations it must have been trained for, all of them: `add`, `sub`.
     #[serde(default)]
     pub does: Vec<Does>,
     pub layers_from: Option<usize>,
     pub layers_to: Option<usize>,
-    /// Fewest heads in a layer.
+    /// Minimum number of heads in a layer.
     pub heads_from: Option<usize>,
-    /// Most heads in a layer.
+    /// Maximum number of heads in a layer.
     pub heads_to: Option<usize>,
-    /// Fewest digits in an operand.
+    /// Minimum number of digits in an operand.
     pub digits_from: Option<usize>,
-    /// Most digits in an operand.
+    /// Maximum number of digits in an operand.
     pub digits_to: Option<usize>,
-    /// Its name; `*` stands for any text.
+    /// Its name; `*` matches any text.
     pub name: Option<NamePattern>,
 }
 
@@ -127,7 +127,7 @@ impl TryFrom<String> for NamePattern {
 
     fn try_from(text: String) -> Result<Self, String> {
         let pattern = glob::Pattern::new(&text).map(NamePattern);
-        pattern.map_err(|error| format!("{text:?} is no pattern: {error}"))
+        pattern.map_err(|error| format!("invalid pattern {text:?}: {error}"))
     }
 }
 
@@ -140,7 +140,7 @@ pub enum Does {
 }
 
 impl Does {
-    /// Whether a model does.
+    /// Whether a model was trained for it.
     pub fn holds(self, operations: Operations) -> bool {
         match self {
             Does::Add => operations.trains_addition(),
@@ -166,14 +166,14 @@ pub enum Layer {
     Named(Last),
 }
 
-/// The one layer that has a name.
+/// The name for the last layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Last {
     Last,
 }
 
-/// What a node must be like.
+/// Conditions on a node.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub struct Like {
     pub at: Option<Where>,
@@ -183,7 +183,7 @@ pub struct Like {
 }
 
 impl Like {
-    /// Whether a node is like this, at the running digit.
+    /// Whether a node meets the conditions for a given `n`.
     pub fn fits(&self, node: &Node, n: usize, shape: &Shape) -> bool {
         let at = self
             .at
@@ -200,25 +200,25 @@ impl Like {
     }
 }
 
-/// "For each digit, a node of this kind carries this."
+/// "For each digit, a node of this kind represents this variable."
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exists {
     pub says: String,
     pub claim: Pattern,
-    /// The digits n runs over.
+    /// The range of n.
     #[serde(rename = "for")]
     pub digits: Option<Digits>,
     pub at: Option<Where>,
     pub kind: Option<NodeKind>,
     pub layer: Option<Layer>,
-    /// Whether every node that fits is tried by intervening, claimed or not.
+    /// Whether to try every matching node by intervening, claimed or not.
     #[serde(default)]
     pub search: bool,
-    /// Whether the hypothesis stands without it.
+    /// Whether the hypothesis can hold without this clause.
     #[serde(default)]
     pub optional: bool,
-    /// Operations the model must do for the clause to apply.
+    /// Operations that the model must be trained for if the clause is to apply.
     #[serde(default)]
     pub does: Vec<Does>,
 }
@@ -233,72 +233,72 @@ impl Exists {
     }
 }
 
-/// "For each digit, the same nodes carry all of these."
+/// "For each digit, the same nodes represent all of these variables."
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SharedClause {
     pub says: String,
     pub claims: Vec<Pattern>,
-    /// The digits n runs over.
+    /// The range of n.
     #[serde(rename = "for")]
     pub digits: Option<Digits>,
-    /// Whether the hypothesis stands without it.
+    /// Whether the hypothesis can hold without this clause.
     #[serde(default)]
     pub optional: bool,
-    /// Operations the model must do for the clause to apply.
+    /// Operations that the model must be trained for if the clause is to apply.
     #[serde(default)]
     pub does: Vec<Does>,
 }
 
-/// "For each digit, the one sits left of the other."
+/// "For each digit, this is to the left of that."
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
     pub says: String,
     pub first: OrderSide,
     pub then: OrderSide,
-    /// The digits n runs over.
+    /// The range of n.
     #[serde(rename = "for")]
     pub digits: Option<Digits>,
-    /// Whether the hypothesis stands without it.
+    /// Whether the hypothesis can hold without this clause.
     #[serde(default)]
     pub optional: bool,
-    /// Operations the model must do for the clause to apply.
+    /// Operations that the model must be trained for if the clause is to apply.
     #[serde(default)]
     pub does: Vec<Does>,
 }
 
-/// "These nodes together carry this."
+/// "These nodes together represent this variable."
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InterventionClause {
     pub says: String,
-    /// The claims, each of its own nodes.
+    /// The claims, each about its own nodes.
     pub claims: Vec<SetClaim>,
-    /// Whether the hypothesis stands without it.
+    /// Whether the hypothesis can hold without this clause.
     #[serde(default)]
     pub optional: bool,
 }
 
-/// "For each digit, the one feeds the other."
+/// "For each digit, this feeds that."
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feeds {
     pub says: String,
     pub from: Pattern,
     pub to: Fed,
-    /// The digits n runs over.
+    /// The range of n.
     #[serde(rename = "for")]
     pub digits: Option<Digits>,
-    /// Whether the hypothesis stands without it.
+    /// Whether the hypothesis can hold without this clause.
     #[serde(default)]
     pub optional: bool,
-    /// Operations the model must do for the clause to apply.
+    /// Operations that the model must be trained for if the clause is to apply.
     #[serde(default)]
     pub does: Vec<Does>,
 }
 
-/// Nodes of the circuit, by name or by what they are like.
+/// Nodes of the circuit, by name or by conditions.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Keep {
@@ -327,7 +327,7 @@ impl TryFrom<String> for NamedNode {
 }
 
 impl Keep {
-    /// The nodes, in a model.
+    /// The nodes, resolved against a model.
     ///
     /// # Errors
     /// [`crate::domain::node::NodeError`] for a name the model does not have.
@@ -363,7 +363,7 @@ impl Hypothesis {
         }
     }
 
-    /// Checks that the hypothesis is about this model.
+    /// Checks that the hypothesis applies to this model.
     ///
     /// # Errors
     /// [`HypothesisError::OtherModel`] with both sides.
@@ -371,10 +371,10 @@ impl Hypothesis {
         self.check_model(&folder.name, folder.operations(), &folder.weights.shape())
     }
 
-    /// Reads a file; `file` names it in errors.
+    /// Parses a file's text; `file` names it in errors.
     ///
     /// # Errors
-    /// [`HypothesisError`], which shows the line where there is one to blame.
+    /// [`HypothesisError`], with the line where possible.
     pub fn read(file: &str, text: &str) -> Result<Self, HypothesisError> {
         if text.len() > MAX_HYPOTHESIS_BYTES {
             return Err(HypothesisError::TooLong {
@@ -405,7 +405,7 @@ impl Hypothesis {
         }
     }
 
-    /// A clause that speaks of n without running over it.
+    /// A clause that uses n without a range for it.
     fn without_range(&self) -> Option<&str> {
         let exists = self.exists.iter().filter(|c| {
             c.digits.is_none()
@@ -436,7 +436,7 @@ impl Hypothesis {
             .next()
     }
 
-    /// Checks that the hypothesis is about this model.
+    /// Checks that the hypothesis applies to this model.
     ///
     /// # Errors
     /// [`HypothesisError::OtherModel`] with both sides.
@@ -456,7 +456,7 @@ impl Hypothesis {
         let conditions = &self.model;
         if let Some(pattern) = conditions.name.as_ref().filter(|p| !p.0.matches(name)) {
             return other(
-                format!("models named {}", pattern.0),
+                format!("a name matching {}", pattern.0),
                 format!("the name {name}"),
             );
         }
@@ -466,8 +466,8 @@ impl Hypothesis {
                 Does::Sub => "subtraction",
             };
             return other(
-                format!("models that do {missing}"),
-                format!("learnt {operations} alone"),
+                format!("training for {missing}"),
+                format!("only {operations}"),
             );
         }
         for (found, from, to, what) in [
@@ -481,7 +481,7 @@ impl Hypothesis {
                 shape.n_heads,
                 conditions.heads_from,
                 conditions.heads_to,
-                "heads in a layer",
+                "heads per layer",
             ),
             (
                 shape.n_digits,
@@ -491,13 +491,10 @@ impl Hypothesis {
             ),
         ] {
             if let Some(from) = from.filter(|&from| found < from) {
-                return other(
-                    format!("models of {from} {what} or more"),
-                    found.to_string(),
-                );
+                return other(format!("at least {from} {what}"), found.to_string());
             }
             if let Some(to) = to.filter(|&to| found > to) {
-                return other(format!("models of {to} {what} at most"), found.to_string());
+                return other(format!("at most {to} {what}"), found.to_string());
             }
         }
         Ok(())

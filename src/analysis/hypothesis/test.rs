@@ -1,4 +1,4 @@
-//! Testing a hypothesis on a model, clause by clause.
+//! Tests a hypothesis on a model, clause by clause.
 
 use std::collections::BTreeSet;
 
@@ -22,17 +22,17 @@ use crate::inputs::model::{ModelFolder, Operations};
 use crate::network::engine::{Activations, Engine, EngineError, Site};
 use crate::verify::{Conclusion, testable};
 
-/// Trials of each edge that a clause asks for.
+/// Trials per edge for clauses about edges.
 const EDGE_TRIALS: usize = 256;
 
-/// Questions of each class that means are taken over.
+/// Questions of each class over which means are taken.
 const MEAN_QUESTIONS: usize = 512;
 
-/// Candidates named where nothing meets a clause.
+/// Candidates listed where nothing meets a clause.
 const NEAREST: usize = 3;
 
 impl TestedHypothesis {
-    /// What the clauses come to.
+    /// The conclusion from the clauses.
     pub fn conclusion(&self) -> Conclusion {
         match self.holds {
             true => Conclusion::Sound,
@@ -41,44 +41,44 @@ impl TestedHypothesis {
     }
 }
 
-/// What is needed to test hypotheses on one model.
+/// Tests hypotheses on one model.
 pub struct Tester<'a> {
     pub engine: &'a Engine,
-    /// What it was trained for.
+    /// The operations the model was trained for.
     pub operations: Operations,
-    /// What is known of the model's own claims.
+    /// The model's own claims with their verdicts.
     pub known: &'a KnownClaims,
     pub baseline: &'a Baseline,
     /// Mean activations of every node.
     pub means: &'a Activations,
     pub budget: Budget,
-    /// How claims are judged; its error is shared by the claims of the file.
+    /// How claims are judged; the error is shared by the claims of the file.
     pub rules: Rules,
 }
 
-/// One instance of a clause: one digit, or the clause as a whole.
+/// One case of a clause: one digit, or the clause as a whole.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct ClauseCase {
-    /// The digit n stands for.
+    /// The value of n.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<usize>,
     pub met: bool,
     pub nodes: Vec<NodeName>,
-    /// What met it, or why nothing did with the nearest candidates.
+    /// What met it; otherwise why nothing did, with the nearest candidates.
     pub note: String,
 }
 
-/// What a clause speaks of.
+/// The kinds of clause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClauseKind {
-    /// Nodes that must be there.
+    /// Nodes that must exist.
     Exists,
-    /// What the same nodes carry.
+    /// Tasks that the same nodes must have.
     Shared,
-    /// What sits left of what.
+    /// The order of positions.
     Order,
-    /// Claims of given nodes.
+    /// Claims about given nodes.
     Intervention,
     Feeds,
 }
@@ -96,35 +96,35 @@ impl ClauseKind {
     }
 }
 
-/// What was found of one clause.
+/// The result of one clause.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct ClauseResult {
     pub kind: ClauseKind,
     pub says: String,
-    /// Whether the hypothesis stands without it.
+    /// Whether the hypothesis can hold without this clause.
     pub optional: bool,
-    /// Whether it applies to this model at all.
+    /// Whether it applies to this model.
     pub applies: bool,
-    /// Whether every case is met; a clause without a case is not.
+    /// Whether every case is met; a clause without cases is not met.
     pub met: bool,
     pub cases: Vec<ClauseCase>,
 }
 
-/// What was found of a hypothesis.
+/// The result of a hypothesis.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct TestedHypothesis {
     pub hypothesis: String,
-    /// Whether every clause that is required and applies is met.
+    /// Whether every required clause that applies is met.
     pub holds: bool,
     pub clauses: Vec<ClauseResult>,
-    /// Nodes that meet a clause: what the hypothesis explains.
+    /// Nodes that meet a clause: those the hypothesis explains.
     pub explained: BTreeSet<NodeName>,
-    /// The circuit: these, and those the file keeps without a word on what they do.
+    /// The circuit: the explained nodes, and those the file keeps without a claim.
     pub circuit: BTreeSet<NodeName>,
 }
 
 impl ClauseKind {
-    /// What comes of a clause of this kind whose cases were looked at.
+    /// The result of a clause of this kind from its cases.
     fn result(
         self,
         says: &str,
@@ -164,7 +164,7 @@ fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     items.join(", ")
 }
 
-/// The digits a clause runs over; one case without a digit where it runs over none.
+/// The values of n for a clause; a single case without n if it has no range.
 fn cases_of(digits: Option<Digits>, shape: &Shape) -> Vec<Option<usize>> {
     match digits {
         Some(digits) => digits.values(shape).map(Some).collect(),
@@ -172,7 +172,7 @@ fn cases_of(digits: Option<Digits>, shape: &Shape) -> Vec<Option<usize>> {
     }
 }
 
-/// Tests a hypothesis on a model by the usual rules, with this error and seed; `file` names it.
+/// Tests a hypothesis on a model by the default rules, with this error and seed; `file` names it.
 ///
 /// # Errors
 /// As [`Tester::test`].
@@ -217,8 +217,7 @@ impl Tester<'_> {
     /// Tests every clause.
     ///
     /// # Errors
-    /// [`HypothesisError`] where the hypothesis is about another model or names nodes it lacks;
-    /// engine errors as [`TestError`].
+    /// [`HypothesisError`] if the hypothesis does not apply to the model or names nodes it does not have; engine errors as [`TestError`].
     pub fn test(&self, file: &str, hypothesis: &Hypothesis) -> Result<TestedHypothesis, TestError> {
         let shape = self.engine.shape();
         let mut clauses = Vec::new();
@@ -269,7 +268,8 @@ impl Tester<'_> {
             .collect()
     }
 
-    /// Why no claim of a variable will do: those there are, or the same task elsewhere.
+    /// Why no claim of a variable qualifies: the claims there are, or those of the same task
+    /// elsewhere.
     fn nearest(&self, variable: Variable, why_not: &str) -> String {
         let of = |wanted: &dyn Fn(&KnownClaim) -> bool| -> Vec<String> {
             let claims = self.known.claims.iter().filter(|claim| wanted(claim));
@@ -284,16 +284,13 @@ impl Tester<'_> {
         }
         let task = of(&|claim| claim.variable.task == variable.task);
         if task.is_empty() {
-            format!("nothing is claimed to be {}", variable.task)
+            format!("no claim of task {}", variable.task)
         } else {
-            format!(
-                "nothing is claimed to be {variable}; nearest: {}",
-                listed(task)
-            )
+            format!("no claim of {variable}; nearest: {}", listed(task))
         }
     }
 
-    /// Nodes that a clause has tried at one digit.
+    /// Nodes that a clause tries for one value of n.
     fn fitting(&self, clause: &Exists, n: usize) -> Vec<Node> {
         let shape = self.engine.shape();
         let like = clause.like();
@@ -302,7 +299,7 @@ impl Tester<'_> {
         Node::all(&shape).into_iter().filter(fits).collect()
     }
 
-    /// Sets that are tried by intervening, which share the error.
+    /// Number of node sets tried by intervening, which share the error.
     fn tries(&self, hypothesis: &Hypothesis) -> usize {
         let shape = self.engine.shape();
         let given: usize = hypothesis.intervention.iter().map(|c| c.claims.len()).sum();
@@ -345,7 +342,7 @@ impl Tester<'_> {
                     tried.push((interchange_accuracy, case.note));
                 }
             }
-            // The nearest first, in the order of nodes where they are equally near.
+            // Nearest first; ties in node order.
             tried.sort_by(|a, b| b.0.total_cmp(&a.0));
             let nearest = || tried.iter().take(NEAREST).map(|(_, note)| note);
             cases.push(ClauseCase {
@@ -356,7 +353,7 @@ impl Tester<'_> {
                         format!("{variable}: {}", names(&Vec::from_iter(nodes.clone())))
                     }
                     (true, true) => {
-                        self.nearest(variable, &format!("no {variable} that holds and fits"))
+                        self.nearest(variable, &format!("no {variable} claim holds and matches"))
                     }
                     (true, false) => format!(
                         "none of {} tried; nearest: {}",
@@ -396,7 +393,7 @@ impl Tester<'_> {
                 met: nodes.is_some(),
                 note: match &nodes {
                     Some(nodes) => names(nodes),
-                    None => "each holds, of different nodes".into(),
+                    None => "each holds, but for different nodes".into(),
                 },
                 nodes: Node::names(&nodes.unwrap_or_default()),
             }
@@ -411,13 +408,13 @@ impl Tester<'_> {
 
     fn order(&self, clause: &Order) -> ClauseResult {
         let shape = self.engine.shape();
-        // Node sets, or a place without nodes, with their first and last position.
+        // Node sets with their first and last position, or a position without nodes.
         let sides =
             |side: &OrderSide, n: usize| -> Result<Vec<(Vec<Node>, usize, usize)>, String> {
                 match side {
                     OrderSide::Place(place) => match place.position(n, &shape) {
                         Some(position) => Ok(vec![(Vec::new(), position, position)]),
-                        None => Err("the question has no such place".into()),
+                        None => Err("the question has no such position".into()),
                     },
                     OrderSide::Claim(pattern) => {
                         let variable = pattern
@@ -484,8 +481,8 @@ impl Tester<'_> {
         Ok(ClauseKind::Intervention.result(&clause.says, clause.optional, true, cases))
     }
 
-    /// Tries a set on fresh pairs: interchange accuracy, control-pair rate and off-target effect as for a claim of one node. Returns
-    /// the case with the least of its rates of interchange accuracy.
+    /// Judges a set on fresh pairs: interchange accuracy, control pairs and off-target effect, as
+    /// for a claim about one node. Returns the case with the lowest of its interchange accuracies.
     fn judge_claim(
         &self,
         file: &str,
@@ -595,7 +592,7 @@ impl Tester<'_> {
                     let wanted = (variable, clause.to, n);
                     self.fed(&graph, digit, |from, to| is_link(from, to, &wanted))
                         .unwrap_or_else(|| {
-                            let none = format!("no {variable} that holds has a way there");
+                            let none = format!("no {variable} claim that holds has a path there");
                             ClauseCase::unmet(digit, self.nearest(variable, &none))
                         })
                 };
@@ -609,7 +606,7 @@ impl Tester<'_> {
             .collect())
     }
 
-    /// The case of the edges that `is_link` picks; `None` where there is no such edge.
+    /// The case for the edges that `is_link` selects; `None` if there are none.
     fn fed(
         &self,
         graph: &Graph,
@@ -661,10 +658,10 @@ fn no_such_digit(digit: Option<usize>, pattern: &Pattern) -> ClauseCase {
 /// Why a hypothesis could not be tested.
 #[derive(Debug, thiserror::Error)]
 pub enum TestError {
-    /// Something in the file.
+    /// An error in the hypothesis.
     #[error(transparent)]
     Hypothesis(#[from] HypothesisError),
-    /// A run went wrong.
+    /// A run failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }

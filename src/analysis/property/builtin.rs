@@ -1,4 +1,4 @@
-//! The properties that every model is asked for.
+//! The built-in properties, tested on every model.
 
 use super::case::CaseVariable;
 use super::clause::{Clause, ClauseSide, Relation};
@@ -9,7 +9,7 @@ fn side(template: &str, decode: Option<Decode>) -> ClauseSide {
     ClauseSide {
         template: template
             .parse()
-            .expect("the templates of this module are well-formed"),
+            .expect("built-in templates are well-formed"),
         decode,
     }
 }
@@ -41,8 +41,8 @@ fn split(n_digits: usize, operation: char, k: usize) -> Clause {
     )
 }
 
-/// Every property that needs no file, for a model of `n_digits`; `margin` is what `confident` asks
-/// for, in logits.
+/// All built-in properties for a model of `n_digits`; `margin` is the lead in logits that
+/// `confident` requires.
 pub fn builtin(n_digits: usize, margin: f32) -> Vec<Property> {
     let n = n_digits;
     let one_sided = |relation| {
@@ -71,25 +71,25 @@ pub fn builtin(n_digits: usize, margin: f32) -> Vec<Property> {
     vec![
         property(
             "answers",
-            "The answer is right.".into(),
+            "The answer is correct.".into(),
             Drawing::Operands,
             one_sided(Relation::Right),
         ),
         property(
             "commutes",
-            "a+b and b+a get the same answer.".into(),
+            "a+b and b+a have the same answer.".into(),
             Drawing::Operands,
             vec![clause(n, "ab", "{a}+{b}", Relation::Equals, "{b}+{a}")],
         ),
         property(
             "antisymmetric",
-            "a-b and b-a get answers that differ in the sign alone.".into(),
+            "The answers to a-b and b-a differ only in sign.".into(),
             Drawing::Operands,
             vec![clause(n, "ab", "{a}-{b}", Relation::Negates, "{b}-{a}")],
         ),
         property(
             "zero",
-            "a+0, 0+a and a-0 give a, and a-a gives zero.".into(),
+            "a+0, 0+a and a-0 give a; a-a gives zero.".into(),
             Drawing::First,
             vec![
                 clause(n, "a", "{a}+0", Relation::Equals, "{a}"),
@@ -100,14 +100,14 @@ pub fn builtin(n_digits: usize, margin: f32) -> Vec<Property> {
         ),
         property(
             "inverse",
-            "(a+b)-b gives a, where a+b fits an operand; the model is handed its own answer to a+b."
+            "(a+b)-b gives a, if a+b fits an operand; the model is given its own answer to a+b."
                 .into(),
             Drawing::Operands,
             vec![clause(n, "ab", "({a}+{b})-{b}", Relation::Equals, "{a}")],
         ),
         property(
             "local",
-            "Changing digits below k without changing the carry (borrow) into k leaves the answer from k up alone."
+            "Changing digits below k without changing the carry (borrow) into k does not change the answer from digit k up."
                 .into(),
             Drawing::Split,
             local('+').chain(local('-')).collect(),
@@ -120,14 +120,14 @@ pub fn builtin(n_digits: usize, margin: f32) -> Vec<Property> {
         ),
         property(
             "forced-equals-free",
-            "The answer is the same whether the model is fed the true answer or its own tokens."
+            "The answer is the same teacher-forced and free-running."
                 .into(),
             Drawing::Operands,
             vec![both_ways("{a}+{b}"), both_ways("{a}-{b}")],
         ),
         property(
             "confident",
-            format!("The right token leads every other by {margin} logits, at each place."),
+            format!("The right token leads every other by at least {margin} logits, at each place."),
             Drawing::Operands,
             one_sided(Relation::Leads(margin)),
         ),

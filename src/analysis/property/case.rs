@@ -1,5 +1,5 @@
-//! Cases: the numbers one clause of a property is tried on, how simple they are, and what simpler
-//! ones lie next to them.
+//! Cases: the numbers that one clause of a property is tried on, their simplicity, and the steps to
+//! simpler ones.
 
 use std::fmt;
 
@@ -7,11 +7,12 @@ use serde::{Serialize, Serializer};
 
 use crate::domain::arithmetic::power_of_ten;
 
-/// A variable: its letter, and which digits it may have at each place.
+/// A variable: its letter, and the digits allowed at each place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseVariable {
     pub name: char,
-    /// The lowest and highest digit at each place, units first. As many as the variable has digits.
+    /// The lowest and highest digit at each place, units first; one range per digit of the
+    /// variable.
     pub ranges: Vec<(u8, u8)>,
 }
 
@@ -24,7 +25,7 @@ impl CaseVariable {
         }
     }
 
-    /// Digits it has.
+    /// Number of digits.
     pub fn width(&self) -> usize {
         self.ranges.len()
     }
@@ -46,27 +47,27 @@ pub fn digit(number: u128, place: usize) -> u8 {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Case {
-    /// Which of the property's clauses it is put to.
+    /// Which of the property's clauses it is tried on.
     pub clause: usize,
-    /// The number of each of the clause's variables, in their order.
+    /// The numbers of the clause's variables, in order.
     pub numbers: Vec<u128>,
 }
 
-/// How simple a case is; the least is the simplest. Fewer digits above the lowest they may have come
-/// first, then a smaller sum of digits, then smaller numbers, the first variable's first.
+/// The simplicity of a case, least is simplest: first the number of digits above their minimum,
+/// then the sum of digits, then the numbers, first variable first.
 pub type Simplicity = (u32, u32, Vec<u128>);
 
-/// One step to a simpler case. Steps are numbered so that a search can take them in turn.
+/// One step to a simpler case. Steps are indexed so that a search can take them in turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Move {
-    /// A digit to the lowest it may be.
+    /// Sets a digit to its minimum.
     Lowest { variable: usize, place: usize },
-    /// A digit halfway to the lowest it may be.
+    /// Moves a digit halfway to its minimum.
     Half { variable: usize, place: usize },
-    /// A digit to one less.
+    /// Reduces a digit by one.
     Less { variable: usize, place: usize },
-    /// From a digit of a variable to that of a later one at the same place, which keeps their sum:
-    /// one, or as much as fits.
+    /// Moves one, or as much as fits, from a digit of a variable to that of a later variable at the
+    /// same place, keeping their sum.
     Pass {
         from: usize,
         to: usize,
@@ -75,13 +76,12 @@ enum Move {
     },
 }
 
-/// Every move there is for these variables: digits from the highest place down, the moves that gain
-/// most first.
+/// All moves for some variables: from the highest place down, the largest steps first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moves(Vec<Move>);
 
 impl Moves {
-    /// The moves of cases with these variables.
+    /// The moves for cases with these variables.
     pub fn new(variables: &[CaseVariable]) -> Self {
         let places = |variable: usize| (0..variables[variable].width()).rev();
         let digits = || {
@@ -111,12 +111,12 @@ impl Moves {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no moves.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the same move may well be made again: it takes one step of several.
+    /// Whether the same move may apply repeatedly: it is one of several small steps.
     pub fn repeats(&self, index: usize) -> bool {
         matches!(
             self.0[index],
@@ -124,7 +124,7 @@ impl Moves {
         )
     }
 
-    /// The case that a move leads to; `None` where that is no simpler, or outside the ranges.
+    /// The case after a move; `None` if it is no simpler, or outside the ranges.
     pub fn apply(&self, index: usize, case: &Case, variables: &[CaseVariable]) -> Option<Case> {
         let mut next = case.clone();
         let low = |variable: usize, place: usize| variables[variable].ranges[place].0;
@@ -167,7 +167,7 @@ impl Moves {
 }
 
 impl Case {
-    /// Whether every number is in its variable's ranges.
+    /// Whether every number is within its variable's ranges.
     pub fn within(&self, variables: &[CaseVariable]) -> bool {
         self.numbers.len() == variables.len()
             && self

@@ -1,5 +1,5 @@
-//! Clauses: one relation between what is asked and what must come out, over all numbers of its
-//! variables for which arithmetic itself has an answer.
+//! Clauses: a relation between what is asked and the expected answer, over all numbers of its
+//! variables for which the arithmetic has an answer.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,12 +9,12 @@ use super::template::{Ask, Template, TemplatePiece};
 use crate::domain::arithmetic::{Answer, AnswerToken, Operation, Question, power_of_ten};
 use crate::network::engine::Decode;
 
-/// What must be true of the answers.
+/// The required relation between the answers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Relation {
-    /// Left: the answer is the true one.
+    /// Left only: the answer is correct.
     Right,
-    /// Left: the right token leads every other by this many logits, at each place.
+    /// Left only: the right token leads every other by this many logits, at each place.
     Leads(f32),
     /// Both sides have the same tokens.
     Equals,
@@ -27,13 +27,13 @@ pub enum Relation {
 }
 
 impl Relation {
-    /// Whether a right side takes part.
+    /// Whether there is a right side.
     pub fn has_right(self) -> bool {
         !matches!(self, Relation::Right | Relation::Leads(_))
     }
 
-    /// Whether two answers are so related. One-sided relations ask for the truth, and are judged
-    /// where that is known.
+    /// Whether two answers satisfy the relation. One-sided relations compare with the true answer,
+    /// and are judged elsewhere.
     pub fn holds(self, left: &Answer, right: &Answer) -> bool {
         match self {
             Relation::Right | Relation::Leads(_) | Relation::Equals => left == right,
@@ -70,9 +70,9 @@ impl fmt::Display for Relation {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClauseSide {
-    /// What is asked, or the number that is known.
+    /// The question, or a known number.
     pub template: Template,
-    /// How its answers are read; without it, as the run says.
+    /// How its answers are decoded; `None` for the decoding of the run.
     pub decode: Option<Decode>,
 }
 
@@ -90,7 +90,8 @@ impl Clause {
     /// A clause for a model of `n_digits`.
     ///
     /// # Panics
-    /// If a right side is missing or too many, or a template's variable is not among `variables`.
+    /// If a right side is missing or superfluous, or a template's variable is not among
+    /// `variables`.
     pub fn new(
         n_digits: usize,
         left: ClauseSide,
@@ -116,7 +117,7 @@ impl Clause {
         }
     }
 
-    /// Digits in each operand.
+    /// Number of digits in each operand.
     pub fn n_digits(&self) -> usize {
         self.n_digits
     }
@@ -135,19 +136,19 @@ impl Clause {
         &self.moves
     }
 
-    /// The sides: one or two.
+    /// The sides, one or two.
     pub fn sides(&self) -> impl Iterator<Item = &ClauseSide> {
         std::iter::once(&self.left).chain(&self.right)
     }
 
-    /// The operations it asks for.
+    /// The operations it uses.
     pub fn operations(&self) -> BTreeSet<Operation> {
         self.sides()
             .flat_map(|side| side.template.operations())
             .collect()
     }
 
-    /// All that is asked of a case, in order, with how the answer is read where that is fixed.
+    /// All questions of a case, in order, with their decoding if fixed.
     pub fn asks(&self) -> Vec<(&Ask, Option<Decode>)> {
         self.sides()
             .flat_map(|side| {
@@ -159,7 +160,7 @@ impl Clause {
             .collect()
     }
 
-    /// The number that an operand's pieces come to, if it is one of at most `n_digits` digits.
+    /// The value of an operand's pieces, if it has at most `n_digits` digits.
     pub fn number(&self, pieces: &[TemplatePiece], case: &Case) -> Option<u128> {
         let bound = power_of_ten(self.n_digits);
         let mut value: u128 = 0;
@@ -172,7 +173,7 @@ impl Clause {
                     (number, self.variables[at].width())
                 }
             };
-            // What stands before is shifted up by this piece's width.
+            // The preceding pieces are shifted up by this piece's width.
             value = match value {
                 0 => number,
                 _ => value
@@ -186,7 +187,7 @@ impl Clause {
         Some(value)
     }
 
-    /// What a template truly comes to; `None` where an operand on the way is negative or too long.
+    /// The true value of a template; `None` if an intermediate operand is negative or too long.
     fn truth(&self, template: &Template, case: &Case) -> Option<i128> {
         match template {
             Template::Number(pieces) => self.number(pieces, case).map(|number| number as i128),
@@ -197,7 +198,7 @@ impl Clause {
         }
     }
 
-    /// What is asked where everything asked before was answered rightly.
+    /// The question to ask if every earlier one was answered correctly.
     pub fn true_question(&self, ask: &Ask, case: &Case) -> Option<Question> {
         let bound = power_of_ten(self.n_digits);
         let operand = |template| {
@@ -208,7 +209,7 @@ impl Clause {
         Some(Question::new(first, ask.operation, second, self.n_digits))
     }
 
-    /// What each side truly comes to, as answers; `None` outside the clause's domain.
+    /// The true answer of each side; `None` outside the clause's domain.
     pub fn true_answers(&self, case: &Case) -> Option<Vec<Answer>> {
         self.sides()
             .map(|side| {
@@ -219,8 +220,8 @@ impl Clause {
             .collect()
     }
 
-    /// Whether the relation is true of arithmetic itself. One that isn't is broken by a model that
-    /// is right.
+    /// Whether the relation is true of the arithmetic itself. If not, a model that answers
+    /// correctly violates it.
     pub fn is_true(&self, case: &Case) -> bool {
         self.true_answers(case).is_some_and(|answers| {
             self.relation
@@ -228,8 +229,8 @@ impl Clause {
         })
     }
 
-    /// Whether a case is in the clause's domain: its numbers in their ranges, every question one
-    /// that the model takes, and, for "the same from digit k up", the truth the same from there.
+    /// Whether a case is in the clause's domain: its numbers are in their ranges, the model can be
+    /// asked every question and, for "the same from digit k up", the true answers agree from there.
     pub fn admits(&self, case: &Case) -> bool {
         case.within(&self.variables)
             && match self.relation {
@@ -238,10 +239,10 @@ impl Clause {
             }
     }
 
-    /// The first question asked of a case.
+    /// The first question of a case.
     ///
     /// # Panics
-    /// If nothing is asked, or the case is outside the domain.
+    /// If there is no question, or the case is outside the domain.
     pub fn node_set(&self, case: &Case) -> Question {
         let asks = self.asks();
         let (ask, _) = asks.first().expect("a clause asks something");

@@ -1,4 +1,4 @@
-//! What property tests found, as reports state it.
+//! The results of property tests, as reported and stored.
 
 use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
@@ -11,11 +11,11 @@ use crate::experiment::stats::{Count, Rate};
 use crate::storage::{pretty_json, read_stored};
 use crate::verify::Conclusion;
 
-/// The name and version of the form of `property.json`.
+/// The name and version of the format of `property.json`.
 pub const SCHEMA: &str = "circuitcheck/property/1";
 
-/// Everything that property tests found. The same model, properties, kept cases and seed give the
-/// same bytes, whatever the number of threads and the batch size.
+/// All results of property tests. The same model, properties, kept cases and seed give the same
+/// bytes, whatever the number of threads and the batch size.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct PropertyEvidence {
     /// [`SCHEMA`].
@@ -23,15 +23,15 @@ pub struct PropertyEvidence {
     pub model: String,
     /// SHA-256 of the weights file.
     pub weights_sha256: String,
-    /// What the model was trained for.
+    /// The operations the model was trained for.
     pub operations: String,
     pub shape: Shape,
-    /// How answers are read: `forced` or `free`.
+    /// How answers are decoded: `forced` or `free`.
     pub decode: String,
-    /// Distinct cases drawn of each property.
+    /// Distinct cases drawn for each property.
     pub cases: usize,
     pub seed: u64,
-    /// Chance that a bound of an interval is wrong, each bound on its own.
+    /// Probability that a bound of an interval is wrong, for each bound separately.
     pub alpha: f64,
     pub properties: Vec<PropertyResult>,
     pub nodes: Vec<Separation>,
@@ -40,19 +40,19 @@ pub struct PropertyEvidence {
 /// Why stored property tests cannot be read.
 #[derive(Debug, Error)]
 pub enum PropertyEvidenceError {
-    /// No JSON, or JSON of another form.
-    #[error("no property tests: {0}")]
+    /// Not JSON, or JSON of another format.
+    #[error("not stored property tests: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// Property tests of another version of the form.
-    #[error("the property tests are of the form {found:?}, this program reads {SCHEMA:?}")]
+    /// Property tests of another version of the format.
+    #[error("the property tests have the format {found:?}; this version reads {SCHEMA:?}")]
     Schema {
-        /// The form it names.
+        /// The format it names.
         found: String,
     },
 }
 
 impl PropertyEvidence {
-    /// What the properties come to.
+    /// The conclusion from the properties.
     pub fn conclusion(&self) -> Conclusion {
         let properties = || self.properties.iter().map(|result| result.standing);
         let nodes = || self.nodes.iter().map(|node| node.separates);
@@ -70,7 +70,7 @@ impl PropertyEvidence {
         }
     }
 
-    /// The evidence as it is stored: JSON with two spaces of indent and a line feed at the end.
+    /// The evidence as stored: JSON with two spaces of indent and a final line feed.
     pub fn to_json(&self) -> String {
         pretty_json(self)
     }
@@ -78,7 +78,7 @@ impl PropertyEvidence {
     /// Reads stored evidence. Written again it gives the same bytes.
     ///
     /// # Errors
-    /// [`PropertyEvidenceError`] where it is of another form.
+    /// [`PropertyEvidenceError`] where it has another format.
     pub fn from_json(json: &[u8]) -> Result<Self, PropertyEvidenceError> {
         read_stored(json, SCHEMA, |found| PropertyEvidenceError::Schema {
             found,
@@ -91,9 +91,9 @@ impl PropertyEvidence {
 pub enum PropertyStanding {
     /// No case failed.
     Holds,
-    /// Some case failed.
+    /// At least one case failed.
     Fails,
-    /// The model was not trained for what it asks.
+    /// The model was not trained for the operations it needs.
     NotAsked,
 }
 
@@ -107,25 +107,25 @@ impl PropertyStanding {
     }
 }
 
-/// What came of one property.
+/// The results of one property.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct PropertyResult {
     pub property: String,
     pub says: String,
-    /// The file it stands in and that file's SHA-256, for a user's own.
+    /// For a user's own property, its file and the file's SHA-256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PropertyFile>,
     pub standing: PropertyStanding,
-    /// What the model was not asked, and why.
+    /// What the model was not asked, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_asked: Vec<String>,
     /// Failures among the distinct cases drawn.
     pub failures: Count,
-    /// Cases that fail by no more than a rounding error; they are counted as cases and not as failures.
+    /// Cases that fail only within rounding error; they count as cases but not as failures.
     pub ties: u64,
-    /// Failures among cases drawn uniformly, by what they are uniform over: the rates.
+    /// Failure rates among uniformly drawn cases, by population.
     pub uniform: Vec<GroupRate>,
-    /// How many groups of cases were drawn from.
+    /// Number of groups that cases were drawn from.
     pub groups: usize,
     /// The group with the fewest distinct cases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,18 +134,18 @@ pub struct PropertyResult {
     pub failing_groups: Vec<GroupCount>,
     /// Failures by the complexity class of the case's first question, over all groups.
     pub classes: Vec<ClassCount>,
-    /// Cases kept from earlier runs, asked first, and how many of them still fail. They count nowhere
-    /// else.
+    /// Cases kept from earlier runs and tried first, and how many of them still fail. They count
+    /// nowhere else.
     pub kept: Count,
     /// Failing cases that were shrunk.
     pub shrunk: usize,
-    /// What they came to, the simplest first; no more than five are shown.
+    /// The shrunk cases, simplest first; at most five are listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counterexamples: Vec<FailingCase>,
 }
 
 impl PropertyResult {
-    /// In which complexity classes it fails how often, as a list to read.
+    /// Failure counts by complexity class, as a list for readers.
     pub fn failing_classes(&self) -> String {
         let failing = self.classes.iter().filter(|of| of.failures.hits > 0);
         let shown = failing.map(|ClassCount { class, failures }| {
@@ -155,7 +155,7 @@ impl PropertyResult {
     }
 }
 
-/// A file of a user's.
+/// A user's property file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct PropertyFile {
     pub name: String,
@@ -163,7 +163,7 @@ pub struct PropertyFile {
     pub sha256: String,
 }
 
-/// Failures in a group drawn uniformly.
+/// Failures in a uniformly drawn group.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 pub struct GroupRate {
     pub group: Group,
@@ -189,18 +189,18 @@ pub struct ClassCount {
 /// A failing case that no step makes simpler.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct FailingCase {
-    /// The clause: what was asked and what must come out.
+    /// The clause: the questions and the required relation.
     pub clause: String,
     /// The numbers, e.g. `a=04000 b=03999`.
     pub numbers: String,
-    /// Whether arithmetic itself agrees with the clause. Where not, the property is false.
+    /// Whether the arithmetic itself satisfies the clause. If not, the property is false.
     pub true_of_arithmetic: bool,
     /// Every question asked, in order.
     pub asked: Vec<AskedQuestion>,
-    /// Which of them is at fault.
+    /// The index of the question at fault.
     pub at_fault: usize,
     pub token: AnswerToken,
-    /// By how many logits the right token leads there; negative where another leads.
+    /// Lead in logits of the right token there; negative if another leads.
     #[serde(serialize_with = "to_hundredths")]
     pub lead: f32,
 }
@@ -234,7 +234,7 @@ impl FailingCase {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct AskedQuestion {
     pub question: Question,
-    /// How its answer was read: `forced` or `free`.
+    /// How its answer was decoded: `forced` or `free`.
     pub decode: String,
     pub answer: Answer,
     pub truth: Answer,
@@ -242,7 +242,8 @@ pub struct AskedQuestion {
     pub wrong: TokenSet,
 }
 
-/// Logits are written to hundredths: their last bits differ between processors, and evidence must not.
+/// Logits are rounded to hundredths: their last digits differ between processors, but evidence must
+/// not.
 pub(super) fn to_hundredths<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((f64::from(*value) * 100.0).round() / 100.0)
 }

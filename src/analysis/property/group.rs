@@ -1,4 +1,5 @@
-//! Groups of questions: all of a class, drawn uniformly, and those on which models break.
+//! Groups of questions: a whole class, drawn uniformly, and kinds of question that models tend to
+//! fail on.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -12,14 +13,15 @@ use crate::domain::arithmetic::{Class, Complexity, Operation, Question, complexi
 use crate::domain::causal::{Sampler, Space};
 use crate::domain::text::deserialize_from_text;
 
-/// What sets the questions of one group apart.
+/// The kind of question in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Group {
     /// Every question of a class.
     Uniform(Class),
-    /// Those of one complexity class.
+    /// Questions of one complexity class.
     Grade(Complexity),
-    /// A carry (borrow) made in column `from` that the next `length` columns pass on and no more.
+    /// A carry (borrow) generated in column `from` and propagated through exactly `length` more
+    /// columns.
     Chain {
         class: Class,
         from: usize,
@@ -27,25 +29,25 @@ pub enum Group {
     },
     /// The lowest `columns` columns all sum to nine (ADD) or hold equal digits.
     Even { class: Class, columns: usize },
-    /// Both operands are the same.
+    /// Both operands are equal.
     EqualOperands(Class),
-    /// Operands of drawn lengths, zeros before them.
+    /// Operands of random lengths, with leading zeros.
     LeadingZeros(Class),
     /// Operands that differ by one.
     ApartByOne(Class),
     /// 9…9 + 1, 10…0 − 1, 1 − 10…0.
     Nines(Class),
-    /// Numbers drawn uniformly from the ranges a user gave.
+    /// Numbers drawn uniformly from a user's ranges.
     Ranges,
-    /// Numbers at the ends of those ranges, equal, or summing to nine, digit by digit.
+    /// Numbers whose digits are at the ends of those ranges, equal, or sum to nine.
     RangeEdges,
-    /// Kept from an earlier run, in which it failed.
+    /// Cases that failed in an earlier run.
     Kept,
 }
 
 impl Group {
-    /// Whether the group is a population about which a rate says something: all questions of a
-    /// class, or of a user's ranges.
+    /// Whether a failure rate is meaningful for the group: all questions of a class, or of a user's
+    /// ranges.
     pub fn is_uniform(self) -> bool {
         matches!(self, Group::Uniform(_) | Group::Ranges)
     }
@@ -87,9 +89,9 @@ impl fmt::Display for Group {
     }
 }
 
-/// Text that is no group.
+/// Text that does not name a group.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} is no group of questions")]
+#[error("unknown group of questions {0:?}")]
 pub struct UnknownGroup(String);
 
 impl FromStr for Group {
@@ -115,7 +117,7 @@ impl FromStr for Group {
             return text.parse().map(Group::Grade).map_err(|_| unknown());
         };
         let class: Class = class.parse().map_err(|_| unknown())?;
-        // The numbers of the text; whether its words are right shows when it is written again.
+        // The numbers in the text; its words are checked by formatting the result again.
         let mut numbers = rest
             .split(|c: char| !c.is_ascii_digit())
             .filter_map(|number| number.parse().ok());
@@ -143,7 +145,7 @@ impl Serialize for Group {
     }
 }
 
-/// How the questions of a group are found.
+/// How questions of a group are drawn.
 #[derive(Debug, Clone)]
 enum SourceKind {
     /// Drawn from one of these sets, each equally often.
@@ -153,7 +155,7 @@ enum SourceKind {
     Nines,
 }
 
-/// A group that can be drawn from.
+/// A group to draw from.
 #[derive(Debug, Clone)]
 pub struct GroupSource {
     group: Group,
@@ -162,7 +164,7 @@ pub struct GroupSource {
     source: SourceKind,
 }
 
-/// Draws after which a group is taken to be (next to) empty.
+/// Draws after which a group counts as (nearly) empty.
 const MOST_TRIES: usize = 1000;
 
 impl GroupSource {
@@ -170,7 +172,7 @@ impl GroupSource {
         self.group
     }
 
-    /// Draws a question of the group; `None` if none was found in a thousand tries.
+    /// Draws a question of the group; `None` if a thousand draws found none.
     pub fn draw(&self, rng: &mut impl Rng) -> Option<Question> {
         (0..MOST_TRIES)
             .map(|_| self.try_draw(rng))
@@ -227,8 +229,8 @@ impl GroupSource {
     }
 }
 
-/// Questions in which `starts` is the tri-case of column `from` and at least the next `length` columns
-/// are even.
+/// Questions in which `starts` is the tri-case of column `from`, and at least the next `length`
+/// columns are even.
 fn chain(class: Class, starts: Ordering, from: usize, length: usize, n: usize) -> Space {
     let start = Space::of_class(class, n).with_tri_case(from, |tri| tri == starts);
     (from + 1..=from + length).fold(start, |space, column| {
@@ -236,12 +238,11 @@ fn chain(class: Class, starts: Ordering, from: usize, length: usize, n: usize) -
     })
 }
 
-/// The sets in which the questions of a complexity class are looked for. Together they hold all of
-/// them, and some of harder classes.
+/// Sets that together contain all questions of a complexity class, and some of harder classes.
 fn grade_spaces(grade: Complexity, n: usize) -> Vec<Space> {
     let class = grade.class;
-    // As the published grades have it: a borrow starts where the first digit is the smaller one, in
-    // NEG too (see `arithmetic::complexity`).
+    // As in the published complexity classes: a borrow starts where the first digit is smaller,
+    // also in NEG (see `arithmetic::complexity`).
     let starts = match class {
         Class::Add => Ordering::Greater,
         Class::Sub | Class::Neg => Ordering::Less,
@@ -257,7 +258,7 @@ fn grade_spaces(grade: Complexity, n: usize) -> Vec<Space> {
         .collect()
 }
 
-/// The true start of a carry or borrow.
+/// The tri-case that actually starts a carry or borrow.
 fn makes(class: Class) -> Ordering {
     match class {
         Class::Add | Class::Neg => Ordering::Greater,
@@ -265,8 +266,8 @@ fn makes(class: Class) -> Ordering {
     }
 }
 
-/// Every group of questions of a class, the uniform one first. Groups without a question of this size
-/// are left out.
+/// All groups of questions of a class, the uniform one first, without groups that have no question
+/// of this size.
 pub fn groups(class: Class, n_digits: usize) -> Vec<GroupSource> {
     let n = n_digits;
     let mut found: Vec<(Group, SourceKind)> = Vec::new();

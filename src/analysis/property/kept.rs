@@ -1,4 +1,5 @@
-//! Kept cases: concrete questions that failed once, in a text file, asked first in every later run.
+//! Kept cases: concrete questions that failed once, stored in a text file and tried first in every
+//! later run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,25 +13,25 @@ use super::{Property, PropertyError};
 /// The file's name, beside the report.
 pub const KEPT_FILE: &str = "property-kept.txt";
 
-/// Most failing cases kept of one property, and most that no longer fail.
+/// Most failing cases kept per property, and most that no longer fail.
 const MOST_KEPT: usize = 64;
 
 const HEADING: &str = "\
-# Cases in which a property failed. `circuitcheck property` asks them first in every later run.
+# Cases in which a property failed. `circuitcheck property` tries them first in every later run.
 # property <tab> what is asked first <tab> numbers
 ";
 
-/// A line that is no kept case.
+/// A line that is not a valid kept case.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[error("{file}:{line}: {reason}")]
 pub struct KeptError {
     pub file: String,
-    /// Its line, from 1.
+    /// Line number, from 1.
     pub line: usize,
     pub reason: String,
 }
 
-/// One case as the file has it.
+/// One case as in the file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Line {
     number: usize,
@@ -38,7 +39,7 @@ struct Line {
     numbers: String,
 }
 
-/// The kept cases of every property, those of properties that are not known too.
+/// The kept cases of all properties, including unknown ones.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Kept {
     file: String,
@@ -46,10 +47,10 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Reads the file in a folder; there are no kept cases where it is not there.
+    /// Reads the file in a folder; empty if the file does not exist.
     ///
     /// # Errors
-    /// [`PropertyError`] where it cannot be read or is wrong.
+    /// [`PropertyError`] where it cannot be read or is invalid.
     pub fn read(folder: &Path) -> Result<Self, PropertyError> {
         let path = folder.join(KEPT_FILE);
         if !path.exists() {
@@ -61,10 +62,10 @@ impl Kept {
         }
     }
 
-    /// Reads a file's text.
+    /// Parses a file's text.
     ///
     /// # Errors
-    /// [`KeptError`] at the first line that does not hold three parts.
+    /// [`KeptError`] at the first line without three parts.
     pub fn parse(file: &str, text: &str) -> Result<Self, KeptError> {
         let mut kept = Kept {
             file: file.to_owned(),
@@ -79,7 +80,7 @@ impl Kept {
                 return Err(KeptError {
                     file: file.to_owned(),
                     line: index + 1,
-                    reason: format!("expected 3 parts with tabs between, found {}", parts.len()),
+                    reason: format!("expected 3 tab-separated parts, found {}", parts.len()),
                 });
             };
             let lines = kept.properties.entry(property.to_owned()).or_default();
@@ -92,8 +93,8 @@ impl Kept {
         Ok(kept)
     }
 
-    /// The kept cases of a property. Those of a clause that the property has no longer, or that the
-    /// model is not asked, are left out.
+    /// The kept cases of a property, without those of clauses that no longer exist or that the
+    /// model is not asked.
     ///
     /// # Errors
     /// [`KeptError`] for numbers outside the clause's domain.
@@ -102,20 +103,22 @@ impl Kept {
         let cases = lines.filter_map(|line| {
             let case = match read_numbers(property, line) {
                 Some(case) => case,
-                // A number the variables have no place for is a mistake where its clause is known.
+                // Numbers that do not match the variables are an error if their clause is known.
                 None if property
                     .clauses
                     .iter()
                     .any(|clause| asked(clause) == line.asked) =>
                 {
-                    return Some(Err(self.error(line, "are not numbers of its variables")));
+                    return Some(Err(
+                        self.error(line, "does not match the property's variables")
+                    ));
                 }
                 None => return None,
             };
             let admitted = property.clauses[case.clause].admits(&case);
             Some(match admitted {
                 true => Ok(case),
-                false => Err(self.error(line, "ask nothing that the model takes")),
+                false => Err(self.error(line, "gives no question that the model accepts")),
             })
         });
         cases.collect()
@@ -129,8 +132,8 @@ impl Kept {
         }
     }
 
-    /// Replaces a property's cases by those that fail now, the simplest first, and those that did
-    /// before; no more than 64 of each.
+    /// Replaces a property's cases: those that fail now, simplest first, and those that failed
+    /// earlier; at most 64 of each.
     pub fn replace(&mut self, property: &Property, failing: Vec<Case>, holding: Vec<Case>) {
         let sorted = |mut cases: Vec<Case>| {
             cases.sort_by_cached_key(|case| {
@@ -158,7 +161,7 @@ impl Kept {
         };
     }
 
-    /// Whether there are none.
+    /// Whether there are no cases.
     pub fn is_empty(&self) -> bool {
         self.properties.is_empty()
     }
@@ -169,7 +172,7 @@ fn asked(clause: &super::clause::Clause) -> String {
     side.template.to_string()
 }
 
-/// The case of a line; `None` unless some clause asks this of variables of these names and widths.
+/// The case of a line; `None` unless a clause asks this with variables of these names and widths.
 fn read_numbers(property: &Property, line: &Line) -> Option<Case> {
     let given: Vec<(&str, &str)> = line
         .numbers

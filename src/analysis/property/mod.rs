@@ -1,8 +1,8 @@
-//! Property tests: for which questions does a model break, and what is the simplest one?
+//! Property tests: which questions does a model fail on, and what is the simplest one?
 //!
-//! A [`Property`] is one or more [clauses](clause::Clause), each a relation between what the model is
-//! asked and what must come out. Cases are drawn by a proptest strategy, put to the model in batches,
-//! and those that fail are shrunk in lock-step.
+//! A [`Property`] is one or more [clauses](clause::Clause), each a relation between what the model
+//! is asked and the expected answer. Cases are drawn by a proptest strategy and run in batches;
+//! those that fail are shrunk in lock-step.
 
 pub mod case;
 pub mod clause;
@@ -55,34 +55,34 @@ use evidence::{
 use group::Group;
 use trial::{CaseOutcome, DEFAULT_BATCH, Examiner, TriedCase};
 
-/// Chance that a bound of an interval is wrong: two bounds make an interval of 99 %.
+/// Probability that a bound of an interval is wrong: two bounds make a 99 % interval.
 pub const ALPHA: f64 = 0.005;
 
-/// The name that stands for the node properties of every claim.
+/// The name that selects the node properties of all claims.
 pub const NODES: &str = "nodes";
 
-/// Failing cases of one property that are shrunk: the first found. More say little more.
+/// Failing cases shrunk per property: the first found. More add little.
 const MOST_SHRUNK: usize = 256;
 
-/// Drawn failing cases of one property that are kept as they were drawn, beside what they shrink to.
+/// Failing cases kept per property as drawn, besides their shrunk forms.
 const KEPT_AS_DRAWN: usize = 32;
 
-/// Counterexamples shown of one property.
+/// Counterexamples shown per property.
 const SHOWN: usize = 5;
 
-/// Draws in a row that bring nothing new, after which a property's cases are taken to be exhausted.
+/// Consecutive repeated draws after which a property's cases count as exhausted.
 const MOST_REPEATS: usize = 1000;
 
 /// How the numbers of a property's cases are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drawing {
-    /// They are the operands of a drawn question.
+    /// The operands of a drawn question.
     Operands,
-    /// There is one: the first operand of a drawn question.
+    /// A single number: the first operand of a drawn question.
     First,
-    /// They are a question's high digits, its low digits, and the low digits of another.
+    /// A question's high digits, its low digits, and the low digits of another question.
     Split,
-    /// They are drawn from ranges for each digit.
+    /// Digits drawn from ranges.
     Ranges,
 }
 
@@ -90,19 +90,19 @@ pub enum Drawing {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Property {
     pub name: String,
-    /// What it says, in a sentence.
+    /// The property in one sentence.
     pub says: String,
     /// How its cases are drawn.
     pub drawing: Drawing,
-    /// Each case is put to one of these.
+    /// The clauses, one of which is tried on each case.
     pub clauses: Vec<Clause>,
-    /// The file it stands in, for a user's own.
+    /// For a user's own property, its file.
     pub file: Option<PropertyFile>,
 }
 
 impl Property {
-    /// The property without the clauses that need an operation the model was not trained for, and
-    /// what is not asked for that reason.
+    /// The property without clauses that need an operation the model was not trained for, and
+    /// descriptions of what was removed.
     pub fn trained(mut self, operations: Operations) -> (Property, Vec<String>) {
         let mut missing: BTreeSet<Operation> = BTreeSet::new();
         self.clauses.retain(|clause| {
@@ -120,7 +120,7 @@ impl Property {
                     Operation::Add => "additions",
                     Operation::Sub => "subtractions",
                 };
-                format!("{asked}: the model was trained for {operations} alone")
+                format!("{asked}: the model was trained only for {operations}")
             })
             .collect();
         (self, reasons)
@@ -130,18 +130,18 @@ impl Property {
 /// What to test, and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PropertyOptions {
-    /// Distinct cases drawn of each property.
+    /// Distinct cases drawn per property.
     pub cases: usize,
     pub seed: u64,
     pub decode: Decode,
-    /// Lead of the right token that `confident` asks for, in logits.
+    /// Lead of the right token that `confident` requires, in logits.
     pub margin: f32,
-    /// Share of the distance between outputs of different values up to which a node's output counts
-    /// as the same.
+    /// Threshold below which two outputs of a node count as the same, as a share of the distance
+    /// between outputs of different values.
     pub distance: f64,
-    /// Only properties of these names, `nodes`, or claims such as `P9L0H1 A1.ST`; all where empty.
+    /// Only properties with these names, `nodes`, or claims such as `P9L0H1 A1.ST`; all if empty.
     pub names: Vec<String>,
-    /// Cases run together; no result hangs on it.
+    /// Cases run together. Does not affect results.
     pub batch: NonZeroUsize,
 }
 
@@ -162,15 +162,15 @@ impl Default for PropertyOptions {
 /// Why properties could not be tested.
 #[derive(Debug, Error)]
 pub enum PropertyError {
-    /// A name that is no property's.
-    #[error("unknown property {name:?}: there are {known}")]
+    /// An unknown property name.
+    #[error("unknown property {name:?}: expected one of {known}")]
     Unknown {
         name: String,
-        /// The names there are.
+        /// The known names.
         known: String,
     },
-    /// Two properties of one name.
-    #[error("two properties have the name {name:?}{}", .file.as_ref().map_or(String::new(), |f| format!(", one in {f}")))]
+    /// Two properties with the same name.
+    #[error("two properties are named {name:?}{}", .file.as_ref().map_or(String::new(), |f| format!(", one in {f}")))]
     SameName {
         name: String,
         /// A file that has one of them.
@@ -182,7 +182,7 @@ pub enum PropertyError {
     /// The claims file cannot be read.
     #[error(transparent)]
     Claims(#[from] ClaimsError),
-    /// A user's own property is wrong.
+    /// A user's own property is invalid.
     #[error(transparent)]
     Own(#[from] OwnError),
     /// A user's own property cannot be read.
@@ -192,18 +192,18 @@ pub enum PropertyError {
     #[error("{}: {reason}", .path.display())]
     Unreadable {
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         reason: std::io::Error,
     },
-    /// The file of kept cases is wrong.
+    /// The file of kept cases is invalid.
     #[error(transparent)]
     Kept(#[from] KeptError),
-    /// A run went wrong.
+    /// A run failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
 
-/// The built-in properties and a user's own, each name once.
+/// The built-in properties and a user's own, with unique names.
 ///
 /// # Errors
 /// [`PropertyError::SameName`].
@@ -225,11 +225,11 @@ pub fn properties(
     Ok(all)
 }
 
-/// Tests a model's properties: the built-in ones, those of `own`, and its claimed nodes'. `kept` holds
-/// the cases that failed before; those that fail now are added to it.
+/// Tests a model's properties: the built-in ones, those of `own`, and those of its claimed nodes.
+/// `kept` holds the cases that failed earlier, and receives those that fail now.
 ///
 /// # Errors
-/// [`PropertyError`], where a name is unknown or used twice, or a file cannot be read.
+/// [`PropertyError`] if a name is unknown or used twice, or a file cannot be read.
 pub fn check(
     folder: &ModelFolder,
     own: Vec<Property>,
@@ -306,7 +306,7 @@ pub fn check(
     })
 }
 
-/// Whether each name asked for is a property's, [`NODES`], or a claim's.
+/// Checks that each requested name is that of a property, [`NODES`], or a claim.
 fn check_names(
     options: &PropertyOptions,
     properties: &[Property],
@@ -327,7 +327,7 @@ fn check_names(
     Ok(())
 }
 
-/// proptest's runner, which draws the cases of a property from a stream of its own.
+/// A proptest runner that draws the cases of a property from its own random stream.
 pub fn runner(seed: u64, property: &str) -> TestRunner {
     let mut bytes = [0; 32];
     stream(seed, &format!("property/{property}")).fill_bytes(&mut bytes);
@@ -342,7 +342,7 @@ struct PropertyRun<'a> {
     options: &'a PropertyOptions,
 }
 
-/// What is counted while cases are drawn.
+/// Counts kept while cases are drawn.
 #[derive(Default)]
 struct CaseTally {
     failures: Count,
@@ -415,7 +415,7 @@ impl PropertyRun<'_> {
             return Ok(result);
         }
 
-        // Cases that failed before come first.
+        // Cases that failed earlier come first.
         let before = kept.cases(&property)?;
         let (mut failing, mut holding): (Vec<Case>, Vec<Case>) = (Vec::new(), Vec::new());
         self.examiner.examine(&property, &before, |i, tried| {
@@ -463,8 +463,8 @@ impl PropertyRun<'_> {
         Ok(result)
     }
 
-    /// Draws distinct cases and puts them to the model; returns what was counted and the first trees
-    /// that fail. What is drawn hangs on the seed alone: shrinking draws nothing.
+    /// Draws distinct cases and runs them; returns the counts and the first failing trees. Draws
+    /// depend only on the seed: shrinking draws nothing.
     fn draw(
         &self,
         property: &Arc<Property>,
@@ -474,8 +474,8 @@ impl PropertyRun<'_> {
         let mut runner = runner(self.options.seed, &property.name);
         let mut tally = CaseTally::default();
         let mut failing = Vec::new();
-        // Apart for what is drawn uniformly: a case is not missing from there because it was drawn
-        // from another group before.
+        // Uniform draws are deduplicated separately, so that a case drawn from another group first
+        // is not missing from them.
         let mut seen: HashSet<(bool, Case)> = HashSet::new();
         let mut repeats = 0;
         while seen.len() < self.options.cases && repeats < MOST_REPEATS {
@@ -514,7 +514,7 @@ impl PropertyRun<'_> {
     }
 }
 
-/// A failing case as reports show it; `None` where it does not fail.
+/// A failing case for reports; `None` if it does not fail.
 fn counterexample(clause: &Clause, case: &Case, tried: &TriedCase) -> Option<FailingCase> {
     let CaseOutcome::Fails(fault) = tried.outcome else {
         return None;

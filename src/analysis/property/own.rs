@@ -28,12 +28,12 @@ use super::{Drawing, Property, PropertyError};
 use crate::domain::shape::MAX_DIGITS;
 use crate::inputs::model::RawFile;
 
-/// What is wrong with a file, and where.
+/// An error in a file, with its place.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[error("{file}:{line}: {reason}")]
 pub struct OwnError {
     pub file: String,
-    /// Its line, from 1.
+    /// Line number, from 1.
     pub line: usize,
     pub reason: String,
 }
@@ -75,7 +75,8 @@ impl PropertyReader<'_> {
         let text = name.get_ref();
         let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if text.is_empty() || !text.chars().all(known) {
-            let reason = format!("{text:?} is no name: expected letters a to z, digits and \"-\"");
+            let reason =
+                format!("invalid name {text:?}: expected letters a to z, digits and \"-\"");
             return Err(self.error(name.span(), reason));
         }
         Ok(text.clone())
@@ -91,7 +92,7 @@ impl PropertyReader<'_> {
         let known: Vec<&str> = RELATIONS.iter().map(|(name, _)| *name).collect();
         found.map(|&(_, relation)| relation).ok_or_else(|| {
             let reason = format!(
-                "unknown relation {:?}: there are {}",
+                "unknown relation {:?}: expected one of {}",
                 text.get_ref(),
                 known.join(", ")
             );
@@ -99,14 +100,12 @@ impl PropertyReader<'_> {
         })
     }
 
-    /// Reads `0-4`, or one range for each digit, as `0 0-9x3 5`, the highest first.
+    /// Parses `0-4`, or one range per digit, highest first, such as `0 0-9x3 5`.
     fn ranges(&self, text: &Spanned<String>, n_digits: usize) -> Result<Vec<(u8, u8)>, OwnError> {
         let no_range = |part: &str| {
             self.error(
                 text.span(),
-                format!(
-                    "{part:?} is no range: expected a digit or two, as in \"0-4\" or \"0-9x3\""
-                ),
+                format!("invalid range {part:?}: expected one such as \"5\", \"0-4\" or \"0-9x3\""),
             )
         };
         let digit = |text: &str| {
@@ -134,11 +133,11 @@ impl PropertyReader<'_> {
             }
         }
         match ranges.len() {
-            0 => Err(self.error(text.span(), "there is no range")),
+            0 => Err(self.error(text.span(), "no range given")),
             1 if !counted => Ok(vec![ranges[0]; n_digits]),
             found if found > n_digits => Err(self.error(
                 text.span(),
-                format!("{found} ranges, the model's operands have {n_digits} digits"),
+                format!("{found} ranges, but the model's operands have {n_digits} digits"),
             )),
             _ => {
                 ranges.reverse();
@@ -148,14 +147,14 @@ impl PropertyReader<'_> {
     }
 }
 
-/// Where a user's own properties are looked for without a path.
+/// Default folder for a user's own properties.
 const USUAL_FOLDER: &str = "hypotheses/properties";
 
-/// Reads the properties of a file, or of all `.toml` files of a folder by name; without a path, those of
-/// hypotheses/properties where that is there.
+/// Reads the properties of a file, or of all `.toml` files of a folder in name order; without a
+/// path, those in hypotheses/properties if it exists.
 ///
 /// # Errors
-/// [`PropertyError`] where the folder or a file cannot be read, or a property is wrong.
+/// [`PropertyError`] where the folder or a file cannot be read, or a property is invalid.
 pub fn read_own(path: Option<&Path>, n_digits: usize) -> Result<Vec<Property>, PropertyError> {
     let path = match path {
         Some(path) => path,
@@ -180,7 +179,7 @@ pub fn read_own(path: Option<&Path>, n_digits: usize) -> Result<Vec<Property>, P
 /// Reads a property for a model of `n_digits`.
 ///
 /// # Errors
-/// [`OwnError`], which names the file and the line.
+/// [`OwnError`], with the file and line.
 pub fn read(file: &RawFile, n_digits: usize) -> Result<Property, OwnError> {
     let shown = file.path.display().to_string();
     let text = str::from_utf8(&file.bytes).map_err(|error| OwnError {
@@ -207,16 +206,19 @@ pub fn read(file: &RawFile, n_digits: usize) -> Result<Property, OwnError> {
         (Some(right), true) => Some(side(right)?),
         (None, false) => None,
         (Some(right), false) => {
-            let reason = "\"right\" is a relation of the left side alone: leave out the other";
+            let reason = "the relation \"right\" takes only a left side";
             return Err(reader.error(right.span(), reason));
         }
         (None, true) => {
-            let reason = format!("{:?} needs a right side", raw.relation.get_ref());
+            let reason = format!(
+                "the relation {:?} needs a right side",
+                raw.relation.get_ref()
+            );
             return Err(reader.error(raw.relation.span(), reason));
         }
     };
     if left.template.asks().is_empty() {
-        let reason = format!("{:?} asks nothing", raw.left.get_ref());
+        let reason = format!("{:?} contains no question", raw.left.get_ref());
         return Err(reader.error(raw.left.span(), reason));
     }
     let mut names: BTreeSet<char> = left.template.variables();
@@ -225,7 +227,7 @@ pub fn read(file: &RawFile, n_digits: usize) -> Result<Property, OwnError> {
     }
     for (name, ranges) in &raw.digits {
         if !names.iter().any(|used| used.to_string() == *name) {
-            let reason = format!("no variable {{{name}}} is used");
+            let reason = format!("variable {{{name}}} is not used");
             return Err(reader.error(ranges.span(), reason));
         }
     }

@@ -1,8 +1,8 @@
-//! Node properties: whether a node's output tells the values of the variable it is claimed for.
+//! Node properties: whether a node's output separates the values of the variable it is claimed for.
 //!
-//! Three questions are drawn, all three afresh each time: two on which the variable is the same, and
-//! one on which it differs, all other digits free. The node separates its variable where the outputs
-//! of the first two lie closer to each other than the first does to the third.
+//! Each triplet has three freshly drawn questions: two on which the variable is the same, and one
+//! on which it differs, with all other digits free. The node separates its variable where the
+//! outputs of the first two are closer to each other than the first is to the third.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,32 +19,32 @@ use crate::inputs::claims::Claim;
 use crate::inputs::model::Operations;
 use crate::network::engine::{Engine, EngineError, Site};
 
-/// Triplets drawn for each variable: enough for an interval of ±0.02 around 0.95.
+/// Triplets drawn per variable: enough for an interval of ±0.02 around 0.95.
 const TRIPLETS: usize = 1000;
 
-/// Triplets of their own, from which the distance between outputs of different values is taken.
+/// Separate triplets from which the distance between outputs of different values is estimated.
 const CALIBRATION: usize = 200;
 
-/// Share of triplets that must be told apart, at the lower bound.
+/// Share of triplets that must be separated, at the lower bound.
 pub const THRESHOLD: f64 = 0.95;
 
-/// Questions looked at to find which values a variable has.
+/// Questions surveyed to find the values of a variable.
 const SURVEYED: usize = 4096;
 
-/// Draws after which a value is taken to be too rare.
+/// Draws after which a value counts as too rare.
 const MOST_TRIES: usize = 100_000;
 
-/// How a claimed node stands.
+/// Whether a claimed node separates its variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Separates {
     /// The lower bound reaches the threshold.
     Yes,
-    /// The upper bound is under it.
+    /// The upper bound is below the threshold.
     No,
     /// Neither.
     Undecided,
-    /// The variable cannot be drawn for this model.
+    /// The variable cannot be sampled for this model.
     NotAsked,
 }
 
@@ -59,14 +59,14 @@ impl Separates {
     }
 }
 
-/// What came of one claimed node.
+/// The result for one claimed node.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Separation {
     /// Node and tag, e.g. `P9L0H1 A1.ST`.
     pub claim: String,
     pub node: NodeName,
     pub separates: Separates,
-    /// Why it was not asked.
+    /// Why it was not tested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_asked: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,24 +76,24 @@ pub struct Separation {
 /// Distances between a node's outputs.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct NodeDistances {
-    /// Triplets in which the outputs of equal values lie closer than those of different ones. Half of
-    /// them for an output that has nothing to do with the variable.
+    /// Triplets in which outputs of equal values are closer than those of different values; about
+    /// half for an output unrelated to the variable.
     pub separation: Rate,
-    /// What counts as the same output: this share of the root mean square distance between outputs
-    /// of different values.
+    /// Distance up to which two outputs count as the same: a share of the root mean square distance
+    /// between outputs of different values.
     pub distance: f64,
     /// Pairs of equal value within that distance.
     pub same_within: Rate,
     /// Pairs of different value beyond it.
     pub different_beyond: Rate,
-    /// Values the variable was seen to have.
+    /// Number of values of the variable that were seen.
     pub values: usize,
-    /// The simplest drawn triplet that is not told apart.
+    /// The simplest drawn triplet that is not separated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mixed: Option<Triplet>,
 }
 
-/// Two questions of equal value and one of another.
+/// Two questions with equal values and one with another.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Triplet {
     /// Two questions on which the variable is the same.
@@ -104,18 +104,18 @@ pub struct Triplet {
     /// between outputs of different values.
     #[serde(serialize_with = "to_thousandths")]
     pub same_distance: f64,
-    /// Distance of the first from the third, likewise.
+    /// Distance of the first from the third, in the same unit.
     #[serde(serialize_with = "to_thousandths")]
     pub different_distance: f64,
 }
 
-/// Distances are written to thousandths: their last bits differ between processors, and evidence must
-/// not.
+/// Distances are rounded to thousandths: their last digits differ between processors, but evidence
+/// must not.
 fn to_thousandths<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((value * 1000.0).round() / 1000.0)
 }
 
-/// Draws prompts by the value a variable has on them.
+/// Draws prompts by the value of a variable.
 struct ValueSampler {
     variable: Variable,
     samplers: Vec<Sampler>,
@@ -123,7 +123,7 @@ struct ValueSampler {
 }
 
 impl ValueSampler {
-    /// Surveys the values that occur.
+    /// Surveys which values occur.
     fn new(variable: Variable, n_digits: usize, rng: &mut impl Rng) -> Self {
         let samplers = classes(variable.task)
             .iter()
@@ -148,7 +148,7 @@ impl ValueSampler {
         }
     }
 
-    /// A prompt of a value that no other triplet holds.
+    /// A prompt with this value that no other triplet uses.
     fn take(&mut self, value: Value, rng: &mut impl Rng) -> Option<Prompt> {
         for _ in 0..MOST_TRIES {
             if let Some(prompt) = self.waiting.get_mut(&value).and_then(VecDeque::pop_front) {
@@ -159,7 +159,7 @@ impl ValueSampler {
         None
     }
 
-    /// `count` triplets, each value equally often; `None` where one is too rare.
+    /// `count` triplets, with values equally often; `None` if a value is too rare.
     fn triplets(&mut self, count: usize, rng: &mut impl Rng) -> Option<Vec<[Prompt; 3]>> {
         let values: Vec<Value> = self.waiting.keys().copied().collect();
         (0..count)
@@ -177,7 +177,7 @@ impl ValueSampler {
     }
 }
 
-/// A claim's node and variable, or why it cannot be asked.
+/// A claim's node and variable, or why it cannot be tested.
 fn resolve(
     claim: &Claim,
     engine: &Engine,
@@ -195,7 +195,7 @@ fn resolve(
         .find(|class| !trained.contains(class))
     {
         return Err(format!(
-            "{variable} needs {class} questions, the model was trained for {operations} alone"
+            "{variable} needs {class} questions, but the model was trained only for {operations}"
         ));
     }
     Ok((node, variable))
@@ -203,20 +203,20 @@ fn resolve(
 
 #[derive(Debug, Clone, Copy)]
 pub struct SeparationTerms {
-    /// Most triplets of each variable.
+    /// Most triplets per variable.
     pub cases: usize,
-    /// Share of the distance between different values that counts as the same output.
+    /// Share of the distance between different values up to which outputs count as the same.
     pub distance: f64,
-    /// Chance that a bound is wrong.
+    /// Probability that a bound is wrong.
     pub alpha: f64,
     pub seed: u64,
 }
 
-/// Measures the separation of every claim, in the order given. Claims of one variable are measured on
-/// the same questions, which depend on no other claim.
+/// Measures the separation of every claim, in the given order. Claims of one variable share the
+/// same questions, which do not depend on other claims.
 ///
 /// # Errors
-/// [`EngineError`], which questions drawn for this model do not cause.
+/// [`EngineError`], which does not occur for questions drawn for this model.
 pub fn separations(
     engine: &Engine,
     operations: Operations,
@@ -252,7 +252,8 @@ pub fn separations(
         };
         let Some(triplets) = triplets else {
             for (index, _) in nodes {
-                let reason = format!("{variable} has {seen} values on questions of this size");
+                let reason =
+                    format!("{variable} takes only {seen} values on questions of this size");
                 results.insert(index, not_asked(&claims[index], reason));
             }
             continue;
@@ -348,7 +349,7 @@ fn measure(
     }
 }
 
-/// How simple three questions are: digits that are not zero, then their sum.
+/// Simplicity of three questions: number of non-zero digits, then their sum.
 fn size(prompts: &[Prompt]) -> (u32, u32) {
     let digits = prompts.iter().flat_map(|prompt| {
         let question = prompt.question;

@@ -1,5 +1,5 @@
-//! Shrinking of many failing cases in lock-step: each step puts one simpler case of every tree to the
-//! model, all in one batch.
+//! Shrinks many failing cases in lock-step: each step runs one simpler case of every tree, all in
+//! one batch.
 
 use std::collections::HashMap;
 
@@ -11,11 +11,11 @@ use super::tree::CaseTree;
 use super::trial::Examiner;
 use crate::network::engine::EngineError;
 
-/// Makes failing cases as simple as their trees can, and returns them in the same order. A case that
-/// several trees come to is asked once.
+/// Shrinks failing cases as far as their trees allow, and returns them in the same order. A case
+/// reached by several trees is run once.
 ///
 /// # Errors
-/// [`EngineError`], which questions made for this model do not cause.
+/// [`EngineError`], which does not occur for questions made for this model.
 pub fn shrink(
     examiner: &Examiner,
     property: &Property,

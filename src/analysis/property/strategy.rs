@@ -1,5 +1,5 @@
-//! Strategies: how the cases of a property are drawn, half of them uniformly and half from the
-//! groups on which models break.
+//! Strategies: draw the cases of a property, half of them uniformly and half from groups that
+//! models tend to fail on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,27 +14,27 @@ use super::tree::CaseTree;
 use super::{Drawing, Property};
 use crate::domain::arithmetic::{Class, Operation, Question, power_of_ten};
 
-/// Share of the cases drawn uniformly: the rate of failures is taken from these.
+/// Share of cases drawn uniformly: failure rates are computed from these.
 const UNIFORM_SHARE: f64 = 0.5;
 
-/// Draws after which a property is taken to have (next to) no case.
+/// Draws after which a property counts as having (nearly) no cases.
 const MOST_TRIES: usize = 1000;
 
-/// Draws cases of one property.
+/// Draws the cases of one property.
 #[derive(Debug, Clone)]
 pub struct CaseStrategy {
     property: Arc<Property>,
-    /// By class, the clauses that a question of it may be put to, and the groups of its questions;
-    /// empty where the property's numbers are drawn from a user's ranges.
+    /// For each class, the clauses that a question of it may be used for, and its groups of
+    /// questions; empty if the property's numbers are drawn from a user's ranges.
     classes: Vec<(Vec<usize>, Arc<Vec<GroupSource>>)>,
 }
 
-/// The groups of every class, made once for all properties of a model.
+/// The groups of every class, built once for all properties of a model.
 #[derive(Debug, Clone)]
 pub struct Groups(BTreeMap<Class, Arc<Vec<GroupSource>>>);
 
 impl Groups {
-    /// The groups of questions of a size.
+    /// The groups of questions of this size.
     pub fn new(n_digits: usize) -> Self {
         let of = |class| (class, Arc::new(groups(class, n_digits)));
         Groups(Class::ALL.into_iter().map(of).collect())
@@ -105,7 +105,7 @@ impl CaseStrategy {
             Drawing::Split => {
                 let below = self.property.clauses[clause].variables()[2].width();
                 let power = power_of_ten(below);
-                // The other low digits are those of another question of the same kind, or of any.
+                // The other low digits come from another question, of the same kind or of any kind.
                 let other: Question = if rng.random() { source } else { &groups[0] }.draw(rng)?;
                 let (c, d) = (other.first() % power, other.second() % power);
                 vec![a / power, b / power, a % power, b % power, c, d]
@@ -128,8 +128,8 @@ fn in_ranges(variables: &[CaseVariable], rng: &mut TestRng) -> Vec<u128> {
     variables.iter().map(number).collect()
 }
 
-/// Each digit is the lowest or highest it may be, the same as an earlier variable's, what makes that
-/// nine, or any.
+/// Each digit is its minimum, its maximum, equal to an earlier variable's digit, that digit's
+/// complement to nine, or random.
 fn at_edges(variables: &[CaseVariable], rng: &mut TestRng) -> Vec<u128> {
     let mut numbers: Vec<u128> = Vec::new();
     for variable in variables {
@@ -165,7 +165,7 @@ impl Strategy for CaseStrategy {
             .map(|(group, case)| CaseTree::new(Arc::clone(&self.property), group, case))
             .ok_or_else(|| {
                 Reason::from(format!(
-                    "{}: none of {MOST_TRIES} drawn cases asks questions that the model takes",
+                    "{}: none of {MOST_TRIES} drawn cases gives questions that the model accepts",
                     self.property.name
                 ))
             })

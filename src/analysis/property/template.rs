@@ -1,4 +1,4 @@
-//! Templates: what a property asks, with variables where its numbers go.
+//! Templates: what a property asks, with variables in place of numbers.
 //!
 //! ```text
 //! template = ask | operand
@@ -8,7 +8,7 @@
 //! piece    = digits | "{" letter "}" | "{" letter ("+" | "-") digits "}"
 //! ```
 //!
-//! What stands in brackets is asked first, and the model is handed its own answer to it.
+//! An ask in parentheses is run first, and the model's own answer takes its place.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,10 +18,10 @@ use thiserror::Error;
 
 use crate::domain::arithmetic::Operation;
 
-/// What can be wrong with the text of a template.
+/// Errors in the text of a template.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum TemplateError {
-    /// Something else stands where a part of the template is expected.
+    /// Something other than the expected part of a template.
     #[error("{text:?} at character {at}: expected {expected}, found {found}")]
     Unexpected {
         text: String,
@@ -29,35 +29,33 @@ pub enum TemplateError {
         expected: &'static str,
         found: String,
     },
-    /// An offset beside other digits, so that it is not clear what it is added to.
-    #[error(
-        "{text:?}: {piece} has an offset and stands beside other digits; an offset stands alone"
-    )]
+    /// An offset next to other digits, where it is unclear what it is added to.
+    #[error("{text:?}: {piece} has an offset, so no other digits may be next to it")]
     OffsetBeside { text: String, piece: String },
     /// A number too long for any model.
-    #[error("{text:?}: {digits:?} is too long a number")]
+    #[error("{text:?}: number {digits:?} is too long")]
     TooLong { text: String, digits: String },
 }
 
 /// A part of an operand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplatePiece {
-    /// Digits as they stand.
+    /// Literal digits.
     Digits(String),
-    /// A variable's digits at its full width, after the offset is added to its number.
+    /// A variable's digits at its full width, after adding the offset to its number.
     Variable {
         name: char,
-        /// What is added to it.
+        /// The number added to it.
         offset: i64,
     },
 }
 
-/// A number that is asked about, or an ask.
+/// A known number, or a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Template {
-    /// A number that is known.
+    /// A known number.
     Number(Vec<TemplatePiece>),
-    /// What the model is asked.
+    /// A question to the model.
     Ask(Box<Ask>),
 }
 
@@ -65,7 +63,7 @@ pub enum Template {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
     pub first: Template,
-    /// What is to be done.
+    /// The operation.
     pub operation: Operation,
     pub second: Template,
 }
@@ -89,7 +87,7 @@ impl Template {
         }
     }
 
-    /// The operations it asks for.
+    /// The operations it uses.
     pub fn operations(&self) -> BTreeSet<Operation> {
         match self {
             Template::Number(_) => BTreeSet::new(),
@@ -102,7 +100,7 @@ impl Template {
         }
     }
 
-    /// Everything it asks, in the order in which it must be asked.
+    /// All its questions, in the order in which they must be asked.
     pub fn asks(&self) -> Vec<&Ask> {
         match self {
             Template::Number(_) => Vec::new(),
@@ -165,7 +163,7 @@ impl FromStr for Template {
     }
 }
 
-/// Longest row of digits that is read as a number: more than any operand has.
+/// Longest run of digits read as a number: more than any operand has.
 const MOST_DIGITS: usize = 38;
 
 struct TemplateReader<'a> {
@@ -337,7 +335,7 @@ mod tests {
     fn an_offset_beside_other_digits_is_refused() {
         assert_eq!(
             refusal("1{a+1}+{b}"),
-            "\"1{a+1}+{b}\": {a+1} has an offset and stands beside other digits; an offset stands alone"
+            "\"1{a+1}+{b}\": {a+1} has an offset, so no other digits may be next to it"
         );
     }
 
@@ -355,7 +353,7 @@ mod tests {
             proptest::char::range('a', 'z')
                 .prop_map(|name| TemplatePiece::Variable { name, offset: 0 }),
         ];
-        // Rows of digits side by side would read back as one.
+        // Adjacent runs of digits would read back as one.
         let apart = |pieces: &Vec<TemplatePiece>| {
             !pieces
                 .windows(2)

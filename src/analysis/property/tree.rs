@@ -1,4 +1,5 @@
-//! Value trees: a case with the way to simpler ones, for proptest's runner and for many at once.
+//! Value trees: a case and the way to simpler ones, for proptest's runner and for batched
+//! shrinking.
 
 use std::sync::Arc;
 
@@ -8,24 +9,25 @@ use super::Property;
 use super::case::Case;
 use super::group::Group;
 
-/// A case that may be made simpler while it fails.
+/// A case to be simplified while it fails.
 ///
 /// Every simpler case it offers is in the domain of its clause, and strictly simpler than the last
-/// one that failed, so a search ends. It ends at a case of which no step leads to a failing one.
+/// one that failed, so a search terminates. It ends at a case from which no step leads to a failing
+/// one.
 #[derive(Debug, Clone)]
 pub struct CaseTree {
     property: Arc<Property>,
     group: Group,
     failing: Case,
     candidate: Option<Case>,
-    /// The next move to try.
+    /// Index of the next move to try.
     cursor: usize,
-    /// Moves tried since the last that was taken.
+    /// Moves tried since the last successful one.
     tried: usize,
 }
 
 impl CaseTree {
-    /// A tree at a case that was drawn from `group`.
+    /// A tree rooted at a case drawn from `group`.
     pub fn new(property: Arc<Property>, group: Group, case: Case) -> Self {
         CaseTree {
             property,
@@ -70,7 +72,7 @@ impl ValueTree for CaseTree {
         self.case().clone()
     }
 
-    /// The case in question fails: offers a simpler one.
+    /// The current case fails: offers a simpler one.
     fn simplify(&mut self) -> bool {
         if let Some(taken) = self.candidate.take() {
             let moves = self.property.clauses[self.failing.clause].moves();
@@ -84,7 +86,7 @@ impl ValueTree for CaseTree {
         self.advance()
     }
 
-    /// The case in question holds: goes back to the last that failed and offers another.
+    /// The current case holds: returns to the last that failed and offers another.
     fn complicate(&mut self) -> bool {
         self.candidate.take().is_some() && self.advance()
     }

@@ -1,4 +1,4 @@
-//! Trials: puts cases to the model, many at once, and judges its answers.
+//! Trials: runs cases on the model in batches, and judges its answers.
 
 use std::num::NonZeroUsize;
 
@@ -12,18 +12,18 @@ use crate::experiment::TIE_MARGIN;
 use crate::network::engine::{Decode, Engine, EngineError, Intervention};
 use crate::network::logits::AnswerLogits;
 
-/// Memory that the base run of free-running questions may take.
+/// Memory that the base run of free-running questions may use.
 const FREE_RUN_BYTES: usize = 32 << 20;
 
-/// Cases run together where nothing else is said: enough for every thread, and at most a few
-/// megabytes of logits.
+/// Default number of cases run together: enough for every thread, with at most a few megabytes of
+/// logits.
 pub const DEFAULT_BATCH: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-/// What the model gave to one question of a case.
+/// The model's answer to one question of a case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Given {
     pub question: Question,
-    /// How its answer was read.
+    /// How its answer was decoded.
     pub decode: Decode,
     pub logits: AnswerLogits,
 }
@@ -33,7 +33,7 @@ impl Given {
         Answer::of(&self.question)
     }
 
-    /// By how many logits the right token leads every other; negative where another leads.
+    /// Lead in logits of the right token over every other; negative if another leads.
     pub fn lead(&self, place: AnswerToken) -> f32 {
         let row = self.logits.row(place);
         let right = usize::from(self.truth().get(place));
@@ -53,20 +53,20 @@ impl Given {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
-    /// Which of the case's questions is answered wrongly; the first where several are.
+    /// The index of the first of the case's questions answered wrongly.
     pub asked: usize,
-    /// Its highest token at fault.
+    /// Its highest wrong token.
     pub place: AnswerToken,
 }
 
-/// What came of a case.
+/// The outcome of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CaseOutcome {
     /// The relation holds.
     Holds,
-    /// It does not.
+    /// The relation does not hold.
     Fails(Fault),
-    /// It does not, by no more than a rounding error in the logits.
+    /// The relation does not hold, but only within rounding error of the logits.
     Tie,
 }
 
@@ -77,7 +77,7 @@ impl CaseOutcome {
     }
 }
 
-/// A case after its questions were asked.
+/// A case after its questions were run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TriedCase {
     pub outcome: CaseOutcome,
@@ -85,21 +85,21 @@ pub struct TriedCase {
     pub given: Vec<Given>,
 }
 
-/// The model that questions are put to.
+/// The model that cases are tried on.
 #[derive(Debug, Clone, Copy)]
 pub struct Examiner<'a> {
     pub engine: &'a Engine,
-    /// How answers are read where a clause does not say.
+    /// How answers are decoded where a clause does not specify it.
     pub decode: Decode,
-    /// Cases run together. No result hangs on it.
+    /// Cases run together. Does not affect results.
     pub batch: NonZeroUsize,
 }
 
 impl Examiner<'_> {
-    /// Puts cases to the model, batch by batch, and hands each with its place to `consume`, in order.
+    /// Runs cases batch by batch, and passes each with its index to `consume`, in order.
     ///
     /// # Errors
-    /// [`EngineError`], which questions made for this model do not cause.
+    /// [`EngineError`], which does not occur for questions made for this model.
     pub fn examine(
         &self,
         property: &Property,
@@ -164,7 +164,8 @@ impl Examiner<'_> {
     fn read(&self, prompts: &[Prompt], decode: Decode) -> Result<Vec<AnswerLogits>, EngineError> {
         let mut logits = self.engine.logits(prompts)?;
         if decode == Decode::Free {
-            // Right at every token when fed the truth, the model feeds itself the same tokens.
+            // If teacher-forced answers are right at every token, the free-running answer is the
+            // same.
             let differs: Vec<usize> = (0..prompts.len())
                 .filter(|&i| logits[i].answer() != prompts[i].forced)
                 .collect();
@@ -184,11 +185,11 @@ impl Examiner<'_> {
     }
 }
 
-/// The question that an ask comes to when the model's own answers stand for what it was asked before;
-/// `None` where such an answer is no number that can be asked about.
+/// The question of an ask, with the model's own answers in place of nested asks; `None` if such an
+/// answer is not a number that can be used as an operand.
 fn question(clause: &Clause, ask: &Ask, case: &Case, given: &[Given]) -> Option<Question> {
     let mut used = 0;
-    // The asks inside this one are the last that were answered, in order.
+    // The nested asks are the last that were answered, in order.
     let inner = ask.first.asks().len() + ask.second.asks().len();
     let answered = &given[given.len() - inner..];
     let mut operand = |template: &Template| match template {
@@ -255,7 +256,7 @@ fn judge(clause: &Clause, case: &Case, given: &[Given]) -> CaseOutcome {
             CaseOutcome::Tie
         }
         Some(&(asked, place)) => CaseOutcome::Fails(Fault { asked, place }),
-        // All is answered rightly: the relation is not true of arithmetic.
+        // All answers are correct: the relation is not true of the arithmetic.
         None => CaseOutcome::Fails(Fault {
             asked: given.len() - 1,
             place: differ.unwrap_or(AnswerToken(0)),

@@ -1,4 +1,4 @@
-//! How one list of claims became another.
+//! The changes from one list of claims to another.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,30 +8,30 @@ use crate::domain::node::NodeName;
 use crate::domain::task::Variable;
 use crate::inputs::claims::{TaggedNode, claims_of};
 
-/// How one list of claims became another.
+/// The changes from one list of claims to another.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Changes {
     pub kept: usize,
-    /// Claims new in the second, as `P9L0H1 A2.ST`.
+    /// Claims only in the second list, as `P9L0H1 A2.ST`.
     pub gained: Vec<String>,
-    /// Claims that the second lacks.
+    /// Claims only in the first list.
     pub lost: Vec<String>,
-    /// Variables that both claim, of none of the same nodes.
+    /// Variables in both lists, but on disjoint sets of nodes.
     pub moved: Vec<Moved>,
 }
 
-/// A variable that is claimed of other nodes.
+/// A variable that is claimed for other nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Moved {
     pub variable: Variable,
-    /// The nodes it was claimed of.
+    /// The nodes in the first list.
     pub from: Vec<NodeName>,
-    /// The nodes it is claimed of.
+    /// The nodes in the second list.
     pub to: Vec<NodeName>,
 }
 
 impl Changes {
-    /// What changed from one claims file to another; tags that claim no known task are passed over.
+    /// The changes from one claims file to another; tags without a known task are skipped.
     pub fn between(before: &[TaggedNode], after: &[TaggedNode]) -> Self {
         let (before, after) = (by_variable(before), by_variable(after));
         let variables: BTreeSet<Variable> = before.keys().chain(after.keys()).copied().collect();

@@ -1,4 +1,4 @@
-//! Tri-case clustering: whether a head's output falls apart by the three cases of a digit.
+//! Tri-case clustering: whether a head's output clusters by the three cases of a digit.
 
 use std::collections::BTreeSet;
 
@@ -20,26 +20,26 @@ use super::quirk::{Quirk, Quirks};
 
 const CASE_QUESTIONS: usize = 100;
 
-/// Draws for each question wanted, after which a case is taken to have no more.
+/// Draws per question wanted, after which a case counts as exhausted.
 const DRAWS_PER_QUESTION: usize = 2;
 
-/// Places below which a case that has too few questions is filled up.
+/// Digits below this are filled up if a case has too few questions.
 const FILLED_BELOW: usize = 3;
 
 /// Principal components that are clustered.
 const COMPONENTS: usize = 6;
 
-/// Runs of k-means, the best of which is taken.
+/// Runs of k-means, of which the best is used.
 const RUNS: usize = 10;
 
-/// The first component's share of the variance must be above this.
+/// Minimum share of the variance for the first component (exclusive).
 const LEAST_SHARE: f64 = 0.30;
 
 const LEAST_SILHOUETTE: f64 = 0.20;
 
 const LEAST_CALINSKI_HARABASZ: f64 = 50.0;
 
-/// Interchange accuracy of clusters and cases that must be passed.
+/// Minimum agreement of clusters and cases (exclusive).
 const LEAST_AGREEMENT: f64 = 0.50;
 
 /// The three cases of a digit: a sum of at most 8, of 9, of at least 10; a first digit below, equal
@@ -61,7 +61,7 @@ pub struct TriCase {
 }
 
 impl TriCase {
-    /// Draws them; `None` where the published tool can't cut the total into three.
+    /// Draws the questions; `None` if the published tool cannot divide the total by three.
     pub fn draw(
         operation: Operation,
         digit: usize,
@@ -74,7 +74,7 @@ impl TriCase {
             .flat_map(|case| draw_case(operation, case, digit, n_digits, quirks, rng))
             .map(|(a, b)| Prompt::truth(Question::new(a, operation, b, n_digits)))
             .collect();
-        // The tool takes each third for a case, whatever is in it.
+        // The tool treats each third as a case, whatever it contains.
         questions.len().is_multiple_of(3).then_some(TriCase {
             operation,
             digit,
@@ -99,7 +99,7 @@ fn draw_case(
         pairs.insert(draw_pair(operation, case, digit, rng));
     }
     if !quirks.has(Quirk::BlurredCases) {
-        // As many as of the other cases, since a score grows with the number of questions.
+        // As many as in the other cases, since a score grows with the number of questions.
         return pairs.iter().copied().cycle().take(CASE_QUESTIONS).collect();
     }
     if pairs.len() < CASE_QUESTIONS && digit < FILLED_BELOW {
@@ -120,8 +120,8 @@ fn draw_case(
         .collect()
 }
 
-/// One pair of operands whose highest digit is of a case and whose lower digits carry or borrow
-/// nothing into it.
+/// One pair of operands whose highest digit has this case and whose lower digits produce no carry
+/// or borrow into it.
 fn draw_pair(
     operation: Operation,
     case: TriCaseKind,
@@ -168,9 +168,10 @@ fn draw_pair(
 pub struct Scores {
     /// Mean silhouette, −1 to 1.
     pub silhouette: f64,
-    /// Calinski–Harabasz score: variance between clusters over variance inside them.
+    /// Calinski–Harabasz score: variance between clusters divided by variance within them.
     pub calinski_harabasz: f64,
-    /// Unweighted mean over clusters of the share of its commonest case.
+    /// Agreement of clusters and cases: the unweighted mean over clusters of the share of its most
+    /// common case.
     pub interchange_accuracy: f64,
 }
 
@@ -193,14 +194,13 @@ impl Scores {
 /// How a head's output clusters by case.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Clustering {
-    /// Share of the variance that the first component holds.
+    /// Share of the variance in the first component.
     pub first_share: f64,
-    /// Scores with two and with three clusters, where the share, rounded or not, is high enough to
-    /// ask.
+    /// Scores with two and with three clusters, if the share is high enough, rounded or not.
     pub scores: Option<[Scores; 2]>,
 }
 
-/// Whether a first component's share is above the least.
+/// Whether a first component's share is above the minimum.
 fn share_passes(share: f64, rounded: bool) -> bool {
     if rounded {
         (share * 100.0).round_ties_even() / 100.0 > LEAST_SHARE
@@ -223,8 +223,8 @@ impl Clustering {
     }
 }
 
-/// The geometry of a head's output: principal components of `z · W_O` are those of `z · factor`, which
-/// is only `[d_head, d_head]`, because `factor · factorᵀ = W_O · W_Oᵀ`.
+/// The geometry of a head's output: the principal components of `z · W_O` are those of `z ·
+/// factor`, which is only `[d_head, d_head]`, because `factor · factorᵀ = W_O · W_Oᵀ`.
 pub struct HeadOutput {
     node: Node,
     factor: Array2<f64>,
@@ -265,7 +265,7 @@ impl HeadOutput {
         }
     }
 
-    /// Clusters the head's activations `z`, `[questions, d_head]`, whose thirds are the three cases.
+    /// Clusters the head's activations `z`, `[questions, d_head]`, each third of which is one case.
     pub fn cluster<'z>(&self, z: impl ExactSizeIterator<Item = &'z [f32]>) -> Clustering {
         let questions = z.len();
         let values: Vec<f64> = z.flatten().map(|&value| f64::from(value)).collect();
@@ -300,7 +300,7 @@ impl HeadOutput {
     }
 }
 
-/// Columns with a mean of zero and a variance of one; those that do not vary are left.
+/// Columns scaled to a mean of zero and a variance of one; constant columns are left unscaled.
 fn standardised(mut points: Array2<f64>) -> Array2<f64> {
     for mut column in points.columns_mut() {
         let mean = column.mean().expect("there are questions");
@@ -336,7 +336,7 @@ fn squared_distance(a: ArrayView1<f64>, b: ArrayView1<f64>) -> f64 {
 
 fn scores(points: &Array2<f64>, distances: &Array2<f64>, clusters: usize) -> Scores {
     let dataset = DatasetBase::from(points.clone());
-    // Its own generator has a fixed seed; no more clusters than there are different points.
+    // The generator has a fixed seed, and there are no more clusters than distinct points.
     let clusters = clusters.min(different_points(points));
     let model = KMeans::params(clusters)
         .n_runs(RUNS)
@@ -365,8 +365,9 @@ fn sizes(labels: &Array1<usize>, clusters: usize) -> Vec<usize> {
     sizes
 }
 
-/// The mean over points of (b − a) / max(a, b), a being the mean distance to the other members of
-/// the point's cluster and b the smallest mean distance to another cluster; 0 for a cluster of one.
+/// The mean over points of (b − a) / max(a, b), where a is the mean distance to the other members
+/// of the point's cluster and b the smallest mean distance to another cluster; 0 for a cluster of
+/// one.
 fn silhouette(distances: &Array2<f64>, labels: &Array1<usize>, clusters: usize) -> f64 {
     let sizes = sizes(labels, clusters);
     let mut total = 0.0;
@@ -390,7 +391,7 @@ fn silhouette(distances: &Array2<f64>, labels: &Array1<usize>, clusters: usize) 
     total / labels.len() as f64
 }
 
-/// (between / (k − 1)) / (inside / (n − k)), squared distances summed.
+/// (between / (k − 1)) / (within / (n − k)), in sums of squared distances.
 fn calinski_harabasz(points: &Array2<f64>, labels: &Array1<usize>, clusters: usize) -> f64 {
     let sizes = sizes(labels, clusters);
     let mut centres: Array2<f64> = Array2::zeros((clusters, points.ncols()));
@@ -412,12 +413,12 @@ fn calinski_harabasz(points: &Array2<f64>, labels: &Array1<usize>, clusters: usi
     if inside > 0.0 {
         between / inside * freedom
     } else {
-        // What is written for clusters of equal points.
+        // The value for clusters of equal points.
         1.0
     }
 }
 
-/// The unweighted mean over clusters of the share of its commonest case.
+/// The unweighted mean over clusters of the share of its most common case.
 fn interchange_accuracy(labels: &Array1<usize>, clusters: usize) -> f64 {
     let third = labels.len() / 3;
     let mut counts = vec![[0usize; 3]; clusters];
@@ -444,8 +445,8 @@ mod tests {
     use crate::domain::node::NodeName;
     use crate::inputs::model::ModelFolder;
 
-    /// Clusters 100 points around each centre, which differ in two of a head's dimensions, with a
-    /// little of everything else.
+    /// Clusters 100 points around each centre; centres differ in two of a head's dimensions, with a
+    /// little noise in all.
     fn clustering(centres: [[f32; 2]; 3]) -> Clustering {
         let model = ModelFolder::bundled();
         let name: NodeName = "P12L0H1".parse().unwrap();
@@ -485,7 +486,7 @@ mod tests {
         let inner = (9.0 - 2.0) / 9.0;
         let found = silhouette(&distances(&points), &labels, 2);
         assert!((found - (outer + inner) / 2.0).abs() < 1e-12, "{found}");
-        // Between: 4 · 5², inside: 4 · 1, two degrees of freedom over one.
+        // Between: 4 · 5², within: 4 · 1, two degrees of freedom over one.
         let found = calinski_harabasz(&points, &labels, 2);
         assert!((found - 50.0).abs() < 1e-9, "{found}");
     }

@@ -1,4 +1,4 @@
-//! How far the published protocol's figures move when one of its quirks is removed.
+//! How much the published protocol's figures change when one of its quirks is removed.
 
 use std::collections::BTreeMap;
 
@@ -15,31 +15,31 @@ use super::quirk::{Quirk, Quirks};
 use super::search::search;
 use super::{Clustered, Discovered, clusterings, useful};
 
-/// What moves when one quirk is removed.
+/// The changes when one quirk is removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QuirkEffect {
     pub quirk: Quirk,
     pub nodes_gained: usize,
     /// Nodes that are no longer useful.
     pub nodes_lost: usize,
-    /// Of the nodes useful with and without it, those whose Fail% moves.
+    /// Nodes useful with and without it whose Fail% changes.
     pub fail_moved: usize,
-    /// The largest of those moves, in points.
+    /// The largest of those changes, in percentage points.
     pub fail_most: u64,
-    /// Nodes, of the same, whose impact reads otherwise.
+    /// Of the same nodes, those whose impact changes.
     pub impact_moved: usize,
-    /// Nodes, of the same, any of whose complexity tags reads otherwise.
+    /// Of the same nodes, those with a changed complexity tag.
     pub math_moved: usize,
-    /// Clustering tags, of the same nodes, that are gained.
+    /// Clustering tags gained on the same nodes.
     pub clusters_gained: usize,
-    /// Clustering tags, of the same nodes, that are lost.
+    /// Clustering tags lost on the same nodes.
     pub clusters_lost: usize,
-    /// What happens to the claims that the search finds.
+    /// Changes to the claims that the search finds.
     pub claims: Changes,
 }
 
-/// Each quirk's effect, all others being kept, on one question set. Clustering rests on the one draw
-/// that `seed` gives.
+/// The effect of removing each quirk, keeping all others, on one question set. Clustering uses the
+/// single draw given by `seed`.
 ///
 /// # Errors
 /// As [`crate::analysis::published::discover`].

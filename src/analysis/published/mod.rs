@@ -1,5 +1,5 @@
 //! Describes a model from its weights by the published protocol: which nodes are useful, what they
-//! do, and which tasks they pass the published tests of.
+//! do, and which published tests they pass.
 
 mod changes;
 mod clusters;
@@ -35,29 +35,29 @@ use crate::inputs::model::{ModelFolder, Operations};
 use crate::network::engine::{Engine, EngineError, Site};
 use crate::verify::attention_percents;
 
-/// Everything found of a model.
+/// The description of a model's nodes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Discovered {
     pub questions: usize,
-    /// Those answered rightly without an ablation; the others count in the means alone.
+    /// Questions answered correctly without ablation; the others count only in the means.
     pub right: usize,
-    /// Positions without which some question fails.
+    /// Positions whose ablation makes some question fail.
     pub positions: Vec<usize>,
     pub nodes: Vec<UsefulNode>,
 }
 
-/// A node without which some question fails, and what is seen of it.
+/// A node whose ablation makes some question fail, and its observed behaviour.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UsefulNode {
     pub node: Node,
     pub failures: Failures,
-    /// Main sources of attention with rounded percents, the largest first; none for an MLP.
+    /// Main sources of attention with rounded percentages, largest first; empty for an MLP.
     pub attention: Vec<(usize, u32)>,
     /// Digits by whose three cases the head's output clusters, additions first.
     pub clusters: Vec<(Operation, usize)>,
 }
 
-/// A model described by one protocol, and the two files that say so.
+/// A model described by one protocol, with the two files that contain the description.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Description {
     pub found: Discovered,
@@ -65,7 +65,7 @@ pub struct Description {
     pub features: Vec<TaggedNode>,
 }
 
-/// Describes a model over a question set, and searches for claims among the behaviours found or among
+/// Describes a model over a question set, and searches for claims among the behaviours found or
 /// those given.
 ///
 /// # Errors
@@ -146,20 +146,20 @@ pub fn useful(engine: &Engine, set: &[Prompt], quirks: &Quirks) -> Result<Discov
     })
 }
 
-/// How some heads' output clusters by the cases of one digit under one operation.
+/// The clusterings of heads' outputs by the cases of one digit under one operation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clustered {
     pub operation: Operation,
     pub digit: usize,
-    /// One for each head asked for, in their order.
+    /// One for each head, in order.
     pub clusterings: Vec<Clustering>,
 }
 
-/// How each head's output clusters, for every operation trained and every digit that has questions:
-/// the clusterings stand in the order of `heads`.
+/// The clusterings of each head's output, for every trained operation and every digit that has
+/// questions, in the order of `heads`.
 ///
 /// # Errors
-/// None that the model itself does not give: the questions drawn fit it.
+/// None in practice: the questions drawn fit the model.
 pub fn clusterings(
     folder: &ModelFolder,
     engine: &Engine,
@@ -180,7 +180,7 @@ pub fn clusterings(
         .collect()
 }
 
-/// The questions of every operation trained and every digit that has some.
+/// The questions for every trained operation and every digit that has some.
 fn tri_cases(engine: &Engine, operations: Operations, quirks: &Quirks, seed: u64) -> Vec<TriCase> {
     let n_digits = engine.shape().n_digits;
     let trained = [Operation::Add, Operation::Sub]
@@ -195,7 +195,7 @@ fn tri_cases(engine: &Engine, operations: Operations, quirks: &Quirks, seed: u64
         .collect()
 }
 
-/// How each head's output clusters on the questions drawn.
+/// The clusterings of each head's output on the questions drawn.
 fn cluster_drawn(
     engine: &Engine,
     outputs: &[HeadOutput],
@@ -214,7 +214,7 @@ fn cluster_drawn(
 }
 
 impl UsefulNode {
-    /// The tags that a behaviours file gives the node.
+    /// The node's tags in a behaviors file.
     pub fn tags(&self, n_digits: usize, operations: Operations, quirks: &Quirks) -> Vec<Tag> {
         let sign_has_number = operations.trains_subtraction() || !quirks.has(Quirk::UnnumberedSign);
         let count = self.failures.count;
@@ -272,7 +272,7 @@ impl Discovered {
         nodes.filter(|node| node.head().is_some()).collect()
     }
 
-    /// Puts down by which digits the heads' output clusters.
+    /// Records by which digits the heads' outputs cluster.
     fn cluster(&mut self, heads: &[Node], found: &[Clustered], quirks: &Quirks) {
         for useful in &mut self.nodes {
             let Some(head) = heads.iter().position(|&head| head == useful.node) else {

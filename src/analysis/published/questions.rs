@@ -1,4 +1,4 @@
-//! The question set the published behaviours rest on: random questions, enriched as in training,
+//! The question set behind the published behaviours: random questions, enriched as in training,
 //! then the curated pairs of each complexity class.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,23 +10,24 @@ use serde::Deserialize;
 use crate::domain::arithmetic::{Operation, Prompt, Question, complexity, power_of_ten};
 use crate::inputs::model::{ModelFolder, Operations};
 
-/// Seed of question sets: that of the published models.
+/// Seed of question sets, as in the published models.
 pub const SET_SEED: u64 = 372_001;
 
-/// Random questions in a set; the published sets have as many, mostly.
+/// Random questions in a set, as in most published sets.
 pub const RANDOM_QUESTIONS: usize = 512;
 
-/// Chance that a batch of random questions is enriched: 2 of 5 batches.
+/// Probability that a batch of random questions is enriched: 2 of 5 batches.
 const ENRICHED_BATCHES: f64 = 0.4;
 
 /// Share of an enriched batch's digit pairs that are made to sum to nine.
 const NINES: f64 = 0.4;
 
-/// Chance that an enriched batch of subtractions has equal operands, else each digit of the second
-/// operand under 9 is raised by one: 1 in 100.
+/// Probability that an enriched batch of subtractions has equal operands: 1 in 100. Otherwise each
+/// digit of the second operand below 9 is raised by one.
 const EQUAL_OPERANDS: f64 = 0.01;
 
-/// Subtractions among a mixed model's random questions where its training record does not say.
+/// Share of subtractions among a mixed model's random questions, if its training record does not
+/// specify it.
 const MIXED_SUBTRACTIONS: f64 = 0.66;
 
 const CURATED: &str = include_str!("curated.json");
@@ -36,8 +37,8 @@ struct Curated {
     classes: BTreeMap<String, Vec<(u128, u128)>>,
 }
 
-/// Whether the random questions of a set are enriched, by operation. The tool tosses one coin for
-/// all questions of an operation, and percentages hang on it more than on the questions.
+/// Whether the random questions of a set are enriched, by operation. The tool decides once for all
+/// questions of an operation, which affects percentages more than the questions themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Enrichment {
     pub additions: bool,
@@ -45,7 +46,7 @@ pub struct Enrichment {
 }
 
 impl Enrichment {
-    /// Every way a set for a model can be.
+    /// All possible enrichments of a set for a model.
     pub fn all(operations: Operations) -> Vec<Self> {
         let ways = |trained: bool| {
             if trained {
@@ -91,7 +92,7 @@ pub fn draw_set(folder: &ModelFolder, rng: &mut impl Rng) -> Vec<Prompt> {
     draw_set_with(folder, enrichment, rng)
 }
 
-/// As [`draw_set`], the coins having been tossed.
+/// As [`draw_set`], with the enrichment given.
 pub fn draw_set_with(
     folder: &ModelFolder,
     enrichment: Enrichment,
@@ -123,7 +124,7 @@ pub fn draw_set_with(
         .collect()
 }
 
-/// Share of subtractions among a model's training questions that add or subtract.
+/// Share of subtractions among the additions and subtractions that a model was trained on.
 pub fn subtraction_share(folder: &ModelFolder) -> f64 {
     let operations = folder.operations();
     match (
@@ -174,8 +175,8 @@ fn random_batch(
         .collect()
 }
 
-/// Enriches a batch given by its operands' digits. `nines` are the places whose digits are to sum to
-/// nine, if it is one of additions.
+/// Enriches a batch given by its operands' digits. For additions, `nines` are the places whose
+/// digits should sum to nine.
 fn enrich(
     operation: Operation,
     first: &mut [u8],
@@ -208,7 +209,7 @@ fn number(digits: &[u8]) -> u128 {
         .fold(0, |value, &digit| value * 10 + u128::from(digit))
 }
 
-/// One question of a training batch, all coins of the batch being tossed for it alone: drawn so,
+/// One question of a training batch, with all random choices of the batch made for it alone. Such
 /// questions are independent of each other, and each is as likely as in training.
 pub fn training_question(subtractions: f64, n_digits: usize, rng: &mut impl Rng) -> Question {
     let operation = if rng.random_bool(subtractions) {
@@ -225,7 +226,7 @@ pub fn training_question(subtractions: f64, n_digits: usize, rng: &mut impl Rng)
     Question::new(number(&first), operation, number(&second), n_digits)
 }
 
-/// The curated pairs whose operands fit and whose class is the one they stand under.
+/// The curated pairs that fit the operands and belong to the class they are listed under.
 fn curated(operations: Operations, n_digits: usize) -> Vec<Question> {
     let curated: Curated =
         serde_json::from_str(CURATED).expect("the curated pairs are read in a test");

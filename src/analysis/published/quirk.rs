@@ -7,37 +7,37 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-/// One way in which the published tool does something else than what its words say.
+/// A difference between what the published tool does and what it documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Quirk {
-    /// Means are taken at layer 0 and stand in for nodes of every layer. Without it: each layer's
-    /// own.
+    /// Means are taken at layer 0 and used for nodes of every layer. Without it: each layer's own.
     FirstLayerMeans,
-    /// A node attends P1 if a tag contains `Attn:P1`, so P10 will do. Without it: the very position.
+    /// A node attends P1 if a tag contains `Attn:P1`, so P10 qualifies. Without it: the exact
+    /// position.
     AttentionSubstring,
-    /// Any attention named in a tag is enough. Without it: the 10 % that the tool means to ask for.
+    /// Any attention listed in a tag is enough. Without it: at least 10 %, as the tool intends.
     NoAttentionMinimum,
-    /// A node impacts A3 if A3 is the highest place that goes wrong. Without it: if it is any.
+    /// A node impacts A3 if A3 is the highest wrong place. Without it: if it is any wrong place.
     HighestImpact,
-    /// Tags are looked for and deleted as substrings: a search for `A1.ST` deletes `A1.STC`.
-    /// Without it: the very tag, or its weak form.
+    /// Tags are matched and deleted as substrings: a search for `A1.ST` deletes `A1.STC`. Without
+    /// it: the exact tag, or its weak form.
     TagSubstring,
-    /// The impact of an intervention is read off sorted digit characters, so that A12 reads `A21`.
+    /// The impact of an intervention is compared as sorted digit characters, so A12 reads `A21`.
     /// Without it: places are compared.
     SortedImpact,
-    /// In models that only add, the sign has no number: an impact on it alone reads `A`. Without
+    /// In addition-only models, the sign has no number: an impact on it alone reads `A`. Without
     /// it: it is A(n+1), as in all others.
     UnnumberedSign,
-    /// A node left with OPR alone, or SGN alone, loses it. Without it: the tag stays.
+    /// A node left with only OPR, or only SGN, loses it. Without it: the tag stays.
     LonelyTag,
     /// Each score of a clustering is the larger of those with two and with three clusters. Without
-    /// it: one of the two clusterings must reach every score.
+    /// it: one of the two clusterings must reach every threshold.
     SeparateScores,
-    /// The first component's share is rounded to a percent before it is compared. Without it: it is
-    /// compared as it is.
+    /// The first component's share is rounded to a percent before comparison. Without it: it is
+    /// compared unrounded.
     RoundedShare,
-    /// Where a case has too few questions, one multiple of the place's power of ten is added to both
-    /// operands, which blurs the cases, and questions that then do not fit are dropped. Without it:
+    /// If a case has too few questions, one multiple of the place's power of ten is added to both
+    /// operands, which blurs the cases, and questions that no longer fit are dropped. Without it:
     /// the case's own questions are repeated.
     BlurredCases,
 }
@@ -57,12 +57,12 @@ const NAMES: [(Quirk, &str); 11] = [
 ];
 
 impl Quirk {
-    /// All of them, in the order the protocol meets them.
+    /// All quirks, in the order in which they occur in the protocol.
     pub fn all() -> impl Iterator<Item = Quirk> {
         NAMES.iter().map(|&(quirk, _)| quirk)
     }
 
-    /// The name it is written by.
+    /// The name in text form.
     pub fn name(self) -> &'static str {
         NAMES[self as usize].1
     }
@@ -74,7 +74,7 @@ impl fmt::Display for Quirk {
     }
 }
 
-/// A name that is no quirk's.
+/// An unknown quirk name.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[error("unknown quirk {0:?}")]
 pub struct UnknownQuirk(pub String);
@@ -95,12 +95,12 @@ impl Serialize for Quirk {
     }
 }
 
-/// Which quirks a run has.
+/// The quirks of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Quirks(BTreeSet<Quirk>);
 
 impl Quirks {
-    /// The published protocol: all of them.
+    /// The published protocol: all quirks.
     pub fn published() -> Self {
         Quirks(Quirk::all().collect())
     }
@@ -114,7 +114,7 @@ impl Quirks {
         self
     }
 
-    /// Whether a run has this one.
+    /// Whether a run has this quirk.
     pub fn has(&self, quirk: Quirk) -> bool {
         self.0.contains(&quirk)
     }

@@ -1,5 +1,5 @@
-//! Whether published behaviours are true: every tag measured again on fresh question sets, under the
-//! published protocol and without its quirks.
+//! Whether published behaviours can be reproduced: remeasures every tag on fresh question sets,
+//! with the published protocol and without its quirks.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +20,10 @@ use super::quirk::{Quirk, Quirks};
 use super::survey::{Failures, Survey};
 use super::{Enrichment, UsefulNode, cluster_drawn, cluster_tag, draw_set_with, tri_cases};
 
-/// What to measure, and how often.
+/// What to remeasure, and how often.
 #[derive(Debug, Clone)]
 pub struct Remeasuring<'a> {
-    /// Measure on this set alone instead of fresh ones.
+    /// Measure on this set instead of fresh ones.
     pub questions: Option<&'a [Prompt]>,
     /// Fresh question sets, and fresh draws of clustering questions.
     pub sets: usize,
@@ -32,22 +32,22 @@ pub struct Remeasuring<'a> {
     pub seed: u64,
 }
 
-/// Whether a tag came out again.
+/// Whether a tag was reproduced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Reproduction {
-    /// Also without quirks.
+    /// Reproduced, also without quirks.
     Reproduced,
-    /// Under the published protocol, but not with these of its quirks removed.
+    /// Reproduced by the published protocol, but not without some of its quirks.
     OnlyWithQuirk {
-        /// The quirks, each of which alone decides it; empty if only several together do.
+        /// The quirks whose removal alone changes the result; empty if only several together do.
         quirks: Vec<Quirk>,
     },
-    /// Not under the published protocol either.
+    /// Not reproduced, even by the published protocol.
     NotReproduced,
-    /// The sets differ so much among themselves that almost any percent would come out again.
+    /// The sets vary so much that almost any percentage would count as reproduced.
     Undecided,
-    /// A tag of a kind that this protocol does not make.
+    /// A kind of tag that this protocol does not produce.
     NotMeasured,
 }
 
@@ -63,35 +63,36 @@ impl Reproduction {
     }
 }
 
-/// What the fresh sets give for one tag.
+/// The readings of one tag on the fresh sets.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum TagReading {
     Percent {
-        /// What is predicted of one more set, for each kind of set.
+        /// Predictions for one more set, for each kind of set.
         predicted: Vec<Predicted>,
-        /// For Fail%, failing questions among all asked in all sets.
+        /// For Fail%: failing questions among all questions of all sets.
         #[serde(skip_serializing_if = "Option::is_none")]
         pooled: Option<Rate>,
     },
-    /// A text, such as `A654`.
+    /// A text such as `A654`.
     Text {
-        /// Sets that give the published one.
+        /// Sets that give the published text.
         same: Rate,
-        /// Sets by what they give; the empty text where the node fails no question of the kind.
+        /// Number of sets by the text they give; the empty text if the node fails no question of
+        /// the kind.
         given: BTreeMap<String, usize>,
     },
 }
 
-/// What is predicted of a percentage in one more question set of a kind.
+/// Prediction of a percentage in one more question set of a kind.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Predicted {
-    /// How the sets were enriched; `any` where they are taken together.
+    /// How the sets were enriched; `any` if they are pooled.
     pub sets: &'static str,
     /// The mean over the sets.
     #[serde(serialize_with = "rounded")]
     pub mean: f64,
-    /// Lower end of the prediction interval; with one set, that set's own less a rounding.
+    /// Lower end of the prediction interval; with a single set, its value minus a rounding margin.
     #[serde(serialize_with = "rounded")]
     pub lower: f64,
     #[serde(serialize_with = "rounded")]
@@ -104,15 +105,15 @@ pub struct TagEvidence {
     pub tag: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<TagReading>,
-    /// Without quirks, where that makes a difference to how the tag is made.
+    /// The reading without quirks, if quirks affect this kind of tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<TagReading>,
-    /// Whether it came out again.
+    /// Whether it was reproduced.
     #[serde(flatten)]
     pub reproduction: Reproduction,
 }
 
-/// The quirks that bear on how behaviours are made, not on the search for claims.
+/// The quirks that affect how behaviours are measured, rather than the search for claims.
 const DECIDING: [Quirk; 5] = [
     Quirk::FirstLayerMeans,
     Quirk::UnnumberedSign,
@@ -121,10 +122,10 @@ const DECIDING: [Quirk; 5] = [
     Quirk::BlurredCases,
 ];
 
-/// What a set or a draw gave, by node and the part of a tag that names what is measured.
+/// Results of a set or draw, by node and the part of a tag that names the quantity.
 type ByTag<T> = BTreeMap<(Node, String), Vec<T>>;
 
-/// Everything measured under one choice of quirks.
+/// All measurements with one choice of quirks.
 #[derive(Default)]
 struct MeasuredTags {
     percents: ByTag<f64>,
@@ -133,7 +134,7 @@ struct MeasuredTags {
     clusters: ByTag<bool>,
 }
 
-/// Measures the tags of these nodes again. `progress` is told the steps done and their number.
+/// Remeasures the tags of these nodes. `progress` receives the number of steps done and the total.
 ///
 /// # Errors
 /// [`EngineError`] where a question does not fit the model, or an ablation was not applied.
@@ -155,7 +156,7 @@ pub fn remeasure(
             .collect(),
     };
     if sets.len() < 2 * kinds.len() {
-        // Nothing to tell the spread inside a kind from.
+        // Too few sets to estimate the spread within a kind.
         kinds.clear();
     }
     let nodes: Vec<Node> = behaviors.iter().map(|&(node, _)| node).collect();
@@ -193,18 +194,18 @@ pub fn remeasure(
         .collect())
 }
 
-/// Everything measured, by choice of quirks.
+/// All measurements, by choice of quirks.
 struct MeasuredByQuirks {
     /// With all published quirks.
     quirky: MeasuredTags,
     /// Without any.
     plain: MeasuredTags,
-    /// Without one of those that decide.
+    /// With all but one of the deciding quirks.
     single: BTreeMap<Quirk, MeasuredTags>,
 }
 
 impl MeasuredByQuirks {
-    /// Adds what one set of questions gives: failures and attention.
+    /// Adds the results of one question set: failures and attention.
     fn ask(
         &mut self,
         folder: &ModelFolder,
@@ -232,7 +233,7 @@ impl MeasuredByQuirks {
         Ok(())
     }
 
-    /// Adds what one draw of clustering questions gives.
+    /// Adds the results of one draw of clustering questions.
     fn cluster(
         &mut self,
         engine: &Engine,
@@ -332,9 +333,9 @@ impl MeasuredTags {
     }
 }
 
-/// A tag, read for what it says.
+/// The content of a tag.
 enum Said {
-    /// `Fail%:21`: the percent is cut off; and what the percents are kept under.
+    /// `Fail%:21`: the truncated percentage, and the key under which percentages are stored.
     Failing(u32),
     /// `Attn:P8=50`, rounded.
     Attending(String, u32),
@@ -374,12 +375,12 @@ fn read(tag: &Tag) -> Said {
     }
 }
 
-/// Everything measured, to be compared with what was published.
+/// All measurements, for comparison with the published tags.
 struct Judge {
     measured: MeasuredByQuirks,
     draws: usize,
     alpha: f64,
-    /// The kinds of set, taken in turn; none where all are taken together.
+    /// The kinds of set, in rotation; empty if all are pooled.
     kinds: Vec<&'static str>,
 }
 
@@ -387,7 +388,7 @@ impl Judge {
     fn tag(&self, node: Node, tag: &Tag) -> TagEvidence {
         let (published, strict, reproduction) = match read(tag) {
             Said::Failing(percent) => {
-                // Cut off, so that anything up to the next percent is the same.
+                // Truncated, so that anything up to the next percent matches.
                 let said = (f64::from(percent), f64::from(percent + 1));
                 let key = (node, "Fail%".to_owned());
                 self.percent(&key, said, true)
@@ -416,7 +417,7 @@ impl Judge {
                         .iter()
                         .map(|&passes| if passes { text.clone() } else { String::new() })
                         .collect();
-                    // A digit without questions that draw has no tag.
+                    // A digit without questions to draw has no tag.
                     texts.resize(self.draws, String::new());
                     self.text(&texts, &text)
                 };
@@ -435,7 +436,7 @@ impl Judge {
         }
     }
 
-    /// The quirks without any one of which a text no longer comes out.
+    /// The quirks whose removal alone changes whether a text is reproduced.
     fn deciding(&self, of: impl Fn(&MeasuredTags) -> TagReading) -> Vec<Quirk> {
         (self.measured.single.iter())
             .filter(|(_, measured)| !passes(&of(measured)))
@@ -460,7 +461,7 @@ impl Judge {
             Some((reading, holds, tells))
         };
         let Some((published, holds, tells)) = of(&self.measured.quirky) else {
-            // No such source, or an MLP, which attends nothing.
+            // There is no such source, or the node is an MLP, which attends to nothing.
             return (None, None, Reproduction::NotReproduced);
         };
         if !quirky {
@@ -472,7 +473,7 @@ impl Judge {
             return (Some(published), None, verdict);
         }
         let (strict, holds_strictly, tells_strictly) =
-            of(&self.measured.plain).expect("both are measured");
+            of(&self.measured.plain).expect("both choices of quirks were measured");
         let verdict = if (holds && !tells) || (holds_strictly && !tells_strictly) {
             Reproduction::Undecided
         } else {
@@ -497,7 +498,7 @@ impl Judge {
     }
 }
 
-/// Whether a text came out in at least half of the sets.
+/// Whether a text was reproduced in at least half of the sets.
 fn passes(reading: &TagReading) -> bool {
     match reading {
         TagReading::Text { same, .. } => same.trials > 0 && 2 * same.hits >= same.trials,
@@ -513,17 +514,16 @@ fn verdict(published: bool, strict: bool, quirks: Vec<Quirk>) -> Reproduction {
     }
 }
 
-/// Points between the ends of a prediction interval above which a percent inside it says nothing.
+/// Widest prediction interval, in percentage points, in which a percentage is meaningful.
 const WIDEST: f64 = 20.0;
 
-/// Points of a percent by which two measurements on one and the same set may differ: the edge of a
-/// rounding.
+/// Rounding margin: percentage points by which two measurements on the same set may differ.
 const ROUNDING_EDGE: f64 = 1.0;
 
-/// For each kind of set, the mean and the interval in which the value of one more such set lies but
-/// for an error of `alpha`. Set `i` is of kind `i` modulo their number. Inside a kind the values are
-/// taken as normal, with one spread for all kinds. With one set, its value with the edge of a
-/// rounding.
+/// For each kind of set, the mean and an interval that contains the value of one more such set,
+/// with error `alpha`. Set `i` is of kind `i` modulo their number. Values are taken as normally
+/// distributed within a kind, with the same variance for all kinds. With one set: its value, with a
+/// rounding margin.
 fn predict(values: &[f64], kinds: &[&'static str], alpha: f64) -> Vec<Predicted> {
     let kinds = if kinds.is_empty() { &["any"] } else { kinds };
     let of_kind = |kind: usize| values.iter().skip(kind).step_by(kinds.len());

@@ -13,7 +13,7 @@ use crate::verify::{
 
 use super::quirk::{Quirk, Quirks};
 
-/// The tasks in the order they are searched for.
+/// The tasks in search order.
 const ORDER: [Task; 12] = [
     Task::Ss,
     Task::Sc,
@@ -29,10 +29,10 @@ const ORDER: [Task; 12] = [
     Task::Gt,
 ];
 
-/// Percent of attention that a node must give to count as attending, where the quirk is removed.
+/// Minimum percentage of attention for a node to attend to a position, if the quirk is removed.
 const LEAST_ATTENTION: u32 = 10;
 
-/// The part of a tag before the colon that makes it a claim.
+/// The major part of a tag that makes a claim.
 const CLAIM: &str = "Algo";
 
 /// A node of the model with the tags it has so far.
@@ -51,8 +51,8 @@ struct PublishedSearch<'a> {
     candidates: Vec<TaggedCandidate>,
 }
 
-/// The claims that the published search finds among nodes with these behaviours: the same nodes, with
-/// their `Algo` tags alone. Nodes that the model does not have are left out.
+/// The claims that the published search finds for nodes with these behaviours: the same nodes, with
+/// only their `Algo` tags. Nodes that the model does not have are left out.
 ///
 /// # Errors
 /// [`EngineError`] where an intervention was not applied.
@@ -71,8 +71,8 @@ pub fn search(
     Ok(search.claims())
 }
 
-/// The digit that a claim names where its test looks at a place: tests of a carry look at the place
-/// it goes to, and name the one it comes from.
+/// The digit named by a claim whose test looks at a place: tests of a carry look at the place it
+/// goes to, and name the digit it comes from.
 fn named_digit(task: Task, looked_at: usize) -> Option<usize> {
     match task {
         Task::Ss | Task::Sc | Task::Mb | Task::Nb => looked_at.checked_sub(1),
@@ -143,7 +143,7 @@ impl<'a> PublishedSearch<'a> {
         Ok(())
     }
 
-    /// OPR and SGN: attention is the whole test.
+    /// For OPR and SGN, attention is the whole test.
     fn attention_task(&mut self, task: Task) {
         let tag = Variable { task, digit: None }.to_string();
         self.delete(&tag);
@@ -157,7 +157,7 @@ impl<'a> PublishedSearch<'a> {
         }
     }
 
-    /// One pass over all positions; whether anything was found.
+    /// One pass over all positions; returns whether anything was found.
     fn pass(
         &mut self,
         variable: Variable,
@@ -185,7 +185,7 @@ impl<'a> PublishedSearch<'a> {
             .filter(|&index| !self.has(index, &tag))
             .collect();
         if least == PublishedResult::Weak {
-            // The impact seen, which for these tasks is the place looked at.
+            // The impact seen; for these tasks, the place looked at.
             tag = format!("{tag}.A{looked_at}");
         }
         let mut found = false;
@@ -267,7 +267,7 @@ impl<'a> PublishedSearch<'a> {
             }
     }
 
-    /// Whether a node attends a position, by its tags.
+    /// Whether a node attends to a position, by its tags.
     fn attends(&self, index: usize, position: usize) -> bool {
         let substring = format!("Attn:P{position}");
         self.candidates[index].tags.iter().any(|tag| {
@@ -301,7 +301,7 @@ impl<'a> PublishedSearch<'a> {
         })
     }
 
-    /// Whether a claim's tag is another's: the same or, with the quirk, one that holds it.
+    /// Whether a tag matches that of a claim: the same or, with the quirk, one that contains it.
     fn matches(&self, tag: &Tag, minor: &str) -> bool {
         let weak = || {
             tag.minor
@@ -336,7 +336,7 @@ impl<'a> PublishedSearch<'a> {
         });
     }
 
-    /// The claims, without those that stand alone where they may not.
+    /// The claims, without those removed for being a node's only one.
     fn claims(self) -> Vec<TaggedNode> {
         let lonely = |tags: &[Tag]| {
             let [tag] = tags else { return false };

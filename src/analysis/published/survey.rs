@@ -1,4 +1,4 @@
-//! What goes wrong when positions and nodes are mean-ablated over a question set.
+//! Which questions fail when positions and nodes are mean-ablated over a question set.
 
 use std::collections::BTreeSet;
 
@@ -14,18 +14,19 @@ use super::quirk::{Quirk, Quirks};
 /// Mean answer loss, in nats, above which a wrong answer counts as a failure.
 const FAILURE_LOSS: f64 = 0.01;
 
-/// Memory that the base runs of one batch of questions may take.
+/// Memory that the base runs of one batch of questions may use.
 const BATCH_BYTES: usize = 64 << 20;
 
-/// Interventions times questions run at once: enough for every thread, little beside a batch.
+/// Interventions times questions run together: enough for every thread, small compared with a
+/// batch.
 const JOBS_AT_ONCE: usize = 8192;
 
 /// The questions that fail under one ablation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Failures {
-    /// Questions that fail, among those answered rightly without the ablation.
+    /// Questions that fail, among those answered correctly without the ablation.
     pub count: Count,
-    /// The places that go wrong in any of them.
+    /// The answer tokens that are wrong in any of them.
     pub impact: TokenSet,
     pub complexities: BTreeSet<Complexity>,
 }
@@ -39,7 +40,7 @@ impl Failures {
         }
     }
 
-    /// Failures counted over two sets of questions.
+    /// Adds the failures of another set of questions.
     fn merge(&mut self, other: Failures) {
         self.count.hits += other.count.hits;
         self.count.trials += other.count.trials;
@@ -57,7 +58,7 @@ impl Failures {
     }
 }
 
-/// A network, a question set and the means taken over it.
+/// A network, a question set and the means over it.
 pub struct Survey<'a> {
     engine: &'a Engine,
     set: &'a [Prompt],
@@ -89,7 +90,7 @@ impl<'a> Survey<'a> {
         })
     }
 
-    /// The mean that is put at a site.
+    /// The mean to write at a site.
     fn overwrite(&self, site: Site) -> Overwrite<'_> {
         let first = |layer: &mut usize| {
             if self.quirks.has(Quirk::FirstLayerMeans) {
@@ -118,7 +119,8 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// What fails with the residual of every layer at a position at its mean, for each position.
+    /// For each position, the failures with the residual stream at that position mean-ablated in
+    /// every layer.
     ///
     /// # Errors
     /// [`EngineError`] where an ablation was not applied.
@@ -135,7 +137,7 @@ impl<'a> Survey<'a> {
         self.failures(&ablations)
     }
 
-    /// What fails with each of these nodes at its mean.
+    /// The failures with each of these nodes mean-ablated.
     ///
     /// # Errors
     /// [`EngineError`] where an ablation was not applied.

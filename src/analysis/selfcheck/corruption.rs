@@ -1,4 +1,4 @@
-//! Claims made false: a published claim with its digit, node or task exchanged.
+//! Corrupted claims: a published claim with its digit, node or task exchanged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,19 +15,19 @@ use crate::experiment::stream;
 use crate::inputs::claims::{ClaimsError, claims_of, read_tagged_nodes};
 use crate::inputs::model::ModelFolder;
 
-/// Counterfactual pairs from which it is taken which tokens a variable changes: the rarest kind of pair is
-/// one of a dozen or so.
+/// Counterfactual pairs used to find the tokens a variable changes: the rarest kind of pair is
+/// about one in a dozen.
 const REACH_PAIRS: usize = 512;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Corruption {
     Digit,
-    /// The head, for another of its layer and position.
+    /// Another head of the same layer and position.
     Head,
     Position,
     Task,
-    /// The head, for the MLP of its layer and position.
+    /// The MLP of the same layer and position, instead of the head.
     Mlp,
 }
 
@@ -57,15 +57,15 @@ impl fmt::Display for Corruption {
 pub struct Corrupted {
     pub kind: Corruption,
     pub from: (NodeName, Variable),
-    /// What it was made into.
+    /// The corrupted claim.
     pub claim: (NodeName, Variable),
     /// Whether no network of this shape could make it true: the node comes before the digits
-    /// claimed, or after every token they change. Of the others some may happen to be true.
+    /// claimed, or after every token they change. Other corrupted claims may happen to be true.
     pub impossible: bool,
 }
 
 /// Up to `most` corruptions of each kind of a model's claims, chosen by `seed`. None equals a claim
-/// of the file, and each is of a task that the model can be tested for.
+/// of the file, and the model can be tested for the task of each.
 ///
 /// # Errors
 /// [`ClaimsError`] where the claims file cannot be read.
@@ -102,7 +102,7 @@ pub fn corruptions(
     Ok(found)
 }
 
-/// The claims of a model's own file that name a node it has and a known task.
+/// The claims of a model's own file that name an existing node and a known task.
 ///
 /// # Errors
 /// [`ClaimsError`] where the claims file cannot be read.
@@ -181,10 +181,10 @@ fn changed<'a>(
     }
 }
 
-/// Whether the node comes before all that decides the variable, or after all that it changes.
+/// Whether the node comes before all inputs of the variable, or after all tokens that it changes.
 fn impossible((node, variable): (NodeName, Variable), shape: &Shape, lowest: AnswerToken) -> bool {
     let first_seen = match variable {
-        // No digit decides a variable of digit k that stands to the left of the first operand's.
+        // No digit to the left of the first operand's digit k determines a variable of digit k.
         Variable {
             digit: Some(digit), ..
         } => shape.n_digits.saturating_sub(digit + 1),

@@ -1,4 +1,5 @@
-//! Results hang on the input and the seed alone: not on threads, blocks or the order of claims.
+//! Results depend only on the input and the seed, not on threads, block size or the order of
+//! claims.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -17,8 +18,8 @@ const BLOCKS: [usize; 3] = [1, 7, 512];
 
 const THREADS: [usize; 2] = [1, 2];
 
-/// Verifies some claims of a model again and again, each time in another way that must not matter.
-/// Up to `nodes` claimed nodes are chosen by the seed; blocks of one question are the slowest.
+/// Verifies some claims of a model repeatedly, each time varying something that must not matter. Up
+/// to `nodes` claimed nodes are chosen by the seed; blocks of one question are the slowest.
 ///
 /// # Errors
 /// [`VerifyError`] where the model cannot be verified.
@@ -28,7 +29,7 @@ pub fn determinism(
     options: &Options,
 ) -> Result<Check, VerifyError> {
     let name = format!("determinism: {}", folder.name);
-    let what = "threads, block size and the order of claims change no byte of the evidence";
+    let what = "evidence does not depend on threads, block size or the order of claims";
     let mut figures = Vec::new();
     if let Some(claims) = some_claims(folder, nodes, options.rules.seed)? {
         let file = file_of(folder, &claims);
@@ -64,7 +65,7 @@ pub fn determinism(
             options,
             &mut |_| {},
         )?;
-        // Another order is another file, with the claims in it.
+        // Reordered claims make a different file, so its digest differs.
         again
             .inputs
             .features_sha256
@@ -85,7 +86,7 @@ pub fn determinism(
     Ok(Check::new(name, what, figures))
 }
 
-/// Some of the nodes that a model's file tags, in its order.
+/// Some of the nodes tagged in a model's file, in file order.
 fn some_claims(
     folder: &ModelFolder,
     most: usize,
@@ -116,7 +117,7 @@ fn file_of(folder: &ModelFolder, nodes: &[TaggedNode]) -> RawFile {
     RawFile::made(&path, write_tagged_nodes(nodes).into_bytes())
 }
 
-/// How many claims differ, and one more where anything else does.
+/// Number of claims that differ, plus one if anything else does.
 fn differences(first: &Evidence, second: &Evidence) -> usize {
     let json = |evidence: &Evidence| serde_json::to_string(evidence).expect("keys are strings");
     if json(first) == json(second) {

@@ -1,4 +1,4 @@
-//! False claims are caught.
+//! Checks that false claims do not pass.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::inputs::model::{ModelFolder, RawFile};
 use crate::verify::evidence::ClaimEvidence;
 use crate::verify::{Options, Verdict, VerdictKind, VerifyError, verify};
 
-/// Verdicts that say that a claim is true, in part at least.
+/// Verdicts that confirm a claim, at least in part.
 const PASSING: [VerdictKind; 5] = [
     VerdictKind::Supported,
     VerdictKind::Joint,
@@ -21,18 +21,18 @@ const PASSING: [VerdictKind; 5] = [
     VerdictKind::Partial,
 ];
 
-/// Whether a verdict says that a claim is true, in part at least.
+/// Whether a verdict confirms a claim, at least in part.
 pub fn passes(verdict: &Verdict) -> bool {
     PASSING.contains(&verdict.kind())
 }
 
-/// Corrupted claims in one file: few enough to leave nodes that nothing is claimed of, for decoys.
+/// Corrupted claims per file: few enough to leave unclaimed nodes for decoys.
 const IN_ONE_FILE: usize = 64;
 
-/// Verifies corrupted claims in files of `IN_ONE_FILE`, each beside all published claims, as a file
-/// with a few mistakes has them: what is true of other nodes may make a set with a false claim's. None
-/// that is impossible may pass; any other that does must pass on trials drawn anew, beside the same
-/// claims, and is then a find: the network does what was claimed by chance.
+/// Verifies corrupted claims in files of `IN_ONE_FILE`, each together with all published claims, as
+/// in a file with a few mistakes: a false claim's node may hold in a set with nodes whose claims
+/// are true. No impossible claim may pass. Any other that passes must pass again on fresh trials
+/// beside the same claims: the network then happens to do what was claimed.
 ///
 /// # Errors
 /// [`VerifyError`] where the model cannot be verified.
@@ -77,7 +77,7 @@ pub fn false_claims(
         0,
     ));
     figures.push(Figure::at_most(
-        "claims that pass, and do not on other trials",
+        "claims that pass, but not on fresh trials",
         passing.iter().filter(|made| contradicted(made)).count(),
         0,
     ));
@@ -97,7 +97,7 @@ pub fn false_claims(
         Figure::text(
             format!("passes: {}", evidence.claim),
             format!(
-                "{} from {from} {variable}; {}; on other trials {}",
+                "{} from {from} {variable}; {}; on fresh trials {}",
                 made.kind,
                 told(evidence),
                 again[&made.claim].verdict,
@@ -107,12 +107,16 @@ pub fn false_claims(
     Ok(Check::new(name, what, figures))
 }
 
-/// A verdict with what it rests on.
+/// A verdict with its grounds.
 fn told(evidence: &ClaimEvidence) -> String {
     let mut parts = vec![evidence.verdict.to_string()];
     if let Verdict::Joint(joint) | Verdict::JointInPart(joint) = &evidence.verdict {
         let names: Vec<String> = joint.set.iter().map(NodeName::to_string).collect();
-        parts.push(format!("{} need it by {:.2}", names.join(" "), joint.need));
+        parts.push(format!(
+            "{} need the node by {:.2}",
+            names.join(" "),
+            joint.need
+        ));
     } else if !evidence.verdict.note().is_empty() {
         parts.push(evidence.verdict.note());
     }
@@ -120,14 +124,14 @@ fn told(evidence: &ClaimEvidence) -> String {
     parts.join(", ")
 }
 
-/// Every so manieth in one file, so that none holds one kind of corruption alone.
+/// Distributes the claims round-robin over files, so that no file has only one kind of corruption.
 fn in_files(corrupted: &[Corrupted]) -> Vec<Vec<&Corrupted>> {
     let files = corrupted.len().div_ceil(IN_ONE_FILE);
     let file = |first: usize| corrupted.iter().skip(first).step_by(files).collect();
     (0..files).map(file).collect()
 }
 
-/// Verifies the claims of each file that are `wanted`; the others of the file stand beside them.
+/// Verifies the claims of each file that are `wanted`, beside the file's other claims.
 fn verified(
     folder: &ModelFolder,
     published: &[(NodeName, Variable)],

@@ -1,5 +1,5 @@
-//! Intervals keep their error: claims of known rates are drawn, without a network, and decided by
-//! the rules that decide real ones.
+//! Checks that intervals keep their error: simulated claims with known rates, without a network,
+//! are decided by the same rules as real ones.
 
 use std::fmt;
 
@@ -12,21 +12,21 @@ use crate::domain::arithmetic::AnswerToken;
 use crate::domain::causal::Stratum;
 use crate::experiment::{Goal, HALF, NEGLIGIBLE, Rules, Sampling, Standing, analyses, stream};
 
-/// Error that a drawn claim may spend in each direction. Much more than a real claim may, so that
-/// wrong decisions are common enough to be counted.
+/// Error that a simulated claim may spend in each direction: much more than a real claim, so that
+/// wrong decisions are frequent enough to count.
 pub const CLAIM_ALPHA: f64 = 0.01;
 
-/// Chance that a scenario of a sound rule is reported all the same: one in a million.
+/// Probability that a scenario fails although the rule is sound: one in a million.
 const FALSE_ALARM: f64 = 1e-6;
 
-/// What is true of a claim.
+/// The true rates of a claim.
 #[derive(Debug, Clone, Copy)]
 struct Rates {
-    /// Of each aspect judged apart: one for most tasks, two for MT.
+    /// For each aspect judged separately: one for most tasks, two for MT.
     interchange_accuracy: &'static [f64],
-    /// Of counterfactual trials that move what they must not, in each aspect.
+    /// Counterfactual trials with an off-target effect, in each aspect.
     off_target: f64,
-    /// Of control trials that change something.
+    /// Control trials in which something changes.
     control_pairs: f64,
 }
 
@@ -38,8 +38,8 @@ const fn rates(interchange_accuracy: &'static [f64], off_target: f64, control_pa
     }
 }
 
-/// True rates at, beside and away from each of the limits that decide; the last where one wrong bound
-/// of many would be enough.
+/// True rates at, near and away from each of the deciding limits; the last is for the case where
+/// one wrong bound of many would suffice.
 const SCENARIOS: [Rates; 17] = [
     rates(&[0.0], 0.0, 0.0),
     rates(&[0.49], 0.0, 0.0),
@@ -61,9 +61,9 @@ const SCENARIOS: [Rates; 17] = [
 ];
 
 impl Rates {
-    /// Whether a standing is right, or leaves open what is.
+    /// Whether a standing is right for these rates, or leaves the question open.
     fn bear_out(self, standing: Standing, threshold: f64) -> bool {
-        // Any token that holds is enough.
+        // One token that holds is enough.
         let any = |limit: f64| self.interchange_accuracy.iter().any(|&rate| rate >= limit);
         let (holds, half) = (any(threshold), any(HALF));
         let clean = self.control_pairs <= NEGLIGIBLE && self.off_target <= NEGLIGIBLE;
@@ -97,18 +97,18 @@ impl fmt::Display for Rates {
     }
 }
 
-/// What came of one drawn claim.
+/// The outcome of one simulated claim.
 struct Drawn {
     standing: Standing,
     trials: u64,
 }
 
-/// Draws `claims` claims at each of a list of known rates and counts how often the rules, spending
-/// `alpha`, decide wrongly: no more often than [`CLAIM_ALPHA`] allows. Also gives the mean number of
-/// counterfactual trials that a claim of each rate takes.
+/// Simulates `claims` claims at each of a list of known rates, and counts how often the rules,
+/// spending `alpha`, decide wrongly: at most as often as [`CLAIM_ALPHA`] allows. Also gives the
+/// mean number of counterfactual trials per claim at each rate.
 ///
 /// # Panics
-/// Where `claims` is 0.
+/// If `claims` is 0.
 pub fn intervals(claims: usize, alpha: f64, seed: u64) -> Check {
     let rules = Rules {
         alpha,
@@ -116,9 +116,9 @@ pub fn intervals(claims: usize, alpha: f64, seed: u64) -> Check {
         ..Rules::default()
     };
     let most = Binomial::new(CLAIM_ALPHA, claims as u64)
-        .expect("an error is a probability")
+        .expect("the error is a probability")
         .inverse_cdf(1.0 - FALSE_ALARM);
-    let mut figures = vec![Figure::count("claims drawn at each rate", claims)];
+    let mut figures = vec![Figure::count("simulated claims at each rate", claims)];
     for rates in SCENARIOS {
         let drawn: Vec<Drawn> = (0..claims)
             .into_par_iter()
@@ -134,11 +134,13 @@ pub fn intervals(claims: usize, alpha: f64, seed: u64) -> Check {
         figures.push(Figure::at_most(format!("{name}: wrong"), wrong, most));
         figures.push(Figure::count(format!("{name}: left open"), open));
         figures.push(Figure::mean(
-            format!("{name}: trials for each claim"),
+            format!("{name}: trials per claim"),
             trials as f64 / claims as f64,
         ));
     }
-    let what = format!("decisions on claims of known rates are wrong in {CLAIM_ALPHA} at most");
+    let what = format!(
+        "decisions on simulated claims with known rates are wrong in at most {CLAIM_ALPHA}"
+    );
     Check::new("intervals", what, figures)
 }
 

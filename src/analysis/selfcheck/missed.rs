@@ -1,4 +1,4 @@
-//! No set was missed: a claim that fails still does when sets are searched for harder.
+//! Checks that no set was missed: claims that fail must still fail with a harder search for sets.
 
 use super::false_claims::passes;
 use super::{Check, Figure};
@@ -9,15 +9,15 @@ use crate::inputs::model::ModelFolder;
 use crate::verify::evidence::ClaimEvidence;
 use crate::verify::{Options, SearchEffort, VerdictKind, VerifyError, verify};
 
-/// Verifies a model's claims and, those that are not known to hold, again with many more pairs,
-/// candidates and random starts. None that was called refuted or unspecific may pass; of those not
-/// shown it is counted.
+/// Verifies a model's claims, then repeats those not known to hold with many more pairs, candidates
+/// and random starts. None that was refuted or unspecific may pass; of those not shown, the ones
+/// that pass are counted.
 ///
 /// # Errors
 /// [`VerifyError`] where the model cannot be verified.
 pub fn missed(folder: &ModelFolder, options: &Options) -> Result<Check, VerifyError> {
     let name = format!("missed sets: {}", folder.name);
-    let what = "claims that fail do so with the harder search";
+    let what = "claims that fail must also fail with a harder search for sets";
     let found = if folder.features.is_some() {
         verify(folder, None, options, &mut |_| {})?.claims
     } else {
@@ -55,12 +55,15 @@ pub fn missed(folder: &ModelFolder, options: &Options) -> Result<Check, VerifyEr
     let refuted = failing.iter().filter(|(.., kind)| kind.refutes()).count();
     figures.push(Figure::count("refuted or unspecific", refuted));
     figures.push(Figure::at_most(
-        "of these shown by a harder search",
+        "of these, pass with the harder search",
         contradicted,
         0,
     ));
     figures.push(Figure::count("not shown", failing.len() - refuted));
-    figures.push(Figure::count("of these shown by a harder search", shown));
+    figures.push(Figure::count(
+        "of these, pass with the harder search",
+        shown,
+    ));
     figures.extend(told);
     Ok(Check::new(name, what, figures))
 }

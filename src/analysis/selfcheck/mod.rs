@@ -1,5 +1,5 @@
-//! Checks of the checker itself: claims whose verdict is known beforehand, and what every
-//! verification must keep to whatever it is about.
+//! Checks of the checker itself: claims whose verdict is known in advance, and invariants of every
+//! verification.
 
 mod corruption;
 mod determinism;
@@ -26,13 +26,13 @@ use crate::verify::{Options, VerifyError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckPart {
-    /// Decisions on claims of known rates.
+    /// Decisions on simulated claims with known rates.
     Intervals,
-    /// Claims of networks written by hand, true and false.
+    /// Claims of handmade networks, true and false.
     Handmade,
-    /// The same of the planted networks.
+    /// The same for the planted networks.
     Planted,
-    /// Claims of models, made false.
+    /// Corrupted claims of models.
     Corrupted,
     /// Threads, blocks and the order of claims.
     Determinism,
@@ -54,7 +54,7 @@ impl CheckPart {
         Self::Missed,
     ];
 
-    /// The name it is asked for by.
+    /// The name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Intervals => "intervals",
@@ -70,23 +70,23 @@ impl CheckPart {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effort {
-    /// Corrupted claims of each kind and model.
+    /// Corrupted claims per kind and model.
     pub corruptions: usize,
     /// Counterfactual trials after which a claim's sampling ends.
     pub max_trials: usize,
-    /// Digits of the networks written by hand.
+    /// Digits of the handmade networks.
     pub handmade_digits: &'static [usize],
     /// False claims tried on each of them.
     pub falsehoods: usize,
-    /// Claims drawn at each known rate.
+    /// Claims simulated at each known rate.
     pub drawn: usize,
-    /// False claims tried on each planted network; none of it is tried where there are none.
+    /// False claims tried on each planted network; 0 skips the planted networks.
     pub planted_falsehoods: usize,
-    /// Claimed nodes verified again and again.
+    /// Claimed nodes verified repeatedly.
     pub repeated: usize,
-    /// Seeds that all claims of a model are verified with; the budget of these is the usual one.
+    /// Seeds with which all claims of a model are verified, each with the usual budget.
     pub seeds: u64,
-    /// Whether sets are searched for harder.
+    /// Whether to repeat failing claims with a harder search for sets.
     pub missed: bool,
 }
 
@@ -103,7 +103,7 @@ impl Effort {
         missed: false,
     };
 
-    /// Some minutes' for each model.
+    /// Takes some minutes per model.
     pub const FULL: Effort = Effort {
         corruptions: 24,
         max_trials: 2_000,
@@ -117,7 +117,7 @@ impl Effort {
     };
 }
 
-/// Runs the checks of these kinds; `seen` is handed each as it ends.
+/// Runs the checks of these kinds, passing each to `seen` when it ends.
 ///
 /// # Errors
 /// [`VerifyError`] where a model cannot be verified.
@@ -193,15 +193,15 @@ pub fn run(
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {
     pub name: String,
-    /// What was held against what.
+    /// What was checked.
     pub what: String,
     pub figures: Vec<Figure>,
-    /// Whether every figure that has a limit keeps it.
+    /// Whether every figure is within its limit.
     pub passed: bool,
 }
 
 impl Check {
-    /// A check with its figures; it passes where they keep their limits.
+    /// A check with its figures; it passes if they are within their limits.
     pub fn new(name: impl Into<String>, what: impl Into<String>, figures: Vec<Figure>) -> Self {
         Check {
             name: name.into(),
@@ -214,10 +214,10 @@ impl Check {
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figure {
-    /// What it counts or tells.
+    /// The label of the figure.
     pub what: String,
     pub value: FigureValue,
-    /// The most it may be.
+    /// The upper limit, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub most: Option<u64>,
 }
@@ -225,15 +225,15 @@ pub struct Figure {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum FigureValue {
-    /// A number of things.
+    /// A count.
     Count(u64),
     Mean(f64),
-    /// One thing found, told.
+    /// A finding as text.
     Text(String),
 }
 
 impl Figure {
-    /// A number that decides nothing.
+    /// A count without a limit.
     pub fn count(what: impl Into<String>, count: usize) -> Self {
         Figure {
             what: what.into(),
@@ -242,7 +242,7 @@ impl Figure {
         }
     }
 
-    /// A number that may be `most` at most.
+    /// A count that may be at most `most`.
     pub fn at_most(what: impl Into<String>, count: usize, most: u64) -> Self {
         Figure {
             most: Some(most),
@@ -250,7 +250,7 @@ impl Figure {
         }
     }
 
-    /// A mean that decides nothing.
+    /// A mean without a limit.
     pub fn mean(what: impl Into<String>, mean: f64) -> Self {
         Figure {
             what: what.into(),
@@ -267,7 +267,7 @@ impl Figure {
         }
     }
 
-    /// Whether the limit is kept, where there is one.
+    /// Whether the figure is within its limit, if it has one.
     pub fn within(&self) -> bool {
         match (&self.value, self.most) {
             (FigureValue::Count(count), Some(most)) => *count <= most,

@@ -1,4 +1,4 @@
-//! The seed of a run does not decide verdicts.
+//! Checks that the seed of a run does not decide verdicts.
 
 use std::collections::BTreeMap;
 
@@ -6,18 +6,18 @@ use super::{Check, Figure};
 use crate::inputs::model::ModelFolder;
 use crate::verify::{Options, VerdictKind, VerifyError, verify};
 
-/// Claims of a file that may get another verdict with another seed: one whose rate lies at a limit is
-/// decided by the last trials.
+/// Claims of a file whose verdict may change with the seed: one whose rate is at a limit is decided
+/// by the last trials.
 const MOST_CHANGES: u64 = 1;
 
-/// Verifies a model's claims with `seeds` seeds in a row, the first that of `options`, and counts those
-/// that do not get the same verdict with each.
+/// Verifies a model's claims with `seeds` consecutive seeds, starting with that of `options`, and
+/// counts those whose verdict changes.
 ///
 /// # Errors
 /// [`VerifyError`] where the model cannot be verified.
 pub fn seeds(folder: &ModelFolder, seeds: u64, options: &Options) -> Result<Check, VerifyError> {
     let name = format!("seeds: {}", folder.name);
-    let what = "another seed draws other trials, and finds the same";
+    let what = "verdicts do not depend on the seed";
     if folder.features.is_none() {
         return Ok(Check::new(name, what, vec![Figure::count("claims", 0)]));
     }
@@ -41,7 +41,7 @@ pub fn seeds(folder: &ModelFolder, seeds: u64, options: &Options) -> Result<Chec
         Figure::count("claims", verdicts.len()),
         Figure::count("seeds", seeds as usize),
         Figure::at_most(
-            "claims that change their verdict",
+            "claims whose verdict changes",
             count(&changes),
             MOST_CHANGES,
         ),

@@ -1,4 +1,4 @@
-//! Claims whose truth is known get the verdict that is right.
+//! Checks that claims of known truth get the right verdict.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::inputs::model::ModelFolder;
 use crate::network::handmade::Handmade;
 use crate::verify::{Options, VerdictKind, VerifyError, verify};
 
-/// For each claim of a file the verdicts that are right.
+/// The acceptable verdicts for each claim of a file.
 pub type Expected = BTreeMap<(NodeName, Variable), Vec<VerdictKind>>;
 
-/// The verdicts that are right of a false claim.
+/// The acceptable verdicts for a false claim.
 const FALSE: [VerdictKind; 4] = [
     VerdictKind::NotShown,
     VerdictKind::Refuted,
@@ -23,7 +23,7 @@ const FALSE: [VerdictKind; 4] = [
     VerdictKind::NotTestable,
 ];
 
-/// A network written by hand claiming what is true of it, with the verdicts that are right.
+/// A handmade network with true claims, and their acceptable verdicts.
 pub fn truths(handmade: &Handmade) -> (ModelFolder, Expected) {
     let claims = &handmade.true_claims;
     let expected = claims
@@ -33,8 +33,8 @@ pub fn truths(handmade: &Handmade) -> (ModelFolder, Expected) {
     (handmade.claiming(claims.keys()), expected)
 }
 
-/// The same network claiming what is false of it: all that could be claimed or, where there is more,
-/// `most` claims chosen by `seed`.
+/// The same network with false claims: all possible ones or, if there are more, `most` of them
+/// chosen by `seed`.
 pub fn falsehoods(handmade: &Handmade, most: usize, seed: u64) -> (ModelFolder, Expected) {
     let mut claims: Vec<_> = handmade.false_claims().into_iter().collect();
     claims.shuffle(&mut stream(seed, "selfcheck/falsehoods"));
@@ -46,7 +46,7 @@ pub fn falsehoods(handmade: &Handmade, most: usize, seed: u64) -> (ModelFolder, 
             .into_iter()
             .map(|claim| {
                 let mut right = FALSE.to_vec();
-                // An idle head attends everywhere, and that is all that is said of it.
+                // An idle head attends everywhere, which is all that such a claim states.
                 if claim.1.task.predicts_only_direction() {
                     right.push(VerdictKind::Correlational);
                 }
@@ -56,7 +56,7 @@ pub fn falsehoods(handmade: &Handmade, most: usize, seed: u64) -> (ModelFolder, 
     )
 }
 
-/// Verifies the claims of `folder` and holds each verdict against the right one.
+/// Verifies the claims of `folder` and compares each verdict with the acceptable ones.
 ///
 /// # Errors
 /// [`VerifyError`] where the model cannot be verified.
@@ -81,7 +81,7 @@ pub fn known_claims(
         if !right.contains(&verdict) {
             let right: Vec<&str> = right.iter().map(|kind| kind.name()).collect();
             let told = format!(
-                "{verdict}, not {}; {}",
+                "{verdict}, expected {}; {}",
                 right.join(" or "),
                 found.verdict.note()
             );
@@ -96,6 +96,6 @@ pub fn known_claims(
             .map(|(verdict, count)| Figure::count(verdict, count)),
     );
     figures.extend(wrong);
-    let what = "a network written by hand, of which is known what is true";
+    let what = "claims of a handmade network get the right verdict";
     Ok(Check::new(name, what, figures))
 }

@@ -1,4 +1,4 @@
-//! Claims put to the very questions whose answers are counted: each question is patched with the
+//! Claims tested on the same questions whose answers are counted: each question is patched with the
 //! activations of the next in its block, for all claims alike.
 
 use serde::{Deserialize, Serialize};
@@ -13,49 +13,47 @@ use crate::inputs::claims::{Claim, ClaimsError, claims_of, read_tagged_nodes};
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::{Decode, Engine, EngineError, Intervention, Site, Source};
 
-/// The claims of a model that can be tested, in the order of its file.
+/// The testable claims of a model, in the order of its file.
 #[derive(Debug, Clone, Default)]
 pub struct Claims {
     texts: Vec<String>,
     claims: Vec<(Node, Variable)>,
 }
 
-/// What became of one claim, in a form that can be put together in any order.
+/// The counts of one claim, in a form that can be merged in any order.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClaimCount {
-    /// Pairs in which the answer is predicted to change: trials, and among them the hits that gave
-    /// exactly the predicted answer.
+    /// Counterfactual pairs: trials, and the hits that gave exactly the predicted answer.
     pub counterfactual: Count,
-    /// Counterfactual pairs in which some token that is predicted to change did.
+    /// Counterfactual pairs in which some token moved to its predicted value.
     pub moved: u64,
-    /// Pairs in which nothing is predicted to change: trials, and among them the hits that changed all
-    /// the same.
+    /// Control pairs: trials, and the hits that changed nevertheless.
     pub control_pairs: Count,
-    /// Pairs left out because what was wrong was a numerical tie.
+    /// Pairs left out because the deviation was a numerical tie.
     pub ties: u64,
     /// Pairs left out because the unpatched network answers wrongly.
     pub dropped: u64,
-    /// The counterfactual pair that stands first among those not as predicted.
+    /// The first counterfactual pair that is not as predicted.
     pub first_miss: Option<Miss>,
 }
 
-/// A pair of questions of which a claim does not hold.
+/// A pair of questions for which a claim does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Miss {
-    /// The base question's place in the row of questions.
+    /// The base question's index in the sequence of questions.
     pub place: u64,
-    /// Where the activation comes from.
+    /// The question the activation comes from.
     pub source: Question,
-    /// What it is patched into.
+    /// The question it is patched into.
     pub base: Question,
     pub predicted: Answer,
     pub given: Answer,
 }
 
 impl ClaimCount {
-    /// Adds what came of other pairs.
+    /// Adds the counts of other pairs.
     pub fn merge(&mut self, other: Self) {
         for (count, other) in [
             (&mut self.counterfactual, other.counterfactual),
@@ -75,11 +73,12 @@ impl ClaimCount {
 }
 
 impl Claims {
-    /// The claims of a model's `features.json`, and how many of its claims cannot be tested: on nodes or
-    /// digits that it does not have, of unknown tasks, about classes it was not trained for.
+    /// The claims of a model's `features.json`, and the number of its claims that cannot be tested:
+    /// those about nodes or digits that it does not have, unknown tasks, or classes it was not
+    /// trained for.
     ///
     /// # Errors
-    /// [`ClaimsError`], where the file cannot be read.
+    /// [`ClaimsError`] if the file cannot be read.
     pub fn of(folder: &ModelFolder) -> Result<(Self, usize), ClaimsError> {
         let Some(features) = &folder.features else {
             return Ok((Self::default(), 0));
@@ -98,12 +97,12 @@ impl Claims {
         Ok((claims, untestable))
     }
 
-    /// What is claimed, each as `P17L0H1 A0.SA`.
+    /// The claims as text, each as `P17L0H1 A0.SA`.
     pub fn texts(&self) -> &[String] {
         &self.texts
     }
 
-    /// For each claim its node, and of how many pairs of these questions it says something.
+    /// For each claim its node, and the number of pairs among these questions that count for it.
     pub(super) fn pairs(&self, questions: &[Question]) -> impl Iterator<Item = (Node, usize)> {
         self.claims.iter().map(|&(node, variable)| {
             let count = (0..questions.len())
@@ -116,15 +115,15 @@ impl Claims {
         })
     }
 
-    /// Nothing counted yet, for each claim.
+    /// Empty counts for each claim.
     pub fn nothing(&self) -> Vec<ClaimCount> {
         vec![ClaimCount::default(); self.claims.len()]
     }
 
-    /// Puts every claim to the questions of a block, of which `first` is the place of the first.
+    /// Tests every claim on the questions of a block, of which `first` is the index of the first.
     ///
     /// # Errors
-    /// [`EngineError`], which questions of this model do not cause.
+    /// [`EngineError`], which does not occur for questions of this model.
     pub fn counts(
         &self,
         engine: &Engine,
@@ -135,7 +134,7 @@ impl Claims {
         if self.claims.is_empty() {
             return Ok(counts);
         }
-        // Which questions are run together is a matter of memory, and changes nothing.
+        // How many questions run together is a matter of memory and does not affect results.
         let together = default_block(engine).max(1);
         let places: Vec<usize> = (0..questions.len()).collect();
         for batch in places.chunks(together) {

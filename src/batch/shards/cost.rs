@@ -1,38 +1,39 @@
-//! What a block of questions costs, reckoned so that shards are cut of about equal length.
+//! Estimates the cost of a block of questions, so that shards take about the same time.
 
 use super::claims::Claims;
 use crate::analysis::accuracy::Questions;
 use crate::domain::node::Node;
 use crate::domain::shape::{D_VOCAB, Shape};
 
-/// A product of a patch takes this much longer than one of a forward pass: a patch recomputes a few rows
-/// of a question, a pass all rows of many. Measured on the bundled models; docs/SCALE.md says how closely.
+/// Cost of a product in a patch relative to one in a forward pass: a patch recomputes a few rows of
+/// one question, a pass all rows of many. Measured on the bundled models; docs/SCALE.md gives the
+/// accuracy.
 const PATCH_OVERHEAD: f64 = 1.6;
 
-/// What a block of a model's questions costs beside blocks of other models, in thousands of products of
-/// numbers for each question: its answers and, for each claim, one patch in every pair that the claim is
-/// about, as the first block has them.
+/// The cost of a block of a model's questions relative to blocks of other models, in thousands of
+/// multiplications per question: its answers and, for each claim, one patch in every pair that
+/// counts for the claim, as in the first block.
 pub fn cost_of_block(shape: &Shape, questions: &Questions, claims: &Claims) -> u64 {
     let rows = RowsRun::of(shape);
     let mut products = rows.pass;
     if !claims.texts().is_empty() && !questions.is_empty() {
         let first = questions.block(0);
-        // The stores are run too.
+        // The source questions are run too.
         products += rows.pass;
         for (node, pairs) in claims.pairs(&first) {
             let share = pairs as f64 / first.len() as f64;
             products += PATCH_OVERHEAD * share * rows.patch(node);
         }
     }
-    // In thousands, so that sums over all models stay far from the largest number.
+    // In thousands, so that sums over all models cannot overflow.
     ((products / 1000.0) as u64).max(1)
 }
 
-/// Products that it takes to compute one token's row in one layer, and all that is needed of a question.
+/// Multiplications needed for one token's row in one layer, and for all rows of a question.
 struct RowsRun {
     shape: Shape,
     inputs: f64,
-    /// What heads make of them.
+    /// The heads' outputs.
     outputs: f64,
     mlp: f64,
     pass: f64,
@@ -45,8 +46,7 @@ impl RowsRun {
         let (inputs, mlp) = (3 * d_model * heads, 2 * d_model * d_mlp);
         let outputs = d_model * heads + 2 * shape.n_ctx() * heads;
         let below = (shape.n_layers - 1) * shape.n_ctx() * (inputs + outputs + mlp);
-        // In the last layer only answer tokens are asked for: their queries, and the keys and values of
-        // all.
+        // In the last layer, only answer tokens need queries; keys and values are needed for all.
         let last = shape.n_ctx() * (inputs - d_model * heads)
             + shape.n_answer() * (d_model * heads + outputs + mlp);
         let logits = shape.n_answer() * d_model * D_VOCAB;
@@ -59,7 +59,8 @@ impl RowsRun {
         }
     }
 
-    /// What is recomputed when the output of a node is replaced: the rows after it in all layers above.
+    /// The multiplications to recompute when a node's output is replaced: the rows after it in all
+    /// layers above.
     fn patch(&self, node: Node) -> f64 {
         let shape = &self.shape;
         let after = shape.n_ctx() - node.position();
@@ -73,8 +74,9 @@ impl RowsRun {
             } else {
                 after
             };
-            // Of the layer next above only the node's own token has another input. Further up all that
-            // come after have other keys and values, and those whose output is wanted other queries.
+            // In the next layer, only the node's own token has a different input. Further up, all
+            // later tokens have different keys and values, and those whose output is needed have
+            // different queries.
             let inputs = if layer == node.layer() + 1 {
                 self.inputs
             } else {
@@ -93,8 +95,8 @@ mod tests {
     use super::*;
     use crate::inputs::model::ModelFolder;
 
-    /// Microseconds of one thread for a question, with all claims and without any, as docs/SCALE.md has
-    /// them.
+    /// Microseconds of one thread per question, with all claims and without claims, as in
+    /// docs/SCALE.md.
     const MEASURED: [(&str, f64, f64); 3] = [
         ("models/w126_add_d5_l2_h3_t15K_s372001", 475.0, 75.0),
         ("models/w126_sub_d5_l2_h3_t30K_s372001", 577.0, 70.0),

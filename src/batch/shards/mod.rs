@@ -1,9 +1,8 @@
-//! Work for more than one machine: a plan that names every question to be asked, shards of it that
-//! are asked apart, and their results put together.
+//! Work for more than one machine: a plan that names every question, shards that are run
+//! separately, and their merged results.
 //!
-//! Only counts, and the findings that stand first, cross a shard's border. They are the same whichever
-//! machine found them and in whatever order they are put together, so one shard and four hundred give
-//! the same bytes.
+//! Only counts and first findings are merged. They do not depend on which machine produced them or
+//! on the order of merging, so one shard and four hundred give the same bytes.
 
 mod claims;
 mod cost;
@@ -24,11 +23,11 @@ use rayon::prelude::*;
 use crate::analysis::accuracy::{Measurement, Questions};
 use crate::network::engine::{Decode, Engine, EngineError};
 
-/// A planned model, opened and seen to be the one that was planned.
+/// A planned model, opened and verified to be the planned one.
 pub struct Job<'a> {
     pub engine: &'a Engine,
     pub questions: &'a Questions,
-    /// What is claimed of its nodes.
+    /// The claims about its nodes.
     pub claims: &'a Claims,
     pub decode: Decode,
     /// Most wrong answers that are kept.
@@ -36,10 +35,10 @@ pub struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Asks the questions of some blocks, and puts the claims to the same questions.
+    /// Asks the questions of some blocks, and tests the claims on the same questions.
     ///
     /// # Errors
-    /// [`EngineError`], which questions and nodes of this model do not cause.
+    /// [`EngineError`], which does not occur for questions and nodes of this model.
     pub fn blocks(&self, model: usize, blocks: Range<u64>) -> Result<Done, EngineError> {
         let measurement = Measurement {
             engine: self.engine,

@@ -1,4 +1,4 @@
-//! The plan: which models are asked which questions, and how that is cut into shards.
+//! The plan: which models are asked which questions, and how the work is divided into shards.
 
 use std::fmt;
 
@@ -11,21 +11,21 @@ use crate::inputs::model::{ModelFolder, sha256};
 use crate::network::engine::Decode;
 use crate::storage::pretty_json;
 
-/// The form of plans. The number grows when it changes.
+/// The format of plans; increased with every change.
 const SCHEMA: &str = "circuitcheck/plan/1";
 
-/// Most shards of a plan: more than any scheduler takes in one array.
+/// Most shards of a plan: more than any scheduler accepts in one array.
 const MAX_SHARDS: u64 = 1_000_000;
 
-/// Where a planned model is found.
+/// The location of a planned model.
 pub type Location = String;
 
-/// Everything that is to be done, and who does what.
+/// All the work, and its division into shards.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShardPlan {
     schema: String,
-    /// The program's version: another may count otherwise.
+    /// The program's version; another version may count differently.
     program: String,
     block: u64,
     decode: String,
@@ -34,35 +34,35 @@ pub struct ShardPlan {
     shards: Vec<Vec<Piece>>,
 }
 
-/// A model, and what it is to be asked.
+/// A model and the questions to ask it.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedModel {
-    /// Its folder or its address, as the machines that work will find it.
+    /// Its folder or address, as seen by the working machines.
     pub location: Location,
     pub name: String,
     pub weights_sha256: String,
-    /// What it was trained for, which decides what is asked.
+    /// The operations it was trained for, which determine the questions.
     pub operations: String,
     /// Where the questions come from.
     pub source: QuestionSource,
     pub questions: u64,
-    /// The claims put to them.
+    /// The claims tested on them.
     pub claims: Vec<String>,
 }
 
-/// A part of a shard: the blocks of one model from one number up to, and without, another.
+/// A part of a shard: a half-open range of a model's blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Piece {
-    /// The model's place in the plan.
+    /// The model's index in the plan.
     pub model: usize,
     pub from: u64,
-    /// The block after the last.
+    /// One past the last block.
     pub to: u64,
 }
 
-/// Why a plan cannot be made or followed.
+/// Why a plan cannot be made or carried out.
 #[derive(Debug, Error)]
 pub enum PlanError {
     /// Not a plan.
@@ -74,18 +74,18 @@ pub enum PlanError {
         env!("CARGO_PKG_VERSION")
     )]
     OtherProgram { file: String, found: String },
-    /// The shards do not cover the questions once each.
+    /// The shards do not cover each question exactly once.
     #[error("{file}: the blocks of {model} are not covered once each: {fault}")]
     Cover {
         file: String,
         model: String,
-        /// A gap, an overlap, or blocks that there are none of.
+        /// A gap, an overlap, or blocks that do not exist.
         fault: String,
     },
-    /// No model.
+    /// There is no model.
     #[error("there is nothing to plan: no model was named")]
     Nothing,
-    /// Two models of one name, whose results would lie in one folder.
+    /// Two models with the same name, whose results would share a folder.
     #[error("two models are called {0:?}: their results would lie in one folder")]
     SameName(String),
     /// More shards than blocks.
@@ -93,28 +93,28 @@ pub enum PlanError {
         "{shards} shards are too many: there are {blocks} blocks of {BLOCK} questions, and {MAX_SHARDS} shards at most"
     )]
     TooManyShards {
-        /// As asked for.
+        /// The number requested.
         shards: u64,
         blocks: u64,
     },
     /// No such shard.
     #[error("there is no shard {index}: they are numbered 0 to {}", .shards - 1)]
     NoShard {
-        /// As asked for.
+        /// The index requested.
         index: u64,
-        /// How many there are.
+        /// Number of shards.
         shards: usize,
     },
-    /// The model found is not the one that was planned.
+    /// The model found is not the planned one.
     #[error("{location}: {what} changed since it was planned: {planned} then, {found} now")]
     ModelChanged {
-        /// Where it was found.
+        /// Its location.
         location: String,
         what: &'static str,
         planned: String,
         found: String,
     },
-    /// Questions that cannot be asked.
+    /// The questions cannot be asked.
     #[error(transparent)]
     Questions(#[from] QuestionsError),
 }
@@ -138,15 +138,15 @@ impl PlannedModel {
         }
     }
 
-    /// How many blocks its questions make.
+    /// Number of blocks of its questions.
     pub fn blocks(&self) -> u64 {
         self.questions.div_ceil(BLOCK)
     }
 
-    /// The planned questions, of the model that was found where the plan says it is.
+    /// The planned questions for the model found at its location.
     ///
     /// # Errors
-    /// [`PlanError::ModelChanged`], where it is another one.
+    /// [`PlanError::ModelChanged`] if it is a different model.
     pub fn questions(&self, folder: &ModelFolder) -> Result<Questions, PlanError> {
         let changed = |what, planned: &str, found: &str| PlanError::ModelChanged {
             location: self.location.clone(),
@@ -179,7 +179,7 @@ impl PlannedModel {
             }
             QuestionSource::Every { first, second } => Questions::every(folder, first, second)?,
         };
-        // An enriched row also hangs on the training record.
+        // An enriched sequence also depends on the training record.
         let text = |source: QuestionSource| {
             serde_json::to_string(&source).expect("a source has string keys")
         };
@@ -194,10 +194,10 @@ impl PlannedModel {
         Ok(questions)
     }
 
-    /// The planned claims, of the model that was found where the plan says it is.
+    /// The planned claims of the model found at its location.
     ///
     /// # Errors
-    /// [`PlanError::ModelChanged`], where there are others.
+    /// [`PlanError::ModelChanged`] if the claims differ.
     pub fn claims(&self, found: Claims) -> Result<Claims, PlanError> {
         if self.claims.is_empty() {
             return Ok(Claims::default());
@@ -222,10 +222,11 @@ impl PlannedModel {
 }
 
 impl ShardPlan {
-    /// Cuts the work into shards of about equal cost; `costs` are those of a block of each model.
+    /// Divides the work into shards of about equal cost; `costs` are the costs of a block of each
+    /// model.
     ///
     /// # Errors
-    /// [`PlanError`], where that cannot be done.
+    /// [`PlanError`] if that is not possible.
     pub fn new(
         models: Vec<PlannedModel>,
         costs: &[u64],
@@ -256,7 +257,8 @@ impl ShardPlan {
         })
     }
 
-    /// Reads a plan, and checks that its shards cover its questions once each. `file` names it in errors.
+    /// Reads a plan, and checks that its shards cover each question exactly once. `file` names it
+    /// in errors.
     ///
     /// # Errors
     /// [`PlanError`].
@@ -306,12 +308,12 @@ impl ShardPlan {
         Ok(plan)
     }
 
-    /// The plan as it is written.
+    /// The plan as JSON.
     pub fn to_json(&self) -> String {
         pretty_json(self)
     }
 
-    /// What tells this plan from every other: its digest.
+    /// The digest that identifies this plan.
     pub fn digest(&self) -> String {
         sha256(self.to_json().as_bytes())
     }
@@ -320,7 +322,7 @@ impl ShardPlan {
         Decode::named(&self.decode).expect("plans are checked when they are read")
     }
 
-    /// Most wrong answers that are kept of each model.
+    /// Most wrong answers that are kept per model.
     pub fn keep(&self) -> usize {
         self.keep
     }
@@ -329,12 +331,12 @@ impl ShardPlan {
         &self.models
     }
 
-    /// How many shards there are.
+    /// Number of shards.
     pub fn shards(&self) -> usize {
         self.shards.len()
     }
 
-    /// What one shard does.
+    /// The pieces of one shard.
     ///
     /// # Errors
     /// [`PlanError::NoShard`].
@@ -348,8 +350,8 @@ impl ShardPlan {
     }
 }
 
-/// Lays all blocks in a row, each as long as it costs, and cuts the row into pieces of equal length. A
-/// block belongs to the shard in which it begins.
+/// Lays out all blocks in sequence, each with a length equal to its cost, and cuts the sequence
+/// into shards of equal length. A block belongs to the shard in which it starts.
 fn cut(models: &[PlannedModel], costs: &[u64], shards: u64) -> Vec<Vec<Piece>> {
     assert_eq!(models.len(), costs.len(), "one cost for each model");
     let row: u128 = models
@@ -376,7 +378,7 @@ fn cut(models: &[PlannedModel], costs: &[u64], shards: u64) -> Vec<Vec<Piece>> {
     (0..shards).map(shard).collect()
 }
 
-/// Checks that pieces cover a model's blocks once each.
+/// Checks that pieces cover each block of a model exactly once.
 fn cover(model: &PlannedModel, mut pieces: Vec<Piece>) -> Result<(), String> {
     pieces.sort();
     let mut next = 0;

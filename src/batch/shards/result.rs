@@ -1,4 +1,4 @@
-//! What came of a shard, and how shards are put together.
+//! The results of shards, and how they are merged.
 
 use std::ops::Range;
 
@@ -9,10 +9,10 @@ use super::claims::ClaimCount;
 use super::plan::{Piece, ShardPlan};
 use crate::analysis::accuracy::{AccuracyTally, BLOCK};
 
-/// The form of results. The number grows when it changes.
+/// The format of results; increased with every change.
 const SCHEMA: &str = "circuitcheck/shard/1";
 
-/// What came of a shard, or of the first blocks of it.
+/// The results of a shard, or of its first blocks.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShardResult {
@@ -23,31 +23,31 @@ pub struct ShardResult {
     done: Vec<Done>,
 }
 
-/// What came of some blocks of one model.
+/// The results of some blocks of one model.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Done {
     pub piece: Piece,
     pub tally: AccuracyTally,
-    /// The claims, in the plan's order.
+    /// The claims, in the order of the plan.
     pub claims: Vec<ClaimCount>,
 }
 
-/// What came of all questions of one model.
+/// The results of all questions of one model.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Merged {
     pub tally: AccuracyTally,
-    /// The claims, in the plan's order.
+    /// The claims, in the order of the plan.
     pub claims: Vec<ClaimCount>,
 }
 
-/// Why a result is not one of this plan, or results do not make a whole.
+/// Why a result does not belong to this plan, or results are incomplete.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum MergeError {
     /// Not a result.
     #[error("not the result of a shard: {0}")]
     Malformed(String),
-    /// Of another plan.
+    /// A result of another plan.
     #[error(
         "is of another plan: {found} there, {plan} here; name the plan it was made by, or another folder"
     )]
@@ -57,25 +57,25 @@ pub enum MergeError {
         /// The digest of this one.
         plan: String,
     },
-    /// Of another shard than its file's name says.
+    /// A result of another shard than its file name says.
     #[error("is of shard {found}, not of {shard}")]
     OtherShard {
-        /// The shard it is of.
+        /// The shard it belongs to.
         found: u64,
-        /// The shard it stands for.
+        /// The shard in its file name.
         shard: u64,
     },
     /// Other blocks than those planned.
     #[error("holds other blocks than those planned for shard {shard}: {fault}")]
     OtherBlocks {
         shard: u64,
-        /// What is wrong with them.
+        /// The difference.
         fault: String,
     },
 }
 
 impl Done {
-    /// Adds the blocks that follow.
+    /// Appends the following blocks.
     fn append(&mut self, next: Self, keep: usize) {
         self.piece.to = next.piece.to;
         self.tally.merge(next.tally, keep);
@@ -95,7 +95,7 @@ impl ShardResult {
         }
     }
 
-    /// What is planned and not done.
+    /// The planned work that is not done yet.
     pub fn remaining(&self, pieces: &[Piece]) -> Vec<Piece> {
         let mut rest = pieces.to_vec();
         for (done, piece) in self.done.iter().zip(&mut rest) {
@@ -105,7 +105,7 @@ impl ShardResult {
         rest
     }
 
-    /// Adds what came of the next blocks; at most `keep` wrong answers are kept.
+    /// Adds the results of the next blocks; at most `keep` wrong answers are kept.
     pub fn add(&mut self, next: Done, keep: usize) {
         match self.done.last_mut() {
             Some(last)
@@ -117,15 +117,15 @@ impl ShardResult {
         }
     }
 
-    /// The result as it is written.
+    /// The result as JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a result has string keys") + "\n"
     }
 
-    /// Reads what came of a shard of a plan, all of it or the first blocks.
+    /// Reads the results of a shard of a plan, complete or of its first blocks.
     ///
     /// # Errors
-    /// [`MergeError`], where it is anything else.
+    /// [`MergeError`] if it is anything else.
     pub fn read(
         plan: &ShardPlan,
         digest: &str,
@@ -213,7 +213,7 @@ impl ShardResult {
     }
 }
 
-/// The places of the questions of some blocks, of so many questions in all.
+/// The indices of the questions in some blocks, given the total number of questions.
 fn places(blocks: Range<u64>, questions: u64) -> Range<u64> {
     (blocks.start * BLOCK).min(questions)..(blocks.end * BLOCK).min(questions)
 }

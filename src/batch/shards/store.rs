@@ -1,4 +1,4 @@
-//! The folder in which shards leave their results: one file each, whole or not there.
+//! The folder of shard results: one file per shard, written atomically.
 
 use std::fs;
 use std::io;
@@ -18,43 +18,43 @@ pub struct Store<'a> {
     folder: PathBuf,
 }
 
-/// What is wrong with results in a folder.
+/// Errors in the results in a folder.
 #[derive(Debug, Error)]
 pub enum ShardStoreError {
     /// A file cannot be read.
     #[error("{}: {reason}", .file.display())]
     Unreadable {
         file: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         reason: io::Error,
     },
-    /// A file is not what its name says.
+    /// A file's content does not match its name.
     #[error("{}: {reason}", .file.display())]
     Wrong { file: PathBuf, reason: MergeError },
     /// A result cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
-    /// Another process does the same shard.
+    /// Another process is running the shard.
     #[error("shard {shard} is being worked at by {holder}, which holds {}", .lock.display())]
     Held {
         shard: u64,
-        /// The other process, as it named itself.
+        /// The other process, by the name it gave itself.
         holder: String,
-        /// The file it holds.
+        /// The lock file.
         lock: PathBuf,
     },
     /// Some shards are not done.
     #[error("{} of {shards} shards are not done: {}", .missing.len(), indices(.missing))]
     Missing {
-        /// Those that are not.
+        /// The missing shards.
         missing: Vec<u64>,
-        /// How many there are.
+        /// Number of shards.
         shards: usize,
     },
 }
 
 impl<'a> Store<'a> {
-    /// The results of a plan in a folder, which need not be there yet.
+    /// The results of a plan in a folder, which need not exist yet.
     pub fn new(plan: &'a ShardPlan, folder: &Path) -> Self {
         Self {
             plan,
@@ -71,15 +71,14 @@ impl<'a> Store<'a> {
         format!("shard-{shard}.part.json")
     }
 
-    /// Keeps other processes from doing a shard, until what is returned is dropped or the process ends,
-    /// however it ends.
+    /// Locks a shard against other processes, until the lock is dropped or the process ends.
     ///
     /// # Errors
-    /// [`ShardStoreError::Held`] where another does it, [`ShardStoreError::Output`].
+    /// [`ShardStoreError::Held`] if another process is running it, [`ShardStoreError::Output`].
     pub fn hold(&self, shard: u64) -> Result<Lock, ShardStoreError> {
         let lock = self.folder.join(format!("shard-{shard}.lock"));
-        // Where a file system knows no locks, whole files written at once have to do: two workers at one
-        // shard do the same twice.
+        // On a file system without locks, atomic writes have to suffice: two workers on one shard
+        // do the same work twice.
         Lock::take(&lock).map_err(|error| match error {
             LockError::Held { holder, path } => ShardStoreError::Held {
                 shard,
@@ -103,10 +102,10 @@ impl<'a> Store<'a> {
         }
     }
 
-    /// The result of a shard, if all of it is done.
+    /// The result of a shard, if it is complete.
     ///
     /// # Errors
-    /// [`ShardStoreError`], where there is something else in its place.
+    /// [`ShardStoreError`] if its file is invalid.
     pub fn result(&self, shard: u64) -> Result<Option<ShardResult>, ShardStoreError> {
         let Some(result) = self.read(shard, &Self::name(shard))? else {
             return Ok(None);
@@ -124,16 +123,16 @@ impl<'a> Store<'a> {
         Ok(Some(result))
     }
 
-    /// What an earlier process did of a shard, or nothing.
+    /// The part of a shard that an earlier process finished, possibly empty.
     ///
     /// # Errors
-    /// [`ShardStoreError`], where there is something else in its place.
+    /// [`ShardStoreError`] if its file is invalid.
     pub fn part(&self, shard: u64) -> Result<ShardResult, ShardStoreError> {
         let part = self.read(shard, &Self::part_name(shard))?;
         Ok(part.unwrap_or_else(|| ShardResult::nothing(self.plan, shard)))
     }
 
-    /// Keeps what is done of a shard, for a process that goes on with it.
+    /// Saves the finished part of a shard, so that another process can resume it.
     ///
     /// # Errors
     /// [`ShardStoreError::Output`].
@@ -144,21 +143,21 @@ impl<'a> Store<'a> {
         )?)
     }
 
-    /// Keeps the result of a whole shard.
+    /// Saves the result of a complete shard.
     ///
     /// # Errors
     /// [`ShardStoreError::Output`].
     pub fn keep(&self, shard: u64, result: &ShardResult) -> Result<(), ShardStoreError> {
         write_files(&self.folder, &[(&Self::name(shard), result.to_json())])?;
-        // Where it stays it is never looked at again.
+        // If it cannot be removed, it is never read again.
         let _ = fs::remove_file(self.folder.join(Self::part_name(shard)));
         Ok(())
     }
 
-    /// The shards of which there is no result.
+    /// The shards without a result.
     ///
     /// # Errors
-    /// [`ShardStoreError`], where there is something else in the place of one.
+    /// [`ShardStoreError`] if a file is invalid.
     pub fn missing(&self) -> Result<Vec<u64>, ShardStoreError> {
         let mut missing = Vec::new();
         for shard in 0..self.plan.shards() as u64 {
@@ -169,10 +168,10 @@ impl<'a> Store<'a> {
         Ok(missing)
     }
 
-    /// The results of all shards, put together: one for each model of the plan.
+    /// The merged results of all shards, one for each model of the plan.
     ///
     /// # Errors
-    /// [`ShardStoreError`], where one is missing or not of this plan.
+    /// [`ShardStoreError`] if a result is missing or belongs to another plan.
     pub fn merge(&self) -> Result<Vec<Merged>, ShardStoreError> {
         let mut merged = vec![Merged::default(); self.plan.models().len()];
         let mut missing = Vec::new();
@@ -191,7 +190,7 @@ impl<'a> Store<'a> {
     }
 }
 
-/// Indices as schedulers take them: `0-2,7`.
+/// Indices in scheduler syntax: `0-2,7`.
 pub fn indices(sorted: &[u64]) -> String {
     let mut text = String::new();
     for run in sorted.chunk_by(|one, next| one + 1 == *next) {

@@ -1,8 +1,9 @@
-//! The other form of going on: what a report shows of other steps, and does not find.
+//! Finds the steps whose results a report would show but does not find.
 //!
-//! A sweep answers for every step of its folder, so it asks a [`StepRecord`](super::StepRecord) whether one
-//! stands. A report takes in results that anybody made, with other options too: there each result tells
-//! whether it is of the evidence, and a step is done only where it is not.
+//! A sweep is responsible for every step in its folder, so it checks each
+//! [`StepRecord`](super::StepRecord). A report accepts results from any source and with other
+//! options: each result says which evidence it belongs to, and a step is run only if that does not
+//! match.
 
 use super::Step;
 use crate::analysis::property::PropertyOptions;
@@ -11,8 +12,8 @@ use crate::experiment::Rules;
 use crate::report::{DISCOVERED, PartKind, Report, StoredPart};
 
 impl Step {
-    /// The steps, by the usual rules, whose results a report lacks or are of other evidence, each with
-    /// the file that tells. None where the model is not the one the evidence is of.
+    /// The steps, with default settings, whose results are missing from a report or belong to other
+    /// evidence, each with its file. Empty if the model is not the one of the evidence.
     pub fn missing(report: &Report) -> Vec<(Self, String)> {
         if report.is_stale() {
             return Vec::new();
@@ -29,7 +30,7 @@ impl Step {
         steps
     }
 
-    /// The step that makes a file which a report shows.
+    /// The step that produces a file shown in a report.
     fn usual(part: PartKind) -> Self {
         let Rules { seed, .. } = Rules::default();
         match part {

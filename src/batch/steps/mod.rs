@@ -1,5 +1,5 @@
-//! The steps in which all there is to find out of a model is found out: what each needs, reads and
-//! leaves, and how a row of them goes on where it was stopped.
+//! The steps of a complete analysis of a model: what each needs, reads and writes, and how an
+//! interrupted sequence of steps resumes.
 
 mod missing;
 mod record;
@@ -17,18 +17,18 @@ use crate::report::{DISCOVERED, EVIDENCE_FILE};
 use crate::storage::OutputError;
 use crate::verify::Progress;
 
-/// The model that steps are about.
+/// The model that steps run on.
 pub struct StepModel<'a> {
     pub folder: &'a ModelFolder,
     pub engine: &'a Engine,
-    /// How the command line names it; empty for the bundled one.
+    /// Its name on the command line; empty for the bundled one.
     pub shown: &'a str,
 }
 
-/// What is the same for the steps of all models.
+/// Settings shared by the steps of all models.
 #[derive(Debug, Clone)]
 pub struct StepSettings {
-    /// Questions of the accuracy step.
+    /// Questions in the accuracy step.
     pub questions: u64,
     pub cases: usize,
     pub seed: u64,
@@ -36,12 +36,12 @@ pub struct StepSettings {
     pub hypotheses: Vec<(PathBuf, Hypothesis)>,
 }
 
-/// What a step does, with all that it depends on beside the model and the files it reads.
+/// A step, with everything it depends on besides the model and the files it reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Verifies the claims, and reports.
+    /// Verifies the claims, and writes the report.
     Verify { seed: u64 },
-    /// Counts right answers.
+    /// Counts correct answers.
     Accuracy { questions: u64, seed: u64 },
     /// Tests properties of the answers.
     Property { cases: usize, seed: u64 },
@@ -50,26 +50,26 @@ pub enum Step {
     /// Measures the dependency graph.
     Graph {
         seed: u64,
-        /// Whether drawings are written beside it.
+        /// Whether to write drawings too.
         drawn: bool,
     },
-    /// Compares circuits.
+    /// Scores circuits.
     Circuit {
         seed: u64,
-        /// Whether the nodes of the model's behaviours are one of them.
+        /// Whether to include the circuit of the model's behaviours.
         behaviors: bool,
-        /// Hypotheses whose nodes are others.
+        /// Hypotheses whose circuits to include.
         hypotheses: Vec<PathBuf>,
-        /// Whether a page about them is written beside them.
+        /// Whether to write a page about them.
         page: bool,
     },
-    /// Makes the report of all that is stored.
+    /// Writes the report from all stored results.
     Report,
     /// Tests a hypothesis.
     Hypothesis { file: PathBuf, seed: u64 },
 }
 
-/// What a report shows of other steps, if it is there.
+/// Results of other steps that a report shows, if they exist.
 const SHOWN_BY_REPORT: [&str; 6] = [
     EVIDENCE_FILE,
     "property.json",
@@ -80,8 +80,7 @@ const SHOWN_BY_REPORT: [&str; 6] = [
 ];
 
 impl Step {
-    /// All steps of a sweep for a model, in their order: those about hypotheses are left out where these
-    /// are not about it.
+    /// All steps of a sweep for a model, in order, without hypotheses that do not apply to it.
     pub fn all(settings: &StepSettings, model: &ModelFolder) -> Vec<Self> {
         let &StepSettings {
             questions,
@@ -105,7 +104,7 @@ impl Step {
                 hypotheses: hypotheses.clone(),
                 page: false,
             },
-            // The page of all this: that of verify was made before the rest was there.
+            // Rewrites the report, since the one written by verify predates the other results.
             Step::Report,
         ];
         let tests = hypotheses.into_iter();
@@ -113,7 +112,7 @@ impl Step {
         steps
     }
 
-    /// Its name, by which it is known in the summary.
+    /// The name in the summary.
     pub fn name(&self) -> String {
         match self {
             Step::Verify { .. } => "verify".into(),
@@ -127,8 +126,8 @@ impl Step {
         }
     }
 
-    /// The command that does the same, its model aside: what a fingerprint is made of, so that a record
-    /// stands for as long as the command means the same.
+    /// The equivalent command, without its model. Fingerprints include it, so a record is valid for
+    /// as long as the command means the same.
     fn command(&self, folder: &Path) -> Vec<String> {
         let at = |name: &str| folder.join(name).display().to_string();
         let evidence = || ["--evidence".to_owned(), at(EVIDENCE_FILE)];
@@ -183,7 +182,8 @@ impl Step {
         }
     }
 
-    /// The file without which it has no result; a model that fails the baseline leaves none.
+    /// The file that must exist for the step to have a result; a model that fails the baseline
+    /// leaves none.
     fn result(&self) -> Option<String> {
         match self {
             Step::Verify { .. } => Some(EVIDENCE_FILE.into()),
@@ -195,7 +195,7 @@ impl Step {
         }
     }
 
-    /// Files whose content is part of what it was.
+    /// Files whose content the step depends on.
     fn reads(&self, folder: &Path) -> Vec<PathBuf> {
         let evidence = folder.join(EVIDENCE_FILE);
         match self {
@@ -230,11 +230,11 @@ fn stem(file: &Path) -> String {
         .into_owned()
 }
 
-/// Does all steps of a sweep for a model whose results are to lie in `folder`, but those that were done
-/// before. Tells of each step as it ends, and whether it was done now.
+/// Runs all steps of a sweep for a model with results in `folder`, except those already done.
+/// Reports each step as it ends, and whether it was run now.
 ///
 /// # Errors
-/// [`OutputError`], where what became of a step cannot be written.
+/// [`OutputError`] if the record of a step cannot be written.
 pub fn run_steps(
     settings: &StepSettings,
     model: &StepModel,
@@ -250,5 +250,5 @@ pub fn run_steps(
     Ok(records)
 }
 
-/// A step's progress, where nobody looks.
+/// Ignores a step's progress.
 fn unseen(_: Progress) {}

@@ -1,4 +1,5 @@
-//! What became of a step, kept beside its result: a step with the same fingerprint is not done again.
+//! The record of a step, stored beside its result: a step with the same fingerprint is not run
+//! again.
 
 use std::fs;
 use std::path::Path;
@@ -12,33 +13,33 @@ use crate::inputs::model::{ModelFolder, sha256};
 use crate::storage::{OutputError, pretty_json, write_files};
 use crate::verify::Conclusion;
 
-/// What became of a step, and what it was.
+/// The record of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct StepRecord {
     pub step: String,
-    /// The digest of the program's version, the command, and all files it hangs on.
+    /// The digest of the program's version, the command, and all files it depends on.
     pub fingerprint: String,
     pub state: StepState,
-    /// The exit code; `None` where there was none.
+    /// The exit code; `None` if there was none.
     pub exit: Option<i32>,
-    /// The last of what it said, where it failed.
+    /// Its last messages, if it failed.
     pub messages: Vec<String>,
 }
 
-/// What became of a step.
+/// The state of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepState {
     /// It has a result.
     Done,
-    /// It has none.
+    /// It has no result.
     Failed,
-    /// It was not begun, for want of another's result.
+    /// It was not started, because it needs another step's result.
     Skipped,
 }
 
 impl StepState {
-    /// Its name, as JSON and tables have it.
+    /// The name in JSON and tables.
     pub const fn name(self) -> &'static str {
         match self {
             StepState::Done => "done",
@@ -49,7 +50,7 @@ impl StepState {
 }
 
 impl Step {
-    /// What tells this step, on this model and with these files, from every other.
+    /// The fingerprint of this step for this model and these files.
     fn fingerprint(&self, model: &ModelFolder, folder: &Path) -> String {
         let mut text = format!(
             "circuitcheck {}\n{}\n{:?}\n",
@@ -62,21 +63,21 @@ impl Step {
             text.push('\n');
         }
         for file in self.reads(folder) {
-            // One that is not there counts too: a step that needs it fails, and says so.
+            // A missing file counts too: a step that needs it fails and says so.
             text += &fs::read(file).map_or_else(|_| "none".into(), |bytes| sha256(&bytes));
             text.push('\n');
         }
         sha256(text.as_bytes())
     }
 
-    /// What became of it before, unless that was a failure, its result is gone or something it hangs on
-    /// changed.
+    /// The record of an earlier run, unless it failed, its result is gone, or something it depends
+    /// on changed.
     fn before(&self, folder: &Path, fingerprint: &str) -> Option<StepRecord> {
         let record = fs::read(folder.join(record_name(&self.name()))).ok()?;
         let record: StepRecord = serde_json::from_slice(&record).ok()?;
         let is_there = match self.result() {
             Some(name) => {
-                // A model that cannot be measured leaves no file, but evidence says so.
+                // A model that fails the baseline leaves no file, but the evidence says so.
                 let unmeasured = record.exit == Some(Conclusion::Baseline.code().into());
                 unmeasured && !matches!(self, Step::Verify { .. }) || folder.join(name).exists()
             }
@@ -86,8 +87,8 @@ impl Step {
         (stands && is_there).then_some(record)
     }
 
-    /// Does the step, unless it was done before, and records what became of it; also returns whether it
-    /// was done now. `done` are the steps of this model so far.
+    /// Runs the step unless it was done before, and records the outcome; also returns whether it
+    /// was run now. `done` are the steps of this model so far.
     pub(super) fn resume(
         &self,
         model: &StepModel,
@@ -121,8 +122,8 @@ impl Step {
         }
         let started = Instant::now();
         if matches!(self, Step::Property { .. }) {
-            // Begun anew it starts without the cases of an earlier run, so that one that was interrupted
-            // gives what one that was not gives.
+            // A fresh run starts without the cases of an earlier one, so that an interrupted run
+            // gives the same result as an uninterrupted one.
             remove(&folder.join(KEPT_FILE))?;
         }
         match self.run(model, folder, &mut unseen) {
@@ -141,20 +142,20 @@ impl Step {
     }
 }
 
-/// The file that tells what became of a step.
+/// The file that stores a step's record.
 fn record_name(step: &str) -> String {
     format!("step-{}.json", step.replace(' ', "-"))
 }
 
-/// Has a step done anew by the next sweep, whatever became of it.
+/// Makes the next sweep rerun a step, whatever its state.
 ///
 /// # Errors
-/// [`OutputError`], where its record cannot be removed.
+/// [`OutputError`] if its record cannot be removed.
 pub fn forget(folder: &Path, step: &str) -> Result<(), OutputError> {
     remove(&folder.join(record_name(step)))
 }
 
-/// Removes a file, if there is one.
+/// Removes a file, if it exists.
 pub(super) fn remove(path: &Path) -> Result<(), OutputError> {
     match fs::remove_file(path) {
         Err(reason) if reason.kind() != std::io::ErrorKind::NotFound => Err(OutputError {

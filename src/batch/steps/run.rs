@@ -1,4 +1,4 @@
-//! What each step does: the library is asked, and what it returns is written.
+//! Runs each step: calls the library and writes the result.
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +31,7 @@ use crate::storage::{check_writable, pretty_json, write_files};
 use crate::verify::evidence::Evidence;
 use crate::verify::{Conclusion, Options, Progress, verify};
 
-/// Wrong answers that the accuracy step keeps.
+/// Wrong answers kept by the accuracy step.
 const WRONG_KEPT: usize = 1000;
 
 /// The exit code of a command that cannot read or write something.
@@ -40,7 +40,7 @@ const UNREADABLE: i32 = 4;
 /// Why a step has no result.
 #[derive(Debug, Error)]
 pub enum StepFailure {
-    /// Something could not be read, made or written. Nobody asks which: the text is what is kept.
+    /// Something could not be read, made or written. Only the text is kept.
     #[error(transparent)]
     Error(#[from] Box<dyn Error>),
     /// It panicked.
@@ -49,7 +49,7 @@ pub enum StepFailure {
 }
 
 impl StepFailure {
-    /// The exit code that the command would have ended with, if it had ended by itself.
+    /// The exit code that the equivalent command would have returned.
     pub(super) const fn exit(&self) -> Option<i32> {
         match self {
             Self::Error(_) => Some(UNREADABLE),
@@ -58,7 +58,7 @@ impl StepFailure {
     }
 }
 
-/// What a hypothesis comes to on a model, as `test --json` prints it.
+/// A hypothesis's result on a model, as printed by `test --json`.
 #[derive(Serialize)]
 struct TestedOnModel {
     #[serde(flatten)]
@@ -68,18 +68,19 @@ struct TestedOnModel {
 }
 
 impl Step {
-    /// Does the step and writes its result to `folder`, which nobody else may do meanwhile.
+    /// Runs the step and writes its result to `folder`, locked against other processes.
     ///
     /// # Errors
-    /// [`StepFailure`]: whatever goes wrong in a step ends that step alone.
+    /// [`StepFailure`]: an error ends only this step.
     pub fn run(
         &self,
         model: &StepModel,
         folder: &Path,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Conclusion, StepFailure> {
-        // A panic in one step must not cost a sweep of many hours the others. What a step that panicked
-        // leaves half changed is gone with it: it owns all it changes but files, which are written whole.
+        // A panic in one step must not end a sweep of many hours. State it left half-changed is
+        // discarded: the step owns everything it changes except files, which are written
+        // atomically.
         let ended = catch_unwind(AssertUnwindSafe(|| self.attempt(model, folder, progress)));
         match ended {
             Ok(ended) => Ok(ended?),
@@ -134,7 +135,8 @@ impl Step {
                 };
                 let found = comparing.compare(model.folder, model.engine, circuits, progress)?;
                 let Some(evidence) = found else {
-                    // A model that cannot be measured leaves no file: an empty one would be a broken one.
+                    // A model that fails the baseline leaves no file: an empty one would be
+                    // invalid.
                     if let Some(name) = self.result() {
                         remove(&folder.join(name))?;
                     }
@@ -164,7 +166,7 @@ impl Step {
         }
     }
 
-    /// Keeps other processes from doing the same in the same folder.
+    /// Locks the folder against other processes running the same step.
     fn hold(&self, folder: &Path) -> Result<Option<Lock>, Box<dyn Error>> {
         let (command, folder) = match self {
             Step::Verify { .. } => ("verify", folder.to_owned()),
@@ -182,7 +184,7 @@ impl Step {
         }
     }
 
-    /// Writes the one file that this step leaves.
+    /// Writes the step's only file.
     fn write(&self, folder: &Path, json: &str) -> Result<(), Box<dyn Error>> {
         let name = self.result().expect("a step that writes one file has it");
         Ok(write_files(folder, &[(&name, json)])?)
@@ -312,7 +314,7 @@ fn tested(
     Ok(test_hypothesis(files, engine, named, &known, alpha, seed)?)
 }
 
-/// The claims with the verdicts that the verification left.
+/// The claims with the verdicts from the verification.
 fn known(model: &StepModel, folder: &Path) -> Result<KnownClaims, Box<dyn Error>> {
     let evidence = Evidence::from_json(&RawFile::read(&folder.join(EVIDENCE_FILE))?.bytes)?;
     let (weights, shape) = (&model.folder.weights_sha256, model.engine.shape());

@@ -1,4 +1,4 @@
-//! The summary of a sweep as a page that needs nothing else.
+//! The summary of a sweep as a self-contained page.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use super::{ModelSummary, Summary};
 use crate::report::{page_head, verdict_badge};
 use crate::verify::VerdictKind;
 
-/// What this page has beyond the pages of reports.
+/// Styles of this page beyond those of reports.
 const STYLE: &str = "\
 .sweep { width: 100%; font-variant-numeric: tabular-nums }
 .sweep th, .sweep td { border-bottom: 1px solid var(--line); padding: .45rem .9rem .45rem 0; text-align: left; vertical-align: top; font-size: .9rem }
@@ -25,7 +25,7 @@ const STYLE: &str = "\
 .circuits td:nth-child(2) { white-space: nowrap }
 @media (max-width: 40rem) { .sweep .model, .sweep th .small { white-space: normal; overflow-wrap: anywhere } .sweep th:first-child { min-width: 9rem } }";
 
-/// A model's folder, as a link has it.
+/// A model's folder, encoded as a link.
 fn link(model: &str) -> String {
     let mut link = String::new();
     for byte in model.bytes() {

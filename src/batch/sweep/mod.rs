@@ -1,4 +1,4 @@
-//! What a sweep over many models found, put together from what its steps left.
+//! The results of a sweep over many models, collected from its steps.
 
 mod html;
 mod markdown;
@@ -16,63 +16,63 @@ use crate::inputs::model::ModelFolder;
 use crate::report::{ClaimRow, percent};
 use crate::storage::pretty_json;
 
-/// Everything a sweep found so far.
+/// All results of a sweep so far.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Summary {
-    /// The models, in the order named.
+    /// The models, in the order given.
     pub models: Vec<ModelSummary>,
 }
 
-/// What was found of one model.
+/// The results of one model.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct ModelSummary {
     pub location: String,
-    /// Its name; empty where it could not be opened.
+    /// Its name; empty if it could not be opened.
     pub model: String,
     pub weights_sha256: String,
-    /// What it was trained for.
+    /// The operations it was trained for.
     pub operations: String,
     pub shape: Option<Shape>,
     /// Why it could not be opened.
     pub error: Option<String>,
-    /// What became of each step.
+    /// The record of each step.
     pub steps: Vec<StepRecord>,
-    /// How often it answers rightly.
+    /// How often it answers correctly.
     pub accuracy: Option<AccuracySummary>,
-    /// What became of each claim.
+    /// Every claim with its verdict.
     #[serde(skip)]
     pub claims: Vec<ClaimRow>,
-    /// How many claims have each verdict.
+    /// Number of claims with each verdict.
     pub verdicts: BTreeMap<&'static str, usize>,
-    /// What is known of each task.
+    /// The results for each task.
     pub tasks: BTreeMap<String, TaskSummary>,
-    /// The hypotheses that are about it.
+    /// The hypotheses that apply to it.
     pub hypotheses: Vec<HypothesisSummary>,
-    /// How many questions some of its nodes alone answer rightly, by class and by how the others are
-    /// ablated.
+    /// How many questions each circuit alone answers correctly, by class and ablation of the other
+    /// nodes.
     pub sufficiency: Vec<SufficiencySummary>,
 }
 
-/// How often a model answers rightly.
+/// How often a model answers correctly.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct AccuracySummary {
     pub questions: u64,
     pub wrong: u64,
-    /// Nines of the share of right ones; `None` where none is wrong.
+    /// Nines of the share of correct answers; `None` if none is wrong.
     pub nines: Option<u32>,
     /// Nines of its lower bound.
     pub nines_at_least: Option<u32>,
 }
 
-/// What is known of the claims of one task.
+/// The results for the claims of one task.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct TaskSummary {
     pub claims: usize,
-    /// Those that hold, each as `P17L0H1 A0.SA`.
+    /// Claims that hold, each as `P17L0H1 A0.SA`.
     pub hold: Vec<String>,
 }
 
-/// What became of a hypothesis.
+/// The result of a hypothesis.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct HypothesisSummary {
     pub name: String,
@@ -81,14 +81,14 @@ pub struct HypothesisSummary {
     pub of: usize,
 }
 
-/// How well some nodes do alone, on one class.
+/// The score of a circuit alone, on one class.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct SufficiencySummary {
-    /// Where the nodes are from: a hypothesis, or a file.
+    /// The origin of its nodes: a hypothesis, or a file.
     pub circuit: String,
     pub nodes: usize,
     pub class: String,
-    /// How the others are ablated: by their mean, or resampled.
+    /// How the other nodes are ablated: `mean` or `resample`.
     pub ablation: String,
     pub right: u64,
     pub questions: u64,
@@ -133,14 +133,14 @@ impl ModelSummary {
         })
     }
 
-    /// Claims that hold, and all that were tested.
+    /// Number of claims that hold, and of claims tested.
     fn held(&self) -> (usize, usize) {
         let hold = self.tasks.values().map(|task| task.hold.len()).sum();
         let claims = self.tasks.values().map(|task| task.claims).sum();
         (hold, claims)
     }
 
-    /// Steps that have no result.
+    /// Steps without a result.
     fn without_result(&self) -> impl Iterator<Item = &StepRecord> {
         (self.steps.iter()).filter(|step| step.state != StepState::Done)
     }
@@ -156,7 +156,7 @@ impl ModelSummary {
         }
     }
 
-    /// What its accuracy rests on.
+    /// The basis of its accuracy.
     fn accuracy_count(&self) -> String {
         let accuracy = self.accuracy.as_ref();
         accuracy.map_or_else(
@@ -185,12 +185,12 @@ impl ModelSummary {
 }
 
 impl SufficiencySummary {
-    /// What the score is of, among those of a circuit: `ADD mean`.
+    /// The column of a circuit's score: `ADD mean`.
     fn column(&self) -> String {
         format!("{} {}", self.class, self.ablation)
     }
 
-    /// The share of questions that stay right: `94.3 %`.
+    /// The share of questions that stay correct: `94.3 %`.
     fn percent(&self) -> String {
         percent(&Count {
             hits: self.right,
@@ -199,12 +199,12 @@ impl SufficiencySummary {
     }
 }
 
-/// How well one circuit of a model does alone.
+/// The scores of one circuit of a model.
 struct CircuitRow<'a> {
     model: &'a str,
     circuit: &'a str,
     nodes: usize,
-    /// One for each column; `None` where the model does not do the class.
+    /// One per column; `None` if the model was not trained for the class.
     shares: Vec<Option<String>>,
 }
 
@@ -247,7 +247,7 @@ impl Summary {
         (columns, rows)
     }
 
-    /// All tasks that are claimed of any model, in the order of their names.
+    /// All tasks claimed for any model, sorted by name.
     fn tasks(&self) -> Vec<&str> {
         let tasks = self.models.iter().flat_map(|model| model.tasks.keys());
         let mut tasks: Vec<&str> = tasks.map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! Reads what a model's steps left.
+//! Reads the results of a model's steps.
 
 use std::fmt::Display;
 use std::io::ErrorKind;
@@ -13,12 +13,12 @@ use crate::inputs::model::ModelFolder;
 use crate::report::claim_rows;
 use crate::verify::evidence::{Evidence, by_name};
 
-/// How the names of steps begin that test hypotheses.
+/// Prefix of the names of steps that test hypotheses.
 const HYPOTHESIS_STEP: &str = "hypothesis ";
 
 impl ModelSummary {
-    /// What the steps found that are done; their files lie in `folder`. A step whose result cannot be read
-    /// counts as failed.
+    /// The results of completed steps, with their files in `folder`. A step whose result cannot be
+    /// read counts as failed.
     pub fn read(
         location: &str,
         model: &ModelFolder,
@@ -38,7 +38,7 @@ impl ModelSummary {
         summary
     }
 
-    /// Takes in what a step found.
+    /// Adds the results of a step.
     fn take(&mut self, step: &str, folder: &Path) -> Result<(), String> {
         match step {
             "verify" => {
@@ -75,7 +75,7 @@ impl ModelSummary {
         self.claims = claim_rows(evidence);
         for claim in &evidence.claims {
             let (_, text) = claim.claim.split_once(' ').unwrap_or_default();
-            // Of `A3.ST` and of `A5.ND.A5` the task is the second part; `OPR` has one alone.
+            // In `A3.ST` and `A5.ND.A5` the task is the second part; `OPR` has only one.
             let task = text.split('.').nth(1).unwrap_or(text);
             let task = self.tasks.entry(task.to_owned()).or_default();
             task.claims += 1;
@@ -86,7 +86,7 @@ impl ModelSummary {
     }
 }
 
-/// The content of a file in a folder, if the file is there.
+/// The content of a file in a folder, if it exists.
 fn found<T, E: Display>(
     folder: &Path,
     name: &str,

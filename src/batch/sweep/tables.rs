@@ -4,12 +4,12 @@ use super::{HypothesisSummary, ModelSummary, StepRecord, SufficiencySummary, Sum
 use crate::report::{ClaimRow, claims_table};
 use crate::storage::parquet::{Columns, ParquetTable, whole};
 
-/// What belongs to a model, with the model's name.
+/// A value with the name of the model it belongs to.
 type OfModel<'a, T> = (&'a str, &'a T);
 
 impl Summary {
-    /// The summary as tables: models, claims, hypotheses, sufficiency and steps. `model` is the key they
-    /// share.
+    /// The summary as tables: models, claims, hypotheses, sufficiency and steps, with `model` as
+    /// the shared key.
     pub fn tables(&self) -> [ParquetTable; 5] {
         let claims = self.models.iter().flat_map(|model| &model.claims);
         let claims: Vec<ClaimRow> = claims.cloned().collect();

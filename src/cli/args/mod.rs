@@ -1,15 +1,18 @@
 //! Options that several commands share, and the values they stand for.
 
+pub mod count;
 pub mod decode;
+pub mod filter;
 pub mod known_claims;
 pub mod model;
 pub mod models;
+pub mod names;
 pub mod questions;
 pub mod seed;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-/// Reads one of `all` by its name.
+/// Reads one of `all` by its name; `ignore_case` of the option lets either case through.
 pub fn named<T, const N: usize>(
     all: [T; N],
     name: fn(T) -> &'static str,
@@ -18,7 +21,8 @@ where
     T: Copy + Send + Sync + 'static,
 {
     PossibleValuesParser::new(all.map(name)).map(move |given| {
-        let found = all.into_iter().find(|&value| name(value) == given);
+        let mut all = all.into_iter();
+        let found = all.find(|&value| name(value).eq_ignore_ascii_case(&given));
         found.expect("the parser admits these names only")
     })
 }

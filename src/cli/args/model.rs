@@ -11,8 +11,9 @@ use circuitcheck::network::engine::{Decode, Engine, Intervention};
 use circuitcheck::network::logits::AnswerLogits;
 use clap::Args;
 
-use crate::cli::command::hub::open_folder_with;
+use crate::cli::command::hub::{holds_weights, open_folder_with};
 use crate::cli::term::error::CliError;
+use crate::cli::term::heading::Heading;
 
 /// Memory that the base runs of one batch may take.
 const BATCH_BYTES: usize = 64 << 20;
@@ -29,7 +30,8 @@ pub struct OperationsArg {
 /// The model a command is about.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ModelArg {
-    /// The model's folder or file of weights; without it, the bundled mixed model
+    /// The model: its folder, its file of weights, or hf://owner/repository; without it, the current
+    /// folder if that holds weights, and otherwise the bundled model
     pub dir: Option<PathBuf>,
     #[command(flatten)]
     pub operations: OperationsArg,
@@ -41,6 +43,11 @@ impl ModelArg {
         (self.dir.as_deref()).map_or_else(String::new, |dir| dir.display().to_string())
     }
 
+    /// The heading of text about the model.
+    pub fn heading(&self, folder: &ModelFolder) -> Heading {
+        Heading::new(&folder.name, origin(self.dir.as_deref()))
+    }
+
     pub fn open(&self) -> Result<Model, CliError> {
         Model::open(self.dir.as_deref(), self.operations)
     }
@@ -50,14 +57,31 @@ impl ModelArg {
     }
 }
 
-fn open_or_bundled(path: Option<&Path>, given: OperationsArg) -> Result<ModelFolder, CliError> {
-    match (path, given.operations) {
-        (Some(path), operations) => open_folder_with(path, operations),
-        (None, None) => Ok(ModelFolder::bundled()),
-        (None, Some(_)) => Err(CliError::input(
+/// Opens the model in `path` or, without one, that of the current folder or the bundled one.
+pub fn open_or_bundled(path: Option<&Path>, given: OperationsArg) -> Result<ModelFolder, CliError> {
+    match (path, current_model(), given.operations) {
+        (Some(path), _, operations) => open_folder_with(path, operations),
+        (None, Some(folder), operations) => open_folder_with(&folder, operations),
+        (None, None, None) => Ok(ModelFolder::bundled()),
+        (None, None, Some(_)) => Err(CliError::input(
             "--operations",
             "no model is named, and those of the bundled one are known",
         )),
+    }
+}
+
+/// The current folder, if it holds a model's weights.
+fn current_model() -> Option<PathBuf> {
+    let folder = std::env::current_dir().ok()?;
+    holds_weights(&folder).then_some(folder)
+}
+
+/// Where a model was found that the command line does not name.
+fn origin(path: Option<&Path>) -> Option<&'static str> {
+    match (path, current_model()) {
+        (Some(_), _) => None,
+        (None, Some(_)) => Some("in the current folder"),
+        (None, None) => Some("bundled"),
     }
 }
 
@@ -66,6 +90,7 @@ pub struct Model {
     pub engine: Engine,
     /// The path given or, without one, the model's name: what errors point at.
     shown: String,
+    origin: Option<&'static str>,
 }
 
 impl Model {
@@ -75,8 +100,14 @@ impl Model {
         Ok(Self {
             engine: Engine::new(&folder.weights),
             shown: path.map_or_else(|| folder.name.clone(), |path| path.display().to_string()),
+            origin: origin(path),
             folder,
         })
+    }
+
+    /// The heading of text about the model.
+    pub fn heading(&self) -> Heading {
+        Heading::new(&self.folder.name, self.origin)
     }
 
     pub fn identity(&self) -> Identity {
@@ -100,7 +131,7 @@ impl Model {
     /// command line.
     pub fn question(&self, text: &str, place: Option<&str>) -> Result<Question, CliError> {
         let place = place.unwrap_or(&self.shown);
-        let question = Question::parse(text, self.engine.shape().n_digits)
+        let question = Question::parse(&plain(text), self.engine.shape().n_digits)
             .map_err(|error| CliError::input(place, error))?;
         self.check_trained(text, &question, place)?;
         Ok(question)
@@ -108,7 +139,7 @@ impl Model {
 
     /// A question with, perhaps, the answer to be forced.
     pub fn prompt(&self, text: &str) -> Result<Prompt, CliError> {
-        let prompt = Prompt::parse(text, self.engine.shape().n_digits)
+        let prompt = Prompt::parse(&plain(text), self.engine.shape().n_digits)
             .map_err(|error| CliError::input(&self.shown, error))?;
         self.check_trained(text, &prompt.question, &self.shown)?;
         Ok(prompt)
@@ -182,11 +213,17 @@ pub fn split_arguments(arguments: &[OsString]) -> (Option<PathBuf>, Vec<String>)
     (dir, questions.iter().map(text).collect())
 }
 
+/// The question without blanks, and with the minus sign that keyboards have.
+fn plain(question: &str) -> String {
+    let question = question.replace(['\u{2212}', '\u{2013}'], "-");
+    question.split_whitespace().collect()
+}
+
 /// Whether an argument is made of digits and signs, or begins with a digit and names nothing that
 /// exists: so `12345x67890` is told to have a wrong operator, not to be a missing folder.
 fn reads_like_a_question(argument: &OsStr) -> bool {
     let text = argument.to_string_lossy();
-    let is_sign = |c| matches!(c, '+' | '-' | '*' | '=' | ' ');
+    let is_sign = |c| matches!(c, '+' | '-' | '*' | '=' | ' ' | '\u{2212}' | '\u{2013}');
     let is_digit = |c: char| c.is_ascii_digit();
     let signs_and_digits = text.chars().all(|c| is_digit(c) || is_sign(c));
     (signs_and_digits && text.contains(is_sign) && text.contains(is_digit))
@@ -210,6 +247,8 @@ mod tests {
         ] {
             assert!(reads_like_a_question(question.as_ref()), "{question}");
         }
+        assert!(reads_like_a_question("12 \u{2212} 34".as_ref()));
+        assert_eq!(plain(" 12 \u{2212} 34 "), "12-34");
         for folder in ["models/1+2", "./2024-01-05", "a+b", "", "w126_add"] {
             assert!(!reads_like_a_question(folder.as_ref()), "{folder}");
         }

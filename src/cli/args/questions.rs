@@ -1,6 +1,5 @@
 //! Sets of questions: read from a file, or drawn at random.
 
-use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::accuracy::{Operands, Questions};
@@ -11,6 +10,7 @@ use clap::Args;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::count::count;
 use super::model::Model;
 use crate::cli::term::error::CliError;
 
@@ -33,17 +33,20 @@ impl SetArg {
     }
 }
 
-/// Which questions are asked to count right answers; their seed is [`super::seed::AskedSeedArg`].
+/// Which questions are asked to count right answers; their seed is [`super::seed::SeedArg`].
 #[derive(Debug, Clone, Args)]
 pub struct AskedArgs {
     /// Random questions to ask
     #[arg(
         long,
+        alias = "questions",
         value_name = "N",
         default_value = "100000",
+        value_parser = count::<u64>,
+        allow_negative_numbers = true,
         conflicts_with = "exhaustive"
     )]
-    questions: NonZeroU64,
+    count: u64,
     /// Draw them as in training
     #[arg(long, conflicts_with = "exhaustive")]
     enriched: bool,
@@ -60,7 +63,7 @@ pub struct AskedArgs {
 
 impl AskedArgs {
     pub fn questions(&self, folder: &ModelFolder, seed: u64) -> Result<Questions, CliError> {
-        let count = self.questions.get();
+        let count = self.count;
         Ok(if self.exhaustive {
             let all = Operands::all(folder.weights.shape().n_digits);
             Questions::every(folder, self.a.unwrap_or(all), self.b.unwrap_or(all))

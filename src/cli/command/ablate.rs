@@ -4,18 +4,19 @@ use std::ffi::OsString;
 use std::fmt;
 
 use circuitcheck::domain::arithmetic::Prompt;
-use circuitcheck::domain::node::{Node, NodeName};
+use circuitcheck::domain::node::Node;
 use circuitcheck::network::ablation::{Ablation, AblationError, Replacement};
 use clap::Args;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use crate::cli::args::decode::FreeArg;
+use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::{Identity, Model, OperationsArg, split_arguments};
 use crate::cli::args::named;
+use crate::cli::args::names::NodesArg;
 use crate::cli::args::questions::{DRAWN, SetArg, draw_trained};
-use crate::cli::args::seed::SetSeedArg;
+use crate::cli::args::seed::SeedArg;
 use crate::cli::term::answer::{Answers, Effect, answer_keys, effect_keys};
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
@@ -27,7 +28,7 @@ use crate::cli::term::tally::AblationTally;
 /// Questions up to which the text shows every answer.
 const FEW: usize = 20;
 
-/// Overwrite nodes by a mean, by zeros or by another question's value
+/// Replace nodes by a mean, by zeros or by another question's value
 ///
 /// Asks the questions given or, without any, every question of a set: the file's of --questions or,
 /// without one, 512 drawn from the classes the model was trained for. A mean, and the other question
@@ -43,11 +44,11 @@ const FEW: usize = 20;
 #[command(after_help = "\
 Examples:
   circuitcheck ablate --node P15L0H3 --by mean
-  circuitcheck ablate --node P15L0H3 --node P15L0H2 --by resample --seed 7 12345+67890")]
+  circuitcheck ablate --node P15L0H3,P15L0H2 --by resample --seed 7 12345+67890")]
 #[command(after_long_help = concat!("\
 Examples:
   circuitcheck ablate --node P15L0H3 --by mean
-  circuitcheck ablate --node P15L0H3 --node P15L0H2 --by resample --seed 7 12345+67890
+  circuitcheck ablate --node P15L0H3,P15L0H2 --by resample --seed 7 12345+67890
 
 Keys of --json:
   nodes         the nodes ablated together, sorted
@@ -61,6 +62,7 @@ Keys of --json:
   impact        the answer tokens that go wrong in any of them, e.g. [\"A3\", \"A2\"]
   complexities  for each complexity class asked: complexity (e.g. \"S1\"), asked, failed
 ", answer_keys!(), effect_keys!()))]
+#[command(mut_arg("nodes", |nodes| nodes.required(true)))]
 pub struct Ablate {
     /// A model's folder, then questions to ask. The first argument is taken for a question if it is
     /// made of digits and signs, or begins with a digit and nothing is there: write ./1-2 for a
@@ -69,18 +71,17 @@ pub struct Ablate {
     arguments: Vec<OsString>,
     #[command(flatten)]
     operations: OperationsArg,
-    /// A node to ablate, e.g. P15L0H2 (a head) or P15L0M0 (an MLP); may be given several times
-    #[arg(long = "node", value_name = "NODE", required = true)]
-    nodes: Vec<NodeName>,
+    #[command(flatten)]
+    chosen: NodesArg,
     /// What to put in place of the nodes' activations: mean, zero or resample
-    #[arg(long, value_name = "VALUE", value_parser = named(Ablation::ALL, Ablation::name))]
+    #[arg(long, value_name = "VALUE", value_parser = named(Ablation::ALL, Ablation::name), ignore_case = true)]
     by: Ablation,
     #[command(flatten)]
     set: SetArg,
     #[command(flatten)]
-    draws: SetSeedArg,
+    draws: SeedArg,
     #[command(flatten)]
-    reading: FreeArg,
+    reading: DecodeArg,
     #[command(flatten)]
     format: JsonArg,
 }
@@ -89,7 +90,7 @@ impl Ablate {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let (dir, questions) = split_arguments(&self.arguments);
         let model = Model::open(dir.as_deref(), self.operations)?;
-        let nodes = model.nodes(&self.nodes)?;
+        let nodes = model.nodes(&self.chosen.nodes)?;
         let given = questions
             .iter()
             .map(|text| model.question(text, None).map(Prompt::truth))
@@ -115,16 +116,21 @@ impl Ablate {
         if tally.asked == 0 {
             warn("every question is answered wrongly even without the ablation");
         }
-        self.format.print(&Ablated {
-            identity: model.identity(),
-            nodes,
-            by: self.by,
-            decode: self.reading.decode().name(),
-            seed: self.draws.seed,
-            set_size: set.len(),
-            tally,
-            answers: effects.into(),
-        })?;
+        let heading = model.heading().seed(self.draws.seed);
+        let heading = heading.decode(self.reading.decode());
+        self.format.print_under(
+            &heading,
+            &Ablated {
+                identity: model.identity(),
+                nodes,
+                by: self.by,
+                decode: self.reading.decode().name(),
+                seed: self.draws.seed,
+                set_size: set.len(),
+                tally,
+                answers: effects.into(),
+            },
+        )?;
         Ok(ExitCode::Success)
     }
 
@@ -168,7 +174,6 @@ impl fmt::Display for Ablated {
             }
             .into(),
         ]);
-        head.row([title("seed"), self.seed.into()]);
         head.row([
             title("asked"),
             match tally.wrong_before {

@@ -9,7 +9,7 @@ use clap::Args;
 use clap::error::ErrorKind;
 use serde::Serialize;
 
-use crate::cli::args::decode::FreeArg;
+use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::{Identity, Model, OperationsArg, split_arguments};
 use crate::cli::term::answer::{Answers, GivenAnswer, answer_keys};
 use crate::cli::term::error::CliError;
@@ -21,19 +21,19 @@ use crate::cli::usage_error;
 
 /// Ask the model questions
 ///
-/// Prints each answer token by token, with its probability. Unless --free is given the answer is
-/// teacher-forced: each token is predicted after the true answer's tokens before it, or after those
+/// Prints each answer token by token, with its probability. Unless --decode free-running is given the
+/// answer is teacher-forced: each token is predicted after the true answer's tokens before it, or after those
 /// of another answer that is given with the question, as in 12345-67890=+055545.
 #[derive(Debug, Args)]
 #[command(override_usage = "circuitcheck ask [OPTIONS] [DIR] <QUESTION>...")]
 #[command(after_help = "\
 Examples:
   circuitcheck ask 12345+67890 5-90
-  circuitcheck ask models/add 99999+1 --free")]
+  circuitcheck ask models/add 99999+1 --decode free-running")]
 #[command(after_long_help = concat!("\
 Examples:
   circuitcheck ask 12345+67890 5-90
-  circuitcheck ask models/add 99999+1 --free
+  circuitcheck ask models/add 99999+1 --decode free-running
 
 Keys of --json:
 ", answer_keys!(), "
@@ -48,7 +48,7 @@ pub struct AskCommand {
     #[command(flatten)]
     operations: OperationsArg,
     #[command(flatten)]
-    reading: FreeArg,
+    reading: DecodeArg,
     #[command(flatten)]
     format: JsonArg,
 }
@@ -75,11 +75,15 @@ impl AskCommand {
             .zip(&logits)
             .map(|(&prompt, logits)| Spelled::new(prompt, logits))
             .collect();
-        self.format.print(&Asked {
-            identity: model.identity(),
-            decode: self.reading.decode().name(),
-            answers: answers.into(),
-        })?;
+        let heading = model.heading().decode(self.reading.decode());
+        self.format.print_under(
+            &heading,
+            &Asked {
+                identity: model.identity(),
+                decode: self.reading.decode().name(),
+                answers: answers.into(),
+            },
+        )?;
         Ok(ExitCode::Success)
     }
 }

@@ -14,6 +14,8 @@ use circuitcheck::storage::{pretty_json, write_files};
 use circuitcheck::verify::Progress;
 use clap::Args;
 
+use super::tagged_file::read_tagged_file;
+use crate::cli::args::count::count;
 use crate::cli::args::model::Model;
 use crate::cli::args::questions;
 use crate::cli::term::error::CliError;
@@ -29,24 +31,23 @@ const SETS: usize = 8;
 /// Options of measuring behaviours again.
 #[derive(Debug, Args)]
 pub struct Behaviors {
-    /// Check the tags of behaviors.json instead: each is measured again on fresh questions drawn as
-    /// the published set was, under the published protocol and without its quirks
-    #[arg(long, conflicts_with_all = ["features", "task", "explain", "threshold", "max_trials", "decode"])]
-    behaviors: bool,
+    /// Check the tags of the folder's behaviors.json, or of FILE, instead of claims: measure each again
+    /// on fresh questions drawn as the published set was, under the published protocol and without its
+    /// quirks
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        conflicts_with_all = ["features", "task", "matching", "last_failed", "explain", "threshold", "max_trials", "decode", "format"]
+    )]
+    behaviors: Option<Option<PathBuf>>,
     /// With --behaviors: measure on this set of questions, not on fresh ones
     #[arg(long, value_name = "FILE", requires = "behaviors")]
     questions: Option<PathBuf>,
     /// With --behaviors: fresh question sets, and draws of clustering questions
-    #[arg(long, value_name = "N", default_value_t = SETS, requires = "behaviors", value_parser = sets)]
+    #[arg(long, value_name = "N", default_value_t = SETS, requires = "behaviors", value_parser = count::<usize>)]
     sets: usize,
-}
-
-fn sets(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("nothing is measured on no set".into()),
-        Ok(sets) => Ok(sets),
-        Err(error) => Err(format!("{error}")),
-    }
 }
 
 /// Options that all verifications share.
@@ -60,7 +61,7 @@ pub struct Shared<'a> {
 impl Behaviors {
     /// Whether behaviours are to be checked, not claims.
     pub fn are_asked(&self) -> bool {
-        self.behaviors
+        self.behaviors.is_some()
     }
 
     /// Measures; also tells where the report goes.
@@ -70,11 +71,15 @@ impl Behaviors {
         shared: &Shared,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(BehaviorEvidence, Option<PathBuf>), CliError> {
-        let file = model.folder.behaviors.as_ref().ok_or_else(|| {
+        let named = self.behaviors.as_ref().and_then(Option::as_deref);
+        let named = named.map(read_tagged_file).transpose()?;
+        let file = named.as_ref().or(model.folder.behaviors.as_ref());
+        let file = file.ok_or_else(|| {
             CliError::input(
                 &model.folder.name,
                 "there is no behaviors.json, so there is nothing to measure again",
             )
+            .with_hint("name one with --behaviors=FILE")
         })?;
         let selected = self.selected(model, file, shared.nodes)?;
         let set = self.questions.as_deref();

@@ -1,7 +1,7 @@
 //! `circuit`: how well a set of nodes does alone, and what of it is needed.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::circuit::{
     Circuit, CircuitEvidence, Comparing, ENOUGH, MOST_ADDED, NamedCircuit, QUESTIONS, RANDOM_SETS,
@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::tagged_file::read_tagged_file;
 use super::test::test_file;
+use crate::cli::args::count::count;
 use crate::cli::args::known_claims::Known;
 use crate::cli::args::model::{Model, ModelArg};
 use crate::cli::args::seed::SeedArg;
@@ -29,7 +30,7 @@ use crate::cli::term::table::{Cell, Side, Table};
 /// Nodes of the minimality list that the text shows.
 const SHOWN: usize = 10;
 
-/// Keeps some nodes at work, ablates all others, and asks
+/// Measure accuracy with only the given nodes intact
 ///
 /// The nodes are those a hypothesis comes to, those of a file, or those of the model's
 /// behaviors.json, each a circuit of its own where several are given; without any of these, or with
@@ -58,19 +59,19 @@ pub struct CircuitCommand {
     /// Keep the nodes of this file; may be given more than once
     #[arg(long, value_name = "FILE")]
     nodes: Vec<PathBuf>,
-    /// Keep the nodes of the model's behaviors.json
-    #[arg(long)]
-    behaviors: bool,
+    /// Keep the nodes of the model's behaviors.json, or of FILE
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    behaviors: Option<Option<PathBuf>>,
     /// Keep the nodes that claims are made of, beside other circuits
     #[arg(long)]
     claims: bool,
     #[command(flatten)]
     known: Known,
     /// Rightly answered questions of each class
-    #[arg(long, value_name = "N", default_value_t = QUESTIONS)]
-    questions: usize,
+    #[arg(long, alias = "questions", value_name = "N", default_value_t = QUESTIONS, value_parser = count::<usize>, allow_negative_numbers = true)]
+    count: usize,
     /// Random sets of as many heads and MLPs to compare with
-    #[arg(long, value_name = "N", default_value_t = RANDOM_SETS)]
+    #[arg(long, value_name = "N", default_value_t = RANDOM_SETS, value_parser = count::<usize>)]
     random_sets: usize,
     /// Also leave out each node in turn
     #[arg(long)]
@@ -85,7 +86,7 @@ pub struct CircuitCommand {
     #[arg(long, value_name = "SHARE", default_value_t = ENOUGH)]
     until: f64,
     /// Most nodes to add
-    #[arg(long, value_name = "N", default_value_t = MOST_ADDED)]
+    #[arg(long, value_name = "N", default_value_t = MOST_ADDED, value_parser = count::<usize>)]
     most: usize,
     /// Chance of any wrong interval
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha)]
@@ -93,7 +94,7 @@ pub struct CircuitCommand {
     #[command(flatten)]
     draws: SeedArg,
     /// Also write circuit.json and circuit.md to this folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
     format: JsonArg,
@@ -116,7 +117,10 @@ impl CircuitCommand {
         if let Some(out) = &self.out {
             store_circuits(out, &evidence)?;
         }
-        self.format.print(&ShownCircuits(&evidence))?;
+        let heading = model.heading().seed(self.draws.seed);
+        let heading = heading.and(format_args!("{} questions of each class", self.count));
+        self.format
+            .print_under(&heading, &ShownCircuits(&evidence))?;
         if let Some(out) = &self.out {
             wrote("circuit.json and circuit.md", out);
         }
@@ -125,7 +129,7 @@ impl CircuitCommand {
 
     fn comparing(&self) -> Comparing {
         Comparing {
-            questions: self.questions,
+            questions: self.count,
             random_sets: self.random_sets,
             minimality: self.minimality,
             grow: self.grow,
@@ -140,16 +144,18 @@ impl CircuitCommand {
     fn named(&self, model: &Model) -> Result<Vec<NamedCircuit>, CliError> {
         let folder = &model.folder;
         let mut all = Vec::new();
-        let named = self.behaviors || !self.nodes.is_empty() || !self.hypothesis.is_empty();
+        let named =
+            self.behaviors.is_some() || !self.nodes.is_empty() || !self.hypothesis.is_empty();
         if self.claims || !named {
             all.push(NamedCircuit::claimed(folder)?);
         }
-        if self.behaviors {
-            all.push(NamedCircuit::behaving(folder)?);
+        match &self.behaviors {
+            Some(None) => all.push(NamedCircuit::behaving(folder)?),
+            Some(Some(path)) => all.push(listed(model, path)?),
+            None => {}
         }
         for path in &self.nodes {
-            let file = read_tagged_file(path)?;
-            all.push(NamedCircuit::listed(&file, &model.engine.shape())?);
+            all.push(listed(model, path)?);
         }
         for path in &self.hypothesis {
             let tested = test_file(model, path, &self.known, self.alpha, self.draws.seed)?;
@@ -157,6 +163,12 @@ impl CircuitCommand {
         }
         Ok(all)
     }
+}
+
+/// The circuit of the nodes that a file lists.
+fn listed(model: &Model, path: &Path) -> Result<NamedCircuit, CliError> {
+    let file = read_tagged_file(path)?;
+    Ok(NamedCircuit::listed(&file, &model.engine.shape())?)
 }
 
 #[derive(Serialize)]

@@ -1,4 +1,4 @@
-//! `compare`: two verifications beside each other.
+//! `compare`: two verifications, or two files of tags, beside each other.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,8 @@ use circuitcheck::verify::evidence::Evidence;
 use clap::Args;
 use serde::Serialize;
 
+use super::diff::{self, FilesCompared};
+use super::tagged_file::note_older_spellings;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::JsonArg;
@@ -19,24 +21,33 @@ use crate::cli::term::table::{Cell, Side, Table};
 /// Digits of a SHA-256 that tell two files apart for a reader.
 const SHORT: usize = 16;
 
-/// Compares two verifications: verdicts that flipped, intervals that do not overlap, claims that came
-/// or went; of two models, the nodes of each variable side by side.
+/// Compare two verifications, or two files of claims
 ///
-/// Two runs of one model that differ end with exit code 1. Of two models nothing is asked: their nodes
-/// are listed, and the exit code is 0.
+/// Of two verifications: verdicts that flipped, intervals that do not overlap, and claims in only one
+/// of them; of two models, the nodes of each variable side by side. Ends with exit code 1 if two runs
+/// of one model differ, and with 0 for two models.
+///
+/// Of two behaviors.json or features.json: each node that differs, with the tags of only the first
+/// and of only the second. The order of nodes and of tags counts. Ends with exit code 1 if anything
+/// differs.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   circuitcheck compare reports/add /tmp/rerun
   circuitcheck compare reports/add/evidence.json reports/mix/evidence.json --json
+  circuitcheck compare models/add/behaviors.json found/behaviors.json
 
-Keys of --json: runs[] (path, evidence_sha256), models[], terms[] (term, first, second), flipped[]
-(claim, first, second, note), apart[] (claim, measure, first, second: rates), gone[], new[], roles[]
-(variable, first[], second[]: nodes, verdict).")]
+Keys of --json, of two verifications: runs[] (path, evidence_sha256), models[], terms[] (term, first,
+second), flipped[] (claim, first, second, note), apart[] (claim, measure, first, second: rates),
+gone[], new[], roles[] (variable, first[], second[]: nodes, verdict).
+
+Keys of --json, of two files of tags: files[] (path, sha256), nodes[] (node, listed: \"both\",
+\"first\" or \"second\", first[] and second[]: tags of that file alone, reordered, keys: unknown keys
+that differ), reordered (whether the nodes that both files list are in another order).")]
 pub struct CompareCommand {
-    /// The first run: its folder, or its evidence.json
+    /// A verification (its folder, or its evidence.json), or a file of tags
     first: PathBuf,
-    /// The second run
+    /// What to compare it with
     second: PathBuf,
     #[command(flatten)]
     format: JsonArg,
@@ -44,10 +55,18 @@ pub struct CompareCommand {
 
 impl CompareCommand {
     pub fn run(&self) -> Result<ExitCode, CliError> {
-        let (first, second) = (
-            ComparedRun::read(&self.first)?,
-            ComparedRun::read(&self.second)?,
-        );
+        let (first, second) = (read(&self.first)?, read(&self.second)?);
+        match (diff::is_tags(&first), diff::is_tags(&second)) {
+            (true, true) => {
+                note_older_spellings(&first);
+                note_older_spellings(&second);
+                return self.files(&first, &second);
+            }
+            (false, false) => {}
+            (true, false) => return Err(mixed(&first, &second)),
+            (false, true) => return Err(mixed(&second, &first)),
+        }
+        let (first, second) = (ComparedRun::of(first)?, ComparedRun::of(second)?);
         let comparison = Comparison::of(&first.evidence, &second.evidence);
         let code = match comparison.changed() {
             true => ExitCode::Refuted,
@@ -59,6 +78,33 @@ impl CompareCommand {
         })?;
         Ok(code)
     }
+
+    fn files(&self, first: &RawFile, second: &RawFile) -> Result<ExitCode, CliError> {
+        let compared = FilesCompared::of(first, second)?;
+        self.format.print(&compared)?;
+        Ok(match compared.is_same() {
+            true => ExitCode::Success,
+            false => ExitCode::Refuted,
+        })
+    }
+}
+
+/// Reads a file, or the evidence in a folder.
+fn read(path: &Path) -> Result<RawFile, CliError> {
+    Ok(match path.is_dir() {
+        true => RawFile::read(&path.join(EVIDENCE_FILE))?,
+        false => RawFile::read(path)?,
+    })
+}
+
+fn mixed(tags: &RawFile, evidence: &RawFile) -> CliError {
+    CliError::input(
+        tags.path.display(),
+        format_args!(
+            "is a file of tags, {} is evidence: compare two of one kind",
+            evidence.path.display()
+        ),
+    )
 }
 
 #[derive(Debug, Serialize)]
@@ -70,16 +116,11 @@ struct ComparedRun {
 }
 
 impl ComparedRun {
-    fn read(path: &Path) -> Result<Self, CliError> {
-        let path = match path.is_dir() {
-            true => path.join(EVIDENCE_FILE),
-            false => path.to_owned(),
-        };
-        let file = RawFile::read(&path)?;
+    fn of(file: RawFile) -> Result<Self, CliError> {
         let evidence = Evidence::from_json(&file.bytes)
-            .map_err(|error| CliError::input(path.display(), error))?;
+            .map_err(|error| CliError::input(file.path.display(), error))?;
         Ok(Self {
-            path,
+            path: file.path,
             evidence_sha256: file.sha256,
             evidence,
         })

@@ -1,7 +1,6 @@
 //! `coverage`: load-bearing nodes that no claim explains.
 
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use circuitcheck::analysis::carries::nodes_text;
@@ -12,6 +11,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::tagged_file::read_tagged_file;
+use crate::cli::args::count::count;
 use crate::cli::args::model::{Identity, Model, ModelArg};
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
@@ -23,7 +23,7 @@ use crate::cli::term::table::{Cell, Side, Table};
 
 /// Rightly answered questions of each class: a token must go wrong in about one in ten of them to hurt
 /// for sure, with all nodes' error shared.
-const QUESTIONS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
+const QUESTIONS: usize = 256;
 
 /// List load-bearing nodes that no claim explains
 ///
@@ -32,20 +32,20 @@ const QUESTIONS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 /// answer token, is held against the claims of features.json: a claim explains the tokens that its
 /// variable can change on the questions of its classes.
 #[derive(Debug, Args)]
-#[command(name = "coverage", mut_arg("seed", |seed| seed.help("Seed of the questions")))]
+#[command(name = "coverage")]
 #[command(after_help = "\
 Examples:
   circuitcheck coverage
-  circuitcheck coverage models/add --features found/features.json --questions 512")]
+  circuitcheck coverage models/add --features found/features.json --count 512")]
 #[command(after_long_help = "\
 Examples:
   circuitcheck coverage
-  circuitcheck coverage models/add --features found/features.json --questions 512
+  circuitcheck coverage models/add --features found/features.json --count 512
 
 Keys of --json:
   model, weights_sha256  which model: its name, and the digest of its weights
   options     questions of each class, alpha, seed; asked: how many there were of each class
-  nodes       nodes that can affected_tokens an answer; load_bearing: those whose ablation hurts; unclaimed:
+  nodes       nodes that can affect an answer; load_bearing: those whose ablation hurts; unclaimed:
               those of them without a claim; claimed_for_other: those with claims, but not about
               every class and token that hurts
   hurts       for each node and class: nodes, class, claims; harms (ablation, wrong: a rate with its
@@ -60,8 +60,8 @@ pub struct CoverageCommand {
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,
     /// Rightly answered questions of each class
-    #[arg(long, value_name = "N", default_value_t = QUESTIONS)]
-    questions: NonZeroUsize,
+    #[arg(long, alias = "questions", value_name = "N", default_value_t = QUESTIONS, value_parser = count::<usize>, allow_negative_numbers = true)]
+    count: usize,
     /// Chance of any wrong interval
     #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
     alpha: f64,
@@ -76,7 +76,7 @@ impl CoverageCommand {
         let model = self.model.open()?;
         let claims = self.claims(&model)?;
         let options = CoverageOptions {
-            questions: self.questions.get(),
+            questions: self.count,
             alpha: self.alpha,
             seed: self.draws.seed,
         };
@@ -89,11 +89,18 @@ impl CoverageCommand {
         let found = with_progress(|progress| {
             coverage(&model.engine, &baseline, &claims, &options, progress)
         });
-        self.format.print(&ShownCoverage {
-            identity: model.identity(),
-            options,
-            coverage: found?,
-        })?;
+        let heading = model.heading().and(format_args!("{} claims", claims.len()));
+        let heading = heading
+            .seed(self.draws.seed)
+            .and(format_args!("{} questions of each class", self.count));
+        self.format.print_under(
+            &heading,
+            &ShownCoverage {
+                identity: model.identity(),
+                options,
+                coverage: found?,
+            },
+        )?;
         Ok(ExitCode::Success)
     }
 

@@ -1,4 +1,4 @@
-//! `diff`: what differs between two claims or behaviours files.
+//! `compare` of two files of claims or behaviours: what differs between them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,66 +6,16 @@ use std::path::PathBuf;
 use circuitcheck::inputs::claims::{Tag, TaggedNode, read_tagged_nodes};
 use circuitcheck::inputs::claims_diff::{Difference, Presence};
 use circuitcheck::inputs::model::RawFile;
-use clap::Args;
 use serde::Serialize;
 
-use super::tagged_file::read_tagged_file;
 use crate::cli::term::error::CliError;
-use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::JsonArg;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
-/// Compare two behaviors.json or features.json, node by node and tag by tag
-///
-/// A line stands for each node of which the files say different things: the tags that the first
-/// alone has, then those that the second alone has. The order of nodes and of tags counts.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  circuitcheck diff models/add/behaviors.json found/behaviors.json
-  circuitcheck diff --json models/add/features.json found/features.json")]
-#[command(after_long_help = "\
-Examples:
-  circuitcheck diff models/add/behaviors.json found/behaviors.json
-  circuitcheck diff --json models/add/features.json found/features.json
-
-Ends with exit code 1 if anything differs.
-
-Keys of --json:
-  files      both paths, and the digest of each file
-  nodes      for each node that differs: node, listed (\"both\", \"first\" or \"second\"), first and
-             second (tags that one file alone has), reordered, keys (unknown keys that differ)
-  reordered  whether the nodes that both files list stand in another order")]
-pub struct Diff {
-    /// The first file
-    #[arg(value_name = "A")]
-    first: PathBuf,
-    /// The second file
-    #[arg(value_name = "B")]
-    second: PathBuf,
-    #[command(flatten)]
-    format: JsonArg,
-}
-
-impl Diff {
-    pub fn run(&self) -> Result<ExitCode, CliError> {
-        let (first, second) = (
-            read_tagged_file(&self.first)?,
-            read_tagged_file(&self.second)?,
-        );
-        let difference = Difference::between(&nodes(&first)?, &nodes(&second)?);
-        let code = if difference.is_empty() {
-            ExitCode::Success
-        } else {
-            ExitCode::Refuted
-        };
-        self.format.print(&FilesCompared {
-            files: [ComparedFile::from(&first), ComparedFile::from(&second)],
-            difference,
-        })?;
-        Ok(code)
-    }
+/// Whether a file holds tags: a JSON list.
+pub fn is_tags(file: &RawFile) -> bool {
+    let first = file.bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    first == Some(&b'[')
 }
 
 fn nodes(file: &RawFile) -> Result<Vec<TaggedNode>, CliError> {
@@ -91,10 +41,25 @@ impl From<&RawFile> for ComparedFile {
 }
 
 #[derive(Debug, Serialize)]
-struct FilesCompared {
+pub struct FilesCompared {
     files: [ComparedFile; 2],
     #[serde(flatten)]
     difference: Difference,
+}
+
+impl FilesCompared {
+    /// # Errors
+    /// If one is no file of tags.
+    pub fn of(first: &RawFile, second: &RawFile) -> Result<Self, CliError> {
+        Ok(Self {
+            files: [ComparedFile::from(first), ComparedFile::from(second)],
+            difference: Difference::between(&nodes(first)?, &nodes(second)?),
+        })
+    }
+
+    pub fn is_same(&self) -> bool {
+        self.difference.is_empty()
+    }
 }
 
 impl fmt::Display for FilesCompared {

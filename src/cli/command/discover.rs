@@ -24,7 +24,7 @@ use serde::Serialize;
 use super::tagged_file::{TagSummary, read_tagged_file};
 use crate::cli::args::model::{Identity, Model, ModelArg};
 use crate::cli::args::questions::SetArg;
-use crate::cli::args::seed::SetSeedArg;
+use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{JsonArg, hold, wrote};
@@ -33,7 +33,7 @@ use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 use crate::cli::usage_error;
 
-/// Make behaviors.json and features.json from a model's weights
+/// Derive behaviors.json and features.json from a model's weights
 ///
 /// The published protocol is followed to the letter, quirks included: on the question set of a
 /// published file it gives that file, except for tri-case clustering tags (such as
@@ -77,7 +77,7 @@ pub struct Discover {
     #[arg(long, value_enum, default_value_t = ProtocolArg::Published)]
     protocol: ProtocolArg,
     /// Folder for the two files
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
     set: SetArg,
@@ -88,7 +88,7 @@ pub struct Discover {
     #[arg(long, value_name = "QUIRK", value_parser = quirks())]
     without: Vec<Quirk>,
     #[command(flatten)]
-    draws: SetSeedArg,
+    draws: SeedArg,
     #[command(flatten)]
     format: JsonArg,
 }

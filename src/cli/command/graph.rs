@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 
+use crate::cli::args::count::count;
 use crate::cli::args::known_claims::{Known, untested};
 use crate::cli::args::model::ModelArg;
 use crate::cli::args::seed::SeedArg;
@@ -23,7 +24,7 @@ use crate::cli::term::progress::{phase, with_progress};
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
-/// Draws which claims feed which others, and which answer tokens
+/// Draw which claims feed which others, and which answer tokens
 ///
 /// A vertex is a claim with the node set it is true of, or an answer token. An edge stands where
 /// information can flow from node to node and the arithmetic says that the one follows from the
@@ -74,7 +75,7 @@ pub struct GraphCommand {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dir", "evidence", "unverified", "measure", "direct_only", "unclaimed"])]
     stored: Option<PathBuf>,
     /// Also write graph.json, graph.svg and graph.html to this folder
-    #[arg(long, value_name = "DIR", conflicts_with = "part")]
+    #[arg(short, long, value_name = "DIR", conflicts_with = "part")]
     out: Option<PathBuf>,
     /// Measure every edge
     #[arg(long)]
@@ -96,7 +97,7 @@ pub struct GraphCommand {
     #[arg(long, num_args = 2, value_names = ["FROM", "TO"], group = "part")]
     between: Option<Vec<Selector>>,
     /// Counterfactual trials for each edge, and as many control trials
-    #[arg(long, value_name = "N", default_value_t = TRIALS, requires = "measure")]
+    #[arg(long, value_name = "N", default_value_t = TRIALS, value_parser = count::<usize>, requires = "measure")]
     trials: usize,
     /// Chance of any wrong verdict on an edge
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, requires = "measure")]

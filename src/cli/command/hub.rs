@@ -1,11 +1,13 @@
 //! Models by their address on the hub: fetched with a progress bar, and listed.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::accuracy::{OperationAccuracy, TRAINED_ACCURACY};
 use circuitcheck::inputs::hub::{Address, Hub, HubSettings, PublishedFiles};
-use circuitcheck::inputs::model::{ModelFolder, Operations, OperationsFrom, Weights};
+use circuitcheck::inputs::model::{
+    LoadError, ModelFolder, Operations, OperationsFrom, WEIGHTS_FILES, Weights,
+};
 use circuitcheck::network::engine::Engine;
 use clap::Args;
 use serde::Serialize;
@@ -45,7 +47,7 @@ pub fn open_folder_with(
     let from = operations.map_or(OperationsFrom::Files(&ask), OperationsFrom::Given);
     let folder = match path.to_str() {
         Some(text) if Address::is_meant(text) => open_address(text, &from)?,
-        _ => ModelFolder::open_with(path, None, &from)?,
+        _ => ModelFolder::open_with(path, None, &from).map_err(|error| explained(path, error))?,
     };
     if folder.folded_layer_norms {
         note(format_args!(
@@ -73,6 +75,103 @@ fn open_address(text: &str, operations: &OperationsFrom<'_>) -> Result<ModelFold
     )?)
 }
 
+/// Whether a folder holds a model's file of weights.
+pub fn holds_weights(folder: &Path) -> bool {
+    WEIGHTS_FILES.iter().any(|file| folder.join(file).is_file())
+}
+
+/// Models that a hint names, of a folder of many.
+const NAMED: usize = 3;
+
+/// The error of a path that holds no model, with what was probably meant.
+fn explained(path: &Path, error: LoadError) -> CliError {
+    let is_elsewhere = matches!(
+        error,
+        LoadError::NotFound { .. } | LoadError::NotAModel { .. } | LoadError::NoWeights { .. }
+    );
+    let error = CliError::from(error);
+    if !is_elsewhere {
+        return error;
+    }
+    if let Some(address) = path.to_str().and_then(meant_on_the_hub) {
+        return error.with_hint(format!("a model on the hub is named {address}"));
+    }
+    if path.is_dir() && !holds_weights(path) {
+        let models = models_in(path);
+        if !models.is_empty() {
+            let mut named: Vec<String> = (models.iter().take(NAMED))
+                .map(|model| model.display().to_string())
+                .collect();
+            if models.len() > NAMED {
+                named.push(format!("and {} more", models.len() - NAMED));
+            }
+            let help = "name one of them, or give all to sweep";
+            let names = named.join(", ");
+            let message = format_args!("is a folder of models: {names}");
+            return CliError::input(path.display(), message).with_hint(help);
+        }
+    }
+    if path.is_file()
+        && let Some(folder) = path.parent().filter(|folder| holds_weights(folder))
+    {
+        return error.with_hint(format!("name the model's folder: {}", folder.display()));
+    }
+    error
+}
+
+/// The folders in a folder that hold weights, by name.
+fn models_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut models: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| holds_weights(path))
+        .collect();
+    models.sort();
+    models
+}
+
+/// The address of a browser, or `owner/repository`, as an address that commands take.
+fn meant_on_the_hub(text: &str) -> Option<Address> {
+    let named = ["https://", "http://"].iter().find_map(|scheme| {
+        let page = text.strip_prefix(scheme)?;
+        let path = page
+            .strip_prefix("huggingface.co/")
+            .or_else(|| page.strip_prefix("www.huggingface.co/"));
+        path.or_else(|| page.strip_prefix("hf.co/"))
+    });
+    let path = match named {
+        Some(path) => path
+            .split(['?', '#'])
+            .next()?
+            .trim_end_matches('/')
+            .to_owned(),
+        // A folder that is missing from one that is there is a mistyped folder.
+        None => {
+            let (owner, repository) = text.split_once('/')?;
+            let is_name = !owner.is_empty() && !repository.is_empty();
+            let is_path =
+                repository.contains('/') || owner.starts_with('.') || Path::new(owner).exists();
+            if !is_name || is_path || Path::new(text).exists() {
+                return None;
+            }
+            text.to_owned()
+        }
+    };
+    let mut parts = path.split('/');
+    let (owner, repository) = (parts.next()?, parts.next()?);
+    let mut address = format!("hf://{owner}/{repository}");
+    // A page of files has `tree` or `blob`, a revision and a path.
+    if let (Some("tree" | "blob"), Some(revision)) = (parts.next(), parts.next()) {
+        if revision != "main" {
+            address += &format!("@{revision}");
+        }
+        if let Some(folder) = parts.next() {
+            address += &format!("/{folder}");
+        }
+    }
+    address.parse().ok()
+}
+
 /// That the cache alone was asked is no news where the user forbade to ask the hub.
 pub fn tell_unasked(address: &Address, unasked: Option<&str>) {
     if let Some(reason) = unasked.filter(|_| !HubSettings::from_env().is_ok_and(|s| s.offline)) {
@@ -82,7 +181,7 @@ pub fn tell_unasked(address: &Address, unasked: Option<&str>) {
     }
 }
 
-/// Shows what models a repository on the hub holds.
+/// List the models of a repository on the hub
 ///
 /// Every command takes such an address where it takes a model's folder, and fetches the model's files
 /// into the cache that Python's huggingface_hub uses. HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE,
@@ -177,5 +276,41 @@ impl List {
             models: models.collect(),
         })?;
         Ok(ExitCode::Success)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_copy_from_a_browser_becomes_an_address() {
+        for (text, address) in [
+            ("PhilipQuirke/X", "hf://PhilipQuirke/X"),
+            ("https://huggingface.co/a/b", "hf://a/b"),
+            ("https://huggingface.co/a/b/", "hf://a/b"),
+            ("https://huggingface.co/a/b/tree/main", "hf://a/b"),
+            (
+                "https://huggingface.co/a/b/tree/v2/folder",
+                "hf://a/b@v2/folder",
+            ),
+            (
+                "https://huggingface.co/a/b/blob/main/m.pth?x=1",
+                "hf://a/b/m.pth",
+            ),
+        ] {
+            let found = meant_on_the_hub(text).map(|found| found.to_string());
+            assert_eq!(found.as_deref(), Some(address), "{text}");
+        }
+        for text in [
+            "models",
+            "src/missing",
+            "./a/b",
+            "a/b/c",
+            "/a",
+            "https://example.org/a/b",
+        ] {
+            assert_eq!(meant_on_the_hub(text), None, "{text}");
+        }
     }
 }

@@ -31,26 +31,23 @@ impl Completions {
 /// Print the manual page, or that of one command
 #[derive(Debug, Args)]
 pub struct Man {
-    /// The command
-    command: Option<String>,
+    /// The command: one word, or two as in `shard plan`
+    command: Vec<String>,
 }
 
 impl Man {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let mut root = Cli::command();
         root.build();
-        let page = match &self.command {
-            None => root,
-            Some(name) => {
-                let found = root.find_subcommand(name).cloned();
-                found.ok_or_else(|| {
-                    let message = format!("there is no command '{name}'");
-                    usage_error("man", ErrorKind::InvalidSubcommand, message)
-                })?
-            }
-        };
+        let mut page = &root;
+        for name in &self.command {
+            page = page.find_subcommand(name).ok_or_else(|| {
+                let message = format!("there is no command '{}'", self.command.join(" "));
+                usage_error("man", ErrorKind::InvalidSubcommand, message)
+            })?;
+        }
         let mut roff = Vec::new();
-        Page::new(page)
+        Page::new(page.clone())
             .render(&mut roff)
             .expect("a Vec takes any bytes");
         print(&roff)

@@ -3,13 +3,14 @@
 use std::fmt;
 
 use circuitcheck::domain::arithmetic::Prompt;
-use circuitcheck::domain::node::{Node, NodeName};
+use circuitcheck::domain::node::Node;
 use circuitcheck::network::engine::{Intervention, Site, Source};
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::args::decode::FreeArg;
+use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::{Identity, ModelArg};
+use crate::cli::args::names::NodesArg;
 use crate::cli::term::answer::{Answers, Effect, answer_keys, effect_keys};
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
@@ -17,26 +18,26 @@ use crate::cli::term::output::JsonArg;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
-/// Run a question with nodes as they are in another question
+/// Run a question with nodes as they are in another
 ///
 /// Runs the source question, then the base question with the nodes' activations overwritten by
 /// those of the source run, all together. The source run always reads the source's answer: the true
-/// one, or another that is given with it, as in 12345-67890=+055545. With --free the base runs,
-/// patched or not, read the tokens they predict.
+/// one, or another that is given with it, as in 12345-67890=+055545. With --decode free-running the
+/// base runs, patched or not, read the tokens they predict.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  circuitcheck patch --source 22222+66966 --base 33333+55555 --node P15L0H2 --node P15L0H3")]
+  circuitcheck patch --source 22222+66966 --base 33333+55555 --node P15L0H2,P15L0H3")]
 #[command(after_long_help = concat!("\
 Example:
-  circuitcheck patch --source 22222+66966 --base 33333+55555 --node P15L0H2 --node P15L0H3
+  circuitcheck patch --source 22222+66966 --base 33333+55555 --node P15L0H2,P15L0H3
 
 Keys of --json:
   source         the source question, followed by =ANSWER if another than the true one is forced
   nodes         the nodes patched, sorted
 ", answer_keys!(), effect_keys!(), "
 The question of the answer is the base one."))]
-#[command(mut_arg("dir", |dir| dir.help("A model's folder")))]
+#[command(mut_arg("nodes", |nodes| nodes.required(true)))]
 pub struct Patch {
     #[command(flatten)]
     model: ModelArg,
@@ -46,11 +47,10 @@ pub struct Patch {
     /// The question they are put into
     #[arg(long, alias = "clean", value_name = "QUESTION")]
     base: String,
-    /// A node to patch, e.g. P15L0H2 (a head) or P15L0M0 (an MLP); may be given several times
-    #[arg(long = "node", value_name = "NODE", required = true)]
-    nodes: Vec<NodeName>,
     #[command(flatten)]
-    reading: FreeArg,
+    chosen: NodesArg,
+    #[command(flatten)]
+    reading: DecodeArg,
     #[command(flatten)]
     format: JsonArg,
 }
@@ -58,7 +58,7 @@ pub struct Patch {
 impl Patch {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let model = self.model.open()?;
-        let nodes = model.nodes(&self.nodes)?;
+        let nodes = model.nodes(&self.chosen.nodes)?;
         let source = model.prompt(&self.source)?;
         let base = Prompt::truth(model.question(&self.base, None)?);
         let sites = nodes.iter().map(|&node| Site::from(node));
@@ -69,13 +69,17 @@ impl Patch {
                 .map(|&node| stored.overwrite(0, node, Source::Stored)),
         );
         let (before, after) = model.intervene(&[base], self.reading.decode(), |_| patch.clone())?;
-        self.format.print(&Patched {
-            identity: model.identity(),
-            source,
-            nodes,
-            decode: self.reading.decode().name(),
-            answers: vec![Effect::new(base, &before[0], &after[0])].into(),
-        })?;
+        let heading = model.heading().decode(self.reading.decode());
+        self.format.print_under(
+            &heading,
+            &Patched {
+                identity: model.identity(),
+                source,
+                nodes,
+                decode: self.reading.decode().name(),
+                answers: vec![Effect::new(base, &before[0], &after[0])].into(),
+            },
+        )?;
         Ok(ExitCode::Success)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::property::evidence::{PropertyEvidence, PropertyStanding};
@@ -14,6 +13,7 @@ use circuitcheck::report::{property_summary, store_properties};
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::args::count::count;
 use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::ModelArg;
 use crate::cli::args::seed::SeedArg;
@@ -44,7 +44,7 @@ Examples:
   circuitcheck property
   circuitcheck property models/add --property answers --property local --cases 20000
   circuitcheck property --property \"P15L0H2 A1.SC\"
-  circuitcheck property --properties my-properties.toml --decode free
+  circuitcheck property --properties my-properties.toml --decode free-running
   circuitcheck property --list")]
 pub struct PropertyTest {
     #[command(flatten)]
@@ -57,8 +57,8 @@ pub struct PropertyTest {
     #[arg(long, value_name = "PATH")]
     properties: Option<PathBuf>,
     /// Distinct cases drawn of each property
-    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(PropertyOptions::default().cases).expect("not zero"))]
-    cases: NonZeroUsize,
+    #[arg(long, value_name = "N", default_value_t = PropertyOptions::default().cases, value_parser = count::<usize>, allow_negative_numbers = true)]
+    cases: usize,
     #[command(flatten)]
     draws: SeedArg,
     #[command(flatten)]
@@ -71,7 +71,7 @@ pub struct PropertyTest {
     #[arg(long, value_name = "SHARE", default_value_t = PropertyOptions::default().distance, value_parser = share)]
     distance: f64,
     /// Folder for the report; without it, reports/<model>/, and none where --property is given
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// List the properties there are, and test nothing
     #[arg(long)]
@@ -108,10 +108,15 @@ impl PropertyTest {
         if writes {
             store_properties(&beside, &evidence, &kept, &self.model.shown())?;
         }
-        self.format.print(&Tested {
-            evidence: &evidence,
-            model: self.model.shown(),
-        })?;
+        let heading = self.model.heading(&folder).seed(self.draws.seed);
+        let heading = heading.decode(self.reading.decode());
+        self.format.print_under(
+            &heading,
+            &Tested {
+                evidence: &evidence,
+                model: self.model.shown(),
+            },
+        )?;
         warn_of_what_was_not_asked(&evidence);
         if writes {
             wrote("property.json and property.md", &beside);
@@ -121,9 +126,9 @@ impl PropertyTest {
 
     fn options(&self) -> PropertyOptions {
         PropertyOptions {
-            cases: self.cases.get(),
+            cases: self.cases,
             seed: self.draws.seed,
-            decode: self.reading.decode,
+            decode: self.reading.decode(),
             margin: self.margin,
             distance: self.distance,
             names: self.property.clone(),

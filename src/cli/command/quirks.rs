@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use crate::cli::args::model::{Identity, ModelArg};
 use crate::cli::args::questions::SetArg;
-use crate::cli::args::seed::SetSeedArg;
+use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::JsonArg;
 
-/// Tell what each quirk of the published protocol changes
+/// Measure what each quirk of the published protocol changes
 ///
 /// Follows the published protocol as `discover` does, then once more without each of its quirks, one
 /// at a time, on the same questions. Prints a Markdown table.
@@ -41,7 +41,7 @@ pub struct QuirkEffects {
     #[command(flatten)]
     set: SetArg,
     #[command(flatten)]
-    draws: SetSeedArg,
+    draws: SeedArg,
     #[command(flatten)]
     format: JsonArg,
 }

@@ -4,11 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 
 use circuitcheck::analysis::selfcheck::{Check, CheckPart, Effort, Figure, FigureValue, run};
-use circuitcheck::inputs::model::ModelFolder;
 use clap::Args;
 use serde::Serialize;
 
 use super::hub::open_folder;
+use crate::cli::args::count::count;
+use crate::cli::args::model::{OperationsArg, open_or_bundled};
 use crate::cli::args::named;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::CliError;
@@ -48,13 +49,13 @@ pub struct Selfcheck {
     #[arg(long)]
     quick: bool,
     /// Corrupted claims of each of five kinds and each model, where there are as many
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>)]
     corruptions: Option<usize>,
     /// Seeds in a row with which every claim must get the same verdict
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<u64>)]
     seeds: Option<u64>,
-    /// Only these checks; may be given more than once
-    #[arg(long, value_name = "CHECK", value_parser = named(CheckPart::ALL, CheckPart::name))]
+    /// Only these checks: a list with commas, or the option repeated
+    #[arg(long, value_name = "CHECK", value_delimiter = ',', value_parser = named(CheckPart::ALL, CheckPart::name), ignore_case = true)]
     only: Vec<CheckPart>,
     #[command(flatten)]
     draws: SeedArg,
@@ -74,7 +75,7 @@ impl Selfcheck {
 
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let models = if self.dirs.is_empty() {
-            vec![ModelFolder::bundled()]
+            vec![open_or_bundled(None, OperationsArg::default())?]
         } else {
             let open = |dir: &PathBuf| open_folder(dir);
             self.dirs.iter().map(open).collect::<Result<_, _>>()?

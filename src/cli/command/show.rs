@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::tagged_file::{FoundFile, TagSummary, TaggedFile, node_table, read_tagged_file};
 use crate::cli::args::model::{Identity, Model, ModelArg};
 use crate::cli::args::questions;
-use crate::cli::args::seed::SetSeedArg;
+use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::JsonArg;
@@ -51,8 +51,6 @@ Keys of --json:
                 the other counts that `accuracy` has
 
 Keys of --json with --features-only: path, sha256, nodes, tags, claims, untestable")]
-#[command(mut_arg("dir", |dir| dir.help("A model's folder")))]
-#[command(mut_arg("seed", |seed| seed.help("Seed of those questions")))]
 pub struct Show {
     #[command(flatten)]
     model: ModelArg,
@@ -60,7 +58,7 @@ pub struct Show {
     #[arg(long)]
     accuracy: bool,
     #[command(flatten)]
-    draws: SetSeedArg,
+    draws: SeedArg,
     /// Take the claims from this file, not from the folder's features.json
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,

@@ -11,13 +11,14 @@ use circuitcheck::storage::write_files;
 use clap::Args;
 
 use super::hub::open_folder;
+use crate::cli::args::count::count;
 use crate::cli::args::models::Zoo;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{hold, tell, write};
 
-/// Find out all there is about many models
+/// Run every analysis on many models
 ///
 /// For each model: verify, accuracy, property, discover, graph --measure, circuit, report, and test for
 /// every hypothesis that is about it. A step that fails does not stop the others. What is done is not done
@@ -43,16 +44,16 @@ pub struct Sweep {
     #[command(flatten)]
     zoo: Zoo,
     /// Folder for all results
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
     /// Folder of hypotheses; without it, hypotheses where that is there
     #[arg(long, value_name = "DIR")]
     hypotheses: Option<PathBuf>,
     /// Questions to count right answers over
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
-    questions: u64,
+    #[arg(long, alias = "questions", value_name = "N", default_value_t = 1_000_000, value_parser = count::<u64>, allow_negative_numbers = true)]
+    count: u64,
     /// Cases of each property
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = count::<usize>)]
     cases: usize,
     #[command(flatten)]
     draws: SeedArg,
@@ -68,7 +69,7 @@ impl Sweep {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let locations = self.zoo.locations()?;
         let settings = StepSettings {
-            questions: self.questions,
+            questions: self.count,
             cases: self.cases,
             seed: self.draws.seed,
             hypotheses: self.hypotheses()?,

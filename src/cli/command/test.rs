@@ -20,7 +20,7 @@ use crate::cli::term::output::JsonArg;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
-/// Tests a hypothesis about a whole algorithm, clause by clause
+/// Test a hypothesis about a whole algorithm, clause by clause
 ///
 /// Existence and order are settled by the verdicts of the model's own claims; interventions are
 /// tried on fresh pairs; what feeds what is measured by path patching. A clause is met if it is met
@@ -64,10 +64,17 @@ impl Test {
             self.draws.seed,
         )?;
         let conclusion = tested.conclusion();
-        self.format.print(&ShownTest {
-            identity: model.identity(),
-            tested,
-        })?;
+        let heading = model
+            .heading()
+            .and(tested.hypothesis.as_str())
+            .seed(self.draws.seed);
+        self.format.print_under(
+            &heading,
+            &ShownTest {
+                identity: model.identity(),
+                tested,
+            },
+        )?;
         Ok(conclusion.into())
     }
 }

@@ -1,40 +1,48 @@
 //! `circuitcheck verify`: the main job.
 
+use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use circuitcheck::domain::node::{Component, NodeName};
+use circuitcheck::domain::node::NodeName;
 use circuitcheck::domain::task::Task;
 use circuitcheck::experiment::Rules;
 use circuitcheck::inputs::claims::Claim;
 use circuitcheck::inputs::model::{ModelFolder, RawFile};
 use circuitcheck::report::{
-    ClaimView, Format, Margin, explanation, margins, store_attention, store_evidence, store_report,
-    stored_report, summary_line,
+    ClaimView, EVIDENCE_FILE, explanation, margins, store_attention, store_evidence, stored_report,
+    summary_line,
 };
 use circuitcheck::verify::evidence::Evidence;
 use circuitcheck::verify::{
     Decoding, MOVE_FOR_OTHERS, Options, VerdictKind, claims_to_verify, verify,
 };
 use clap::Args;
+use clap::error::ErrorKind;
 
 use super::behaviors::{Behaviors, Shared, report};
-use super::report::REPORTS;
+use super::report::{REPORTS, ReportForm, write_forms};
 use super::tagged_file::read_tagged_file;
-use crate::cli::args::model::ModelArg;
+use crate::cli::args::count::count;
+use crate::cli::args::decode::{decoding, spelled};
+use crate::cli::args::filter::Filter;
+use crate::cli::args::model::{Model, ModelArg};
+use crate::cli::args::names::{nearest, node, task};
 use crate::cli::args::seed::SeedArg;
-use crate::cli::args::{named, share};
+use crate::cli::args::share;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{hold, write, wrote};
+use crate::cli::term::heading::Heading;
+use crate::cli::term::output::{hold, tell, write, wrote};
 use crate::cli::term::progress::with_progress;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
+use crate::cli::usage_error;
 
-/// Longest note in the table; reports hold it whole.
-const NOTE_WIDTH: usize = 90;
-
-/// Checks every claim of a model's features.json by intervening on its network.
+/// Check every claim about a model by intervening on its network
+///
+/// The claims are those of the folder's features.json, or of --features.
 ///
 /// Prints a table of claims with their verdicts, and writes evidence.json, run.json and the report
 /// (`report` makes it again from what is written).
@@ -64,12 +72,18 @@ pub struct Verify {
     /// Claims to check instead of the folder's features.json
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,
-    /// Only claims of this task, such as ST; may be given more than once
-    #[arg(long, value_name = "TASK")]
+    /// Only claims of these tasks, e.g. ST,SC
+    #[arg(long, value_name = "TASK", value_delimiter = ',', value_parser = task(), ignore_case = true, hide_possible_values = true)]
     task: Vec<Task>,
-    /// Only claims of this node, such as P12L0H1; may be given more than once
-    #[arg(long, value_name = "NODE")]
+    /// Only claims of these nodes, e.g. P12L0H1,P12L0M0
+    #[arg(long, value_name = "NODE", value_delimiter = ',', value_parser = node)]
     node: Vec<NodeName>,
+    /// Only claims whose text matches, e.g. "A1 and not SC": words with and, or, not, parentheses
+    #[arg(short = 'k', value_name = "EXPR")]
+    matching: Option<Filter>,
+    /// Only claims that the stored evidence refutes; writes files only where --out names a folder
+    #[arg(long)]
+    last_failed: bool,
     /// Interchange accuracy that a claim must reach, at the lower bound of its interval
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().threshold, value_parser = share)]
     threshold: f64,
@@ -77,17 +91,22 @@ pub struct Verify {
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = share)]
     alpha: f64,
     /// Counterfactual trials after which a claim's sampling ends
-    #[arg(long, value_name = "N", default_value_t = Rules::default().max_trials, value_parser = trials)]
+    #[arg(long, value_name = "N", default_value_t = Rules::default().max_trials, value_parser = count::<usize>, allow_negative_numbers = true)]
     max_trials: usize,
     #[command(flatten)]
     draws: SeedArg,
-    /// How answers are read: teacher-forced, free-running, or one beside the other
-    #[arg(long, default_value = Decoding::Forced.name(), value_parser = named(Decoding::ALL, Decoding::name))]
+    /// Which answer tokens the model reads: those of the true answer (teacher-forced), those it
+    /// predicts (free-running), or one beside the other
+    #[arg(long, value_name = "HOW", default_value = spelled(Decoding::Forced.name()), value_parser = decoding(Decoding::ALL, Decoding::name))]
     decode: Decoding,
     /// Folder for the report; without it, reports/<model>/, and none where a filter is on
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print the whole trail of one claim, such as "P9L0H1 A1.ST", instead of the table
+    /// Forms of the report
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["html", "md", "json"])]
+    format: Vec<ReportForm>,
+    /// Print the whole trail of one claim, such as "P9L0H1 A1.ST", instead of the table; stored evidence
+    /// is used where it is of the same model, claims and options
     #[arg(long, value_name = "CLAIM", conflicts_with = "json")]
     explain: Option<String>,
     #[command(flatten)]
@@ -95,14 +114,6 @@ pub struct Verify {
     /// Print the evidence as one JSON object instead of the table
     #[arg(long)]
     json: bool,
-}
-
-fn trials(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("no trial can be judged without one".into()),
-        Ok(trials) => Ok(trials),
-        Err(error) => Err(format!("{error}")),
-    }
 }
 
 impl Verify {
@@ -120,8 +131,18 @@ impl Verify {
             return report(&evidence, out.as_deref(), self.json);
         }
         let features = self.features.as_deref().map(read_tagged_file).transpose()?;
-        let options = self.options();
-        claims_to_verify(&model.folder, features.as_ref(), &options)?;
+        let mut options = self.options();
+        let (file, claims) = claims_to_verify(&model.folder, features.as_ref(), &options)?;
+        let explained = (self.explain.as_deref())
+            .map(|wanted| claims_called(wanted, &claims, &model.folder.name))
+            .transpose()?;
+        if let Some(explained) = &explained {
+            if let Some(evidence) = self.stored(&model, file, &options, explained)? {
+                return explain(&model, &evidence, explained, &self.model.shown());
+            }
+            options.tasks = self.tasks(explained);
+        }
+        self.narrow(&mut options, &claims, &model)?;
         let out = self.out_folder(&model.folder);
         let _held = out.as_deref().map(|out| hold(out, "verify")).transpose()?;
         let (evidence, elapsed) = measure(&model.folder, features.as_ref(), &options)?;
@@ -132,18 +153,17 @@ impl Verify {
             let mut folder = model.folder.clone();
             folder.features = features.or(folder.features);
             let report = stored_report(out, Some(&folder), &self.model.shown())?;
-            store_report(&report, out, &Format::ALL)?;
+            write_forms(&report, &model, out, &self.format)?;
         }
         if self.json {
             write(evidence.to_json())?;
-        } else if let Some(claim) = &self.explain {
-            let margins = margins(&model.engine, &evidence)?;
-            self.print_explanation(&evidence, &margins, claim)?;
+        } else if let Some(explained) = &explained {
+            explain(&model, &evidence, explained, &self.model.shown())?;
         } else {
-            print_table(&evidence)?;
+            print_table(&self.heading(&model, &evidence), &evidence)?;
         }
         if let Some(out) = &out {
-            wrote("evidence.json and report.html", out);
+            wrote("evidence.json and the report", out);
         }
         Ok(evidence.conclusion().into())
     }
@@ -157,7 +177,7 @@ impl Verify {
                 seed: self.draws.seed,
             },
             decoding: self.decode,
-            tasks: self.tasks(),
+            tasks: self.task.clone(),
             nodes: self.node.clone(),
             ..Options::default()
         }
@@ -165,59 +185,232 @@ impl Verify {
 
     /// The tasks filtered for. For the trail of one claim these are its own and those whose claims may
     /// move the tokens it does not: its trials do not depend on any others.
-    fn tasks(&self) -> Vec<Task> {
-        let explained = self.explain.as_deref().and_then(|claim| {
-            let (_, tag) = claim.rsplit_once(' ').unwrap_or(("", claim));
-            let node = NodeName {
-                position: 0,
-                layer: 0,
-                component: Component::Head(0),
-            };
-            Some(Claim::parse(node, tag).variable.ok()?.task)
-        });
-        match explained {
-            Some(task) if self.task.is_empty() => {
-                [task].into_iter().chain(MOVE_FOR_OTHERS).collect()
-            }
-            _ => self.task.clone(),
+    fn tasks(&self, explained: &[Claim]) -> Vec<Task> {
+        let variables = explained
+            .iter()
+            .filter_map(|claim| claim.variable.as_ref().ok());
+        let mut tasks: Vec<Task> = variables.map(|variable| variable.task).collect();
+        if !self.task.is_empty() || tasks.is_empty() {
+            return self.task.clone();
         }
+        tasks.extend(MOVE_FOR_OTHERS);
+        tasks.sort();
+        tasks.dedup();
+        tasks
+    }
+
+    /// Narrows the claims by -k and by --last-failed.
+    fn narrow(
+        &self,
+        options: &mut Options,
+        claims: &[Claim],
+        model: &Model,
+    ) -> Result<(), CliError> {
+        if self.matching.is_none() && !self.last_failed {
+            return Ok(());
+        }
+        let failed = match self.last_failed {
+            true => Some(self.failed_before(model)?),
+            false => None,
+        };
+        let selected = claims.iter().filter(|claim| {
+            let text = claim.to_string();
+            let matches = self.matching.as_ref();
+            matches.is_none_or(|filter| filter.selects(&text))
+                && failed.as_ref().is_none_or(|failed| failed.contains(&text))
+        });
+        options.claims = selected
+            .filter_map(|claim| Some((claim.node, claim.variable.clone().ok()?)))
+            .collect();
+        if options.claims.is_empty() {
+            let message = match self.last_failed {
+                true => "no claim that can be tested is among those that failed before",
+                false => "no claim that can be tested matches -k",
+            };
+            let message = format!("{message}: the file makes {} claims\n", claims.len());
+            return Err(usage_error("verify", ErrorKind::ValueValidation, message));
+        }
+        Ok(())
+    }
+
+    /// The evidence stored for this model: in --out, or in reports/<model>/.
+    fn stored_file(&self, model: &Model) -> PathBuf {
+        let usual = || Path::new(REPORTS).join(&model.folder.name);
+        self.out.clone().unwrap_or_else(usual).join(EVIDENCE_FILE)
+    }
+
+    fn failed_before(&self, model: &Model) -> Result<BTreeSet<String>, CliError> {
+        let path = self.stored_file(model);
+        let wrong = |error: &dyn Display| {
+            CliError::input(path.display(), error)
+                .with_hint("verify without --last-failed first, or name its folder with --out")
+        };
+        let file = RawFile::read(&path).map_err(|error| wrong(&error))?;
+        let evidence = Evidence::from_json(&file.bytes).map_err(|error| wrong(&error))?;
+        if evidence.inputs.weights_sha256 != model.folder.weights_sha256 {
+            return Err(wrong(&"is of other weights"));
+        }
+        let claims = evidence.claims.into_iter();
+        let failed = claims.filter(|claim| claim.verdict.kind().refutes());
+        Ok(failed.map(|claim| claim.claim).collect())
+    }
+
+    /// Stored evidence of these claims, by the same rules, if there is any.
+    fn stored(
+        &self,
+        model: &Model,
+        file: &RawFile,
+        options: &Options,
+        explained: &[Claim],
+    ) -> Result<Option<Evidence>, CliError> {
+        let path = self.stored_file(model);
+        if !path.exists() {
+            return Ok(None);
+        }
+        // What cannot be read is no evidence, and is made instead.
+        let Ok(evidence) = Evidence::from_json(&RawFile::read(&path)?.bytes) else {
+            return Ok(None);
+        };
+        let (inputs, protocol) = (&evidence.inputs, &evidence.protocol);
+        let is_same = inputs.weights_sha256 == model.folder.weights_sha256
+            && inputs.features_sha256 == file.sha256
+            && protocol.rules() == options.rules
+            && protocol.decode == options.decoding;
+        let is_there = |claim: &Claim| {
+            let text = claim.to_string();
+            evidence.claims.iter().any(|found| found.claim == text)
+        };
+        if !is_same || !explained.iter().all(is_there) {
+            return Ok(None);
+        }
+        tell(format_args!("from {}", path.display()));
+        Ok(Some(evidence))
+    }
+
+    fn heading(&self, model: &Model, evidence: &Evidence) -> Heading {
+        let claims = evidence.claims.len();
+        let file = match &self.features {
+            Some(file) => file.display().to_string(),
+            None => "features.json".to_owned(),
+        };
+        let protocol = &evidence.protocol;
+        model
+            .heading()
+            .and(format_args!("{claims} claims of {file}"))
+            .seed(protocol.seed)
+            .and(spelled(protocol.decode.name()))
+            .and(format_args!("threshold {}", protocol.threshold))
+            .and(format_args!("alpha {}", protocol.alpha))
     }
 
     fn out_folder(&self, folder: &ModelFolder) -> Option<PathBuf> {
-        let filtered = !self.task.is_empty() || !self.node.is_empty();
+        let filtered = !self.task.is_empty()
+            || !self.node.is_empty()
+            || self.matching.is_some()
+            || self.last_failed;
         match &self.out {
             Some(out) => Some(out.clone()),
             None if filtered || self.explain.is_some() => None,
             None => Some(Path::new(REPORTS).join(&folder.name)),
         }
     }
+}
 
-    fn print_explanation(
-        &self,
-        evidence: &Evidence,
-        margins: &[Margin],
-        wanted: &str,
-    ) -> Result<(), CliError> {
-        let found: Vec<ClaimView> = ClaimView::all(evidence, &self.model.shown())
-            .into_iter()
-            .filter(|claim| claim.claim == wanted || claim.tag == wanted)
-            .collect();
-        if found.is_empty() {
-            return Err(CliError::input(
-                &evidence.inputs.model,
-                format_args!(
-                    "no claim reads {wanted:?}; claims read like \"{}\"",
-                    evidence.claims[0].claim
-                ),
-            ));
-        }
-        for claim in found {
+/// The claims that are called so: by node and tag, or by the tag alone.
+fn claims_called(wanted: &str, claims: &[Claim], model: &str) -> Result<Vec<Claim>, CliError> {
+    let called = |claim: &&Claim| {
+        let texts = [claim.to_string(), claim.text.clone()];
+        texts
+            .iter()
+            .any(|text| text.eq_ignore_ascii_case(wanted.trim()))
+    };
+    let found: Vec<Claim> = claims.iter().filter(called).cloned().collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let texts: Vec<String> = claims.iter().map(Claim::to_string).collect();
+    let upper = wanted.to_uppercase();
+    let near = nearest(&upper, texts.iter().map(String::as_str));
+    let message = format!("no claim reads {wanted:?}");
+    Err(CliError::input(model, message).with_hint(match near {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => format!("claims read like \"{}\"", texts[0]),
+    }))
+}
+
+/// Prints the trail of claims, each under a sentence that says what was found.
+fn explain(
+    model: &Model,
+    evidence: &Evidence,
+    explained: &[Claim],
+    shown: &str,
+) -> Result<ExitCode, CliError> {
+    let margins = margins(&model.engine, evidence)?;
+    for wanted in explained {
+        let text = wanted.to_string();
+        let claims = ClaimView::all(evidence, shown);
+        for claim in claims.iter().filter(|claim| claim.claim == text) {
             let margin = margins.iter().find(|margin| margin.claim == claim.claim);
             let margin = margin.map(|margin| margin.logit_margin);
-            write(explanation(&claim, evidence, margin))?;
+            let sentence = in_words(claim);
+            write(format_args!(
+                "{sentence}\n\n{}",
+                explanation(claim, evidence, margin)
+            ))?;
         }
-        Ok(())
     }
+    Ok(evidence.conclusion().into())
+}
+
+/// The verdict of a claim as a sentence.
+fn in_words(claim: &ClaimView) -> String {
+    let ClaimView {
+        claim: name, node, ..
+    } = claim;
+    let variable = claim.tag;
+    let rate = claim.lowest_agreement().map_or_else(String::new, |rate| {
+        format!(" ({:.1} % of {} pairs)", 100.0 * rate.share(), rate.trials)
+    });
+    let set = || {
+        let names: Vec<String> = claim.nodes.iter().map(NodeName::to_string).collect();
+        names.join(" and ")
+    };
+    let found = match claim.verdict {
+        VerdictKind::Supported => format!(
+            "is supported: patching {node} changes the answer as {variable} predicts{rate}, and little else"
+        ),
+        VerdictKind::Unspecific => format!(
+            "is unspecific: patching {node} also changes what {variable} does not predict, or other nodes do as well{rate}"
+        ),
+        VerdictKind::Joint => format!(
+            "is true only of a set: {} together represent {variable}{rate}, and no part of them does",
+            set()
+        ),
+        VerdictKind::JointInPart => format!(
+            "is true of a set in part: {} together represent {variable} on some questions{rate}",
+            set()
+        ),
+        VerdictKind::Redundant => format!(
+            "is redundant: {node} decides {variable} only once the other nodes that represent it are mean-ablated{rate}"
+        ),
+        VerdictKind::Partial => format!(
+            "is true in part: patching {node} changes the answer as {variable} predicts on some questions{rate}"
+        ),
+        VerdictKind::Refuted => format!(
+            "is refuted: patching {node} does not change the answer as {variable} predicts{rate}"
+        ),
+        VerdictKind::NotShown => format!(
+            "is not shown: {node} alone does not represent {variable}{rate}, and no set with it was found that does"
+        ),
+        VerdictKind::Correlational => format!(
+            "is correlational: {node} attends as claimed, but patching it does not change the answer as {variable} predicts{rate}"
+        ),
+        VerdictKind::Inconclusive => format!(
+            "is inconclusive: the trials ended before they decided whether {node} represents {variable}{rate}"
+        ),
+        VerdictKind::NotTestable => "cannot be tested".to_owned(),
+    };
+    format!("{name} {found}.")
 }
 
 /// Verifies with a progress bar; also returns how long it took.
@@ -232,7 +425,7 @@ pub fn measure(
 }
 
 /// The claims with their verdicts, and the line that sums them up.
-fn print_table(evidence: &Evidence) -> Result<(), CliError> {
+fn print_table(heading: &Heading, evidence: &Evidence) -> Result<(), CliError> {
     let mut table = Table::new([Side::Left; 5]);
     table.heading(["claim", "published", "verdict", "IIA", "note"]);
     for claim in ClaimView::all(evidence, "") {
@@ -245,10 +438,13 @@ fn print_table(evidence: &Evidence) -> Result<(), CliError> {
             claim.published.name().into(),
             Cell::styled(name, verdict_style(claim.verdict)),
             claim.evidence.interchange_accuracy_text().into(),
-            shortened(&claim.note).into(),
+            claim.note.as_str().into(),
         ]);
     }
-    write(format_args!("{table}\n{}\n", summary_line(evidence)))?;
+    write(format_args!(
+        "{heading}\n{table}\n{}\n",
+        summary_line(evidence)
+    ))?;
     for class in evidence
         .baseline
         .classes
@@ -270,12 +466,4 @@ fn verdict_style(verdict: VerdictKind) -> anstyle::Style {
         refuted if refuted.refutes() => style::WRONG,
         _ => style::WARNING,
     }
-}
-
-fn shortened(note: &str) -> String {
-    if note.chars().count() <= NOTE_WIDTH {
-        return note.to_owned();
-    }
-    let cut: String = note.chars().take(NOTE_WIDTH - 1).collect();
-    format!("{}…", cut.trim_end())
 }

@@ -11,7 +11,7 @@ use super::table::Cell;
 macro_rules! answer_keys {
     () => {
         "  model, weights_sha256  which model: its name, and the digest of its weights
-  decode        \"forced\" or, with --free, \"free\"
+  decode        \"forced\" (teacher-forced) or \"free\" (free-running)
   answers       one object for each question; with one question, its keys also stand at the top:
     question      the question, followed by =ANSWER if another than the true one is forced
     class, complexity  e.g. \"ADD\", \"S1\"

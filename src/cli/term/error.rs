@@ -32,7 +32,7 @@ pub enum CliError {
     /// What the command line names.
     Input {
         message: String,
-        hint: Option<&'static str>,
+        hint: Option<String>,
     },
     /// The result can't be written.
     Output(io::Error),
@@ -44,6 +44,17 @@ impl CliError {
         Self::Input {
             message: format!("{place}: {reason}"),
             hint: None,
+        }
+    }
+
+    /// The same, with what may help.
+    pub fn with_hint(self, help: impl Into<String>) -> Self {
+        match self {
+            Self::Input { message, .. } => Self::Input {
+                message,
+                hint: Some(help.into()),
+            },
+            other => other,
         }
     }
 
@@ -69,7 +80,7 @@ impl CliError {
         // Where stderr can't be written to there is nobody to tell.
         let _ = match self {
             Self::Usage(error) => error.print(),
-            Self::Input { message, hint } => tell(message, *hint),
+            Self::Input { message, hint } => tell(message, hint.as_deref()),
             Self::Output(_) => tell(&self.message(), None),
         };
         match self {
@@ -110,7 +121,7 @@ macro_rules! told_with_hint {
                 let hint: fn(&$error) -> Option<&'static str> = $hint;
                 Self::Input {
                     message: error.to_string().trim_end().to_owned(),
-                    hint: hint(&error),
+                    hint: hint(&error).map(str::to_owned),
                 }
             }
         }
@@ -161,7 +172,7 @@ told_with_hint! {
     };
     ShardStoreError: |error| match error {
         ShardStoreError::Missing { .. } => Some(
-            "circuitcheck work does them; status --missing prints their numbers as schedulers take them",
+            "circuitcheck shard work does them; shard status --missing prints their numbers as schedulers take them",
         ),
         ShardStoreError::Wrong { .. } => {
             Some("what is in the folder of results was not made by this plan, or damaged")

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod error;
 pub mod exit_code;
+pub mod heading;
 pub mod output;
 pub mod progress;
 pub mod style;

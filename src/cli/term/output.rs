@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use circuitcheck::storage::lock::{Lock, LockError};
 use circuitcheck::storage::{check_writable, pretty_json};
@@ -10,6 +11,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::error::CliError;
+use super::heading::Heading;
 
 /// In which form results are printed.
 #[derive(Debug, Clone, Copy, Args)]
@@ -20,6 +22,22 @@ pub struct JsonArg {
 }
 
 impl JsonArg {
+    /// Prints a result to stdout, as text under a heading.
+    ///
+    /// # Errors
+    /// If stdout can't be written to, other than for want of a reader.
+    pub fn print_under<R: Serialize + Display>(
+        self,
+        heading: &Heading,
+        result: &R,
+    ) -> Result<(), CliError> {
+        if self.json {
+            self.print(result)
+        } else {
+            write(format_args!("{heading}\n{result}"))
+        }
+    }
+
     /// Prints a result to stdout.
     ///
     /// # Errors
@@ -45,10 +63,38 @@ pub fn write(text: impl Display) -> Result<(), CliError> {
     }
 }
 
-/// Tells on stderr what is news for who runs the command, and not its result.
+/// How much is printed beside results, warnings and errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loudness {
+    Quiet,
+    Normal,
+    Verbose,
+}
+
+static LOUDNESS: OnceLock<Loudness> = OnceLock::new();
+
+/// Sets for the whole process how much is printed; only the first call has an effect.
+pub fn set_loudness(loudness: Loudness) {
+    let _ = LOUDNESS.set(loudness);
+}
+
+pub fn loudness() -> Loudness {
+    *LOUDNESS.get().unwrap_or(&Loudness::Normal)
+}
+
+/// Prints news on stderr, unless --quiet is given.
 pub fn tell(news: impl Display) {
-    // News that nobody can read must not stop the command.
-    let _ = writeln!(anstream::stderr(), "{news}");
+    if loudness() >= Loudness::Normal {
+        // News that nobody can read must not stop the command.
+        let _ = writeln!(anstream::stderr(), "{news}");
+    }
+}
+
+/// Prints on stderr what only --verbose asks for.
+pub fn detail(news: impl Display) {
+    if loudness() == Loudness::Verbose {
+        tell(news);
+    }
 }
 
 /// Tells which files a command wrote, and where.
@@ -70,7 +116,7 @@ pub fn hold(folder: &Path, command: &str) -> Result<Lock, CliError> {
                 "{}: another circuitcheck {command} writes to this folder: {error}",
                 folder.display()
             ),
-            hint: Some("wait for it, or name another folder with --out"),
+            hint: Some("wait for it, or name another folder with --out".into()),
         },
         LockError::Output(error) => error.into(),
     })

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use super::output::{Loudness, loudness};
 use circuitcheck::inputs::hub::FetchProgress;
 use circuitcheck::verify::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -58,6 +59,7 @@ impl Bar {
         if self.bar.is_hidden()
             && self.started.elapsed() > QUIET_FOR
             && std::io::stderr().is_terminal()
+            && loudness() > Loudness::Quiet
         {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }

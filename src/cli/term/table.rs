@@ -8,6 +8,9 @@ use super::style;
 
 const GAP: &str = "  ";
 
+/// Columns of text are not made narrower than this.
+const NARROWEST: usize = 12;
+
 /// One cell: text and how it is shown.
 #[derive(Debug, Clone)]
 pub struct Cell {
@@ -41,8 +44,8 @@ pub enum Side {
     Right,
 }
 
-/// Rows of cells; columns are as wide as their widest cell. The last cell of a row that ends early
-/// may be as long as it likes.
+/// Rows of cells; columns are as wide as their widest cell, as far as the terminal allows. A last cell
+/// that ends its row early does not widen its column.
 #[derive(Debug, Clone)]
 pub struct Table {
     indent: &'static str,
@@ -77,8 +80,23 @@ impl Table {
     }
 }
 
+/// The width of the terminal that stdout is, if it is one.
+fn terminal_width() -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(std::io::stdout())?;
+    Some(width.0.into())
+}
+
 impl fmt::Display for Table {
+    /// Wraps to the width of a terminal; elsewhere a row is a line, however long.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, terminal_width())
+    }
+}
+
+impl Table {
+    /// The widths of the columns: of their widest cells or, where these take more than `limit`
+    /// together, less for the widest columns of text.
+    fn widths(&self, limit: Option<usize>) -> Vec<usize> {
         let columns = self.sides.len();
         let width = |column: usize| {
             self.rows
@@ -88,25 +106,93 @@ impl fmt::Display for Table {
                 .max()
                 .unwrap_or(0)
         };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        for row in &self.rows {
-            f.write_str(self.indent)?;
-            for (column, cell) in row.iter().enumerate() {
-                let fill = " ".repeat(widths[column].saturating_sub(cell.width()));
-                let (before, after) = match self.sides[column] {
-                    Side::Left => ("", fill.as_str()),
-                    Side::Right => (fill.as_str(), ""),
-                };
-                // Nothing follows the last cell, not even blanks.
-                let after = if column + 1 == row.len() { "" } else { after };
-                let gap = if column == 0 { "" } else { GAP };
-                let style = cell.style;
-                write!(f, "{gap}{before}{style}{}{style:#}{after}", cell.text)?;
+        let mut widths: Vec<usize> = (0..columns).map(width).collect();
+        let Some(limit) = limit else {
+            return widths;
+        };
+        let around = self.indent.len() + GAP.len() * columns.saturating_sub(1);
+        let longest_word = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            let words = cells.flat_map(|cell| cell.text.split(' '));
+            words.map(|word| word.chars().count()).max().unwrap_or(0)
+        };
+        let least: Vec<usize> = (0..columns).map(longest_word).collect();
+        while around + widths.iter().sum::<usize>() > limit {
+            let text = (0..columns).filter(|&c| self.sides[c] == Side::Left);
+            let shrinkable = text.filter(|&c| widths[c] > least[c].max(NARROWEST));
+            match shrinkable.max_by_key(|&c| widths[c]) {
+                Some(column) => widths[column] -= 1,
+                None => break,
             }
-            writeln!(f)?;
+        }
+        widths
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, limit: Option<usize>) -> fmt::Result {
+        let widths = self.widths(limit);
+        for row in &self.rows {
+            // A last cell that ends its row early has the rest of the line.
+            let start = |column: usize| {
+                let before = widths[..column].iter().map(|width| width + GAP.len());
+                self.indent.len() + before.sum::<usize>()
+            };
+            let cells: Vec<Vec<&str>> = row
+                .iter()
+                .enumerate()
+                .map(|(column, cell)| match limit {
+                    None => vec![cell.text.as_str()],
+                    Some(limit) if column + 1 == row.len() => {
+                        let rest = limit.saturating_sub(start(column));
+                        wrapped(&cell.text, rest.max(NARROWEST))
+                    }
+                    Some(_) => wrapped(&cell.text, widths[column]),
+                })
+                .collect();
+            let lines = cells.iter().map(Vec::len).max().unwrap_or(1);
+            for line in 0..lines {
+                let last = cells.iter().rposition(|cell| line < cell.len());
+                f.write_str(if last.is_some() { self.indent } else { "" })?;
+                for column in 0..=last.unwrap_or(0) {
+                    let text = cells
+                        .get(column)
+                        .and_then(|cell| cell.get(line))
+                        .unwrap_or(&"");
+                    let fill = " ".repeat(widths[column].saturating_sub(text.chars().count()));
+                    let (before, after) = match self.sides[column] {
+                        Side::Left => ("", fill.as_str()),
+                        Side::Right => (fill.as_str(), ""),
+                    };
+                    // Nothing follows the last cell, not even blanks.
+                    let after = if Some(column) == last { "" } else { after };
+                    let gap = if column == 0 { "" } else { GAP };
+                    let style = row.get(column).map_or(style::PLAIN, |cell| cell.style);
+                    write!(f, "{gap}{before}{style}{text}{style:#}{after}")?;
+                }
+                writeln!(f)?;
+            }
         }
         Ok(())
     }
+}
+
+/// The text in lines of at most `width` characters, broken between words; a longer word has a line of
+/// its own.
+fn wrapped(text: &str, width: usize) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while rest.chars().count() > width {
+        let fits = |&(at, _): &(usize, &str)| rest[..at].chars().count() <= width;
+        let blanks: Vec<(usize, &str)> =
+            rest.match_indices(' ').filter(|&(at, _)| at > 0).collect();
+        let last = blanks.iter().rev().find(|blank| fits(blank));
+        let Some(&(at, _)) = last.or(blanks.first()) else {
+            break;
+        };
+        lines.push(&rest[..at]);
+        rest = &rest[at + 1..];
+    }
+    lines.push(rest);
+    lines
 }
 
 #[cfg(test)]
@@ -122,5 +208,50 @@ mod tests {
         table.row(["note".into(), "longer than all".into()]);
         assert!(table.to_string().starts_with("a        7  x\n"));
         assert!(table.indented().to_string().starts_with("  a  "));
+    }
+
+    /// A table as a terminal of this width has it.
+    struct Within<'a>(&'a Table, usize);
+
+    impl fmt::Display for Within<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.write(f, Some(self.1))
+        }
+    }
+
+    #[test]
+    fn a_terminal_gets_lines_of_its_width_and_every_word() {
+        let mut table = Table::new([Side::Left, Side::Right, Side::Left]);
+        table.heading(["claim", "IIA", "note"]);
+        let note = "fails on 12 of 256 pairs, and so do 3 of the decoys, which counts";
+        table.row(["P9L0H1 A1.ST".into(), "0.94".into(), note.into()]);
+        for width in [40, 50, 60] {
+            let shown = Within(&table, width).to_string();
+            let lines = shown.lines();
+            assert!(
+                lines.clone().all(|line| line.chars().count() <= width),
+                "{shown}"
+            );
+            assert!(lines.clone().count() > 2, "{shown}");
+            let words = |text: &str| -> Vec<String> {
+                text.split_whitespace().map(str::to_owned).collect()
+            };
+            for word in words(note) {
+                assert!(shown.contains(&word), "{word}: {shown}");
+            }
+        }
+        let column = "claim         IIA  note\n".find("note").unwrap();
+        let shown = Within(&table, 50).to_string();
+        let third = shown.lines().nth(2).unwrap();
+        assert!(third.starts_with(&" ".repeat(column)), "{shown}");
+        assert_eq!(Within(&table, 500).to_string(), table.to_string());
+    }
+
+    #[test]
+    fn a_word_longer_than_the_line_is_not_broken() {
+        assert_eq!(
+            wrapped("a veryverylongword b", 6),
+            ["a", "veryverylongword", "b"]
+        );
     }
 }

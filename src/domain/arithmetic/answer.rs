@@ -1,4 +1,4 @@
-//! Answers as tokens: a sign and `n + 1` digits, and sets of places in them.
+//! Answers as tokens, a sign and `n + 1` digits, and sets of answer tokens.
 
 use std::fmt;
 use std::str::FromStr;
@@ -30,7 +30,7 @@ impl Serialize for AnswerToken {
     }
 }
 
-/// Text that is no answer, or no place of one.
+/// Text that is not an answer, or not an answer token.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0:?} is not {1}, such as {2}")]
 pub struct NotAnAnswer(String, &'static str, &'static str);
@@ -103,7 +103,7 @@ impl TokenSet {
         TokenSet(self.0 & other.0)
     }
 
-    /// Tokens in this set and not in `other`.
+    /// Tokens in this set but not in `other`.
     pub fn difference(self, other: TokenSet) -> Self {
         TokenSet(self.0 & !other.0)
     }
@@ -118,7 +118,7 @@ impl TokenSet {
         self.0.count_ones() as usize
     }
 
-    /// The tokens, the highest place first, as an answer is read.
+    /// The tokens, highest place first, in reading order.
     pub fn iter(self) -> impl Iterator<Item = AnswerToken> {
         (0..MAX_ANSWER)
             .rev()
@@ -153,7 +153,7 @@ impl Serialize for TokenSet {
     }
 }
 
-/// The tokens of an answer, the sign first. A network may put any token at any place.
+/// The tokens of an answer, sign first. A network may give any token at any place.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Answer {
     len: u8,
@@ -171,8 +171,8 @@ impl Answer {
         Self::from_integer(negative, magnitude, question.n_digits())
     }
 
-    /// The answer that reads as a sign and a magnitude of at most `n_digits + 1` digits;
-    /// higher digits of the magnitude are cut off.
+    /// The answer with this sign and magnitude. Digits of the magnitude beyond `n_digits + 1` are
+    /// cut off.
     pub fn from_integer(negative: bool, magnitude: u128, n_digits: usize) -> Self {
         let mut answer = Self::from_tokens(&vec![0; n_digits + 2]);
         answer.set(
@@ -185,7 +185,7 @@ impl Answer {
         answer
     }
 
-    /// The answer whose tokens are `tokens`, the sign first.
+    /// The answer with these tokens, sign first.
     ///
     /// # Panics
     /// If there are more tokens than an answer can have.
@@ -198,7 +198,7 @@ impl Answer {
         answer
     }
 
-    /// The tokens, the sign first: `[n_digits + 2]`.
+    /// The tokens, sign first: `[n_digits + 2]`.
     pub fn tokens(&self) -> &[Token] {
         &self.tokens[..self.len as usize]
     }
@@ -227,7 +227,7 @@ impl Answer {
         self.get(self.sign_place()) == MINUS
     }
 
-    /// The number it reads as; `None` unless it is a sign and digits. `-0…0` reads as zero.
+    /// The number it represents; `None` unless it is a sign and digits. `-0…0` gives zero.
     pub fn integer(&self) -> Option<i128> {
         let (&sign, digits) = self.tokens().split_first()?;
         let magnitude = digits.iter().try_fold(0, |value: i128, &token| {
@@ -240,14 +240,14 @@ impl Answer {
         }
     }
 
-    /// This answer with its sign turned round, all digits kept.
+    /// This answer with the other sign and the same digits.
     pub fn with_sign_flipped(mut self) -> Self {
         let flipped = if self.is_negative() { PLUS } else { MINUS };
         self.set(self.sign_place(), flipped);
         self
     }
 
-    /// The places at which two answers to questions of one size differ.
+    /// The places at which two answers to questions of the same size differ.
     pub fn changed_from(&self, other: &Answer) -> TokenSet {
         (0..self.len as usize)
             .map(AnswerToken)

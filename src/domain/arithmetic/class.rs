@@ -1,4 +1,4 @@
-//! Question classes and the complexity classes inside them.
+//! Question classes and the complexity classes within them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,7 +23,7 @@ impl Class {
     /// Every class, in the order reports list them.
     pub const ALL: [Class; 3] = [Class::Add, Class::Sub, Class::Neg];
 
-    /// The grades of its complexity classes, the easiest first.
+    /// The grades of its complexity classes, easiest first.
     pub fn grades(self) -> std::ops::RangeInclusive<u8> {
         match self {
             Class::Add => 0..=5,
@@ -43,7 +43,7 @@ impl fmt::Display for Class {
     }
 }
 
-/// Text that names no class.
+/// Text that does not name a class.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0:?} is no class of questions; the classes are ADD, SUB and NEG")]
 pub struct UnknownClass(String);
@@ -67,12 +67,12 @@ impl Serialize for Class {
     }
 }
 
-/// How hard a question is by the published scale: `S0`–`S5`, `M0`–`M4`, `N1`–`N4`.
+/// The published complexity of a question: `S0`–`S5`, `M0`–`M4`, `N1`–`N4`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Complexity {
     /// The question's class, which gives the letter.
     pub class: Class,
-    /// The grade; the highest of each class also holds all longer chains.
+    /// The grade; the highest of each class includes all longer chains.
     pub grade: u8,
 }
 
@@ -87,7 +87,7 @@ impl fmt::Display for Complexity {
     }
 }
 
-/// Text that names no complexity class.
+/// Text that does not name a complexity class.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0:?} is no complexity class, such as S0, M3 or N1")]
 pub struct UnknownComplexity(String);
@@ -116,9 +116,9 @@ deserialize_from_text!(Complexity);
 pub fn complexity(question: &Question) -> Complexity {
     let class = question.class();
     let n = question.n_digits();
-    // Where a carry (borrow) starts, and which columns would pass one on. The published grades of
-    // NEG questions are taken with b_k = [Dk < D'k] on the operands as written, not swapped: only
-    // so do the curated pairs of each grade come out as the published question sets hold them.
+    // Where a carry (borrow) starts, and which columns would propagate one. The published grades of
+    // NEG questions use b_k = [Dk < D'k] on the operands as written, not swapped: only then do the
+    // grades of the curated pairs match the published question sets.
     let starts = |k: usize| {
         let (x, y) = question.column(k);
         match class {
@@ -126,7 +126,7 @@ pub fn complexity(question: &Question) -> Complexity {
             Class::Sub | Class::Neg => x < y,
         }
     };
-    // Zero differences above the highest digit that is not zero do not count for NEG.
+    // For NEG, zero differences above the highest non-zero digit do not count.
     let top = match class {
         Class::Neg => (0..n)
             .rev()

@@ -1,4 +1,4 @@
-//! Questions: two operands and an operation, and the token sequence that poses one.
+//! Questions: two operands and an operation, and their token sequence.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use super::{Answer, Class, power_of_ten};
 use crate::domain::shape::MAX_DIGITS;
 use crate::domain::text::deserialize_from_text;
 
-/// What a question asks to be done.
+/// The operation of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// `+`
@@ -46,7 +46,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// What can be wrong with the text of a question.
+/// Errors in the text of a question.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum QuestionError {
     /// No operator between two operands.
@@ -57,10 +57,10 @@ pub enum QuestionError {
         "question {text:?} has the operator {found:?}, the operators known are \"+\" and \"-\""
     )]
     UnknownOperator { text: String, found: char },
-    /// An operand that is no number.
+    /// An operand that is not a number.
     #[error("question {text:?}: operand {operand:?} is not a row of digits")]
     NotDigits { text: String, operand: String },
-    /// An operand that is too long for the model.
+    /// An operand with more digits than the model's.
     #[error(
         "question {text:?}: operand {operand:?} has {found} digits, the model takes {expected}"
     )]
@@ -70,7 +70,7 @@ pub enum QuestionError {
         found: usize,
         expected: usize,
     },
-    /// An answer was given with the question and is not the true one.
+    /// An answer given with the question that is not the true one.
     #[error("question {text:?} states the answer {stated:?}, the true answer is {expected}")]
     WrongAnswer {
         text: String,
@@ -119,11 +119,11 @@ impl Question {
         }
     }
 
-    /// Reads `12345+67890`, or with its answer `12345+67890=+080235`. Operands shorter than
-    /// `n_digits` are filled with leading zeros.
+    /// Parses `12345+67890`, optionally with its answer: `12345+67890=+080235`. Operands shorter
+    /// than `n_digits` get leading zeros.
     ///
     /// # Errors
-    /// [`QuestionError`], one variant per thing that can be wrong.
+    /// [`QuestionError`], with one variant for each kind of error.
     pub fn parse(text: &str, n_digits: usize) -> Result<Self, QuestionError> {
         let (question, stated) = Self::parse_apart(text, n_digits)?;
         let expected = Answer::of(&question).to_string();
@@ -137,7 +137,7 @@ impl Question {
         }
     }
 
-    /// The question in `text`, and the answer that follows it as written, if there is one.
+    /// The question in `text`, and the answer after it as written, if any.
     fn parse_apart(text: &str, n_digits: usize) -> Result<(Self, Option<&str>), QuestionError> {
         let trimmed = text.trim();
         let (body, stated) = match trimmed.split_once('=') {
@@ -198,7 +198,7 @@ impl Question {
         self.n_digits as usize
     }
 
-    /// The digits (Dk, D′k) of column `k`, units at 0; zeros above the operands.
+    /// The digits (Dk, D′k) of column `k`, with the units at 0; zeros above the operands.
     pub fn column(&self, k: usize) -> (u8, u8) {
         if k >= self.n_digits() {
             return (0, 0);
@@ -228,7 +228,7 @@ impl Question {
     }
 }
 
-/// Two operands around something else than `+` or `-`, or nothing of the kind.
+/// Error for two operands with something other than `+` or `-` between them, or for other text.
 fn no_operator(text: &str, body: &str) -> QuestionError {
     let is_digit = |c: char| c.is_ascii_digit();
     let between = body.trim_matches(is_digit);
@@ -245,7 +245,7 @@ fn no_operator(text: &str, body: &str) -> QuestionError {
 }
 
 impl fmt::Display for Question {
-    /// Writes `12345+00090`, operands at full length.
+    /// Writes `12345+00090`, with operands at full width.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -270,11 +270,11 @@ impl Serialize for Question {
     }
 }
 
-/// A question and the answer the model is made to read after it (teacher forcing).
+/// A question and the answer tokens the model reads after it (teacher forcing).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prompt {
     pub question: Question,
-    /// The answer tokens at the answer positions.
+    /// The tokens at the answer positions.
     pub forced: Answer,
 }
 
@@ -287,11 +287,11 @@ impl Prompt {
         }
     }
 
-    /// Reads `12345-67890`, or with the answer to be forced, which need not be the true one:
+    /// Parses `12345-67890`, optionally with the answer to force, which need not be the true one:
     /// `12345-67890=+055545`.
     ///
     /// # Errors
-    /// [`QuestionError`], one variant per thing that can be wrong.
+    /// [`QuestionError`], with one variant for each kind of error.
     pub fn parse(text: &str, n_digits: usize) -> Result<Self, QuestionError> {
         let (question, stated) = Question::parse_apart(text, n_digits)?;
         let truth = Prompt::truth(question);
@@ -336,7 +336,7 @@ impl Prompt {
     }
 }
 
-/// Digits of the first operand, which is how many each has where both are written in full.
+/// Digits of the first operand: the number of digits if both operands are written in full.
 fn digits_written(text: &str) -> usize {
     let digits = text.chars().take_while(char::is_ascii_digit).count();
     digits.min(MAX_DIGITS)
@@ -345,7 +345,7 @@ fn digits_written(text: &str) -> usize {
 impl FromStr for Question {
     type Err = QuestionError;
 
-    /// Reads a question whose operands are written in full, as [`Question`]'s `Display` does.
+    /// Parses a question whose operands are written in full, as by [`Question`]'s `Display`.
     fn from_str(text: &str) -> Result<Self, QuestionError> {
         Question::parse(text, digits_written(text))
     }
@@ -354,7 +354,7 @@ impl FromStr for Question {
 impl FromStr for Prompt {
     type Err = QuestionError;
 
-    /// Reads a prompt whose operands are written in full.
+    /// Parses a prompt whose operands are written in full.
     fn from_str(text: &str) -> Result<Self, QuestionError> {
         Prompt::parse(text, digits_written(text))
     }
@@ -375,7 +375,7 @@ impl fmt::Display for Prompt {
 }
 
 impl Serialize for Prompt {
-    /// The question alone where the forced answer is the true one, else question and answer.
+    /// The question alone if the forced answer is the true one; otherwise question and answer.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.forced == Answer::of(&self.question) {
             serializer.collect_str(&self.question)

@@ -16,7 +16,7 @@ const CHARACTERS: [char; D_VOCAB] = [
     '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '+', '-', '=', '*', '\\',
 ];
 
-/// The character a token stands for.
+/// The character of a token.
 ///
 /// # Panics
 /// If `token` is outside the vocabulary, which no network with `D_VOCAB` outputs can produce.

@@ -1,14 +1,15 @@
-//! Pairs that differ in one variable and, where the arithmetic allows, in nothing else.
+//! Alike pairs: pairs that differ in one variable and, where the arithmetic allows, in nothing
+//! else.
 
 use super::pairs::Pair;
 use super::{base_value, predict, tri_case};
 use crate::domain::arithmetic::{Prompt, Question, power_of_ten};
 use crate::domain::task::{Task, Variable};
 
-/// The pair with a source question as like the base question as can be, of which the same answer is
-/// predicted. A carry or borrow into a column differs in the columns below it; all else in one column,
-/// whose base value or tri-case is kept where only the other is at stake. A variable without a digit
-/// has such pairs to begin with.
+/// The pair with a source question as close to the base question as possible that gives the same
+/// prediction. For a carry or borrow into a column, only the columns below it differ. Otherwise
+/// only one column differs, keeping its base value or tri-case if only the other is relevant. Pairs
+/// for a variable without a digit are already alike.
 pub fn alike(variable: Variable, pair: &Pair) -> Pair {
     let Some(k) = variable.digit else {
         return *pair;
@@ -48,7 +49,7 @@ pub fn alike(variable: Variable, pair: &Pair) -> Pair {
         return *pair;
     };
     let closest: Vec<Question> = fitting.into_iter().filter(|q| count(q) == least).collect();
-    // Which of them is taken hangs on the pair alone, so that one pair always has one such source.
+    // The choice depends only on the pair, so a pair always gets the same source.
     let turn = (source.first() + 7 * source.second() + 3 * base.first()) % closest.len() as u128;
     Pair {
         source: Prompt::truth(closest[turn as usize]),
@@ -56,7 +57,7 @@ pub fn alike(variable: Variable, pair: &Pair) -> Pair {
     }
 }
 
-/// The question with another column `k`.
+/// The question with column `k` replaced.
 fn with_column(question: &Question, k: usize, (x, y): (u8, u8)) -> Question {
     let power = power_of_ten(k);
     let (own_x, own_y) = question.column(k);
@@ -71,7 +72,7 @@ fn with_column(question: &Question, k: usize, (x, y): (u8, u8)) -> Question {
     )
 }
 
-/// The question with the columns below `k` of another.
+/// The question with the columns below `k` taken from another.
 fn with_columns_below(question: &Question, other: &Question, k: usize) -> Question {
     let power = power_of_ten(k);
     let replaced = |operand: u128, other: u128| operand - operand % power + other % power;
@@ -117,7 +118,8 @@ mod tests {
                     };
                     kept += usize::from(others.iter().all(|&k| alike_at(k)));
                 }
-                // Where no question with one other column is of the variable's domain, the pair stays.
+                // If no question that differs in one column is in the variable's domain, the pair
+                // is unchanged.
                 assert!(10 * kept >= 8 * pairs.len(), "{variable} {kind:?}: {kept}");
             }
         }

@@ -1,4 +1,4 @@
-//! The one or two fixed question pairs on which the published tool rests a claim.
+//! The one or two fixed question pairs of the published test of a claim.
 
 use std::collections::BTreeSet;
 
@@ -8,29 +8,29 @@ use crate::domain::task::{Task, Variable};
 /// What the published tool expects of the patched base question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expectation {
-    /// This answer, with exactly this place changed.
+    /// This answer, with only this token changed.
     Exactly {
         answer: Answer,
-        /// The one place that may change.
+        /// The only token that may change.
         impact: AnswerToken,
     },
     AnyChange,
-    /// The sign flips; whatever else changes does not count.
+    /// The sign flips; other changes are ignored.
     SignFlips,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Canonical {
-    /// Where the activation comes from.
+    /// The question the activation comes from.
     pub source: Question,
-    /// What it is patched into.
+    /// The question it is patched into.
     pub base: Question,
-    /// What counts as a pass.
+    /// The expected result.
     pub expect: Expectation,
 }
 
-/// An operand of a published pair: a digit repeated n times, its last one dropped or not, and so many
-/// times the tested digit's place, the place below it, and one.
+/// An operand of a published pair: a digit repeated n times, optionally without its last, plus
+/// multiples of the tested digit's place, the place below it, and one.
 #[derive(Clone, Copy)]
 struct Operand {
     repeated: u128,
@@ -70,7 +70,7 @@ impl Operand {
         Operand { ones, ..self }
     }
 
-    /// The number, for a test of digit `m`, where it has `n` digits at most.
+    /// The number in a test of digit `m`, if it has at most `n` digits.
     fn value(self, m: usize, n: usize) -> Option<u128> {
         let repeated = self.repeated * (power_of_ten(n) - 1) / 9;
         let start = if self.drops_last {
@@ -87,12 +87,12 @@ impl Operand {
     }
 }
 
-/// What a published test expects, as its row states it.
+/// The expected change of a published test, as listed in its row.
 #[derive(Clone, Copy)]
 enum ExpectedChange {
-    /// The answer moved by so many times the tested digit's place, which alone shows it.
+    /// The answer changes by this multiple of the tested digit's place, and only in that digit.
     Digit(i128),
-    /// The same of the place above the tested digit.
+    /// The same for the place above the tested digit.
     Carry(i128),
     AnyChange,
     SignFlips,
@@ -101,7 +101,7 @@ enum ExpectedChange {
 /// Two operands with the operator between them.
 type QuestionTerms = (Operand, Operation, Operand);
 
-/// The published pairs in their order: task, store, clean, what is expected.
+/// The published pairs in order: task, source, base, expected change.
 #[rustfmt::skip]
 const PAIRS: [(Task, QuestionTerms, QuestionTerms, ExpectedChange); 14] = {
     use ExpectedChange::{AnyChange, Carry, Digit, SignFlips};
@@ -126,8 +126,8 @@ const PAIRS: [(Task, QuestionTerms, QuestionTerms, ExpectedChange); 14] = {
     ]
 };
 
-/// The published pairs of a variable, in their order; `None` where the published test is not defined
-/// (no such test, or a digit it does not reach).
+/// The published pairs of a variable, in order; `None` if the published test is not defined (no
+/// test for the task, or not for this digit).
 pub fn canonical_pairs(variable: Variable, n_digits: usize) -> Option<Vec<Canonical>> {
     let digit = variable.digit.filter(|&digit| digit <= n_digits)?;
     let question = |(first, operation, second): QuestionTerms| {
@@ -156,7 +156,8 @@ pub fn canonical_pairs(variable: Variable, n_digits: usize) -> Option<Vec<Canoni
     pairs.filter(|pairs| !pairs.is_empty())
 }
 
-/// The true answer of `base` moved by so many times a place, at which alone it must show.
+/// The true answer of `base` changed by a multiple of a place, if only the digit at that place
+/// changes.
 fn moved(base: Question, times: i128, place: usize) -> Option<Expectation> {
     let n_digits = base.n_digits();
     if place > n_digits {
@@ -174,9 +175,9 @@ fn moved(base: Question, times: i128, place: usize) -> Option<Expectation> {
     })
 }
 
-/// The published text of an impact: the set of the digit characters of the places, highest first.
-/// `A10` and `A12` read `A10` and `A21`, so from ten places on the text is ambiguous. In models that
-/// only add, the sign has no number, and an impact on it alone reads `A`.
+/// The published text of an impact: the set of digit characters of the places, highest first. `A10`
+/// reads `A10` but `A12` reads `A21`, so the text is ambiguous from ten places on. In addition-only
+/// models the sign has no number, and an impact on it alone reads `A`.
 pub fn impact_text(changed: TokenSet, sign: AnswerToken, sign_has_number: bool) -> String {
     let characters: BTreeSet<char> = changed
         .iter()

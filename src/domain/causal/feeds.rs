@@ -1,4 +1,4 @@
-//! What feeds what: which variables' values follow from which others', and which answer tokens a
+//! Dependencies: which variables' values follow from which others', and which answer tokens a
 //! variable can change.
 
 use super::{Pair, classes, possible_values, predict, value, with_value};
@@ -17,7 +17,7 @@ pub fn affected_tokens(variable: Variable, n_digits: usize) -> TokenSet {
             digits(k + 1, (k + 1).min(n_digits))
         }
         (Task::St | Task::Sv, Some(k)) => digits(k + 1, n_digits),
-        // No difference has a digit above the operands' own.
+        // A difference has no digit above the operands' own.
         (Task::Mt, Some(k)) => digits(k + 1, n_digits - 1).union(sign),
         (Task::Gt, _) => sign,
         (Task::Sgn, _) => digits(0, n_digits - 1),
@@ -25,18 +25,18 @@ pub fn affected_tokens(variable: Variable, n_digits: usize) -> TokenSet {
     }
 }
 
-/// What a variable says of the columns.
+/// What a variable states about the columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Says {
     /// The base value of a column.
     Base(usize),
-    /// What a column makes by itself: a tri-case where `fine`, else a carry or the order.
+    /// What a column determines by itself: a tri-case if `fine`, otherwise a carry or the order.
     Made { column: usize, fine: bool },
-    /// The carry out of a column, with all that comes up from below.
+    /// The carry out of a column, including the effect of the columns below.
     Out(usize),
-    /// The carry into a column, where it is passed on or added.
+    /// The carry into a column, where it is propagated or added.
     Into { column: usize, added: bool },
-    /// Which operation, sign or class the answer is of.
+    /// The operation, sign or class of the answer.
     Choice,
 }
 
@@ -64,8 +64,8 @@ fn says(variable: Variable) -> Says {
     }
 }
 
-/// Whether, by the arithmetic, `to`'s value (or what `to` is combined with) follows from `from`'s,
-/// among other things. A variable feeds itself: a node may pass it on to another.
+/// Whether, by the arithmetic, the value of `to` (or what `to` is combined with) depends on that of
+/// `from`. A variable feeds itself, since a node may pass it on to another.
 pub fn feeds(from: Variable, to: Variable) -> bool {
     if from == to {
         return true;
@@ -89,8 +89,8 @@ pub fn feeds(from: Variable, to: Variable) -> bool {
         _ if order_only(from) || order_only(to) => false,
         (Says::Made { column: k, .. }, Says::Out(column)) => k <= column,
         (Says::Made { column: k, .. }, Says::Into { column, .. }) => k < column,
-        // Where the column does not pass a carry on, what leaves it is what it makes; where it does,
-        // what leaves it is what came in.
+        // If the column does not propagate a carry, its carry out is what it generates; otherwise
+        // it is its carry in.
         (Says::Out(k), Says::Made { column, fine }) => k == column && !fine,
         (Says::Out(k), Says::Out(column)) => k <= column,
         (Says::Out(k), Says::Into { column, added }) => k < column || (k == column && !added),
@@ -105,10 +105,9 @@ pub fn feeds(from: Variable, to: Variable) -> bool {
     }
 }
 
-/// Whether replacing `from` by its value on the pair's source changes what `to` is on the clean
-/// question: the answer moves, on the tokens `to` can change, as it would with another value of
-/// `to`. A base value that is combined with a carry changes what comes out of that, whatever the
-/// carry.
+/// Whether replacing `from` by its value on the pair's source changes `to` on the base question:
+/// among the tokens that `to` can change, the answer changes as it would with another value of
+/// `to`. A base value that is combined with a carry changes the result whatever the carry.
 pub fn responds(from: Variable, to: Variable, pair: &Pair) -> bool {
     let base = &pair.base;
     let tokens = affected_tokens(to, base.n_digits());

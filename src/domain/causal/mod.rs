@@ -1,5 +1,6 @@
-//! The tasks' causal model: which value each task's variable has on a question, and which answer
-//! follows when that one variable is replaced. Integer arithmetic alone; the network is never asked.
+//! The causal model of the tasks: the value of each task's variable on a question, and the answer
+//! that follows when that one variable is replaced. Integer arithmetic only; it never runs the
+//! network.
 
 mod alike;
 mod canonical;
@@ -22,7 +23,7 @@ use super::arithmetic::{
 };
 use super::task::{Task, Variable};
 
-/// The value a variable takes on one question.
+/// The value of a variable on one question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Value {
     /// A digit's base sum or difference, 0 to 9.
@@ -47,14 +48,14 @@ pub fn classes(task: Task) -> &'static [Class] {
     }
 }
 
-/// Whether a model of `n_digits` that answers these classes has the variable: its digit, and every class
-/// that it is about.
+/// Whether a variable is defined for a model of `n_digits` that answers these classes: the model
+/// needs its digit, and every class that it is about.
 pub fn is_defined(variable: Variable, answered: &[Class], n_digits: usize) -> bool {
     let is_answered = |class| answered.contains(class);
     variable.fits(n_digits) && classes(variable.task).iter().all(is_answered)
 }
 
-/// The base value of a column: what its answer digit is before a carry or borrow comes in.
+/// The base value of a column: its answer digit before a carry or borrow in.
 fn base_value((x, y): (u8, u8), class: Class) -> u8 {
     match class {
         Class::Add => (x + y) % 10,
@@ -71,7 +72,7 @@ fn tri_case((x, y): (u8, u8), operation: Operation) -> Ordering {
     }
 }
 
-/// The tri-case that makes a carry (ADD) or a borrow (SUB, NEG) whatever comes in.
+/// The tri-case that generates a carry (ADD) or a borrow (SUB, NEG) whatever the carry in.
 fn makes(class: Class) -> Ordering {
     match class {
         Class::Add | Class::Neg => Ordering::Greater,
@@ -79,7 +80,7 @@ fn makes(class: Class) -> Ordering {
     }
 }
 
-/// What leaves a column of tri-case `tri` when `carry` comes in.
+/// The carry out of a column with tri-case `tri`, given the carry in.
 fn carry_out(tri: Ordering, carry: bool, class: Class) -> bool {
     match tri {
         Ordering::Equal => carry,
@@ -87,7 +88,7 @@ fn carry_out(tri: Ordering, carry: bool, class: Class) -> bool {
     }
 }
 
-/// The carry (ADD) or borrow (SUB, NEG) that comes into column `k`.
+/// The carry (ADD) or borrow (SUB, NEG) into column `k`.
 fn carry_into(question: &Question, k: usize) -> bool {
     let class = question.class();
     (0..k).fold(false, |carry, below| {
@@ -96,7 +97,7 @@ fn carry_into(question: &Question, k: usize) -> bool {
     })
 }
 
-/// The answer digit that `base` gives with `carry` coming in.
+/// The answer digit for a base value and a carry in.
 fn digit(base: u8, carry: bool, class: Class) -> Token {
     match class {
         Class::Add => (base + u8::from(carry)) % 10,
@@ -104,8 +105,8 @@ fn digit(base: u8, carry: bool, class: Class) -> Token {
     }
 }
 
-/// The value of a variable on a question; `None` outside the variable's domain (another class, a
-/// column the variable is not defined on, a digit the question does not have).
+/// The value of a variable on a prompt; `None` outside the variable's domain (another class, a
+/// column for which it is undefined, a digit the question does not have).
 pub fn value(variable: Variable, prompt: &Prompt) -> Option<Value> {
     let question = &prompt.question;
     let class = question.class();
@@ -136,12 +137,12 @@ pub fn value(variable: Variable, prompt: &Prompt) -> Option<Value> {
             .map(|k| Value::Carry(carry_into(question, k))),
         Task::Opr => Some(Value::Asked(question.operation())),
         Task::Sgn => Some(Value::Negative(prompt.forced.is_negative())),
-        // SLT chooses by both; the pair that is drawn says which of the two was replaced.
+        // SLT depends on both; the pair determines which of the two was replaced.
         Task::Slt => Some(Value::Asked(question.operation())),
     }
 }
 
-/// Whether every column above `k` holds equal digits, so that digit `k` can decide the order.
+/// Whether every column above `k` has equal digits, so that digit `k` can decide the order.
 fn equal_above(question: &Question, k: usize) -> bool {
     (k + 1..question.n_digits()).all(|above| {
         let (x, y) = question.column(above);
@@ -149,8 +150,8 @@ fn equal_above(question: &Question, k: usize) -> bool {
     })
 }
 
-/// The answer that follows on `base` when the carry out of column `k` is `carry`, every column
-/// above passing it on or stopping it as its digits say.
+/// The answer to `base` if the carry out of column `k` is `carry`, with columns above propagating
+/// or stopping it.
 fn with_carry_out(base: &Question, k: usize, carry: bool) -> Answer {
     let class = base.class();
     let mut answer = Answer::of(base);
@@ -166,8 +167,8 @@ fn with_carry_out(base: &Question, k: usize, carry: bool) -> Answer {
     answer
 }
 
-/// The ten's complement of a subtraction's digits under the other sign. The top digit is kept:
-/// no subtraction's answer has another one than zero there.
+/// The ten's complement of a subtraction's digits, with the other sign. The top digit is kept,
+/// since it is zero in every subtraction.
 pub fn with_other_sign(base: &Question) -> Answer {
     let modulus = power_of_ten(base.n_digits());
     let magnitude = base.first().abs_diff(base.second());
@@ -175,11 +176,10 @@ pub fn with_other_sign(base: &Question) -> Answer {
     Answer::from_integer(base.first() < base.second(), complement, base.n_digits())
 }
 
-/// The answer that follows on `base` when `variable` has the value `value` instead of its own and
-/// all else is kept.
+/// The answer to `base` if `variable` has the value `value` and everything else is unchanged.
 ///
-/// For OPR, SGN and SLT this is the answer *towards which* tokens may move: the other operation's,
-/// or the other sign's.
+/// For OPR, SGN and SLT this is the answer *towards which* tokens may move: the answer for the
+/// other operation, or with the other sign.
 pub fn with_value(variable: Variable, value: Value, base: &Question) -> Answer {
     let class = base.class();
     let mut answer = Answer::of(base);
@@ -249,7 +249,7 @@ fn digit_of(variable: Variable) -> usize {
         .expect("a variable of a task with digits has one")
 }
 
-/// The answer to `base` with the sign alone set to what the order of the operands would be if
+/// The answer to `base` with only the sign changed to what the order of the operands would be if
 /// column `k` had tri-case `tri` and all columns above it were equal.
 fn with_order(base: &Question, k: usize, tri: Ordering) -> Answer {
     let below = power_of_ten(k);
@@ -262,12 +262,12 @@ fn with_order(base: &Question, k: usize, tri: Ordering) -> Answer {
     }
 }
 
-/// The answer predicted for `base` when `variable` takes its value on `source`; `None` where the
-/// source is outside the variable's domain, or the order of the operands is to turn round where they
-/// are equal: a zero has no other sign.
+/// The answer predicted for `base` when `variable` takes its value on `source`. `None` if the
+/// source is outside the variable's domain, or if the sign of equal operands would have to flip:
+/// zero has no other sign.
 pub fn predict(variable: Variable, source: &Prompt, base: &Question) -> Option<Answer> {
     let value = match variable.task {
-        // The pair says which half of SLT it replaces: another sign, or else another operation.
+        // The pair determines which half of SLT it replaces: the sign, otherwise the operation.
         Task::Slt if source.question == *base => Value::Negative(source.forced.is_negative()),
         _ => value(variable, source)?,
     };
@@ -290,7 +290,7 @@ fn possible_values(task: Task) -> Vec<Value> {
     }
 }
 
-/// Whether a question's answer hangs on the variable: some other value would change it.
+/// Whether the answer depends on the variable: some other value would change it.
 pub fn needs(variable: Variable, question: &Question) -> bool {
     let truth = Answer::of(question);
     if value(variable, &Prompt::truth(*question)).is_none() {
@@ -381,8 +381,8 @@ mod tests {
         }
     }
 
-    /// Every pair of questions of two digits, sorted into counterfactual and control-pair rate by the prediction
-    /// alone, must be what the families enumerate.
+    /// Every pair of two-digit questions, classified as counterfactual or control by the prediction
+    /// alone, must be among those the families enumerate.
     #[test]
     fn families_miss_no_pair_and_hold_none_twice() {
         let questions: Vec<Question> = [Operation::Add, Operation::Sub]
@@ -456,7 +456,7 @@ mod tests {
         // 12345+23456 = 35801; digit 2: 3+4 = 7, carry in 1.
         assert_eq!(predicted("A2.SA", "00100+00100", "12345+23456"), "+035301");
         assert_eq!(predicted("A1.SC", "00000+00000", "12345+23456"), "+035701");
-        // 00099+00000: a nine at 0, made a carry, runs through the nine at 1 into A2.
+        // 00099+00000: the nine at 0, given a carry, propagates through the nine at 1 into A2.
         assert_eq!(predicted("A0.ST", "00005+00005", "00099+00000"), "+000109");
         // 50000-20000: digit 3 borrows from digit 4.
         assert_eq!(predicted("A3.MT", "00000-01000", "50000-20000"), "+020000");

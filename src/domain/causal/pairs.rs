@@ -1,5 +1,5 @@
-//! Pairs of store and base question for a variable: counterfactual ones, where the prediction differs from
-//! the base answer, and control-pair rate ones, where it does not.
+//! Pairs of source and base questions for a variable: counterfactual pairs, where the prediction
+//! differs from the base answer, and control pairs, where it does not.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -22,13 +22,13 @@ use crate::domain::task::{Task, Variable};
 pub enum Kind {
     /// The variable differs so that the predicted answer changes.
     Counterfactual,
-    /// The variable is equal, or differs without a predicted change: nothing may change.
+    /// The variable is equal, or differs without a predicted change, so nothing may change.
     Control,
 }
 
 impl Kind {
-    /// The part of a random stream's name that stands for pairs of this kind. Evidence of a seed is
-    /// drawn by it, so it never changes.
+    /// The part of a random stream's name for pairs of this kind. It determines the draws of stored
+    /// evidence, so it must never change.
     pub const fn stream_name(self) -> &'static str {
         match self {
             Kind::Counterfactual => "telling",
@@ -37,17 +37,17 @@ impl Kind {
     }
 }
 
-/// What sets one group of pairs of a family apart. Groups are drawn equally often.
+/// The stratum of a pair. Strata are drawn equally often.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema, Serialize,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Stratum {
-    /// The one group of a task that has no other.
+    /// The only stratum of a task without others.
     Whole,
     /// The highest token that changes is this many places above the variable's digit.
     Depth(usize),
-    /// The digit decides the order of the operands, so the sign alone changes.
+    /// The digit decides the order of the operands, so only the sign changes.
     Order,
     /// The base question is of this class and the operation is replaced.
     Operation(Class),
@@ -58,16 +58,16 @@ pub enum Stratum {
 /// A source question and a base question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pair {
-    /// Where the patched activation comes from.
+    /// The question the patched activation comes from.
     pub source: Prompt,
-    /// What it is patched into.
+    /// The question it is patched into.
     pub base: Question,
 }
 
-/// How the source question follows from the base one.
+/// How the source question depends on the base question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coupling {
-    /// Drawn apart, from a set of its own.
+    /// Drawn independently, from its own set.
     Independent,
     /// The same operands under the other operation.
     OtherOperation,
@@ -75,7 +75,7 @@ enum Coupling {
     OtherSign,
 }
 
-/// Every combination of one source question and one base question of two sets.
+/// All combinations of a source question from one set and a base question from another.
 #[derive(Debug, Clone)]
 struct SpacePair {
     source: Space,
@@ -101,7 +101,7 @@ impl PairGroup {
     }
 }
 
-/// All counterfactual, or all control-pair rate, pairs of a variable.
+/// All counterfactual, or all control, pairs of a variable.
 #[derive(Debug, Clone)]
 pub struct Family {
     quantity: Quantity,
@@ -109,7 +109,7 @@ pub struct Family {
     groups: Vec<PairGroup>,
 }
 
-/// A sum that is nine, or a difference that is zero.
+/// A sum of nine, or a difference of zero.
 fn even(tri: Ordering) -> bool {
     tri == Ordering::Equal
 }
@@ -117,7 +117,7 @@ fn even(tri: Ordering) -> bool {
 const TRI_CASES: [Ordering; 3] = [Ordering::Less, Ordering::Equal, Ordering::Greater];
 
 impl Family {
-    /// The pairs of one kind for a quantity of a model of `n_digits`.
+    /// All pairs of one kind for a quantity of a model with `n_digits`.
     pub fn new(quantity: impl Into<Quantity>, kind: Kind, n_digits: usize) -> Self {
         let quantity = quantity.into();
         let mut groups = match quantity {
@@ -144,7 +144,7 @@ impl Family {
         }
     }
 
-    /// Which kind of pair the family holds.
+    /// The kind of pair in the family.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -154,7 +154,7 @@ impl Family {
         self.groups.iter().map(|group| group.stratum).collect()
     }
 
-    /// How many pairs there are; exact up to 2^53.
+    /// Number of pairs; exact up to 2^53.
     pub fn len(&self) -> f64 {
         self.groups
             .iter()
@@ -167,7 +167,7 @@ impl Family {
         self.groups.is_empty()
     }
 
-    /// Keeps only the strata that satisfy `keep`.
+    /// Restricts the family to strata that satisfy `keep`.
     pub fn restricted_to(mut self, keep: impl Fn(Stratum) -> bool) -> Self {
         self.groups.retain(|group| keep(group.stratum));
         self
@@ -197,8 +197,8 @@ impl Family {
         pairs
     }
 
-    /// Cells are made so that every pair is of the family's kind, but for OPR and SLT with a second
-    /// operand of zero, where both operations have the same answer, and for parts of columns.
+    /// Cells contain only pairs of the family's kind, except for OPR and SLT with a second operand
+    /// of zero, where both operations have the same answer, and for parts of columns.
     fn admits(&self, pair: &Pair) -> bool {
         let predicted = self.quantity.predict(&pair.source, &pair.base);
         let changes = predicted.map(|answer| answer != Answer::of(&pair.base));
@@ -255,19 +255,19 @@ struct GroupDraws {
     left: f64,
 }
 
-/// Distinct pairs of a family, drawn at random: no pair comes twice.
+/// Draws distinct pairs of a family at random.
 pub struct Draws<'a> {
     family: &'a Family,
     groups: Vec<GroupDraws>,
     seen: HashSet<Pair>,
 }
 
-/// Once this share of a stratum has been drawn, the rest of it is no longer drawn but left to
-/// exhaustive runs: finding an unseen pair by chance takes ever longer.
+/// Once this share of a stratum has been drawn, nothing more is drawn from it, since unseen pairs
+/// become too rare to find by chance. Exhaustive runs cover small strata.
 const MOST_OF_A_STRATUM: f64 = 0.75;
 
 impl Draws<'_> {
-    /// Draws up to `count` pairs not drawn before; fewer where the family runs out.
+    /// Draws up to `count` pairs not drawn before; fewer if the family runs out.
     pub fn take(&mut self, count: usize, rng: &mut impl Rng) -> Vec<(Stratum, Pair)> {
         let mut pairs = Vec::with_capacity(count);
         while pairs.len() < count {
@@ -323,7 +323,7 @@ fn task_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup>
     }
 }
 
-/// Any two questions of a class; which of them are counterfactual and which control-pair rate is looked up.
+/// Any two questions of a class; each pair is then checked for its kind.
 fn whole_class(class: Class, n_digits: usize) -> Vec<PairGroup> {
     let space = Space::of_class(class, n_digits);
     one_group(vec![SpacePair {
@@ -332,11 +332,11 @@ fn whole_class(class: Class, n_digits: usize) -> Vec<PairGroup> {
     }])
 }
 
-/// A part of a column: almost any two questions are a counterfactual pair, so those that are not are left
-/// out; control pairs have the same value in the column.
+/// A part of a column: almost any two questions form a counterfactual pair, so the others are
+/// rejected; control pairs have the same value in the column.
 fn column_pairs(part: ColumnQuantity, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     let (k, class) = (part.digit, part.class);
-    // What changes no token has no counterfactual pair, and would be looked for in vain.
+    // A part that changes no token has no counterfactual pair, so there is nothing to search for.
     if k >= n_digits || part.affected_tokens(n_digits).is_empty() {
         return Vec::new();
     }
@@ -359,7 +359,7 @@ fn column_pairs(part: ColumnQuantity, kind: Kind, n_digits: usize) -> Vec<PairGr
     one_group(cells)
 }
 
-/// The highest value by which a part of a column is told apart: a difference of nine, ten added.
+/// The largest key for a value of a column part: a difference of nine, plus ten.
 const MOST_OF_A_KEY: u8 = 19;
 
 fn one_group(cells: Vec<SpacePair>) -> Vec<PairGroup> {
@@ -370,7 +370,7 @@ fn one_group(cells: Vec<SpacePair>) -> Vec<PairGroup> {
     }]
 }
 
-/// The digit, where the question has a column for it.
+/// The variable's digit, if the question has a column for it.
 fn column_of(variable: Variable, n_digits: usize) -> Option<usize> {
     variable.digit.filter(|&k| k < n_digits)
 }
@@ -398,7 +398,7 @@ fn base_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup>
     one_group(cells)
 }
 
-/// SC, MB, NB: the column makes a carry or stops one; it never passes one on.
+/// SC, MB, NB: the column generates a carry or stops one; it never propagates one.
 fn carry_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     let Some(k) = column_of(variable, n_digits) else {
         return Vec::new();
@@ -419,12 +419,12 @@ fn carry_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup
     one_group(cells)
 }
 
-/// The states of the lower columns under which a carry does, or does not, come in.
+/// Restricts the lower columns to states with, or without, a carry in.
 fn with_carry_in(space: Space, k: usize, class: Class, carry: bool) -> Space {
     space.with_state(k, |state| (state == makes(class)) == carry)
 }
 
-/// Pairs with another carry or borrow coming in on either side or, as control-pair rate, the same.
+/// Pairs with different carries (borrows) in source and base or, for control pairs, the same.
 fn carry_cells(kind: Kind, of: impl Fn(bool) -> Space) -> [SpacePair; 2] {
     [false, true].map(|stored| SpacePair {
         source: of(stored),
@@ -432,7 +432,7 @@ fn carry_cells(kind: Kind, of: impl Fn(bool) -> Space) -> [SpacePair; 2] {
     })
 }
 
-/// SS, MZ: the column passes on what comes in.
+/// SS, MZ: the column propagates the carry in.
 fn through_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     let Some(k) = column_of(variable, n_digits).filter(|&k| k > 0) else {
         return Vec::new();
@@ -445,8 +445,8 @@ fn through_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGro
     one_group(carry_cells(kind, of).into())
 }
 
-/// `base` limited to a cascade of exactly `depth` places above digit `k`: the columns between pass
-/// a carry on, the last does not (or is the place above all columns).
+/// `base` restricted to a cascade of exactly `depth` places above digit `k`: the columns between
+/// propagate a carry, the last does not (or is the place above all columns).
 fn with_cascade(mut base: Space, k: usize, depth: usize) -> Space {
     for between in k + 1..k + depth {
         base = base.with_tri_case(between, even);
@@ -457,7 +457,7 @@ fn with_cascade(mut base: Space, k: usize, depth: usize) -> Space {
     base
 }
 
-/// ST, MT: the tri-case of the column, by how far the change cascades; for MT also where the column
+/// ST, MT: the tri-case of the column, by the depth of the cascade; for MT also where the column
 /// decides the order of the operands.
 fn tri_case_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     let Some(k) = column_of(variable, n_digits) else {
@@ -469,7 +469,8 @@ fn tri_case_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGr
     };
     let source =
         |tri: Ordering| Space::of_operation(operation, n_digits).with_tri_case(k, |t| t == tri);
-    // Every way in which the stored tri-case does, or does not, change what leaves the column.
+    // All ways in which the source's tri-case changes, or does not change, the carry out of the
+    // column.
     let cells = |class: Class, base: &dyn Fn() -> Space| {
         let mut cells = Vec::new();
         for stored in TRI_CASES {
@@ -489,7 +490,7 @@ fn tri_case_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGr
         cells
     };
     let mut groups = Vec::new();
-    // The place above the top column takes a carry; it never takes a borrow.
+    // The place above the top column can receive a carry, but never a borrow.
     let deepest = match operation {
         Operation::Add => n_digits - k,
         Operation::Sub => n_digits - 1 - k,
@@ -513,9 +514,9 @@ fn tri_case_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGr
     groups
 }
 
-/// Pairs whose base question has equal digits above column `k`, so that the stored tri-case does,
-/// or does not, turn the order of the operands round. Where they are equal there is no order to turn:
-/// `-0` is no answer.
+/// Pairs whose base question has equal digits above column `k`, so that the source's tri-case
+/// reverses, or does not reverse, the order of the operands. Equal operands are excluded, since
+/// `-0` is not an answer.
 fn order_group(k: usize, kind: Kind, n_digits: usize, tri_cases: &[Ordering]) -> PairGroup {
     let mut cells = Vec::new();
     for &stored in tri_cases {
@@ -548,7 +549,7 @@ fn order_group(k: usize, kind: Kind, n_digits: usize, tri_cases: &[Ordering]) ->
     }
 }
 
-/// GT: which digit of the column is the greater, where it decides the order.
+/// GT: which digit of the column is greater, where it decides the order.
 fn order_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     match column_of(variable, n_digits) {
         Some(k) => vec![order_group(
@@ -561,8 +562,7 @@ fn order_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup
     }
 }
 
-/// The resolved carry or borrow out of the column (SV for additions), by how far the change
-/// cascades.
+/// The resolved carry or borrow out of the column (SV for additions), by the depth of the cascade.
 fn resolved_pairs(k: usize, class: Class, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     let of = |carry: bool| with_carry_in(Space::of_class(class, n_digits), k + 1, class, carry);
     let mut groups = Vec::new();
@@ -587,7 +587,7 @@ fn resolved_pairs(k: usize, class: Class, kind: Kind, n_digits: usize) -> Vec<Pa
     groups
 }
 
-/// STC, MTC, NTC: source and base share the column and differ in what comes into it.
+/// STC, MTC, NTC: source and base share the column and differ in the carry into it.
 fn combiner_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     let Some(k) = variable.digit.filter(|&k| k <= n_digits) else {
         return Vec::new();
@@ -613,7 +613,8 @@ fn combiner_pairs(variable: Variable, kind: Kind, n_digits: usize) -> Vec<PairGr
     one_group(cells)
 }
 
-/// OPR: the same operands under the other operation; as control-pair rate, other operands under the same one.
+/// OPR: the same operands under the other operation; for control pairs, other operands under the
+/// same operation.
 fn operation_pairs(kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     Class::ALL
         .into_iter()
@@ -638,8 +639,8 @@ fn operation_pairs(kind: Kind, n_digits: usize) -> Vec<PairGroup> {
         .collect()
 }
 
-/// SGN: the same question with the other sign forced; as control-pair rate, another question with the same
-/// sign. Equal operands are left out: zero has no other sign.
+/// SGN: the same question with the other sign forced; for control pairs, another question with the
+/// same sign. Equal operands are excluded, since zero has no other sign.
 fn sign_pairs(kind: Kind, n_digits: usize) -> Vec<PairGroup> {
     [Class::Sub, Class::Neg]
         .into_iter()

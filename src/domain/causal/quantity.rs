@@ -1,5 +1,5 @@
-//! What a node may carry, beyond the variables that tasks name: the digits of a column, their whole
-//! sum or difference, what leaves a column after all, and two such things at once.
+//! Quantities a node may represent beyond the variables of tasks: the digits of a column, their sum
+//! or difference, the resolved carry out of a column, and two such parts at once.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -19,7 +19,7 @@ pub enum Quantity {
     Task(Variable),
     /// A part of one column.
     Column(ColumnQuantity),
-    /// Two parts of one class, replaced together.
+    /// Two column parts of one class, replaced together.
     Both(ColumnQuantity, ColumnQuantity),
 }
 
@@ -32,7 +32,7 @@ pub struct ColumnQuantity {
     pub class: Class,
 }
 
-/// What of a column is replaced; everything that follows from it follows.
+/// The part of a column that is replaced; everything that depends on it follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ColumnPart {
     /// The first operand's digit, Dn.
@@ -41,11 +41,11 @@ pub enum ColumnPart {
     Second,
     /// Dn + D′n, or Dn − D′n.
     Whole,
-    /// The base value alone: what the answer digit is before a carry or borrow comes in.
+    /// The base value alone: the answer digit before a carry or borrow in.
     Base,
     /// The tri-case alone.
     Tri,
-    /// The carry or borrow that leaves the column, with all that comes up from below.
+    /// The carry or borrow out of the column, including the effect of the columns below.
     Resolved,
 }
 
@@ -96,7 +96,7 @@ impl Quantity {
         }
     }
 
-    /// Whether only where tokens move is predicted, not that they do.
+    /// Whether only the direction of a change is predicted, not that it occurs.
     pub fn predicts_only_direction(&self) -> bool {
         match self {
             Quantity::Task(variable) => variable.task.predicts_only_direction(),
@@ -104,7 +104,7 @@ impl Quantity {
         }
     }
 
-    /// Whether it may reach several tokens, so that which ones must be found out.
+    /// Whether it may change several tokens, so that the affected tokens must be measured.
     pub fn reaches_several(&self) -> bool {
         match self {
             Quantity::Task(variable) => matches!(
@@ -115,8 +115,8 @@ impl Quantity {
         }
     }
 
-    /// The answer predicted for `base` when this has its value on `source`; `None` where it has none
-    /// there, or where the order of a subtraction's operands would turn.
+    /// The answer predicted for `base` if this quantity has its value on `source`; `None` if it has
+    /// none there, or if the order of a subtraction's operands would reverse.
     pub fn predict(&self, source: &Prompt, base: &Question) -> Option<Answer> {
         match self {
             Quantity::Task(variable) => predict(*variable, source, base),
@@ -152,7 +152,7 @@ impl ColumnQuantity {
         (lowest..=highest).map(AnswerToken).collect()
     }
 
-    /// What tells the values of a column apart for this part; `None` for what hangs on other columns.
+    /// A key for the value of a column part; `None` for a part that depends on other columns.
     pub(super) fn key(&self, (x, y): (u8, u8)) -> Option<u8> {
         match self.part {
             ColumnPart::First => Some(x),
@@ -173,7 +173,7 @@ fn operation(class: Class) -> Operation {
     }
 }
 
-/// What leaves column `k`.
+/// The carry or borrow out of column `k`.
 fn resolved(question: &Question, k: usize) -> bool {
     super::carry_into(question, k + 1)
 }
@@ -261,7 +261,7 @@ mod tests {
             "+035851"
         );
         let whole = part(ColumnPart::Whole, 1, Class::Add);
-        // 4+5 becomes 9+9, with one from below: 18+1, so 9 and a carry.
+        // 4+5 becomes 9+9, with a carry in: 18+1, so 9 and a carry.
         assert_eq!(
             predicted(whole, "00090+00090", "12345+23456").unwrap(),
             "+035891"
@@ -283,7 +283,7 @@ mod tests {
             predicted(second, "00000-00009", "00002-10000").unwrap(),
             "-010007"
         );
-        // The order would turn.
+        // The order would reverse.
         let top = part(ColumnPart::First, 4, Class::Sub);
         assert_eq!(predicted(top, "10000-00000", "50000-20000"), None);
         // Another class.
@@ -358,7 +358,7 @@ mod tests {
                             assert!(beyond.is_empty(), "{quantity} {pair:?}");
                             drawn += 1;
                         }
-                        // A top column makes no borrow that leaves it.
+                        // The top column has no borrow out.
                         let never = digit == 2 && class != Class::Add;
                         assert!(drawn == 60 || never, "{quantity} {kind:?}: {drawn}");
                     }

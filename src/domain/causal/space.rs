@@ -1,9 +1,9 @@
-//! Sets of questions given by what each column may hold, counted and drawn from uniformly.
+//! Sets of questions defined by the digits allowed in each column, counted and sampled uniformly.
 //!
-//! A column is the pair (Dk, D′k). What the columns below `k` come to is one of three states: below,
+//! A column is the pair (Dk, D′k). The columns below `k` together have one of three states: below,
 //! at or above the all-nines sum (additions), or first operand below, equal to or above the second
-//! (subtractions). The state is the tri-case of the highest column below `k` that is not `Equal`, so
-//! carries and borrows, and the class of a subtraction, are conditions on states. Counting ways from
+//! (subtractions). The state is the tri-case of the highest column below `k` that is not `Equal`,
+//! so carries, borrows and the class of a subtraction are conditions on states. Counting ways from
 //! the units up makes every draw uniform over the set, without rejection.
 
 use std::cmp::Ordering;
@@ -13,7 +13,7 @@ use rand::{Rng, RngExt};
 use super::tri_case;
 use crate::domain::arithmetic::{Class, Operation, Question, power_of_ten};
 
-/// The three states, in the order their bits and counts stand.
+/// The three states, in the order of their bits and counts.
 const STATES: [Ordering; 3] = [Ordering::Less, Ordering::Equal, Ordering::Greater];
 
 fn index(state: Ordering) -> usize {
@@ -60,19 +60,19 @@ impl Space {
         }
     }
 
-    /// Those whose column `k` satisfies `keep`, told as (Dk, D′k).
+    /// Restricts column `k` to digits (Dk, D′k) that satisfy `keep`.
     pub fn with_column(mut self, k: usize, keep: impl Fn((u8, u8)) -> bool) -> Self {
         self.columns[k] &= pairs_where(keep);
         self
     }
 
-    /// Those whose column `k` has one of the tri-cases that satisfy `keep`.
+    /// Restricts column `k` to tri-cases that satisfy `keep`.
     pub fn with_tri_case(self, k: usize, keep: impl Fn(Ordering) -> bool) -> Self {
         let operation = self.operation;
         self.with_column(k, |column| keep(tri_case(column, operation)))
     }
 
-    /// Those whose columns below `k` come to a state that satisfies `keep`.
+    /// Restricts the columns below `k` to states that satisfy `keep`.
     pub fn with_state(mut self, k: usize, keep: impl Fn(Ordering) -> bool) -> Self {
         for state in STATES {
             if !keep(state) {
@@ -92,8 +92,8 @@ impl Space {
         self.columns[k] & pairs_where(|column| tri_case(column, self.operation) == tri)
     }
 
-    /// For every `k` and state, the number of ways to fill the columns below `k` so that they come
-    /// to it: `[n_digits + 1][3]`. Exact up to 2^53, then to 16 figures.
+    /// For every `k` and state, the number of ways to fill the columns below `k` that give this
+    /// state: `[n_digits + 1][3]`. Exact up to 2^53, then to 16 digits.
     fn ways(&self) -> Vec<[f64; 3]> {
         let allowed = |k: usize, state: Ordering| f64::from(self.states[k] >> index(state) & 1);
         let mut ways = vec![[0.0, allowed(0, Ordering::Equal), 0.0]];
@@ -113,12 +113,12 @@ impl Space {
         ways
     }
 
-    /// How many questions the set holds; exact up to 2^53.
+    /// Number of questions in the set; exact up to 2^53.
     pub fn len(&self) -> f64 {
         self.ways()[self.n_digits()].iter().sum()
     }
 
-    /// A sampler, which holds the counts that drawing needs.
+    /// A sampler with precomputed counts.
     pub fn sampler(&self) -> Sampler {
         let pairs = (0..self.n_digits())
             .map(|k| STATES.map(|tri| list(self.pairs(k, tri))))
@@ -170,7 +170,7 @@ impl Sampler {
         let mut state = STATES[weighted(rng, &self.ways[n])];
         let (mut first, mut second) = (0, 0);
         for k in (0..n).rev() {
-            // The column either makes the state, whatever lies below, or passes it on.
+            // The column either produces the state, whatever is below, or propagates it.
             let makes = match state {
                 Ordering::Equal => 0.0,
                 _ => self.pairs[k][index(state)].len() as f64 * self.ways[k].iter().sum::<f64>(),
@@ -192,8 +192,8 @@ impl Sampler {
         Question::new(first, self.operation, second, n)
     }
 
-    /// Adds to `found` every way to fill the columns below `k` that comes to `state`, under the
-    /// operands above.
+    /// Adds to `found` every way to fill the columns below `k` that gives `state`, below the digits
+    /// in `above`.
     fn descend(&self, k: usize, state: Ordering, above: (u128, u128), found: &mut Vec<Question>) {
         if k == 0 {
             let n = self.pairs.len();
@@ -236,7 +236,7 @@ pub(super) fn weighted(rng: &mut impl Rng, weights: &[f64]) -> usize {
             last = i;
         }
     }
-    // Rounding can leave a sliver past the last weight.
+    // Rounding can leave a small remainder past the last weight.
     last
 }
 
@@ -280,7 +280,7 @@ mod tests {
         for _ in 0..draws {
             *counts.entry(sampler.draw(&mut rng)).or_default() += 1;
         }
-        // 5<6..9, 6<7..9, 7<8..9, 8<9: ten questions, each drawn 1000 times give or take 5 sigma.
+        // 5<6..9, 6<7..9, 7<8..9, 8<9: ten questions, each drawn about 1000 times, within 5 sigma.
         assert_eq!(counts.len(), 10);
         let sigma = (draws as f64 * 0.1 * 0.9).sqrt();
         for (question, count) in counts {

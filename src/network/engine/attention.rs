@@ -1,9 +1,9 @@
-//! Attention: what each head of a row reads from the rows it looks at.
+//! Attention: each head's weighted sum over the rows that a row attends to.
 
 use super::lanes::{Kernel, LANES, Lanes, dispatch};
 
-/// How heads lie side by side in queries, keys and values, each filled up with zeros to whole
-/// vectors, and in what attention makes of them, where they are not.
+/// The layout of heads side by side: padded with zeros to whole vectors in queries, keys and
+/// values; unpadded in the results of attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Heads {
     pub count: usize,
@@ -11,17 +11,17 @@ pub(super) struct Heads {
 }
 
 impl Heads {
-    /// Values from one head's start to the next.
+    /// Values from the start of one head to the next.
     pub fn stride(&self) -> usize {
         self.width.next_multiple_of(LANES)
     }
 
-    /// Values of all heads' queries, keys or values of one row.
+    /// Values per row in the queries, keys or values of all heads.
     pub fn total(&self) -> usize {
         self.count * self.stride()
     }
 
-    /// Values of all heads' results of one row.
+    /// Values per row in the results of all heads.
     pub fn results(&self) -> usize {
         self.count * self.width
     }
@@ -30,16 +30,16 @@ impl Heads {
 pub(super) struct Asking<'a> {
     /// All heads' queries, `[heads.total()]`.
     pub query: &'a [f32],
-    /// Where the rows it looks at begin among all.
+    /// Index of the first row attended to.
     pub first: usize,
     pub count: usize,
 }
 
-/// Told each row's weights: row, head, and a weight for each row looked at.
+/// Receives each row's attention weights: row, head, and a weight for each row attended to.
 pub(super) type Weighed<'a> = &'a mut dyn FnMut(usize, usize, &[f32]);
 
-/// Writes every head's weighted values for each row that asks into `z`, `[rows, heads.results()]`.
-/// `looked_at` are rows of all heads' keys, then all heads' values.
+/// Writes every head's weighted values for each querying row into `z`, `[rows, heads.results()]`.
+/// `looked_at` has rows of all heads' keys, then all heads' values.
 ///
 /// # Panics
 /// If a length does not fit `heads`.
@@ -124,7 +124,7 @@ fn product_sum<L: Lanes>(lanes: L, a: &[f32], b: &[f32]) -> f32 {
     lanes.sum(sum)
 }
 
-/// Turns scores into weights that sum to one. A score of minus infinity fills up a vector.
+/// Turns scores into weights that sum to one. Scores of minus infinity pad a vector.
 #[inline(always)]
 fn softmax_in<L: Lanes>(lanes: L, scores: &mut [[f32; LANES]]) {
     let mut highest = lanes.splat(f32::NEG_INFINITY);
@@ -145,18 +145,18 @@ fn softmax_in<L: Lanes>(lanes: L, scores: &mut [[f32; LANES]]) {
     }
 }
 
-/// Below this, `exp` is taken as at it: the smallest whole power of two it needs is still a normal
-/// number, and nothing is lost beside the highest score's 1.
+/// Smaller arguments of `exp` are clamped to this: the power of two is then still a normal number,
+/// and the result is negligible beside the highest score's 1.
 const LOWEST_EXPONENT: f32 = -86.0;
 
-/// Added to a number of size less than 2^22, rounds it to a whole number in the lowest mantissa bits.
+/// Adding this to a number smaller than 2^22 rounds it to an integer in the lowest mantissa bits.
 const TO_WHOLE: f32 = 12_582_912.0;
 
-/// `ln 2` in two parts, the first of so few bits that its products with exponents are exact.
+/// `ln 2` in two parts, the first with so few bits that its products with exponents are exact.
 const LN_2: [f32; 2] = [355.0 / 512.0, -2.121_944_4e-4];
 
-/// `exp` of values that are not positive, to about two units in the last place: a power of two, and
-/// the Taylor series in what is left, which is at most `ln 2 / 2` and needs seven terms.
+/// `exp` of non-positive values, to about two units in the last place: a power of two, times the
+/// Taylor series of the remainder, which is at most `ln 2 / 2` and needs seven terms.
 #[inline(always)]
 fn exp<L: Lanes>(lanes: L, x: L::V) -> L::V {
     let x = lanes.max(lanes.splat(LOWEST_EXPONENT), x);

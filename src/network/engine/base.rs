@@ -1,30 +1,30 @@
-//! What a base run keeps: the activations that runs with an intervention start from.
+//! The cached activations of a base run, which runs with an intervention start from.
 
 use super::blocks::Packed;
 use crate::domain::arithmetic::Token;
 
-/// What a base run keeps of one slice of questions.
+/// The cache of a base run for one slice of questions.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     /// Tokens, `[questions, n_ctx]`.
     pub tokens: Vec<Token>,
-    /// The row of each position in the layers' matrices, `[questions, n_ctx]`; questions that begin
-    /// alike share rows.
+    /// The row of each position in the layers' matrices, `[questions, n_ctx]`; questions with a
+    /// common prefix share rows.
     pub row_of: Vec<u32>,
-    /// Layers from the second on: what enters the first is in tables.
+    /// Layers from the second on; the input of the first layer is tabulated.
     pub layers: Vec<LayerCache>,
 }
 
-/// What a base run keeps of one layer.
+/// The cache of a base run for one layer.
 #[derive(Debug, Default)]
 pub(super) struct LayerCache {
-    /// Residual entering the layer, `[rows, d_model]`.
+    /// Residual stream entering the layer, `[rows, d_model]`.
     pub x: Vec<f32>,
     /// Keys and values, `[rows, 2 * heads]`.
     pub key_value: Vec<f32>,
-    /// Queries, `[asking rows, heads]`.
+    /// Queries, `[querying rows, heads]`.
     pub query: Vec<f32>,
-    /// Which of `query` is a row's, `[rows]`; in the last layer only rows that predict an answer
+    /// The index of a row in `query`, `[rows]`; in the last layer, only rows that predict an answer
     /// token have one.
     pub query_of: Vec<u32>,
 }
@@ -33,7 +33,7 @@ pub(super) struct LayerCache {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Base<'a> {
     cache: &'a Cache,
-    /// Its place in the cache.
+    /// Its index in the cache.
     question: usize,
 }
 
@@ -52,7 +52,7 @@ impl<'a> Base<'a> {
         self.cache.row_of[self.question * packed.shape.n_ctx() + position] as usize
     }
 
-    /// The residual entering a layer, `[d_model]`.
+    /// The residual stream entering a layer, `[d_model]`.
     pub fn x(&self, packed: &'a Packed, layer: usize, position: usize) -> &'a [f32] {
         match layer.checked_sub(1) {
             None => (packed.embedding).row(position, self.tokens(packed)[position]),

@@ -1,5 +1,5 @@
-//! The network's weights as the engine multiplies them: heads side by side, keys beside values, and
-//! what enters layer 0 tabulated, since there the residual is a function of token and position.
+//! The network's weights, arranged for the engine: heads side by side, keys beside values, and the
+//! input of layer 0 tabulated, since it depends only on token and position.
 
 use super::attention::Heads;
 use super::matrix::Matrix;
@@ -86,7 +86,7 @@ impl LayerWeights {
 }
 
 impl Heads {
-    /// The heads of a network of this shape.
+    /// The layout of the heads of a network with this shape.
     pub fn of(shape: &Shape) -> Self {
         Heads {
             count: shape.n_heads,
@@ -115,11 +115,11 @@ impl TokenTable {
 pub(super) struct Packed {
     pub shape: Shape,
     pub heads: Heads,
-    /// Residual entering layer 0, `[d_model]` a row.
+    /// Residual stream entering layer 0, `[d_model]` per row.
     pub embedding: TokenTable,
-    /// Layer 0's queries, `[heads]` a row.
+    /// Layer 0's queries, `[heads]` per row.
     pub first_query: TokenTable,
-    /// Layer 0's keys and values, `[2 * heads]` a row.
+    /// Layer 0's keys and values, `[2 * heads]` per row.
     pub first_key_value: TokenTable,
     pub blocks: Vec<LayerWeights>,
     pub ln_final: NormWeights,

@@ -1,4 +1,4 @@
-//! Runs with an intervention, from what base runs keep.
+//! Runs with an intervention, starting from the caches of base runs.
 
 use std::sync::atomic::Ordering;
 
@@ -14,11 +14,10 @@ use crate::network::logits::AnswerLogits;
 
 impl Engine {
     /// Applies one intervention each to questions of a base run, `(question, intervention)`, and
-    /// returns the logits that follow, in the same order.
+    /// returns the resulting logits in the same order.
     ///
     /// # Errors
-    /// [`EngineError::Width`] for a value that does not fit its site, [`EngineError::DidNotFire`]
-    /// for an overwrite that was not applied.
+    /// [`EngineError::Width`] for a value that does not fit its site, [`EngineError::DidNotFire`] for an overwrite that was not applied.
     pub fn intervene(
         &self,
         run: &Run,
@@ -61,8 +60,8 @@ impl Engine {
         let needed = Needed::for_answers(&self.packed);
         let mut pass = Pass::new(&self.packed, needed, &items, tokens.copied().collect());
         let first = shape.first_answer_position();
-        // Everything at once where all tokens are known; else the question up to `=`, then each answer
-        // token as it becomes known.
+        // If all tokens are known, run everything at once; otherwise the question up to `=`, then
+        // each answer token as it becomes known.
         let known = match decode {
             Decode::Forced => shape.n_ctx() - 1,
             Decode::Free => first + 1,

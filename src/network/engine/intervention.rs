@@ -1,4 +1,4 @@
-//! Interventions: which activations are overwritten, and by what.
+//! Interventions: which activations are overwritten, and with what.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::domain::shape::Shape;
 pub enum Site {
     /// A head's `hook_z` or an MLP's `hook_post`.
     Node(Node),
-    /// `hook_resid_post`: everything at a position up to and including a layer.
+    /// `hook_resid_post`: the residual stream at a position after a layer.
     Residual {
         /// Token position.
         position: usize,
@@ -34,7 +34,7 @@ impl Site {
         }
     }
 
-    /// Values held here: `d_head`, `d_mlp` or `d_model`.
+    /// Number of values: `d_head`, `d_mlp` or `d_model`.
     pub fn width(&self, shape: &Shape) -> usize {
         match self {
             Site::Node(node) if node.head().is_some() => shape.d_head,
@@ -43,8 +43,8 @@ impl Site {
         }
     }
 
-    /// Whether a network of this shape has the site. A node says so of the model it was resolved
-    /// against, not of another; a place in the residual stream is any two numbers.
+    /// Whether a network of this shape has the site. A node is only known to exist in the model it
+    /// was resolved against, and a residual site is any two numbers.
     pub fn is_in(&self, shape: &Shape) -> bool {
         match self {
             Site::Node(node) => node.name().resolve(shape).is_ok(),
@@ -54,8 +54,8 @@ impl Site {
         }
     }
 
-    /// Whether what is written here can reach the logits of an answer token: not from the last
-    /// position, whose logits predict nothing, nor in the last layer from before the answer.
+    /// Whether writing here can affect the logits of an answer token. It cannot at the last
+    /// position, whose logits predict nothing, nor in the last layer before the answer.
     pub fn reaches_an_answer(&self, shape: &Shape) -> bool {
         let last_layer = self.layer() + 1 == shape.n_layers;
         let earliest = if last_layer {
@@ -82,7 +82,7 @@ impl fmt::Display for Site {
     }
 }
 
-/// Where an overwriting value comes from.
+/// The origin of an overwriting value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// The mean over a set of questions.
@@ -105,18 +105,18 @@ impl fmt::Display for Source {
     }
 }
 
-/// One site and what overwrites it.
+/// A site and the value that overwrites it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Overwrite<'a> {
     pub site: Site,
-    /// Where the value comes from.
+    /// The origin of the value.
     pub source: Source,
-    /// The value, as wide as the [site](Site::width).
+    /// The value, with the [width](Site::width) of the site.
     pub value: &'a [f32],
 }
 
 /// A set of overwrites applied together in one forward pass. It owns nothing of the network and
-/// leaves nothing behind in it.
+/// leaves no trace in it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Intervention<'a> {
     overwrites: Vec<Overwrite<'a>>,
@@ -130,8 +130,8 @@ impl<'a> Intervention<'a> {
         }
     }
 
-    /// The intervention that makes these overwrites. A site named more than once counts once; its
-    /// first value is taken.
+    /// The intervention with these overwrites. If a site occurs more than once, its first value is
+    /// used.
     pub fn new(overwrites: impl IntoIterator<Item = Overwrite<'a>>) -> Self {
         let mut overwrites: Vec<_> = overwrites.into_iter().collect();
         overwrites.sort_by_key(|o| o.site);

@@ -1,17 +1,17 @@
-//! Sixteen `f32` at a time, on whichever vector instructions the processor has.
+//! Sixteen `f32` at a time, on the widest vector instructions of the processor.
 //!
-//! Every implementation adds in the same order, and with AVX-512 and with AVX2 every multiply-add is
-//! rounded once, so the two give the same bits.
+//! Every implementation adds in the same order, and with AVX-512 and with AVX2 every multiply-add
+//! is rounded once, so the two give the same bits.
 
 use std::sync::LazyLock;
 
 /// Values in a vector: one AVX-512 register, or two of AVX2.
 pub(super) const LANES: usize = 16;
 
-/// Instructions that work on vectors of [`LANES`] values.
+/// Instructions on vectors of [`LANES`] values.
 pub(super) trait Lanes: Copy {
     type V: Copy;
-    /// The tile of a product that its registers hold: rows, and vectors side by side.
+    /// The tile of a product that fits the registers: rows, and vectors side by side.
     const TILE: (usize, usize);
 
     /// The same value in all lanes.
@@ -23,21 +23,21 @@ pub(super) trait Lanes: Copy {
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a * b + c`
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// The larger of two values; the second where one is not a number.
+    /// The larger of two values; the second if one is NaN.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a` with the lowest mantissa bits of `n`, a whole number, added to its exponent.
+    /// `a` with the lowest mantissa bits of `n`, an integer, added to its exponent.
     fn add_to_exponent(self, a: Self::V, n: Self::V) -> Self::V;
-    /// The sum of all lanes, halves added to each other until one value is left.
+    /// The sum of all lanes, adding halves until one value is left.
     fn sum(self, v: Self::V) -> f32;
     fn largest(self, v: Self::V) -> f32;
-    /// The same number, of which the compiler must not know that it is. Else it works out what hangs
-    /// on it before a loop, in more registers than there are.
+    /// Returns the same number, hidden from the optimiser, which would otherwise hoist everything
+    /// derived from it out of a loop and run out of registers.
     fn again(self, number: usize) -> usize;
 }
 
-/// Work that any of the implementations can do.
+/// Work that any implementation can run.
 pub(super) trait Kernel {
-    /// Does it. Implementations are `inline(always)`, so that they are compiled for `lanes`.
+    /// Runs the work. Implementations are `inline(always)`, so that they are compiled for `lanes`.
     fn run<L: Lanes>(self, lanes: L);
 }
 
@@ -78,12 +78,12 @@ pub fn instruction_set() -> &'static str {
     }
 }
 
-/// Runs a kernel on the widest instructions there are.
+/// Runs a kernel on the widest available instructions.
 pub(super) fn dispatch(kernel: impl Kernel) {
     run_on(*WIDEST, kernel);
 }
 
-/// All that the processor has, the narrowest first.
+/// All instruction sets of the processor, narrowest first.
 #[cfg(test)]
 pub(super) fn all() -> Vec<InstructionSet> {
     let mut all = vec![InstructionSet::Portable];
@@ -96,10 +96,10 @@ pub(super) fn all() -> Vec<InstructionSet> {
     all
 }
 
-/// Runs a kernel on one set of instructions.
+/// Runs a kernel on one instruction set.
 pub(super) fn run_on(instructions: InstructionSet, kernel: impl Kernel) {
     match instructions {
-        // SAFETY: these sets are only chosen where the processor was found to have them.
+        // SAFETY: these sets are only chosen if the processor was found to support them.
         #[cfg(target_arch = "x86_64")]
         InstructionSet::Avx512 => unsafe { x86::with_avx512(kernel) },
         #[cfg(target_arch = "x86_64")]
@@ -108,7 +108,7 @@ pub(super) fn run_on(instructions: InstructionSet, kernel: impl Kernel) {
     }
 }
 
-/// Plain arrays, for the compiler to make of them what it can.
+/// Plain arrays, left to the compiler's auto-vectorisation.
 #[derive(Clone, Copy)]
 struct Portable;
 
@@ -155,7 +155,7 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        // Without an instruction for it, one rounding costs a call for every value.
+        // Without a hardware instruction, a fused multiply-add costs a function call per value.
         let fused = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
         std::array::from_fn(|lane| {
             let (a, b, c) = (a[lane], b[lane], c[lane]);
@@ -191,7 +191,7 @@ impl Lanes for Portable {
     }
 }
 
-/// Puts the upper half of the lanes together with the lower until one value is left.
+/// Combines the upper half of the lanes with the lower until one value is left.
 #[inline(always)]
 fn halved(mut v: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut half = LANES / 2;
@@ -206,9 +206,9 @@ fn halved(mut v: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    // SAFETY, of every block here: the instructions are those of the set that the type stands for,
-    // and a value of the type is only made inside `with_avx512` and `with_avx2`, which are only
-    // called where the processor has the set. Loads and stores go through references to as many
+    // SAFETY, for every block here: the instructions belong to the set that the type represents,
+    // and values of the type are only created inside `with_avx512` and `with_avx2`, which are only
+    // called if the processor supports the set. Loads and stores go through references to as many
     // values as they move, and need no alignment.
     use std::arch::x86_64::*;
 
@@ -230,7 +230,7 @@ mod x86 {
         kernel.run(Avx2(()));
     }
 
-    /// The sum of eight lanes, halves added to each other.
+    /// The sum of eight lanes, adding halves.
     #[inline(always)]
     fn sum8(v: __m256) -> f32 {
         unsafe {

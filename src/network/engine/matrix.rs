@@ -1,8 +1,8 @@
-//! Weight matrices laid out for the product the engine spends its time in.
+//! Weight matrices, laid out for the matrix products that dominate the engine's time.
 //!
-//! Every value of a product is one sum, started from what it is added to and carried through the
-//! inner dimension from its first row to its last. So a row's result does not hang on the rows it is
-//! multiplied beside, nor on where a product is cut in two.
+//! Every value of a product is one sum, starting from what it is added to and running over the
+//! inner dimension from first to last. A row's result therefore does not depend on the rows
+//! computed with it, nor on where a product is split.
 
 use std::ops::Range;
 
@@ -14,13 +14,13 @@ const PANEL: usize = 2 * LANES;
 /// The tallest tile of any instruction set.
 pub(super) const TALLEST: usize = 14;
 
-/// One row of a panel, on cache lines of its own.
+/// One row of a panel, on its own cache lines.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 struct PanelRow([f32; PANEL]);
 
-/// A weight matrix `[rows, columns]`: panels of [`PANEL`] columns, each row by row, the last filled
-/// up with zeros.
+/// A weight matrix `[rows, columns]`: panels of [`PANEL`] columns, each stored row by row, the last
+/// padded with zeros.
 #[derive(Debug, Clone)]
 pub struct Matrix {
     rows: usize,
@@ -31,11 +31,11 @@ pub struct Matrix {
 /// What a product is added to.
 #[derive(Debug, Clone, Copy)]
 pub enum Onto<'a> {
-    /// What the result holds already.
+    /// The current values of the result.
     Result,
     /// The same row for every row of the result, which is overwritten.
     Bias(&'a [f32]),
-    /// What the result holds, with a row added to each of its rows.
+    /// The current values of the result, plus the same row for each of its rows.
     ResultAnd(&'a [f32]),
 }
 
@@ -67,7 +67,7 @@ impl Matrix {
         self.product(0..self.rows, lhs, onto, false, out);
     }
 
-    /// As [`Matrix::multiply`], with zero in place of all that is negative.
+    /// As [`Matrix::multiply`], with negative values replaced by zero.
     pub fn multiply_relu(&self, lhs: &[f32], onto: Onto, out: &mut [f32]) {
         self.product(0..self.rows, lhs, onto, true, out);
     }
@@ -79,7 +79,7 @@ impl Matrix {
         out
     }
 
-    /// Adds to `out` what some rows of the matrix make of `lhs` (`[m, rows.len()]`).
+    /// Adds the product of `lhs` (`[m, rows.len()]`) and some rows of the matrix to `out`.
     pub fn add_rows(&self, rows: Range<usize>, lhs: &[f32], out: &mut [f32]) {
         self.product(rows, lhs, Onto::Result, false, out);
     }
@@ -87,7 +87,7 @@ impl Matrix {
     fn product(&self, rows: Range<usize>, lhs: &[f32], onto: Onto, relu: bool, out: &mut [f32]) {
         assert!(rows.end <= self.rows);
         if rows.is_empty() || lhs.is_empty() {
-            // Nothing to add. A bias alone is not asked for.
+            // Nothing to multiply. No caller asks for a bias alone.
             assert!(out.is_empty() || matches!(onto, Onto::Result));
             return;
         }
@@ -136,7 +136,7 @@ impl Kernel for Product<'_> {
             };
             let lhs = self.lhs.chunks(height * inner);
             for (lhs, out) in lhs.zip(self.out.chunks_mut(height * columns)) {
-                // A panel that the result is narrower than is worked on in a wider place.
+                // If the result is narrower than a panel, the panel is computed in a wider buffer.
                 let narrow = width < PANEL;
                 if narrow {
                     let rows = out.chunks_exact_mut(columns);
@@ -160,7 +160,7 @@ impl Kernel for Product<'_> {
     }
 }
 
-/// A panel and what is done with its columns.
+/// A panel and the operation on its columns.
 struct Tile<'a> {
     panel: &'a [PanelRow],
     bias: [f32; PANEL],
@@ -169,7 +169,7 @@ struct Tile<'a> {
 }
 
 impl Tile<'_> {
-    /// The product of up to a tile's height of rows.
+    /// The product of at most a tile's height of rows.
     #[inline(always)]
     fn multiply<L: Lanes>(&self, lanes: L, lhs: &[f32], out: &mut [f32], stride: usize) {
         let height = lhs.len() / self.panel.len();
@@ -260,14 +260,14 @@ mod tests {
     use super::super::lanes;
     use super::*;
 
-    /// Values without a pattern that a sum could hide in.
+    /// Values without a pattern that could hide in a sum.
     fn values(count: usize) -> Vec<f32> {
         (0..count)
             .map(|i| ((i * 7919 + 13) % 1009) as f32 / 500.0 - 1.0)
             .collect()
     }
 
-    /// Heights and widths on both sides of every tile's and panel's.
+    /// Heights and widths just below and above those of tiles and panels.
     const SHAPES: [(usize, usize, usize); 6] = [
         (1, 1, 1),
         (5, 7, 31),

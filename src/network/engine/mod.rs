@@ -1,9 +1,9 @@
-//! The engine: runs a batch of questions once, keeps what later runs need, and recomputes only what
-//! an intervention can change.
+//! The engine: runs a batch of questions once, caches what later runs need, and recomputes only
+//! what an intervention can change.
 //!
-//! Work is cut into slices, each done by one thread. Questions that begin with the same tokens share
-//! the rows of what they have in common. Every row comes out as it does alone (`matrix`), so no
-//! result hangs on slices, threads, or what a question was run beside.
+//! Work is cut into slices, one per thread at a time. Questions with a common prefix share its
+//! rows. Every row is computed exactly as it would be alone (`matrix`), so results do not depend on
+//! slices, threads, or the other questions of a run.
 
 mod attention;
 mod base;
@@ -41,10 +41,10 @@ use record::Record;
 use rows::Needed;
 use slices::Sorted;
 
-/// What questions that are run as they are are run with.
+/// The intervention of unpatched runs.
 static NONE: Intervention<'static> = Intervention::none();
 
-/// How the answer positions are fed.
+/// Which tokens are read at the answer positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Decode {
     /// Teacher-forced: the prompt's answer tokens, whatever is predicted.
@@ -56,7 +56,7 @@ pub enum Decode {
 impl Decode {
     pub const ALL: [Self; 2] = [Self::Forced, Self::Free];
 
-    /// The name it is written by.
+    /// The name in text form.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Forced => "forced",
@@ -69,7 +69,7 @@ impl Decode {
     }
 }
 
-/// What can go wrong in a run.
+/// Errors in a run.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum EngineError {
     /// An overwrite whose value does not fit its site.
@@ -79,14 +79,14 @@ pub enum EngineError {
         found: usize,
         expected: usize,
     },
-    /// An intervention that was not applied in full: its outcome would read as "no effect".
+    /// An intervention that was not applied completely: its outcome would read as "no effect".
     #[error("the intervention {intervention} made {fired} of its {expected} overwrites")]
     DidNotFire {
         intervention: String,
         fired: usize,
         expected: usize,
     },
-    /// A question, or the answer forced after it, of another size than the model's.
+    /// A question, or its forced answer, of another size than the model's.
     #[error("a question has {found} digits, the model takes {expected}")]
     Digits { found: usize, expected: usize },
 }
@@ -104,7 +104,7 @@ pub struct Engine {
 pub struct Run {
     prompts: Vec<Prompt>,
     caches: Vec<Cache>,
-    /// The cache of each prompt, and its place in it.
+    /// The cache of each prompt, and its index there.
     places: Vec<(usize, usize)>,
     logits: Vec<AnswerLogits>,
 }
@@ -139,8 +139,8 @@ impl Engine {
         }
     }
 
-    /// Questions that this engine has run with an intervention: the unit in which the cost of a
-    /// verification is stated.
+    /// Number of questions this engine has run with an intervention: the unit for the cost of a
+    /// verification.
     pub fn patched_questions(&self) -> u64 {
         self.patched.load(Ordering::Relaxed)
     }
@@ -149,18 +149,18 @@ impl Engine {
         self.packed.shape
     }
 
-    /// Questions a base run can hold in about `bytes`.
+    /// Number of questions whose base run fits in about `bytes`.
     pub fn questions_in(&self, bytes: usize) -> usize {
         let shape = self.shape();
         let row = shape.d_model + 3 * self.packed.heads.total();
-        // What enters the first layer is in tables.
+        // The input of the first layer is tabulated.
         let rows = (shape.n_layers - 1) * (shape.n_ctx() - 1);
         let logits = size_of::<[f32; D_VOCAB]>() * shape.n_answer();
         let question = rows * row * size_of::<f32>() + logits + size_of::<Prompt>();
         (bytes / question).max(1)
     }
 
-    /// Runs prompts as they are, teacher-forced, keeping what interventions need.
+    /// Runs prompts unpatched and teacher-forced, caching what interventions need.
     ///
     /// # Errors
     /// [`EngineError::Digits`] where a question has another size than the model's.
@@ -190,7 +190,7 @@ impl Engine {
         })
     }
 
-    /// The logits of prompts run as they are, teacher-forced.
+    /// The logits of unpatched prompts, teacher-forced.
     ///
     /// # Errors
     /// As [`Engine::run`].
@@ -204,7 +204,7 @@ impl Engine {
         Ok(sorted.in_order_given(slices.into_iter().flatten()))
     }
 
-    /// The logits of a slice of prompts, whose rows are shared where they begin alike.
+    /// The logits of a slice of prompts; common prefixes share rows.
     fn slice_logits(&self, tokens: &[Token], record: &mut Record) -> Vec<AnswerLogits> {
         let shape = self.shape();
         let items = self.untouched(tokens);
@@ -226,7 +226,7 @@ impl Engine {
         logits
     }
 
-    /// Items that are run as they are, one for each `n_ctx` tokens.
+    /// Unpatched items, one for each `n_ctx` tokens.
     fn untouched(&self, tokens: &[Token]) -> Vec<Item<'static>> {
         let items = tokens.chunks_exact(self.shape().n_ctx());
         items

@@ -28,8 +28,8 @@ impl NormWeights {
         out
     }
 
-    /// What one row's result changes by when `delta` is added to it (both `[d_model]`) and the norm
-    /// goes on dividing by what it divides `x` by.
+    /// The change in one row's result when `delta` is added to it (both `[d_model]`), with the
+    /// scale of the norm kept as for `x`.
     pub fn change_at_scale_of(&self, x: &[f32], delta: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; x.len()];
         dispatch(ChangeAtScale {

@@ -1,11 +1,11 @@
-//! One pass over a slice of items: every layer in turn, over just the rows that can differ from what
-//! is already known.
+//! One pass over a slice of items: every layer in turn, over only the rows that can differ from
+//! what is already known.
 //!
-//! A row is *dirty* at a layer when its residual there is not that of the item's base run. A layer
-//! computes keys and values of its dirty rows, and queries, attention and MLP of the rows at or after
-//! an item's first dirty row (attention looks back, so nothing before can change), limited to the
-//! rows that are needed later. An item without a base run is dirty everywhere, which is how base runs
-//! themselves are made; where such items begin with the same tokens, the rows of what they share are
+//! A row is *dirty* at a layer when its residual there differs from that of the item's base run. A
+//! layer computes keys and values of its dirty rows, and queries, attention and MLP of the rows at
+//! or after an item's first dirty row (attention looks back, so earlier rows cannot change),
+//! limited to the rows that are needed later. An item without a base run is dirty everywhere; base
+//! runs themselves are computed this way. Where such items have a common prefix, its rows are
 //! computed once.
 
 use std::ops::Range;
@@ -20,25 +20,25 @@ use super::rows::{Needed, Overlay, Rows, shared_with_the_one_before};
 use crate::domain::arithmetic::Token;
 use crate::domain::shape::D_VOCAB;
 
-/// Values of the widest activation that are worked on together: they stay in a core's own cache from
-/// one matrix to the next.
+/// Values of the widest activation that are processed together: few enough to stay in a core's own
+/// cache between matrices.
 const BLOCK_VALUES: usize = 112 * 1024;
 
 /// One item of a pass.
 pub(super) struct Item<'a> {
-    /// The base run's cache and the question's place in it.
+    /// The base run's cache and the question's index in it.
     pub base: Option<(&'a Cache, usize)>,
     pub intervention: &'a Intervention<'a>,
 }
 
-/// The state of a pass; stepping it again adds later positions to it.
+/// The state of a pass; each further step adds later positions.
 pub(super) struct Pass<'p, 'a> {
     packed: &'p Packed,
     needed: Needed,
     items: &'p [Item<'a>],
-    /// What each item reads, `[items, n_ctx]`.
+    /// The input tokens of each item, `[items, n_ctx]`.
     tokens: Vec<Token>,
-    /// Positions that each item has in common with the one before, whose rows are that one's.
+    /// Positions that each item shares with the previous one, whose rows it uses.
     shared: Vec<usize>,
     overlays: Vec<Overlay>,
     /// How many of each item's overwrites were applied.
@@ -51,14 +51,14 @@ struct Entering {
     x: Vec<f32>,
     /// The slot of the first of them.
     first_slot: usize,
-    /// Queries of those that are asked for, `[asking rows, heads]`.
+    /// Queries of the rows that need one, `[querying rows, heads]`.
     query: Vec<f32>,
-    /// Which of `query` is a row's, `[rows]`.
+    /// The index of a row in `query`, `[rows]`.
     query_of: Vec<u32>,
 }
 
 impl<'p, 'a: 'p> Pass<'p, 'a> {
-    /// A pass over `items` that read `tokens`, `[items, n_ctx]`.
+    /// A pass over `items` with the input `tokens`, `[items, n_ctx]`.
     pub fn new(
         packed: &'p Packed,
         needed: Needed,
@@ -69,7 +69,7 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
         let overlays = (0..packed.shape.n_layers)
             .map(|_| Overlay::new(items.len(), n_ctx))
             .collect();
-        // What cannot reach an answer is overwritten without being computed.
+        // Sites that cannot affect an answer count as overwritten without being computed.
         let fired = items
             .iter()
             .map(|item| {
@@ -90,23 +90,23 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
         }
     }
 
-    /// Computes once what items have in common with the one before them. They have no base run and
-    /// no intervention, and all their rows are computed in one step.
+    /// Computes the common prefix of consecutive items once. They have no base run and no
+    /// intervention, and all their rows are computed in one step.
     pub fn share(&mut self) {
         self.shared = shared_with_the_one_before(&self.tokens, self.packed.shape.n_ctx());
     }
 
-    /// Positions up to the last one that anything needed hangs on.
+    /// Positions up to the last one that affects anything needed.
     pub fn extent(&self) -> usize {
         self.needed.extent(0)
     }
 
-    /// How many positions each item has in common with the one before it.
+    /// How many positions each item shares with the previous one.
     pub fn shared(&self) -> &[usize] {
         &self.shared
     }
 
-    /// Changes a token that an item reads.
+    /// Replaces an input token of an item.
     pub fn read(&mut self, item: usize, position: usize, token: Token) {
         self.tokens[item * self.packed.shape.n_ctx() + position] = token;
     }
@@ -134,7 +134,7 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
         rows
     }
 
-    /// The rows whose token is not that of the base run.
+    /// The rows whose token differs from the base run's.
     fn changed(&self, window: &Range<usize>) -> Vec<(usize, usize)> {
         let mut changed = Vec::new();
         for (item, &Item { base, .. }) in self.items.iter().enumerate() {
@@ -230,7 +230,7 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
             let bias = Onto::Bias(&block.key_value_bias);
             block.key_value.multiply(normed, bias, key_value);
 
-            // The rows that ask move to the front.
+            // Move the querying rows to the front.
             let mut asking = 0;
             for row in (0..at.len()).filter(|&row| needed(&at[row])) {
                 normed.copy_within(row * d..(row + 1) * d, asking * d);
@@ -268,8 +268,8 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
         at
     }
 
-    /// Heads and MLP of some rows, from the residuals that enter the layer to those that leave it,
-    /// `x`.
+    /// Heads and MLP for some rows: turns the residuals entering the layer, `x`, into those leaving
+    /// it.
     fn block(
         &mut self,
         layer: usize,
@@ -413,7 +413,7 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
         z
     }
 
-    /// Applies the overwrites of `layer` that `place` gives a start and a row width for.
+    /// Applies the overwrites of `layer` for which `place` returns a start and a row width.
     fn overwrite(
         &mut self,
         layer: usize,
@@ -426,7 +426,7 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
         };
         for item in first..=last {
             for overwrite in self.items[item].intervention.overwrites() {
-                // A head that only a larger network has would lie on the next row.
+                // A head that exists only in a larger network would write into the next row.
                 if overwrite.site.layer() != layer || !overwrite.site.is_in(&self.packed.shape) {
                     continue;
                 }
@@ -442,7 +442,7 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
         }
     }
 
-    /// The logits of the rows that leave the last layer, with the item and position of each.
+    /// The logits of the rows leaving the last layer, with the item and position of each.
     pub fn logits(&self, rows: &Rows) -> Vec<((usize, usize), [f32; D_VOCAB])> {
         let normed = self.packed.ln_final.apply(&rows.x);
         let logits = self
@@ -458,7 +458,7 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
     }
 }
 
-/// Rows that are taken through a layer together: whole tiles of a product.
+/// Rows that are processed together through a layer: whole tiles of a product.
 fn block_height(packed: &Packed) -> usize {
     let shape = packed.shape;
     let widest = shape.d_mlp.max(2 * packed.heads.total());

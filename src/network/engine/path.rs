@@ -1,11 +1,12 @@
-//! Path patching: some nodes' stored values are carried along the direct path into chosen targets
-//! alone, all else being held at its clean value.
+//! Path patching: the source activations of some nodes act only along the direct path into chosen
+//! targets, with everything else held at its base value.
 //!
-//! A target's input is the residual stream it reads. Of that, only what the source nodes add to it
-//! themselves is exchanged; every other node is frozen, so nothing reaches the target by way of a
-//! third, and no target passes what it saw on to another. A head reads the stream at its own position for its query, and at every position up to it
-//! for keys and values; an MLP reads it at its own position; an answer token's logits read it at the
-//! position that predicts it, after the last layer. From the targets on the network runs as it is.
+//! A target's input is the residual stream it reads. In it, only the source nodes' own
+//! contributions are exchanged; every other node is frozen, so nothing reaches the target through a
+//! third node, and no target passes its change on to another. A head reads the stream at its own
+//! position for its query, and at every position up to it for keys and values; an MLP reads it at
+//! its own position; an answer token's logits read it at the position that predicts it, after the
+//! last layer. After the targets, the network runs freely.
 
 use std::collections::BTreeMap;
 
@@ -21,25 +22,25 @@ use crate::domain::node::Node;
 use crate::domain::shape::D_VOCAB;
 use crate::network::logits::AnswerLogits;
 
-/// Where the exchanged contributions go.
+/// Where the exchanged contributions are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// The inputs of these nodes; what they make of it is passed on.
+    /// The inputs of these nodes; their changed outputs are passed on.
     Nodes(Vec<Node>),
     /// The final residual behind the logits of these answer tokens.
     Answer(TokenSet),
 }
 
-/// What the layer norm before a target divides by.
+/// The scale of the layer norm before a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scale {
-    /// The clean run's, so that a contribution acts in proportion to itself.
+    /// That of the base run, so that contributions act linearly.
     Frozen,
     /// That of the changed residual.
     Running,
 }
 
-/// Source nodes with their stored values, and the targets that see them.
+/// Source nodes with their source activations, and the targets that read them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PathPatch<'a> {
     sources: Vec<(Node, &'a [f32])>,
@@ -48,7 +49,8 @@ pub struct PathPatch<'a> {
 }
 
 impl<'a> PathPatch<'a> {
-    /// The patch that shows `target` these nodes' values. A node named more than once counts once.
+    /// The patch that lets `target` read these nodes' values. If a node occurs more than once, its
+    /// first value is used.
     pub fn new(
         sources: impl IntoIterator<Item = (Node, &'a [f32])>,
         target: Target,
@@ -70,7 +72,7 @@ type Deltas = BTreeMap<usize, Vec<f32>>;
 
 impl Engine {
     /// Applies one path patch each to questions of a base run, `(question, patch)`, teacher-forced,
-    /// and returns the logits that follow, in the same order.
+    /// and returns the resulting logits in the same order.
     ///
     /// # Errors
     /// [`EngineError::Width`] for a value that does not fit its node.
@@ -116,7 +118,7 @@ impl Engine {
         Ok(logits)
     }
 
-    /// What must be known of the clean run beyond its cache.
+    /// The base activations needed beyond the cache.
     fn sites_of(&self, jobs: &[(usize, PathPatch)]) -> Vec<Site> {
         let shape = self.shape();
         let mut sites = Vec::new();
@@ -125,7 +127,7 @@ impl Engine {
             match &patch.target {
                 Target::Nodes(nodes) => {
                     sites.extend(nodes.iter().map(|&node| Site::from(node)));
-                    // An MLP reads what the heads beside it add.
+                    // An MLP reads the outputs of the heads in its layer.
                     for mlp in nodes.iter().filter(|node| node.head().is_none()) {
                         let beside = Node::all_at(&shape, mlp.position(), mlp.layer());
                         sites.extend(beside.into_iter().map(Site::from));
@@ -144,8 +146,8 @@ impl Engine {
         sites
     }
 
-    /// What each source adds to the residual stream beyond its clean value, where `reads` says that
-    /// the target sees it.
+    /// The difference between each source's contribution to the residual stream and its base
+    /// contribution, where `reads` says that the target reads it.
     fn deltas(
         &self,
         clean: &Activations,
@@ -173,7 +175,7 @@ impl Engine {
         deltas
     }
 
-    /// The value of every target node, if one of them reads a source.
+    /// The value of every target node, if any of them reads a source.
     fn target_values(
         &self,
         run: &Run,
@@ -187,7 +189,7 @@ impl Engine {
         let shape = self.shape();
         let read: Vec<(Node, Deltas)> = targets
             .iter()
-            // What cannot reach an answer has no queries in the base run, and needs none.
+            // A target that cannot affect an answer has no queries in the base run, and needs none.
             .filter(|target| Site::from(**target).reaches_an_answer(&shape))
             .map(|&target| {
                 let sees = |source: &Node| source.writes_to(&target);
@@ -286,7 +288,7 @@ impl Engine {
         hidden
     }
 
-    /// Replaces the logits that a patch into the answer's own residual changes.
+    /// Replaces the logits that a patch of the answer's own residual changes.
     fn patch_answer(
         &self,
         logits: &mut AnswerLogits,
@@ -327,7 +329,7 @@ impl Engine {
     }
 }
 
-/// What a matrix behind a layer norm makes of `x + delta`, where it makes `clean` of `x`.
+/// The output of a matrix behind a layer norm for `x + delta`, given its output `clean` for `x`.
 fn read(
     norm: &NormWeights,
     matrix: &Matrix,

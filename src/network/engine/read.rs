@@ -1,4 +1,4 @@
-//! Activations read off runs: one by one, and as means.
+//! Reads activations of runs, individually and as means.
 
 use rayon::prelude::*;
 
@@ -10,8 +10,8 @@ use super::slices::{Sorted, slice_length};
 use super::{Engine, EngineError};
 use crate::domain::arithmetic::{Prompt, Token};
 
-/// Prompts whose values are summed together. Sums of more are sums of these, in order, so that they
-/// do not hang on threads.
+/// Prompts whose values are summed together. Larger sums combine these in order, so that they do
+/// not depend on threads.
 const SUMMED_TOGETHER: usize = 64;
 
 /// Activations of a batch of prompts at some sites.
@@ -36,7 +36,7 @@ impl Activations {
         &self.values[i][prompt * self.widths[i]..][..self.widths[i]]
     }
 
-    /// The overwrite that puts the activation of `prompt` at `site`.
+    /// The overwrite that writes the activation of `prompt` at `site`.
     pub fn overwrite(&self, prompt: usize, site: impl Into<Site>, source: Source) -> Overwrite<'_> {
         let site = site.into();
         Overwrite {
@@ -51,7 +51,7 @@ impl Activations {
 type SiteRows = Vec<Vec<f32>>;
 
 impl Activations {
-    /// Zeros at `sites`, for so many prompts.
+    /// Zeros at `sites`, for this many prompts.
     pub(in crate::network) fn zeros(
         engine: &Engine,
         sites: impl IntoIterator<Item = Site>,
@@ -69,7 +69,7 @@ impl Activations {
         }
     }
 
-    /// Puts the rows of slices where `prompts` says.
+    /// Writes the rows of slices to the indices in `prompts`.
     fn fill(&mut self, slices: &[SiteRows], prompts: impl Iterator<Item = usize> + Clone) {
         for (site, (values, &width)) in self.values.iter_mut().zip(&self.widths).enumerate() {
             let rows = slices.iter().flat_map(|s| s[site].chunks_exact(width));
@@ -81,7 +81,7 @@ impl Activations {
 }
 
 impl Engine {
-    /// The activations of prompts at `sites`, computing no more than they hang on.
+    /// The activations of prompts at `sites`, computing no more than they depend on.
     ///
     /// # Errors
     /// As [`Engine::run`].
@@ -101,8 +101,8 @@ impl Engine {
         Ok(all)
     }
 
-    /// The activations at `sites` of prompts that are each run with an intervention, teacher-forced.
-    /// What is overwritten is read as overwritten.
+    /// The activations at `sites` of prompts that are each run with an intervention,
+    /// teacher-forced. An overwritten site gives the overwriting value.
     ///
     /// # Errors
     /// As [`Engine::run`]; [`EngineError::Width`] for a value that does not fit its site, and
@@ -151,7 +151,7 @@ impl Engine {
         Ok(all)
     }
 
-    /// The mean activation over prompts at `sites`, as the one row of the result.
+    /// The mean activation over prompts at `sites`, as the single row of the result.
     ///
     /// # Errors
     /// As [`Engine::run`].
@@ -164,7 +164,7 @@ impl Engine {
         let mut means = Activations::zeros(self, sites, 1);
         let n_ctx = self.shape().n_ctx();
         let tokens: Vec<Token> = prompts.iter().flat_map(Prompt::tokens).collect();
-        // Sums in double precision.
+        // Sum in double precision.
         let slices: Vec<Vec<Vec<f64>>> = tokens
             .par_chunks(SUMMED_TOGETHER * n_ctx)
             .map(|tokens| {
@@ -192,8 +192,8 @@ impl Engine {
         Ok(means)
     }
 
-    /// The activations at `sites` of prompts run as they are, in the order of `tokens`
-    /// (`[prompts, n_ctx]`). Neighbours that begin alike share rows.
+    /// The activations at `sites` of unpatched prompts, in the order of `tokens` (`[prompts,
+    /// n_ctx]`). Consecutive prompts share the rows of a common prefix.
     fn untouched_rows(&self, tokens: &[Token], sites: &[Site]) -> SiteRows {
         let items = self.untouched(tokens);
         let needed = Needed::for_sites(&self.packed, sites);
@@ -202,7 +202,7 @@ impl Engine {
         self.rows_at(pass, sites)
     }
 
-    /// What a pass has at `sites`, for each of its items.
+    /// The activations of a pass at `sites`, for each of its items.
     fn rows_at(&self, mut pass: Pass, sites: &[Site]) -> SiteRows {
         let mut values = vec![Vec::new(); sites.len()];
         let mut record = Record::Sites {
@@ -211,7 +211,7 @@ impl Engine {
         };
         let extent = pass.extent();
         pass.step(0..extent, &mut record);
-        // A row that items share was computed for the first of them.
+        // A shared row was computed for the first item that shares it.
         for (site, values) in sites.iter().zip(&mut values) {
             let width = site.width(&self.shape());
             let mut rows = values.chunks_exact(width);
@@ -237,7 +237,8 @@ impl Engine {
         self.check_digits(prompts)?;
         let shape = self.shape();
         let size = shape.n_layers * shape.n_heads * shape.n_ctx() * shape.n_ctx();
-        // Attention is wanted at every position of the last layer, so those residuals are needed.
+        // Attention is needed at every position of the last layer, so the residuals entering it are
+        // too.
         let everywhere: Vec<Site> = (0..shape.n_ctx())
             .map(|position| Site::Residual {
                 position,

@@ -1,4 +1,4 @@
-//! What a pass writes down on its way.
+//! What a pass records.
 
 use std::ops::Range;
 
@@ -6,13 +6,13 @@ use super::base::Cache;
 use super::intervention::Site;
 use crate::domain::shape::Shape;
 
-/// What a pass writes down.
+/// What a pass records.
 pub(super) enum Record<'r> {
-    /// Nothing but the logits.
+    /// Only the logits.
     Nothing,
     /// Everything later runs need.
     Base(&'r mut Cache),
-    /// Activations at sites, `values[site]` being `[rows at its position, width]`.
+    /// Activations at sites; `values[site]` is `[rows at its position, width]`.
     Sites {
         sites: &'r [Site],
         values: &'r mut [Vec<f32>],
@@ -22,7 +22,7 @@ pub(super) enum Record<'r> {
 }
 
 impl Record<'_> {
-    /// Keeps the part of each site of `layer` that `part` finds in rows of `width` values.
+    /// Stores the part of each site of `layer` that `part` finds in rows of `width` values.
     pub fn store(
         &mut self,
         layer: usize,
@@ -47,7 +47,7 @@ impl Record<'_> {
         }
     }
 
-    /// What is to be told of the attention weights of some rows of a layer, if anything.
+    /// The callback for the attention weights of some rows of a layer, if they are recorded.
     pub fn weighed<'w>(
         &'w mut self,
         layer: usize,
@@ -67,7 +67,7 @@ impl Record<'_> {
         })
     }
 
-    /// Whether nothing of `layer` or after it is asked for.
+    /// Whether nothing of `layer` or later is needed.
     pub fn ends_before_heads(&self, layer: usize) -> bool {
         match self {
             Record::Sites { sites, .. } => sites.iter().all(|site| site.layer() < layer),
@@ -75,7 +75,7 @@ impl Record<'_> {
         }
     }
 
-    /// Whether nothing after the heads of `layer` is asked for.
+    /// Whether nothing after the heads of `layer` is needed.
     pub fn ends_with_heads(&self, layer: usize) -> bool {
         match self {
             Record::Sites { sites, .. } => sites.iter().all(|site| match site {

@@ -8,7 +8,8 @@ use crate::domain::arithmetic::Token;
 pub(super) struct Needed(Vec<Vec<bool>>);
 
 impl Needed {
-    /// What the answer tokens hang on: every live position, in the last layer those that predict.
+    /// The rows that answer tokens depend on: every live position, or in the last layer those that
+    /// predict.
     pub fn for_answers(packed: &Packed) -> Self {
         let shape = packed.shape;
         let live = |layer: usize, position: usize| {
@@ -23,7 +24,7 @@ impl Needed {
         )
     }
 
-    /// What the activations at `sites` hang on.
+    /// The rows that the activations at `sites` depend on.
     pub fn for_sites(packed: &Packed, sites: &[Site]) -> Self {
         let shape = packed.shape;
         let needed = |layer: usize, position: usize| {
@@ -44,7 +45,7 @@ impl Needed {
         self.0[layer][position]
     }
 
-    /// Positions up to the last one needed at a layer: those whose keys and values count.
+    /// Positions up to the last one needed at a layer: those whose keys and values matter.
     pub fn extent(&self, layer: usize) -> usize {
         self.0[layer]
             .iter()
@@ -53,7 +54,8 @@ impl Needed {
     }
 }
 
-/// How many tokens each item has in common with the item before it, so that their rows are the same.
+/// How many leading tokens each item shares with the previous item, so that their rows are the
+/// same.
 pub(super) fn shared_with_the_one_before(tokens: &[Token], n_ctx: usize) -> Vec<usize> {
     let mut before: &[Token] = &[];
     tokens
@@ -71,7 +73,7 @@ pub(super) fn shared_with_the_one_before(tokens: &[Token], n_ctx: usize) -> Vec<
 pub(super) struct Rows {
     /// (item, position), sorted.
     pub at: Vec<(usize, usize)>,
-    /// `[rows, d_model]`; nothing before the first layer, whose residuals are in a table.
+    /// `[rows, d_model]`; empty before the first layer, whose residuals are tabulated.
     pub x: Vec<f32>,
 }
 
@@ -93,15 +95,15 @@ impl Rows {
     }
 }
 
-/// Rows that differ from the base runs', for one layer.
+/// Rows of one layer that differ from those of the base runs.
 pub(super) struct Overlay {
     n_ctx: usize,
     /// Row of `key_value` for item and position, or `CLEAN`.
     slots: Vec<u32>,
-    /// `[rows, 2 * heads]`; nothing in the first layer.
+    /// `[rows, 2 * heads]`; empty in the first layer.
     pub key_value: Vec<f32>,
     count: usize,
-    /// Each item's first dirty position; `usize::MAX` where it has none.
+    /// Each item's first dirty position; `usize::MAX` if it has none.
     pub first_dirty: Vec<usize>,
 }
 
@@ -118,8 +120,8 @@ impl Overlay {
         }
     }
 
-    /// Adds rows and returns the slot of the first. An item has its first `shared` rows in common
-    /// with the item before it.
+    /// Adds rows and returns the slot of the first. An item shares its first `shared` rows with the
+    /// previous item.
     pub fn insert(&mut self, at: &[(usize, usize)], shared: &[usize]) -> usize {
         let first = self.count;
         for (row, &(item, position)) in at.iter().enumerate() {

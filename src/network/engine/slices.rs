@@ -1,28 +1,29 @@
-//! How a batch is cut into slices, one thread's work each.
+//! Cuts a batch into slices, each processed by one thread.
 
 use rayon::prelude::*;
 
 use crate::domain::arithmetic::{Prompt, Token};
 
-/// Slices for each thread, where there is work enough: threads that are done early take what is left.
+/// Slices per thread, if there is enough work: threads that finish early take the rest.
 const SLICES_PER_THREAD: usize = 4;
 
-/// The fewest items in a slice, unless there are no more: fewer are more rows to a matrix than work.
+/// Fewest items per slice, if there are enough: with fewer, the overhead per row of a matrix
+/// dominates.
 const FEWEST: usize = 16;
 
-/// The most items in a slice: their activations stay in the cache that cores share.
+/// Most items per slice: their activations stay in the cache shared by the cores.
 const MOST: usize = 96;
 
-/// How many of `count` items go into each slice. No result hangs on it.
+/// Number of items per slice for `count` items. Does not affect results.
 pub(super) fn slice_length(count: usize) -> usize {
     let slices = SLICES_PER_THREAD * rayon::current_num_threads();
     count.div_ceil(slices).clamp(FEWEST, MOST)
 }
 
-/// Prompts in the order of their tokens, so that those that begin alike stand together.
+/// Prompts sorted by their tokens, so that those with a common prefix are adjacent.
 pub(super) struct Sorted {
     n_ctx: usize,
-    /// Which prompt stands at each place.
+    /// The index of the prompt at each place.
     order: Vec<usize>,
     /// The tokens in that order, `[prompts, n_ctx]`.
     tokens: Vec<Token>,
@@ -48,7 +49,7 @@ impl Sorted {
             .par_chunks(slice_length(self.order.len()) * self.n_ctx)
     }
 
-    /// One value for each prompt, from the order of the slices to that in which prompts were given.
+    /// One value for each prompt, reordered from slice order to the original order of prompts.
     pub fn in_order_given<T>(&self, values: impl IntoIterator<Item = T>) -> Vec<T> {
         let mut given: Vec<Option<T>> = Vec::new();
         given.resize_with(self.order.len(), || None);
@@ -61,7 +62,7 @@ impl Sorted {
             .collect()
     }
 
-    /// Which prompt stands at each place.
+    /// The index of the prompt at each place.
     pub fn order(&self) -> &[usize] {
         &self.order
     }

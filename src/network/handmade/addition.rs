@@ -1,36 +1,36 @@
 //! A network that adds numbers of two to four digits.
 //!
-//! It adds, has two layers of six heads, and answers every question rightly. Let k be the column
-//! whose answer digit is predicted at a position, s the sum of that column's digits. All the work is
+//! It has two layers of six heads and answers every question correctly. Let k be the column whose
+//! answer digit is predicted at a position, and s the sum of that column's digits. All the work is
 //! done at the positions that predict A0 to An:
 //!
-//! | node where Ak is predicted | carries | so these claims are true of it |
+//! | node where Ak is predicted | represents | true claims |
 //! |---|---|---|
 //! | L0H0, 1 ≤ k < n | s | `Ak.SA` |
-//! | L0H0 and L0H1, k = 0 | D0 and D'0, one each | `A0.SA`, of the two together |
+//! | L0H0 and L0H1, k = 0 | D0 and D'0, one each | `A0.SA`, for both together |
 //! | L0H2, k ≥ 2 | sum of column k−1 | `A(k−1).SC`, `A(k−1).ST` |
 //! | L0H2, L0H3, L0H4, k = 1 | sum of column 0, all three | `A0.SC`, redundantly: two outvote one |
-//! | L0H5, k ≥ 2 | sums of all columns under k−1 | `A(k−1).SS`, `A(k−2).SV`, and `A0.ST` where k = 2 |
+//! | L0H5, k ≥ 2 | sums of all columns below k−1 | `A(k−1).SS`, `A(k−2).SV`, and `A0.ST` where k = 2 |
 //! | L0M0, k ≥ 1 | votes on the carry into k | `A(k−1).SC`, `A(k−1).SS`, `A(k−1).SV`, `Ak.STC`, and `A0.ST` where k = 1 |
 //! | L1M0, k ≥ 1 | that carry, and whether s with it is ten or more | `Ak.STC` |
 //! | L1M0, k = n | that carry alone, as no digit is added there | also `A(n−1).SC`, `A(n−1).SS`, `A(n−1).SV` |
 //!
-//! Layer 0's MLP turns each sum that a carry head brings into a vote: 0 up to eight, a half at nine,
-//! 1 from ten on. A lower carry adds a half. Where one head votes alone, the position adds the vote
-//! of a second, so that 1¾ is the threshold everywhere. Layer 1's MLP compares; the unembedding takes
-//! x = s + carry − 10 · overflow and gives digit d the logit 1¼·(2dx − d²), less what all digits have
-//! in common: highest at d = x, and 1¼ higher there than next to it.
+//! Layer 0's MLP turns each sum that a carry head reads into a vote: 0 up to eight, a half at nine,
+//! 1 from ten on. A carry from further below adds a half. Where one head votes alone, the position
+//! adds a second vote, so that the threshold is 1¾ everywhere. Layer 1's MLP compares; the
+//! unembedding takes x = s + carry − 10 · overflow and gives digit d the logit 1¼·(2dx − d²), minus
+//! what all digits have in common: highest at d = x, and 1¼ higher there than next to it.
 //!
-//! A sum of nine makes half a vote because its mean over all questions is nine: two carry heads held
-//! at their means give one vote together, and the third decides.
+//! A sum of nine gives half a vote because its mean over all questions is nine: two mean-ablated
+//! carry heads together give one vote, and the third decides.
 //!
-//! All other nodes are idle: their value reaches no answer. H5 of layer 1 copies a digit to an entry
-//! that nothing reads, other heads write zeros, and heads before the operator, where there are no
-//! sums to take, write averages that nothing reads.
+//! All other nodes are idle: their value affects no answer. H5 of layer 1 copies a digit to an
+//! entry that nothing reads, other heads write zeros, and heads before the operator, which have no
+//! sums to read, write averages that nothing reads.
 //!
-//! Some claims are neither true nor false ([`Handmade::nearly_true`]): the one variable named differs
-//! from what the node carries on a few questions alone, or the node carries it redundantly only while
-//! the clean sum isn't nine.
+//! Some claims are neither true nor false ([`Handmade::nearly_true`]): the named variable differs
+//! from what the node represents on only a few questions, or the node represents it redundantly
+//! only if the base question's sum is not nine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,10 +42,10 @@ use crate::inputs::model::Operations;
 
 const LAYERS: usize = 2;
 
-/// The lead of the right digit's logit, but for rounding.
+/// The lead of the right digit's logit, up to rounding.
 const LEAD: f32 = 1.25;
 
-/// Heads of layer 0, by what they do.
+/// Heads of layer 0, by function.
 const OWN: usize = 0;
 const OWN_SECOND: usize = 1;
 const BELOW: [usize; 3] = [2, 3, 4];
@@ -63,7 +63,7 @@ pub fn addition(n_digits: usize) -> Handmade {
     );
     let places = Places(sheet::shape(n_digits, LAYERS, HEADS, 0));
     let mut sheet = adder(places, &heads(places), BELOW.len(), LEAD);
-    // Where one head reads the column below, it needs the vote of a second.
+    // A single head that reads the column below needs a second vote.
     for k in 2..=n_digits {
         sheet.start_with(places.predicting(k), Entry::Votes, 1.0);
     }
@@ -80,8 +80,8 @@ pub fn addition(n_digits: usize) -> Handmade {
     }
 }
 
-/// A network that adds the sums that these heads bring, with `below` of them for the column below.
-/// `lead` is what the right digit's logit has over every other.
+/// A network that adds the sums that these heads read, `below` of which are for the column below.
+/// `lead` is the lead of the right digit's logit over every other.
 pub(super) fn adder(places: Places, heads: &[Head], below: usize, lead: f32) -> Sheet {
     let mut sheet = Sheet::new(places.0);
     for head in heads {
@@ -112,7 +112,7 @@ fn heads(places: Places) -> Vec<Head> {
         head(1, LOWER, Entry::Noise, noise.collect()),
     ];
     for (vote, number) in BELOW.into_iter().enumerate() {
-        // All three for the lowest column, the first alone for the others.
+        // All three for the lowest column, only the first for the others.
         let highest = if vote == 0 { n_digits } else { 1 };
         let below = (1..=highest).map(|k| (k, places.column(k - 1, 1.0)));
         heads.push(head(0, number, Entry::Below(vote), below.collect()));
@@ -120,7 +120,7 @@ fn heads(places: Places) -> Vec<Head> {
     heads
 }
 
-/// Layer 0's MLP: sums become votes.
+/// Layer 0's MLP: turns sums into votes.
 fn vote(sheet: &mut Sheet, n_digits: usize, below: usize) {
     let mut step = |entry, from, to| {
         sheet.step(
@@ -138,19 +138,19 @@ fn vote(sheet: &mut Sheet, n_digits: usize, below: usize) {
         step(Entry::Below(head), 8.1, 8.2);
         step(Entry::Below(head), 9.8, 9.9);
     }
-    // The largest sum of lower columns that makes no carry lies this much under ten.
+    // The largest sum of lower columns without a carry is this far below ten.
     let grain = 0.1f32.powi(n_digits as i32 - 2);
     step(Entry::Lower, 10.0 - 0.75 * grain, 10.0 - 0.25 * grain);
 }
 
-/// Layer 1's MLP: the votes against their threshold; and the column's sum, with a carry counted for
-/// what is above the threshold, against ten.
+/// Layer 1's MLP: compares the votes with their threshold, and the column's sum, plus a carry if
+/// the votes are above it, with ten.
 fn compare(sheet: &mut Sheet) {
     const THRESHOLD: f32 = 1.75;
-    /// Votes lie a quarter from the threshold at least.
+    /// Votes are at least a quarter away from the threshold.
     const CLEAR: f32 = 0.125;
-    /// With this weight a sum of eight or ten decides whatever the votes, which lie within 1¾ of
-    /// the threshold; at nine they decide.
+    /// With this weight, a sum of eight or ten decides whatever the votes, which are within 1¾ of
+    /// the threshold; at nine the votes decide.
     const SUM_WEIGHT: f32 = 2.0;
     sheet.step(
         1,
@@ -186,7 +186,7 @@ fn unembed(sheet: &mut Sheet, places: Places, lead: f32) {
     sheet.logit(token('+'), NO_DIGIT, &[at_equals]);
 }
 
-/// The table in the module's description.
+/// The table in the module's documentation.
 fn true_claims(places: Places) -> BTreeMap<(NodeName, Variable), Carries> {
     let n_digits = places.n_digits();
     let mut claims = BTreeMap::new();
@@ -236,14 +236,15 @@ fn nearly_true(places: Places) -> BTreeSet<(NodeName, Variable)> {
     let n_digits = places.n_digits();
     let mut claims = BTreeSet::new();
     for number in BELOW {
-        // One vote against two decides where those two are halves.
+        // One vote against two decides if those two are halves.
         for (task, digit) in [(Task::St, 0), (Task::Sv, 0), (Task::Stc, 1)] {
             claims.insert((places.head(1, number), variable(task, digit)));
         }
     }
     for k in 2..=n_digits {
         let below = k - 1;
-        // Right unless the column below sums to nine in the source and passes on another carry there.
+        // Right unless the column below sums to nine in the source and propagates another carry
+        // there.
         let head = places.head(k, BELOW[0]);
         claims.insert((head, variable(Task::Sv, below)));
         claims.insert((head, variable(Task::Stc, k)));

@@ -1,7 +1,7 @@
-//! A network in which a variable is carried across layers: [`TwoDigits`], but D0 goes to A0 by way of
-//! `=` and of layer 1.
+//! A network in which a variable is passed across layers: [`TwoDigits`], but D0 reaches A0 through
+//! `=` and layer 1.
 //!
-//! | node | carries | so these claims are true of it |
+//! | node | represents | true claims |
 //! |---|---|---|
 //! | P5L0H3 | D0 | `A0.SA` with P8L0H0 |
 //! | P8L1H3, which reads it | D0 | `A0.SA` with P8L0H0 |

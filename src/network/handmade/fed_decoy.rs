@@ -1,13 +1,13 @@
-//! A network in which what a node carries is read by a later node of its kind, which then does as
-//! well in its place: [`TwoDigits`], but A1's sum goes by way of `=`.
+//! A network in which a later node of the same kind reads what a node represents, and does as well
+//! in its place: [`TwoDigits`], but A1's sum is passed through `=`.
 //!
-//! | node | carries | so these claims are true of it |
+//! | node | represents | true claims |
 //! |---|---|---|
 //! | P5L0H3 | the sum of column 1 | `A1.SA` |
 //! | P6L0M0 | votes on the carry into A2 | `A1.SC`, `A1.SS`, `A1.SV`, `A2.STC` |
 //!
-//! No claim is made of P7L1H3 and P6L1M0, which read these two and agree as often. They are decoys
-//! that must not be held against them.
+//! There are no claims about P7L1H3 and P6L1M0, which read these two and have the same interchange
+//! accuracy. They are decoys that must not be held against them.
 
 use super::Handmade;
 use super::sheet::{Entry, Head};

@@ -1,7 +1,7 @@
 //! A network in which a tri-case decides one token, and another only in part: [`TwoDigits`], but
-//! `A0.ST` is worked out at `=`, and beside it A1 has a head of its own.
+//! `A0.ST` is computed at `=`, and A1 also has a head of its own.
 //!
-//! | node | carries | so these claims are true of it |
+//! | node | represents | true claims |
 //! |---|---|---|
 //! | P5L0H2 | the sum of column 0 | `A0.ST`, `A0.SV`: A2 always, A1 in two thirds of pairs |
 //! | P5L0M0 | whether it is ten or more | the same |
@@ -11,8 +11,8 @@
 //! | P7L0M0 | whether it is over 5, and over 13 | as P7L0H3 |
 //! | P6L0M0 | the vote of column 1 | `A1.SC`, `A1.ST` |
 //!
-//! Where A1 is predicted, two of three votes make a carry: that the sum is ten or more, as `=` found,
-//! that it is over 5, and that it is over 13. What `=` found decides from 6 to 13.
+//! Where A1 is predicted, two of three votes make a carry: that the sum is ten or more, as computed
+//! at `=`; that it is over 5; and that it is over 13. The vote from `=` decides from 6 to 13.
 
 use super::sheet::{Entry, Head, MlpStep};
 use super::two_digits::{LOWER, PLANTED, TwoDigits, claims_but};
@@ -27,7 +27,8 @@ pub(super) fn network() -> Planted {
     let column = places.column(0, 1.0);
     network.below.remove(&a1);
     network.lower = [(equals, column.clone())].into();
-    // `=` finds half a vote, all that a lower carry has at A2; at A1 it counts as a whole one.
+    // `=` gives half a vote, which is the weight of a lower carry at A2; at A1 it counts as a whole
+    // vote.
     let votes = [(a2, vec![(equals, 1.0)]), (a1, vec![(equals, 2.0)])];
     network.planted = vec![
         places.summing(0, PLANTED, Entry::Below(1), [(a1, column)]),
@@ -57,7 +58,7 @@ pub(super) fn network() -> Planted {
         ("P6L0M0", &["A1.SC", "A1.ST"]),
         ("P6L1M0", &["A1.SC", "A1.SS"]),
     ]);
-    // What is carried at `=` reaches A1 and A2, and these claims are of one of the two.
+    // What is represented at `=` affects A1 and A2, and these claims are about only one of the two.
     nearly.extend([
         ("P5L0H2", &["A0.SC", "A1.SS", "A1.STC"] as &[&str]),
         ("P5L0M0", &["A0.SC", "A1.SS", "A1.STC"]),

@@ -1,10 +1,7 @@
-//! Networks whose circuits are known because their weights are written by hand: the ground truth
-//! that verdicts are held against.
+//! Handmade networks, whose circuits are known because their weights are written by hand: the
+//! ground truth for verdicts.
 //!
-//! [`addition()`] takes any number of digits up to [`MOST_DIGITS`]. The [`planted`] networks have two
-//! digits, and in each of them a variable is carried in a way that is easily judged wrongly. Every
-//! network answers every question of its operation rightly; each module has a table of what its
-//! nodes carry.
+//! [`addition()`] takes any number of digits up to [`MOST_DIGITS`]. The [`planted`] networks have two digits, and each represents a variable in a way that is easily misjudged. Every network answers every question of its operation correctly; each module has a table of what its nodes represent.
 
 mod addition;
 mod cross_layer;
@@ -28,48 +25,49 @@ use crate::domain::task::{Task, Variable};
 use crate::inputs::claims::{Claim, write_claims};
 use crate::inputs::model::{ModelFolder, Operations, Weights};
 
-/// The least lead of the right token over every other, on every question that [`addition()`] answers.
+/// Minimum lead of the right token over every other, on every question that [`addition()`] answers.
 pub const MARGIN: f32 = 1.2;
 
-/// The least lead of the right token over every other in the planted networks.
+/// Minimum lead of the right token over every other in the planted networks.
 pub const PLANTED_MARGIN: f32 = 0.24;
 
-/// The lead of the right digit there, but for rounding. Logits are as much smaller as the lead, so
-/// that the rounding of longer ways to them stays far under what two forward passes may differ by.
+/// The lead of the right digit there, up to rounding. Logits scale with the lead, so the rounding
+/// errors of longer paths stay far below the tolerated difference between two forward passes.
 const PLANTED_LEAD: f32 = 0.25;
 
-/// Most digits an operand of [`addition()`] may have: with each more, the sums of lower columns differ
-/// by a tenth of what they did, and float32 beside a large constant tells a hundredth apart.
+/// Most digits an operand of [`addition()`] may have: with each additional digit, differences
+/// between sums of lower columns shrink to a tenth, and float32 beside a large constant resolves a
+/// hundredth.
 pub const MOST_DIGITS: usize = 4;
 
-/// How a node carries a variable.
+/// How a node represents a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Carries {
     Alone,
-    /// Together with others, as [`Handmade::sets`] says.
+    /// Together with others, as listed in [`Handmade::sets`].
     Jointly,
-    /// As the others do of which the same is true, so that it alone decides nothing.
+    /// As other nodes do too, so that it alone decides nothing.
     Redundantly,
 }
 
-/// A network with the truth about it.
+/// A network with the ground truth about it.
 #[derive(Debug, Clone)]
 pub struct Handmade {
     pub weights: Weights,
     /// The operations whose questions it answers.
     pub operations: Operations,
-    /// Every claim that is true of it, by node and variable.
+    /// Every true claim, by node and variable.
     pub true_claims: BTreeMap<(NodeName, Variable), Carries>,
-    /// Claims of which it would be wrong to ask for a verdict: neither true nor false.
+    /// Claims that have no right verdict: neither true nor false.
     pub nearly_true: BTreeSet<(NodeName, Variable)>,
-    /// The sets that carry a variable where each of their nodes is needed.
+    /// The sets that represent a variable and need each of their nodes.
     pub sets: Vec<JointSet>,
 }
 
-/// Nodes that carry a variable together: with one of each slot patched, a token always moves that
-/// does not always move with fewer.
+/// Nodes that represent a variable together: patching one node of each slot always moves some token
+/// that does not always move with fewer.
 ///
-/// A slot has several nodes where one reads what another writes, so that either can be patched.
+/// A slot has several nodes if one reads what another writes, so that either can be patched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JointSet {
     pub variable: Variable,
@@ -98,14 +96,14 @@ impl JointSet {
     }
 }
 
-/// A network in which a variable is carried in a way that is easily judged wrongly.
+/// A network that represents a variable in a way that is easily misjudged.
 #[derive(Debug, Clone)]
 pub struct Planted {
     pub name: &'static str,
     pub handmade: Handmade,
-    /// Claims that are true of some tokens, with a token that moves in a part of pairs only.
+    /// Claims that are true for some tokens, with a token that moves only in part of the pairs.
     pub in_part: Vec<((NodeName, Variable), AnswerToken)>,
-    /// What the digits follow where the sign turns, in a network that subtracts.
+    /// What the digits follow when the sign flips, in a network that subtracts.
     pub digits: Option<DigitsFollow>,
 }
 
@@ -132,14 +130,14 @@ pub fn planted() -> Vec<Planted> {
     ]
 }
 
-/// Where things stand in a question and its answer.
+/// Positions in a question and its answer.
 #[derive(Clone, Copy)]
 struct Places(Shape);
 
 impl Places {
-    /// The places of a planted network.
+    /// The positions of a planted network.
     fn planted(n_layers: usize) -> Self {
-        /// Heads of a layer.
+        /// Heads per layer.
         const HEADS: usize = 4;
         Places(sheet::shape(2, n_layers, HEADS, Entry::ADDED))
     }
@@ -178,13 +176,15 @@ impl Places {
         vec![(self.first(k), weight), (self.second(k), weight)]
     }
 
-    /// All columns below `top`, the highest with weight 1, each other a tenth of the one above it.
+    /// All columns below `top`: the highest with weight 1, each other with a tenth of the weight of
+    /// the one above.
     fn columns_below(self, top: usize) -> Vec<(usize, f32)> {
         let weight = |k: usize| 0.1f32.powi((top - 1 - k) as i32);
         (0..top).flat_map(|k| self.column(k, weight(k))).collect()
     }
 
-    /// A head that sums digits: for each position that reads, those it reads with their weights.
+    /// A head that sums digits: for each reading position, the positions it reads with their
+    /// weights.
     fn summing(
         self,
         layer: usize,
@@ -227,18 +227,18 @@ fn variable(task: Task, digit: usize) -> Variable {
     }
 }
 
-/// A node by the name that files have for it.
+/// A node by its name in files.
 fn node(name: &str) -> NodeName {
     name.parse().expect("the name of a node")
 }
 
-/// A variable as files write it, such as `A0.SC`.
+/// A variable as written in files, such as `A0.SC`.
 fn parsed(variable: &str) -> Variable {
     let claim = Claim::parse(node("P0L0H0"), variable);
     claim.variable.expect("a task with its digit")
 }
 
-/// Nodes with variables, by the names that files have for them.
+/// Nodes with variables, by their names in files.
 type Table = [Row];
 type Row = (&'static str, &'static [&'static str]);
 
@@ -250,7 +250,7 @@ fn claims(table: &Table) -> impl Iterator<Item = (NodeName, Variable)> {
 }
 
 impl Handmade {
-    /// A network by tables of what its nodes carry alone and of what they nearly carry.
+    /// A network, given tables of what its nodes represent alone and of what they nearly represent.
     fn new(
         sheet: Sheet,
         operations: Operations,
@@ -275,8 +275,8 @@ impl Handmade {
         }
     }
 
-    /// Claims that are false: every other task and digit on each node of a true claim, and each true
-    /// claim on idle nodes where the same digit is predicted, and on one in the question.
+    /// False claims: every other task and digit on each node of a true claim, and each true claim
+    /// on idle nodes where the same digit is predicted, and on one in the question.
     pub fn false_claims(&self) -> BTreeSet<(NodeName, Variable)> {
         let shape = self.weights.shape();
         let n_digits = shape.n_digits;
@@ -313,7 +313,7 @@ impl Handmade {
             .collect()
     }
 
-    /// The network as a model whose file makes these claims.
+    /// The network as a model whose claims file makes these claims.
     pub fn claiming<'a>(
         &self,
         claims: impl IntoIterator<Item = &'a (NodeName, Variable)>,

@@ -1,20 +1,20 @@
 //! A network in which a variable is scattered over five positions: [`TwoDigits`], but each of five
-//! nodes brings a fifth of column 1's sum to A1.
+//! nodes contributes a fifth of column 1's sum to A1.
 //!
-//! | node | carries | so these claims are true of it |
+//! | node | represents | true claims |
 //! |---|---|---|
 //! | P3L0H3, P4L0H3, P5L0H3, P6L0H3 | a fifth of the sum each | `A1.SA`, all five together |
-//! | P7L1H0 to P7L1H3, which read one of these each | the same fifth | `A1.SA` in its stead |
+//! | P7L1H0 to P7L1H3, which read one of these each | the same fifth | `A1.SA` in its place |
 //! | P7L0H0 | a fifth of the sum | `A1.SA`, all five together |
 //!
-//! Four fifths of another sum move A1 as predicted only where that sum is less than three away.
+//! Four fifths of another sum move A1 as predicted only if that sum is less than three away.
 
 use super::sheet::{Entry, Head};
 use super::two_digits::{PLANTED, TwoDigits, claims_but};
 use super::{Handmade, JointSet};
 use crate::inputs::model::Operations;
 
-/// The share of the sum that each node brings.
+/// The share of the sum that each node contributes.
 const SHARE: f32 = 0.2;
 
 pub(super) fn network() -> Handmade {

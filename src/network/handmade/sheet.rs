@@ -1,11 +1,11 @@
-//! Weights written down by what they do: heads that read chosen positions, steps that the MLP
-//! takes, all else zero.
+//! Weights described by their function: heads that read chosen positions, steps computed by the
+//! MLP, everything else zero.
 //!
-//! LayerNorm has to be got out of the way. The residual stream is a vector and, behind it, the same
-//! vector negated, so its mean is zero; one pair of entries is so large that all others hardly add
-//! to the variance; and the norm's weights multiply by what it divides by. What is read after a
-//! norm is then what was written before it, to about one part in ten thousand. Both halves are read,
-//! one from the other, so that what rounding leaves of the mean cancels.
+//! LayerNorm must be neutralised. The residual stream is a vector followed by its negative, so its
+//! mean is zero; one pair of entries is so large that all others hardly contribute to the variance;
+//! and the norm's weights multiply by what it divides by. What is read after a norm then equals
+//! what was written before it, to about one part in ten thousand. Reads subtract one half from the
+//! other, so that the rounding error of the mean cancels.
 
 use std::collections::BTreeMap;
 
@@ -13,47 +13,48 @@ use crate::domain::arithmetic::token_of;
 use crate::domain::shape::{D_VOCAB, Shape};
 use crate::inputs::model::{Array, Weights};
 
-/// What the residual stream holds, one entry each.
+/// The entries of the residual stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// [`CONSTANT`], which keeps the norm.
+    /// [`CONSTANT`], which fixes the scale of the norm.
     Constant,
     /// The token, if it is a digit.
     Digit,
     /// Sum, or difference, of the column whose answer digit is predicted here.
     Sum,
-    /// Sum, or difference, of the column below, as one of up to three heads read it.
+    /// Sum, or difference, of the column below, as read by one of up to three heads.
     Below(usize),
-    /// Sums of all columns under that one, each a tenth as heavy as the next higher.
+    /// Sums of all columns further below, each with a tenth of the weight of the next higher.
     Lower,
-    /// Votes for a carry coming in.
+    /// Votes for a carry in.
     Votes,
-    /// 1 where a carry, or a borrow, comes in.
+    /// 1 if there is a carry, or a borrow, in.
     Carry,
-    /// 1 where the column's sum with that carry is ten or more, or its difference with that borrow
-    /// is negative.
+    /// 1 if the column's sum with that carry is ten or more, or its difference with that borrow is
+    /// negative.
     Overflow,
-    /// What nothing reads.
+    /// Never read.
     Noise,
-    /// What a later layer reads here from another position.
+    /// Read here by a later layer, from another position.
     Relay,
-    /// 1 where the token is `+`.
+    /// 1 if the token is `+`.
     Plus,
-    /// 0, 1 or 2 where the first digit of the column below is less than the second, equal, or greater.
+    /// 0, 1 or 2 if the first digit of the column below is less than, equal to, or greater than the
+    /// second.
     TriCase,
-    /// 1 where the first operand is found to be no smaller than the second.
+    /// 1 if the first operand is found to be no smaller than the second.
     Order,
-    /// 1 where the digits are to be those of a positive answer.
+    /// 1 if the digits should be those of a positive answer.
     Positive,
-    /// A difference and nine, twice, where the answer is to be positive; else 0.
+    /// Twice the difference plus nine, if the answer should be positive; otherwise 0.
     Doubled,
     /// 1 at this position, 0 elsewhere.
     At(usize),
 }
 
 impl Entry {
-    /// Its place in a network of `n_ctx` positions: first what every network has, then what the
-    /// planted ones add.
+    /// Its index in a network of `n_ctx` positions: first the entries of every network, then those
+    /// of the planted ones.
     const fn index(self, n_ctx: usize) -> usize {
         let added = Entry::count(n_ctx);
         match self {
@@ -76,7 +77,7 @@ impl Entry {
         }
     }
 
-    /// Entries that the planted networks add.
+    /// Additional entries of the planted networks.
     pub(super) const ADDED: usize = 6;
 
     /// Entries that every network has.
@@ -85,35 +86,34 @@ impl Entry {
     }
 }
 
-/// Far larger than what all other entries sum to (their squares stay below 4,000), small enough for
-/// float32 to carry digits beside it.
+/// Far larger than the sum of all other entries (their squares stay below 4,000), small enough for
+/// float32 to represent digits beside it.
 const CONSTANT: f32 = 4096.0;
 
-/// Score of a position that isn't attended, before softmax; the one attended most has 0, whose
+/// Score of an unattended position before softmax; the most attended position has score 0, whose
 /// exponential is exact.
 const UNATTENDED: f32 = -25.0;
 
-/// The middle of the digits: logits are smallest taken from there.
+/// The middle of the digits, around which logits are smallest.
 const MIDDLE: f32 = 4.5;
 
-/// Far under every digit's logit, which is -25 at least in the patched network too.
+/// Far below every digit's logit, which is at least -25, also in the patched network.
 pub(super) const NO_DIGIT: f32 = -60.0;
 
-/// Neurons for each step an MLP can take, and the most steps one takes.
+/// Neurons per step of an MLP, which is also the most steps one can have.
 const NEURONS_PER_STEP: usize = 2;
 const MOST_STEPS: usize = 7;
 
-/// A head: at each position listed it sums an entry over other positions, weighted, and writes that.
+/// A head: at each listed position, it writes a weighted sum of an entry over other positions.
 pub(super) struct Head {
     pub(super) layer: usize,
     pub(super) number: usize,
     pub(super) from: Entry,
     pub(super) writes: Entry,
-    /// Writes the sum negated.
+    /// Whether the negated sum is written.
     pub(super) negated: bool,
-    /// Where the attention goes that the positions read leave over: a position that holds 0 in the
-    /// entry read. Positions with nothing to read attend to it alone, those before it to all they
-    /// can see.
+    /// The position that receives the remaining attention; it holds 0 in the entry read. Positions
+    /// with nothing to read attend only to it; positions before it attend to all they can see.
     pub(super) rest: usize,
     /// By position, the positions read and their weights.
     pub(super) reads: BTreeMap<usize, Vec<(usize, f32)>>,
@@ -128,12 +128,12 @@ pub(super) struct MlpStep<'a> {
     pub(super) height: f32,
 }
 
-/// The token of a character, as an index of the vocabulary.
+/// The token of a character, as an index into the vocabulary.
 pub(super) fn token(character: char) -> usize {
     usize::from(token_of(character).expect("a character of the vocabulary"))
 }
 
-/// The shape of a network on one sheet, with so many entries more than every network has.
+/// The shape of a network on one sheet, with this many additional entries.
 pub(super) fn shape(n_digits: usize, n_layers: usize, n_heads: usize, added: usize) -> Shape {
     let n_ctx = 3 * n_digits + 4;
     Shape {
@@ -149,14 +149,14 @@ pub(super) fn shape(n_digits: usize, n_layers: usize, n_heads: usize, added: usi
 pub(super) struct Sheet {
     shape: Shape,
     tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
-    /// Steps taken so far in each layer.
+    /// Steps used so far in each layer.
     steps: Vec<usize>,
 }
 
 impl Sheet {
     /// A network that adds nothing to its embedding, with norms that change nothing.
     pub(super) fn new(shape: Shape) -> Self {
-        // Any network of this shape has its tensors' names and dimensions.
+        // Any network of this shape provides the tensors' names and dimensions.
         let tensors = Weights::random(shape, 0)
             .iter()
             .map(|(name, array)| {
@@ -185,7 +185,7 @@ impl Sheet {
     }
 
     fn undo_norms(&mut self) {
-        // Standard deviation of a residual stream that holds the constant and its position alone.
+        // Standard deviation of a residual stream with only the constant and its position.
         let squares = 2.0 * (CONSTANT * CONSTANT + 1.0);
         let deviation = (squares / self.shape.d_model as f32).sqrt();
         let layers = 0..self.shape.n_layers;
@@ -225,12 +225,12 @@ impl Sheet {
         self.set(name, &at(negated + entry), -0.5 * value);
     }
 
-    /// Has every input at `position` start with `value` in an entry.
+    /// Initialises an entry to `value` at `position` in every input.
     pub(super) fn start_with(&mut self, position: usize, entry: Entry, value: f32) {
         self.write("pos_embed.W_pos", &[position], entry, value);
     }
 
-    /// Has every input that is this character start with `value` in an entry.
+    /// Initialises an entry to `value` wherever the input is this character.
     pub(super) fn mark(&mut self, character: char, entry: Entry, value: f32) {
         self.write("embed.W_E", &[token(character)], entry, value);
     }
@@ -240,7 +240,7 @@ impl Sheet {
         let (layer, number) = (head.layer, head.number);
         let tensor = |part: &str| format!("blocks.{layer}.attn.{part}");
         let total = |reads: &Vec<(usize, f32)>| reads.iter().map(|&(_, weight)| weight).sum();
-        // Attention sums to one: the heaviest reader uses all of it.
+        // Attention sums to one: the reader with the largest total weight uses all of it.
         let gain = head.reads.values().map(total).fold(0.0, f32::max);
         let scale = (self.shape.d_head as f32).sqrt();
         for position in 0..self.shape.n_ctx() {
@@ -282,7 +282,7 @@ impl Sheet {
         }
     }
 
-    /// Makes the logit of `token` `bias + Σ weight · entry`.
+    /// Sets the logit of `token` to `bias + Σ weight · entry`.
     pub(super) fn logit(&mut self, token: usize, bias: f32, reads: &[(Entry, f32)]) {
         assert!(token < D_VOCAB);
         self.set("unembed.b_U", &[token], bias);
@@ -291,8 +291,8 @@ impl Sheet {
         }
     }
 
-    /// Makes the digit `Σ weight · entry` the most likely, with this lead, and every token that is
-    /// no digit unlikely.
+    /// Makes the digit `Σ weight · entry` the most likely, with this lead, and all non-digit tokens
+    /// unlikely.
     pub(super) fn digit_logits(&mut self, lead: f32, entries: &[(Entry, f32)]) {
         for digit in 0..10u8 {
             let d = f32::from(digit) - MIDDLE;

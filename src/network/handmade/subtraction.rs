@@ -1,12 +1,12 @@
-//! A network that subtracts numbers of two digits, whose digits after the sign follow the order it
-//! found at `=` or the sign token it reads.
+//! A network that subtracts two-digit numbers, whose digits after the sign follow either the order
+//! it computed at `=` or the sign token it reads.
 //!
 //! | position | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 |
 //! |---|---|---|---|---|---|---|---|---|---|---|
 //! | token | D1 | D0 | `-` | D'1 | D'0 | `=` | sign | A2 | A1 | A0 |
 //! | predicts | | | | | | sign | A2 | A1 | A0 | |
 //!
-//! | node | carries | so these claims are true of it |
+//! | node | represents | true claims |
 //! |---|---|---|
 //! | P5L0H0, P5L0H1 | D1 and D'1 | `A1.GT` and `A1.MT`, together |
 //! | P5L0H2, P5L0H3 | D0 and D'0 | `A0.GT`, and `A0.MT` on the sign, together |
@@ -19,10 +19,10 @@
 //! | P7L2M0 | the difference, signed, and the borrow into it | `A1.MTC`, `A1.NTC` |
 //! | P8L0H0, P8L0H1 | D0 and D'0 | `A0.MD` and `A0.ND`, together |
 //!
-//! Let δ be the difference of a column, t the tri-case of the one below it, 0 to 2, and p whether the
-//! answer is to be positive. The order of the digits up to that column is that of 2δ + t and 1. Layer
-//! 1's MLP finds it at `=`. Layer 2's takes from it, with p, whether ten has to be borrowed, and from
-//! t the borrow that comes in. Where p is turned, the digits become those of the other sign.
+//! Let δ be the difference of a column, t the tri-case of the one below it, 0 to 2, and p whether
+//! the answer should be positive. The order of the digits up to that column is that of 2δ + t and
+//! 1. Layer 1's MLP computes it at `=`. Layer 2's MLP determines from it, with p, whether to borrow
+//! ten, and from t the borrow in. If p is flipped, the digits become those of the other sign.
 
 use super::sheet::{Entry, Head, MlpStep, NO_DIGIT, Sheet, token};
 use super::{Handmade, JointSet, PLANTED_LEAD, Places, Planted, Row, Table};
@@ -31,9 +31,9 @@ use crate::inputs::model::Operations;
 /// What the digits of a subtraction's answer follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DigitsFollow {
-    /// The order of the operands as the network found it, whatever the sign token says.
+    /// The order of the operands as computed by the network, whatever the sign token.
     InternalOrder,
-    /// The sign token that the network is given.
+    /// The sign token in the input.
     SignToken,
 }
 
@@ -94,7 +94,8 @@ fn heads(places: Places, digits: DigitsFollow) -> Vec<Head> {
             reads.iter().map(|&(at, read)| (at, vec![(read, 1.0)])),
         )
     };
-    // At `=` and where A1 is predicted, column 1 and the one below; where A0 is, column 0.
+    // At `=` and where A1 is predicted, column 1 and the one below; where A0 is predicted, column
+    // 0.
     let own = |of: fn(Places, usize) -> usize| {
         let [top, low] = [of(places, 1), of(places, 0)];
         [(equals, top), (a1, top), (a0, low)]
@@ -117,8 +118,8 @@ fn heads(places: Places, digits: DigitsFollow) -> Vec<Head> {
     ]
 }
 
-/// Twice a column's difference and the tri-case of the one below: over 1 where the first operand is
-/// greater as far as that column, under 1 where it is less.
+/// Twice a column's difference plus the tri-case of the one below: above 1 if the first operand is
+/// greater up to that column, below 1 if it is less.
 const ORDER: [(Entry, f32); 2] = [(Entry::Sum, 2.0), (Entry::TriCase, 1.0)];
 
 /// Layer 0's and layer 1's MLPs: the tri-case of the column below, and the order of the operands.
@@ -155,11 +156,11 @@ fn subtract(sheet: &mut Sheet) {
             },
         );
     };
-    // A difference lies within 9 of 0, so that it passes where 18 is added.
+    // A difference is within 9 of 0, so adding 18 keeps it above the threshold.
     let own = [(Entry::Sum, 1.0), (Entry::Positive, 18.0)];
     step(&own, 9.0, 27.0, Entry::Doubled, 36.0);
-    // A borrow comes where this is over 1 and the answer negative, or under 1 and it is positive;
-    // `apart` takes it out of reach under the other sign.
+    // There is a borrow if this is above 1 and the answer negative, or below 1 and the answer
+    // positive; `apart` moves it out of range under the other sign.
     for (reads, apart, writes) in [
         (&ORDER[1..], 2.0, Entry::Carry),
         (&ORDER[..], 20.0, Entry::Overflow),
@@ -181,9 +182,9 @@ fn unembed(sheet: &mut Sheet, places: Places) {
         (Entry::Overflow, 10.0),
     ];
     sheet.digit_logits(PLANTED_LEAD, &digit);
-    /// Over what digits have at `=`, where differences of columns leave them up to 140.
+    /// Above the digits' logits at `=`, which differences of columns leave at up to 140.
     const SIGN: f32 = 400.0;
-    /// What the order adds to one sign and takes from the other.
+    /// The amount the order adds to one sign and subtracts from the other.
     const LEAD: f32 = 10.0;
     for (sign, lead) in [('+', LEAD), ('-', -LEAD)] {
         let at_equals = (Entry::At(places.equals()), SIGN);

@@ -1,14 +1,14 @@
-//! What the planted networks that add have in common: they add numbers of two digits and leave out
-//! the redundancy of [`addition()`](super::addition()).
+//! The common part of the planted addition networks: they add two-digit numbers, without the
+//! redundancy of [`addition()`](super::addition()).
 //!
 //! | position | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 |
 //! |---|---|---|---|---|---|---|---|---|---|---|
 //! | token | D1 | D0 | `+` | D'1 | D'0 | `=` | sign | A2 | A1 | A0 |
 //! | predicts | | | | | | sign | A2 | A1 | A0 | |
 //!
-//! Each network changes how one variable is carried. All else is as here:
+//! Each network changes how one variable is represented. Everything else is as here:
 //!
-//! | node | carries | so these claims are true of it |
+//! | node | represents | true claims |
 //! |---|---|---|
 //! | P7L0H0, P8L0H0 | the sum of column 1, of column 0 | `A1.SA`, `A0.SA` |
 //! | P7L0H1, P7L0M0 | the sum of column 0, and a vote on it | `A0.SC`, `A0.ST`, `A0.SV`, `A1.STC` |
@@ -24,7 +24,7 @@ use super::addition::adder;
 use super::sheet::{Entry, Head, Sheet};
 use super::{PLANTED_LEAD, Places, Row, Table};
 
-/// Heads of layer 0, by what they do.
+/// Heads of layer 0, by function.
 pub(super) const OWN: usize = 0;
 pub(super) const BELOW: usize = 1;
 pub(super) const LOWER: usize = 2;
@@ -34,11 +34,11 @@ pub(super) const PLANTED: usize = 3;
 /// By position, the positions that a head reads and their weights.
 type Reads = BTreeMap<usize, Vec<(usize, f32)>>;
 
-/// A network before it is written down.
+/// A network before its weights are written.
 pub(super) struct TwoDigits {
     pub(super) places: Places,
-    /// What the heads of layer 0 read that bring a position its own column, the one below, and that
-    /// under it.
+    /// What the heads of layer 0 read: a position's own column, the one below, and the one below
+    /// that.
     pub(super) own: Reads,
     pub(super) below: Reads,
     pub(super) lower: Reads,
@@ -60,10 +60,10 @@ impl TwoDigits {
         }
     }
 
-    /// The network written down.
+    /// The network's weights.
     pub(super) fn sheet(self) -> Sheet {
         let places = self.places;
-        // Where a head reads the column below, it needs the vote of a second.
+        // A single head that reads the column below needs a second vote.
         let voted: Vec<usize> = self.below.keys().copied().collect();
         let mut heads = vec![
             places.summing(0, OWN, Entry::Sum, self.own),
@@ -79,7 +79,7 @@ impl TwoDigits {
     }
 }
 
-/// What the nodes of the table above carry alone.
+/// What the nodes of the table above represent alone.
 const ALONE: &Table = &[
     ("P7L0H0", &["A1.SA"]),
     ("P8L0H0", &["A0.SA"]),
@@ -92,15 +92,15 @@ const ALONE: &Table = &[
     ("P7L1M0", &["A1.STC"]),
 ];
 
-/// What they nearly carry: the claim fails on the few source questions whose column 1 sums to nine and passes
-/// on another carry than the base question's.
+/// What they nearly represent: the claim fails on the few source questions whose column 1 sums to
+/// nine and propagates another carry than the base question's.
 const NEARLY: &Table = &[
     ("P6L0H1", &["A1.SV", "A2.STC"]),
     ("P6L0M0", &["A1.ST"]),
     ("P6L1M0", &["A1.ST"]),
 ];
 
-/// What is true of the plain network, and what nearly is, but for the nodes that a network replaces.
+/// The true and nearly true claims of the plain network, without the nodes that a network replaces.
 pub(super) fn claims_but(replaced: &[&str]) -> (Vec<Row>, Vec<Row>) {
     let kept = |table: &Table| {
         let rows = table.iter().copied();

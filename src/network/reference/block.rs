@@ -7,8 +7,7 @@ use candle_nn::{Linear, VarBuilder};
 use super::hooks::{HookPoint, Hooks};
 use crate::domain::shape::Shape;
 
-/// Added to the variance by every layer norm; TransformerLens' default, which all published
-/// models keep.
+/// Epsilon of every layer norm: TransformerLens' default, used by all published models.
 const LAYER_NORM_EPS: f32 = 1e-5;
 
 /// Layer norm with weight and bias.
@@ -28,14 +27,14 @@ impl LayerNorm {
 
     /// `[batch, n_ctx, d_model]` to the same.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        // candle's fast kernel takes the variance as the mean square less the squared mean, which
-        // cancels: at d_model 510 it put logits up to 9.5e-5 from TransformerLens', this one, which
-        // subtracts the mean first, 5.8e-5.
+        // candle's fast kernel computes the variance as the mean square minus the squared mean,
+        // which cancels: at d_model 510 its logits were up to 9.5e-5 from TransformerLens', and
+        // those of this one, which subtracts the mean first, 5.8e-5.
         layer_norm_slow(x, &self.weight, &self.bias, LAYER_NORM_EPS)
     }
 }
 
-/// `x · weight + bias`, with `weight` `[in, out]` as TransformerLens keeps it; candle keeps the
+/// `x · weight + bias`, with `weight` `[in, out]` as in TransformerLens; candle stores the
 /// transpose.
 pub(super) fn linear(weight: Tensor, bias: Tensor) -> Result<Linear> {
     Ok(Linear::new(weight.t()?.contiguous()?, Some(bias)))
@@ -47,7 +46,7 @@ struct SelfAttention {
     key: Linear,
     value: Linear,
     output: Linear,
-    /// `[n_ctx, n_ctx]`: 0 where the query's row may see the key's column, else −∞.
+    /// `[n_ctx, n_ctx]`: 0 where the query's row may see the key's column, otherwise −∞.
     mask: Tensor,
     layer: usize,
     n_heads: usize,

@@ -1,4 +1,4 @@
-//! What one forward pass overwrites and what it records on its way.
+//! The overwrites and recordings of one forward pass.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use candle_core::{Result, Tensor, bail};
 
 use crate::network::engine::{Intervention, Overwrite, Site};
 
-/// A tensor of the network that can be overwritten and recorded, by its layer.
+/// A tensor of the network, by layer, that can be overwritten and recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HookPoint {
     /// `hook_z`, the heads' results before W_O: `[batch, n_ctx, h, d_head]`.
@@ -27,13 +27,13 @@ impl From<Site> for HookPoint {
     }
 }
 
-/// The hooks of one forward pass. Overwrites and reads are taken off their lists as they happen,
-/// so that what is left at the end never did.
+/// The hooks of one forward pass. Overwrites and reads are removed from their lists when applied,
+/// so that any left at the end were never applied.
 #[derive(Debug, Default)]
 pub(super) struct Hooks<'a> {
-    /// Overwrites to come, each with the row of the batch it is for.
+    /// Pending overwrites, each with its row of the batch.
     overwrites: Vec<(usize, Overwrite<'a>)>,
-    /// Sites still to be read, each with its index in the rows of `recorded`.
+    /// Pending reads, each with its index in the rows of `recorded`.
     reads: Vec<(usize, Site)>,
     /// `[batch][site][width]`
     recorded: Vec<Vec<Vec<f32>>>,
@@ -60,7 +60,7 @@ impl<'a> Hooks<'a> {
         Hooks::default().also_reading(sites, batch)
     }
 
-    /// The same hooks, recording these sites in each row of a batch too.
+    /// The same hooks, also recording these sites in each row of a batch.
     pub(super) fn also_reading(self, sites: &[Site], batch: usize) -> Self {
         Hooks {
             reads: sites.iter().copied().enumerate().collect(),
@@ -69,10 +69,10 @@ impl<'a> Hooks<'a> {
         }
     }
 
-    /// Passes a tensor on, with what is to be overwritten here overwritten.
+    /// Returns a tensor with the overwrites for this hook point applied.
     ///
     /// # Errors
-    /// If a value is wider or narrower than its site.
+    /// If a value does not have the width of its site.
     pub(super) fn at(&mut self, point: HookPoint, activation: Tensor) -> Result<Tensor> {
         let layout = SiteLayout::of(&activation)?;
         let here = |site: Site| HookPoint::from(site) == point && layout.holds(site);
@@ -108,12 +108,12 @@ impl<'a> Hooks<'a> {
         Tensor::from_vec(values, activation.shape(), activation.device())
     }
 
-    /// Keeps the attention weights of the next layer.
+    /// Records the attention weights of the next layer.
     pub(super) fn keep_pattern(&mut self, pattern: &Tensor) {
         self.patterns.push(pattern.clone());
     }
 
-    /// What was recorded.
+    /// Returns the recordings.
     ///
     /// # Errors
     /// If an overwrite was never applied, or a site never read, because the network has no such
@@ -135,7 +135,7 @@ impl<'a> Hooks<'a> {
     }
 }
 
-/// What a forward pass recorded.
+/// The recordings of a forward pass.
 #[derive(Debug)]
 pub(super) struct Recording {
     /// `[batch][site][width]`
@@ -144,12 +144,12 @@ pub(super) struct Recording {
     pub(super) patterns: Vec<Tensor>,
 }
 
-/// Where the sites of a hook point lie in its tensor, `[batch, n_ctx, width]` or
-/// `[batch, n_ctx, h, width]`.
+/// Where the sites of a hook point are in its tensor, `[batch, n_ctx, width]` or `[batch, n_ctx, h,
+/// width]`.
 struct SiteLayout {
     batch: usize,
     n_ctx: usize,
-    /// Sites at each position: the heads, or 1.
+    /// Sites per position: the heads, or 1.
     slots: usize,
     width: usize,
 }
@@ -178,7 +178,7 @@ impl SiteLayout {
     }
 }
 
-/// A site's number among those at its position: the head's, or 0.
+/// A site's index among those at its position: the head's, or 0.
 fn slot(site: Site) -> usize {
     match site {
         Site::Node(node) => node.head().unwrap_or(0),

@@ -1,6 +1,7 @@
-//! The network, written as plainly as its definition: the forward pass the engine is held against.
+//! The network, written as plainly as its definition: the forward pass that the engine is compared
+//! with.
 //!
-//! It computes what TransformerLens' `HookedTransformer` computes of these weights, all positions
+//! It computes what TransformerLens' `HookedTransformer` computes with these weights: all positions
 //! and all layers in every pass, in f32 on the CPU.
 
 mod block;
@@ -35,7 +36,7 @@ impl Network {
     /// The network with these weights.
     ///
     /// # Errors
-    /// If candle refuses a tensor, as it has no reason to with weights that are [`Weights`].
+    /// If candle rejects a tensor, which should not happen for valid [`Weights`].
     pub fn load(weights: &Weights) -> Result<Self> {
         let shape = weights.shape();
         let device = Device::Cpu;
@@ -74,7 +75,7 @@ impl Network {
     ///
     /// # Errors
     /// If there are more or fewer interventions than prompts, an overwrite has no site in this
-    /// network or is not as wide as it, or a prompt is not of this network's number of digits.
+    /// network or the wrong width, or a prompt does not have this network's number of digits.
     pub fn forward(
         &self,
         prompts: &[Prompt],
@@ -96,11 +97,11 @@ impl Network {
         Ok(logits.to_vec3()?.iter().map(|l| answer_logits(l)).collect())
     }
 
-    /// The activations at `sites` as the network reads each prompt: `[prompt][site][width]`, with
-    /// each site's own [width](Site::width).
+    /// The activations at `sites` for each prompt: `[prompt][site][width]`, with each site's own
+    /// [width](Site::width).
     ///
     /// # Errors
-    /// If this network has no such site, or a prompt is not of its number of digits.
+    /// If this network has no such site, or a prompt does not have its number of digits.
     pub fn read(&self, prompts: &[Prompt], sites: &[Site]) -> Result<Vec<Vec<Vec<f32>>>> {
         if prompts.is_empty() {
             return Ok(Vec::new());
@@ -110,8 +111,8 @@ impl Network {
         Ok(hooks.finish()?.sites)
     }
 
-    /// As [`Network::read`], each prompt run with its intervention; what is overwritten is read as
-    /// overwritten.
+    /// As [`Network::read`], with each prompt run with its intervention. An overwritten site gives
+    /// the overwriting value.
     ///
     /// # Errors
     /// As [`Network::read`] and [`Network::forward`].
@@ -126,11 +127,11 @@ impl Network {
         Ok(hooks.finish()?.sites)
     }
 
-    /// The attention weights of each layer (`hook_pattern`): `[batch, h, n_ctx, n_ctx]`, a row for
-    /// each position that attends and in it a column for each position it attends to.
+    /// The attention weights of each layer (`hook_pattern`): `[batch, h, n_ctx, n_ctx]`, from the
+    /// query position (rows) to the source position (columns).
     ///
     /// # Errors
-    /// If there are no prompts, or one is not of this network's number of digits.
+    /// If there are no prompts, or one does not have this network's number of digits.
     pub fn attention(&self, prompts: &[Prompt]) -> Result<Vec<Tensor>> {
         if prompts.is_empty() {
             bail!("no prompts to take the attention weights of");
@@ -195,7 +196,7 @@ mod tests {
         d_mlp: 40,
     };
 
-    /// Floats that went through differently grouped sums may differ by this much.
+    /// Tolerance for floats computed with differently grouped sums.
     const TOLERANCE: f32 = 1e-5;
 
     fn network() -> Network {
@@ -210,7 +211,7 @@ mod tests {
         vec![prompt(123, 456), prompt(999, 1), prompt(500, 505)]
     }
 
-    /// Every node and every place of the residual stream.
+    /// Every node and every site of the residual stream.
     fn sites() -> Vec<Site> {
         let residual = (0..SHAPE.n_ctx()).flat_map(|position| {
             (0..SHAPE.n_layers).map(move |layer| Site::Residual { position, layer })
@@ -279,7 +280,7 @@ mod tests {
     fn a_batch_gives_what_its_questions_give_alone() {
         let (network, prompts) = (network(), prompts());
         let ones = vec![1.0; SHAPE.d_model];
-        // A different intervention in each row, the last row without one.
+        // A different intervention in each row; the last row has none.
         let interventions: Vec<_> =
             [Some((7, 0)), Some((9, 1)), None]
                 .into_iter()

@@ -78,8 +78,8 @@ fn published_rank(result: PublishedResult) -> usize {
 }
 
 /// The smallest interchange accuracy that the verdict rests on, in thousandths; −1 where nothing was measured.
-fn agreement_rank(claim: &ClaimView) -> i64 {
-    let lowest = claim.lowest_agreement();
+fn interchange_accuracy_rank(claim: &ClaimView) -> i64 {
+    let lowest = claim.lowest_interchange_accuracy();
     lowest.map_or(-1, |rate| (rate.share() * 1000.0).round() as i64)
 }
 
@@ -103,7 +103,7 @@ fn table(report: &Report) -> Markup {
                 @let rank = VerdictKind::FROM_TRUE_TO_FALSE.iter().position(|kind| *kind == verdict).unwrap_or(0);
                 @let tag_rank = tags.binary_search(&claim.tag).unwrap_or(0);
                 tbody id=(anchor(claim.claim)) data-verdict=(verdict) data-task=(claim.task)
-                    data-keys={ (index) "," (tag_rank) "," (published_rank(claim.published)) "," (rank) "," (agreement_rank(claim)) } {
+                    data-keys={ (index) "," (tag_rank) "," (published_rank(claim.published)) "," (rank) "," (interchange_accuracy_rank(claim)) } {
                     tr.claim {
                         th scope="row" id=[seen.insert(claim.node).then(|| claim.node.to_string())] {
                             button.toggle type="button" aria-expanded="true" aria-controls={ (anchor(claim.claim)) "-more" } { (claim.node) }

@@ -1,15 +1,16 @@
-//! JSON laid out for people and for diffs: what fits on a line stands on one.
+//! JSON formatted for people and for diffs: whatever fits on one line is written on one line.
 
 use serde::Serialize;
 
-/// Widest line that holds a whole object or array, in bytes.
+/// Maximum width of an object or array on one line, in bytes.
 const WIDTH: usize = 120;
 
-/// A value as JSON, two spaces of indent, with a line feed at the end. An object or array whose text
-/// fits on one line is not broken, so that a rate is a line, and a rate that moves is a line of a diff.
+/// Formats a value as JSON with two spaces of indent and a final line feed. An object or array that
+/// fits on one line is not broken, so that a rate takes one line, and so does a changed rate in a
+/// diff.
 ///
 /// # Panics
-/// If the value has keys that are no strings.
+/// If the value has keys that are not strings.
 pub fn laid_out(value: &impl Serialize) -> String {
     let compact = serde_json::to_string(value).expect("what is stored has string keys");
     let mut out = String::with_capacity(compact.len() * 3 / 2);
@@ -18,7 +19,8 @@ pub fn laid_out(value: &impl Serialize) -> String {
     out
 }
 
-/// Writes one value, given compactly, at an indent; `before` bytes of its line are taken already.
+/// Writes one value, given as compact JSON, at an indent; `before` bytes of its line are already
+/// taken.
 fn write(out: &mut String, value: &str, indent: usize, before: usize) {
     let container = value.len() > 2 && value.starts_with(['{', '[']);
     if !container || before + spaced_len(value) <= WIDTH {
@@ -48,7 +50,7 @@ fn write(out: &mut String, value: &str, indent: usize, before: usize) {
     out.push_str(close);
 }
 
-/// Calls `visit` with every structural byte of compact JSON (outside strings) and its place.
+/// Calls `visit` with every structural byte of compact JSON (outside strings) and its offset.
 fn structure(json: &str, mut visit: impl FnMut(usize, u8)) {
     let (mut quoted, mut escaped) = (false, false);
     for (at, byte) in json.bytes().enumerate() {
@@ -89,7 +91,7 @@ fn key_len(member: &str) -> usize {
     end
 }
 
-/// Bytes of a value on one line, with a blank after every comma and colon.
+/// Bytes of a value on one line, with a space after every comma and colon.
 fn spaced_len(value: &str) -> usize {
     let mut blanks = 0;
     structure(value, |_, byte| {

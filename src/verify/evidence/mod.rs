@@ -1,4 +1,4 @@
-//! The result of a verification: one type that every report is made from.
+//! The result of a verification: the one type that every report is made from.
 
 mod layout;
 mod schema;
@@ -29,11 +29,11 @@ use crate::experiment::{Aspect, Baseline, Measures, Rules};
 use crate::network::engine::Decode;
 use crate::storage::read_stored;
 
-/// The name and version of the form of `evidence.json`.
+/// The name and version of the format of `evidence.json`.
 pub const SCHEMA: &str = "circuitcheck/evidence/3";
 
-/// Everything a verification found. The same input and seed give the same bytes: nothing in it is
-/// derived from logits but tokens, and it holds no times.
+/// Everything a verification found. The same input and seed give the same bytes: it holds no times,
+/// and from logits only the resulting tokens.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Evidence {
     /// [`SCHEMA`].
@@ -42,22 +42,22 @@ pub struct Evidence {
     pub inputs: Inputs,
     /// The rules it was tested by.
     pub protocol: Protocol,
-    /// The engine against the plain forward pass, on this model and these nodes.
+    /// Comparison of the engine with the plain forward pass, on this model and these nodes.
     pub engine_parity: EngineParity,
     /// The unpatched model.
     pub baseline: Baseline,
-    /// How many claims have each verdict.
+    /// Number of claims with each verdict.
     #[serde(serialize_with = "stored_by_name")]
     #[schemars(with = "BTreeMap<String, usize>")]
     pub summary: BTreeMap<VerdictKind, usize>,
-    /// Every claim, in the file's order.
+    /// Every claim, in the order of the file.
     pub claims: Vec<ClaimEvidence>,
-    /// Questions run with an intervention to get here; what was read from a file had none.
+    /// Questions run with an intervention; those read from a stored file are not counted.
     #[serde(skip)]
     pub patched_questions: u64,
 }
 
-/// Counts of verdicts in the order of the verdicts' names, as they are stored.
+/// Counts of verdicts, ordered by verdict name, as stored.
 pub fn by_name(counts: &BTreeMap<VerdictKind, usize>) -> BTreeMap<&'static str, usize> {
     let named = |(kind, &count): (&VerdictKind, &usize)| (kind.name(), count);
     counts.iter().map(named).collect()
@@ -73,19 +73,19 @@ fn stored_by_name<S: Serializer>(
 /// Why stored evidence cannot be read.
 #[derive(Debug, Error)]
 pub enum EvidenceError {
-    /// No JSON, or JSON of another form.
-    #[error("no evidence of a verification: {0}")]
+    /// Not JSON, or JSON of another format.
+    #[error("not the evidence of a verification: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// Evidence of another version of the form.
-    #[error("the evidence is of the form {found:?}, this program reads {SCHEMA:?}")]
+    /// Evidence of another version of the format.
+    #[error("the evidence has the format {found:?}; this version reads {SCHEMA:?}")]
     Schema {
-        /// The form it names.
+        /// The format it names.
         found: String,
     },
 }
 
 impl Evidence {
-    /// The evidence as it is stored: JSON as [`laid_out`], with a line feed at the end.
+    /// The evidence as stored: JSON formatted as [`laid_out`], with a final line feed.
     pub fn to_json(&self) -> String {
         laid_out(self)
     }
@@ -93,7 +93,7 @@ impl Evidence {
     /// Reads stored evidence. Written again it gives the same bytes.
     ///
     /// # Errors
-    /// [`EvidenceError`] where it is of another form.
+    /// [`EvidenceError`] where it has another format.
     pub fn from_json(json: &[u8]) -> Result<Self, EvidenceError> {
         read_stored(json, SCHEMA, |found| EvidenceError::Schema { found })
     }
@@ -108,9 +108,9 @@ pub struct Inputs {
     pub weights_sha256: String,
     /// SHA-256 of the claims file.
     pub features_sha256: String,
-    /// SHA-256 of the behaviours file, where there is one: attention is taken from it.
+    /// SHA-256 of the behaviors file, if there is one: attention is taken from it.
     pub behaviors_sha256: Option<String>,
-    /// What the model was trained for.
+    /// The operations the model was trained for.
     pub operations: String,
     /// The network's dimensions.
     pub shape: Shape,
@@ -119,30 +119,30 @@ pub struct Inputs {
 /// The rules of a verification.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Protocol {
-    /// How answers are read.
+    /// How answers are decoded.
     #[schemars(with = "String")]
     pub decode: Decoding,
-    /// Interchange accuracy to reach.
+    /// Required interchange accuracy.
     pub threshold: f64,
-    /// Error of the whole file, both directions of all claims together.
+    /// Error of the whole file: all claims, both directions.
     pub alpha: f64,
-    /// Testable claims the error is shared by, whatever filter is on.
+    /// Testable claims that share the error, regardless of filters.
     pub testable_claims: usize,
     /// Counterfactual trials after which a claim's sampling ends.
     pub max_trials: usize,
-    /// Seed of every draw.
+    /// Seed of all random draws.
     pub seed: u64,
     /// The limits that no option changes.
     pub limits: Limits,
     /// The controls run for every claim.
     pub controls: ControlPlan,
-    /// Filters that were on.
+    /// The filters applied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<String>,
 }
 
 impl Protocol {
-    /// How answers were read for the verdicts and their counterexamples; of two ways, the first.
+    /// The decoding used for verdicts and their counterexamples; of two, the first.
     pub fn decode_of_verdicts(&self) -> Decode {
         self.decode.of_verdicts()
     }
@@ -158,38 +158,38 @@ impl Protocol {
     }
 }
 
-/// One claim and all that was found of it.
+/// One claim and all its results.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct ClaimEvidence {
     /// Node and tag, e.g. `P9L0H1 A1.ST`.
     pub claim: String,
     /// The node claimed.
     pub node: NodeName,
-    /// The node set the verdict is about: the node, or the set it is joint with.
+    /// The node set that the verdict is about: the node, or the set it is joint with.
     pub nodes: Vec<NodeName>,
     /// The task claimed.
     pub task: String,
     /// The digit claimed.
     pub digit: Option<usize>,
-    /// What the published test gives.
+    /// The result of the published test.
     pub published: PublishedResult,
     /// The published test's pairs and answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published_test: Option<Published>,
-    /// The verdict and what it rests on.
+    /// The verdict and its grounds.
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// The verdict when the model reads its own tokens, where both were asked for.
+    /// The free-running verdict, where both decodings were requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_running: Option<FreeRunning>,
-    /// What was measured; absent where the claim is not testable.
+    /// The measurements; absent if the claim is not testable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trials: Option<Trials>,
 }
 
 impl ClaimEvidence {
-    /// What the verdict rests on: the node's own measures, those of the set it is joint with, or those
-    /// with other carriers mean-ablated. `None` where the claim was not tested.
+    /// The measures behind the verdict: the node's own, those of the set it is joint with, or those
+    /// with other carriers mean-ablated. `None` if the claim was not tested.
     pub fn deciding_measures(&self) -> Option<&Measures> {
         let trials = self.trials.as_ref()?;
         Some(match &self.verdict {
@@ -199,12 +199,12 @@ impl ClaimEvidence {
         })
     }
 
-    /// The tag claimed of the node, e.g. `A1.ST`.
+    /// The tag of the claim, e.g. `A1.ST`.
     pub fn tag(&self) -> &str {
         self.claim.split_once(' ').map_or("", |(_, tag)| tag)
     }
 
-    /// The deciding interchange accuracy as text; empty where the claim was not tested.
+    /// The deciding interchange accuracy as text; empty if the claim was not tested.
     pub fn interchange_accuracy_text(&self) -> String {
         let Some(measures) = self.deciding_measures() else {
             return String::new();
@@ -225,13 +225,13 @@ impl ClaimEvidence {
         parts.join(", ")
     }
 
-    /// One line on why, for tables.
+    /// One line explaining the verdict, for tables.
     pub fn note(&self) -> String {
         self.verdict.note()
     }
 
-    /// The tokens the claim was judged on: the node's, or those of the set that a joint or redundant
-    /// claim comes down to.
+    /// The affected tokens that the claim was judged on: those of the node, or of the set that
+    /// decides a joint or redundant claim.
     pub fn affected_tokens(&self) -> Option<TokenSet> {
         let trials = self.trials.as_ref()?;
         let (nodes, mean_ablated) = match &self.verdict {
@@ -246,7 +246,7 @@ impl ClaimEvidence {
     }
 }
 
-/// The verdict of a claim with the model reading its own tokens.
+/// The free-running verdict of a claim: the model reads its own tokens.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct FreeRunning {
     /// The verdict.
@@ -256,44 +256,44 @@ pub struct FreeRunning {
     pub measures: Option<Measures>,
 }
 
-/// What the trials of a claim gave.
+/// The measurements of a claim.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Trials {
     /// Error that the trials of the node alone may spend in each direction.
     pub alpha: f64,
-    /// Whether they are the second ones, drawn to see how a node fails that holds neither alone nor in
-    /// a set.
+    /// Whether these are the second, fresh trials, drawn to see how a node fails that holds neither
+    /// alone nor in a set.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub judged_again: bool,
-    /// The tokens the node is judged on.
+    /// The affected tokens the node is judged on.
     pub affected_tokens: TokenSet,
-    /// Pairs dropped because the unpatched model answered wrongly.
+    /// Pairs dropped because the unpatched model answered them wrongly.
     pub dropped: usize,
     /// The node alone.
     pub alone: Measures,
-    /// Of a claim about the order of the operands, judged teacher-forced: the same nodes where the model
-    /// reads its own tokens.
+    /// For a claim about the order of the operands judged teacher-forced: the same nodes
+    /// free-running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_order: Option<FreeOrder>,
-    /// Tokens the causal model changes and the node (of a joint or redundant claim, the set) does not
-    /// reach, with what reaches them instead.
+    /// Tokens that the causal model changes but the node (for a joint or redundant claim, the set)
+    /// does not move, with the claims that move them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreached: Vec<Unreached>,
-    /// Sets the node was tried in, where it does not hold alone.
+    /// Sets that were tried with the node, if it does not hold alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub escalation: Vec<Escalated>,
-    /// What else passes, and what the nodes pass elsewhere.
+    /// Controls: other nodes on the same trials, and the same nodes on other variables.
     pub controls: Controls,
     /// What mean-ablating the nodes costs.
     pub necessity: Necessity,
 }
 
-/// A token a node does not reach.
+/// A token that a node does not move.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Unreached {
     /// The token.
     pub token: AnswerToken,
-    /// Claims found to hold that move it.
+    /// Supported claims that move it.
     pub reached_by: Vec<String>,
 }
 
@@ -302,19 +302,19 @@ pub struct Unreached {
 pub struct Escalated {
     /// The nodes patched together.
     pub nodes: Vec<NodeName>,
-    /// Nodes mean-ablated in both arms.
+    /// Nodes mean-ablated in both the unpatched and the patched run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mean_ablated: Vec<NodeName>,
-    /// The tokens it was judged on.
+    /// The affected tokens it was judged on.
     #[serde(default)]
     pub affected_tokens: TokenSet,
-    /// What came out.
+    /// Its measures.
     pub measures: Measures,
-    /// Of a set that holds, if only in part or perhaps: by how much it agrees more often than the set
-    /// without the node claimed.
+    /// For a set that holds, holds in part or may hold: how much its interchange accuracy exceeds
+    /// that of the set without the claimed node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub need: Option<Bounds>,
-    /// Members that such a set needs, by as much as a joint claim must…
+    /// Members that such a set needs, by the margin of a joint claim…
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needed: Vec<NodeName>,
     /// …and those that only help.

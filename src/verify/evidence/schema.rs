@@ -1,4 +1,4 @@
-//! The JSON schema of evidence, made from the types that are written.
+//! The JSON schema of evidence, generated from its Rust types.
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -8,23 +8,23 @@ use crate::domain::arithmetic::{Answer, AnswerToken, Class, Prompt, Question, To
 use crate::domain::node::NodeName;
 use crate::domain::task::Variable;
 
-/// The schema of `evidence.json`, as docs/evidence.schema.json publishes it.
+/// The schema of `evidence.json`, published as docs/evidence.schema.json.
 pub fn evidence_schema() -> Schema {
     schema_of::<Evidence>()
 }
 
-/// The schema of what is written of a type, in JSON Schema's draft 2020-12.
+/// The schema of a type's serialized form, in JSON Schema draft 2020-12.
 pub(crate) fn schema_of<T: JsonSchema>() -> Schema {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     settings.into_generator().into_root_schema_for::<T>()
 }
 
-/// A schema as it is stored.
+/// A schema as stored.
 pub fn schema_text(schema: &Schema) -> String {
     laid_out(schema)
 }
 
-/// Implements `JsonSchema` for types that are written as text.
+/// Implements `JsonSchema` for types that are serialized as text.
 macro_rules! schema_as_text {
     ($($name:ident: $says:literal, $pattern:literal;)+) => {$(
         impl schemars::JsonSchema for $name {

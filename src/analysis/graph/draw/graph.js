@@ -1,5 +1,5 @@
-// Lets the graphs of a page be moved about in: drag to pan, buttons or wheel to zoom, a click to
-// light what a vertex rests on and what it feeds.
+// Makes the graphs of a page interactive: drag to pan, buttons or wheel to zoom, click to highlight
+// what a vertex depends on and what it feeds.
 (() => {
   const listed = (title, items) => items.length ? `${title}:\n${items.map((item) => `  ${item}`).join("\n")}` : `${title}: nothing`;
 
@@ -55,7 +55,7 @@
           const both = (set) => set.has(from) && set.has(to);
           edge.classList.toggle("on", edge.classList.contains("stands") && (both(before) || both(after)));
         }
-        // What stands is told first.
+        // Edges that propagate verdicts come first.
         const told = (end) => [...standing, ...edges.filter((edge) => !standing.includes(edge))].filter((edge) => edge.dataset[end] === start).map(nameOf);
         const [incoming, outgoing] = [told("to"), told("from")];
         panel.textContent = [nameOf(vertex), listed("fed by", incoming), listed("feeds", outgoing)].join("\n");
@@ -126,7 +126,7 @@
     });
     figure.querySelector(".bar").hidden = false;
     quiet();
-    // A page opened at #A1.ST or #P9L0H1 shows that vertex.
+    // A page opened at #A1.ST or #P9L0H1 selects that vertex.
     if (figure.hasAttribute("data-page") && location.hash) {
       find.value = decodeURIComponent(location.hash.slice(1));
       seek(find.value);

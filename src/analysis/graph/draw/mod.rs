@@ -1,4 +1,4 @@
-//! Graphs drawn: for graphviz, for mermaid, as an image of its own, and as a page to move about in.
+//! Drawings of graphs: for Graphviz, for Mermaid, as an SVG image, and as an interactive page.
 
 mod page;
 mod palette;
@@ -13,10 +13,10 @@ use super::{Graph, Route, UNTESTED, Vertex, VertexKind};
 use crate::domain::node::Node;
 use crate::verify::VerdictKind;
 
-/// Writing into a String cannot fail.
+/// Writing to a String cannot fail.
 const WRITES: &str = "a String takes any text";
 
-/// What is written in a vertex: its variable or token, then its nodes.
+/// The label of a vertex: its variable or token, then its nodes.
 fn label(vertex: &Vertex) -> (String, String) {
     match &vertex.node_set {
         VertexKind::Token(token) => (token.to_string(), String::new()),
@@ -27,7 +27,7 @@ fn label(vertex: &Vertex) -> (String, String) {
     }
 }
 
-/// What was found of the claim, in words; nothing for an answer token.
+/// The claim's status in words; empty for an answer token.
 fn standing(vertex: &Vertex) -> String {
     let verdict = vertex.verdict.map_or(UNTESTED, VerdictKind::name);
     match (vertex.is_claim(), vertex.undermined) {
@@ -37,7 +37,7 @@ fn standing(vertex: &Vertex) -> String {
     }
 }
 
-/// An edge in words, with what was measured of it.
+/// An edge in words, with its measurements.
 fn told(graph: &Graph, edge: petgraph::graph::EdgeIndex) -> String {
     let (from, to) = graph.ends(edge);
     let weight = &graph.edges[edge];
@@ -67,7 +67,7 @@ fn told(graph: &Graph, edge: petgraph::graph::EdgeIndex) -> String {
     text
 }
 
-/// Text that stands for itself between tags and in attributes.
+/// Text escaped for use between tags and in attributes.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

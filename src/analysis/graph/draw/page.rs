@@ -1,21 +1,22 @@
-//! A graph to move about in: part of a page, or a page of its own. Nothing is fetched.
+//! A graph to pan and zoom: as part of a page, or as a page of its own. Nothing is fetched.
 
 use super::escaped;
 use super::svg::svg;
 use crate::analysis::graph::Graph;
 
-/// The script of every [`figure`] of a page: drag to pan, wheel (with Ctrl, but in a page of its own)
-/// or buttons to zoom, a click or Enter to light what a vertex rests on and what it feeds. One copy at
-/// the end of the page is enough. Without it a figure is a picture.
+/// The script for every [`figure`] of a page: drag to pan; wheel (with Ctrl, unless the graph has
+/// the page to itself) or buttons to zoom; click or Enter to highlight what a vertex depends on and
+/// what it feeds. One copy at the end of the page is enough. Without it, a figure is a static
+/// image.
 pub const SCRIPT: &str = include_str!("graph.js");
 
-/// The styles of a [`figure`]'s surroundings; the image has its own.
+/// The styles around a [`figure`]; the image has its own.
 const STYLE: &str = include_str!("figure.css");
 
-/// What stands beside a graph until a vertex is chosen.
-const HINT: &str = "Drag to move. Click a box, or reach it with Tab and press Enter, to see what it rests on and what it feeds; Escape lets go.";
+/// Text shown beside a graph until a vertex is selected.
+const HINT: &str = "Drag to pan. Click a box, or focus it with Tab and press Enter, to see what it depends on and what it feeds. Press Escape to deselect.";
 
-/// The graph as part of a page: an image with controls, which [`SCRIPT`] brings to life.
+/// The graph as part of a page: an image with controls, made interactive by [`SCRIPT`].
 pub fn figure(graph: &Graph) -> String {
     framed(graph, "")
 }
@@ -28,7 +29,7 @@ fn framed(graph: &Graph, attributes: &str) -> String {
          <button type=\"button\" data-do=\"out\" aria-label=\"zoom out\">−</button> \
          <button type=\"button\" data-do=\"fit\">whole graph</button></span>\
          <label>find <input type=\"search\" placeholder=\"A1.ST, P9L0H1\" spellcheck=\"false\"></label>\
-         <label>light <select><option value=\"both\">both ways</option><option value=\"rests\">what it rests on</option><option value=\"feeds\">what it feeds</option></select></label>\
+         <label>highlight <select><option value=\"both\">both directions</option><option value=\"rests\">what it depends on</option><option value=\"feeds\">what it feeds</option></select></label>\
          <label><input type=\"checkbox\"> silent edges</label></div>\n\
          <div class=\"view\">\n{}</div>\n<pre class=\"told\" aria-live=\"polite\">{HINT}</pre>\n</div>\n",
         svg(graph)

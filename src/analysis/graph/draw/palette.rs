@@ -1,4 +1,4 @@
-//! The colours of a graph, by day and by night.
+//! The colours of a graph, in light and dark mode.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use crate::verify::VerdictKind;
 
 type Paint = (&'static str, &'static str);
 
-/// What a vertex's colour says.
+/// The meaning of a vertex's colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Tone {
     Holds,
@@ -47,7 +47,7 @@ impl Tone {
         }
     }
 
-    /// The class of the stylesheet.
+    /// The class name in the stylesheet.
     pub(super) fn class(self) -> &'static str {
         match self {
             Tone::Holds => "holds",
@@ -59,11 +59,11 @@ impl Tone {
         }
     }
 
-    /// As the legend has it.
+    /// The text in the legend.
     pub(super) fn meaning(self) -> &'static str {
         match self {
             Tone::Holds => "holds",
-            Tone::Doubtful => "in part, or open",
+            Tone::Doubtful => "in part or open",
             Tone::Refuted => "refuted",
             Tone::Undermined => "undermined",
             Tone::Untested => "not tested",
@@ -94,7 +94,7 @@ impl Tone {
     }
 }
 
-/// How a line is drawn.
+/// The style of a line.
 pub(super) struct Stroke {
     pub(super) by_day: &'static str,
     by_night: &'static str,
@@ -126,14 +126,14 @@ pub(super) fn stroke(verdict: EdgeVerdict) -> Stroke {
         EdgeVerdict::Relayed => stroke("#2563eb", "#7aa8ff", false, "1.6", "0.8"),
         EdgeVerdict::Unspecific => stroke("#b42323", "#e0605f", false, "1.4", "0.8"),
         EdgeVerdict::Open => stroke("#b7791f", "#d9a441", true, "1", "0.8"),
-        // What was found not to be there must not hide what was.
+        // Edges without an effect must not hide those with one.
         EdgeVerdict::Silent => stroke("#94a3b8", "#64748b", true, "0.6", "0.3"),
         EdgeVerdict::Untestable => stroke("#94a3b8", "#64748b", true, "0.6", "0.3"),
         EdgeVerdict::Unmeasured => stroke("#64748b", "#94a3b8", false, "0.8", "0.55"),
     }
 }
 
-/// Whether a line is dashed: by its verdict, or because the arithmetic knows nothing of it.
+/// Whether a line is dashed: by its verdict, or because it does not follow from the arithmetic.
 pub(super) fn is_dashed(edge: &Edge) -> bool {
     stroke(edge.verdict()).dashed || !edge.claimed
 }
@@ -149,8 +149,8 @@ fn tone_rules(out: &mut String, colours: fn(Tone) -> (&'static str, &'static str
     }
 }
 
-/// The stylesheet of an image. Its rules speak of nothing outside `svg.circuit-graph`, so that it can
-/// stand in any page, and use no variables, which many viewers of images do not know.
+/// The stylesheet of an image. Its rules apply only inside `svg.circuit-graph`, so it can be
+/// embedded in any page, and use no variables, which many image viewers do not support.
 pub(super) fn style() -> String {
     let mut out = String::from(
         ".circuit-graph{background:#fff;font:10px system-ui,sans-serif}\n\

@@ -1,7 +1,7 @@
-//! A graph as an image: columns are token positions, rows are layers from the bottom up, and the
-//! answer tokens stand on top, each over the position that predicts it. Lines leave a box on the side of
-//! the one they lead to and enter it on the near side, an answer from below; in one column they run
-//! round on the right.
+//! A graph as an SVG image: columns are token positions, rows are layers from the bottom up, and
+//! the answer tokens are at the top, each above the position that predicts it. Lines leave a box on
+//! the side facing their target and enter on the near side, or from below for an answer token;
+//! within a column they run around the boxes on the right.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -24,9 +24,9 @@ const ROW_GAP: usize = 46;
 const MARGIN_LEFT: usize = 84;
 const MARGIN: usize = 24;
 const LEGEND_HEIGHT: usize = 46;
-/// Widest the legend is for a character.
+/// Width reserved in the legend for one character.
 const LEGEND_CHARACTER: usize = 6;
-/// Node names in one line of a box.
+/// Node names per line of a box.
 const NAMES_PER_LINE: usize = 2;
 
 struct Placed {
@@ -36,7 +36,7 @@ struct Placed {
     lines: Vec<String>,
 }
 
-/// Where a vertex belongs: its row (twice the layer, one more for an MLP; answers above all) and its
+/// The cell of a vertex: its row (twice the layer, plus one for an MLP; answers above all) and its
 /// token position.
 fn cell(node_set: &VertexKind, shape: &Shape) -> (usize, usize) {
     match node_set {
@@ -59,7 +59,7 @@ fn lines_of(graph: &Graph, vertex: NodeIndex) -> Vec<String> {
     lines
 }
 
-/// What the token at a position is.
+/// The name of the token at a position.
 fn position_name(position: usize, shape: &Shape) -> String {
     match shape.part_at(position) {
         PromptPart::First(k) => format!("D{k}"),
@@ -70,9 +70,9 @@ fn position_name(position: usize, shape: &Shape) -> String {
     }
 }
 
-/// The image, complete in itself. It follows the viewer's choice of light or dark, and can stand as it
-/// is in any page of HTML: it has no identifiers, and its styles speak of nothing outside it. With
-/// [`super::SCRIPT`] beside it, in a [`super::figure`], it can be moved about in.
+/// The image, self-contained. It follows the viewer's light or dark mode and can be embedded in any
+/// HTML page: it has no ids, and its styles affect nothing outside it. With [`super::SCRIPT`],
+/// inside a [`super::figure`], it can be panned and zoomed.
 pub fn svg(graph: &Graph) -> String {
     let layout = GraphLayout::new(graph);
     let (width, height) = (layout.width, layout.height);
@@ -98,7 +98,7 @@ struct GraphLayout<'a> {
     columns: Vec<usize>,
     /// Top and height of each row, by its number.
     rows: BTreeMap<usize, (usize, usize)>,
-    /// Where the names of the columns stand.
+    /// Where the column names are written.
     bottom: usize,
     width: usize,
     height: usize,
@@ -117,7 +117,7 @@ impl<'a> GraphLayout<'a> {
             cells.entry(at).or_default().push(vertex);
         }
         for vertices in cells.values_mut() {
-            // What is connected stands above what is not, next to where its lines go.
+            // Connected boxes go above unconnected ones, closer to the targets of their lines.
             vertices.sort_by_key(|&v| (!graph.edges[v].reaches_an_answer, v));
         }
         let mut columns: Vec<usize> = cells.keys().map(|&(_, position)| position).collect();
@@ -203,13 +203,13 @@ impl<'a> GraphLayout<'a> {
         }
     }
 
-    /// Whether both ends of an edge stand in one column, where a line runs round the boxes.
+    /// Whether both ends of an edge are in one column, so that the line runs around the boxes.
     fn is_aside(&self, edge: EdgeIndex) -> bool {
         let (from, to) = self.graph.ends(edge);
         self.placed[&from].x == self.placed[&to].x
     }
 
-    /// Which of the lines at one side of a box an edge is, and of how many.
+    /// The index of an edge among the lines at one side of a box, and their number.
     fn port(&self, edge: EdgeIndex, end: Direction) -> (usize, usize) {
         let (from, to) = self.graph.ends(edge);
         let here = match end {
@@ -230,7 +230,7 @@ impl<'a> GraphLayout<'a> {
                 end == Direction::Outgoing || self.is_aside(line) == self.is_aside(edge)
             })
             .collect();
-        // From below, lines come in from the left to the right; at a side, from the top down.
+        // From below, lines enter from left to right; at a side, from top to bottom.
         let from_below = end == Direction::Incoming && self.is_answer(here) && !self.is_aside(edge);
         match from_below {
             true => lines.sort_by_key(|&line| {
@@ -247,7 +247,7 @@ impl<'a> GraphLayout<'a> {
         matches!(self.graph.edges[vertex].node_set, VertexKind::Token(_))
     }
 
-    /// The line of an edge, and where it ends.
+    /// The path of an edge, and its end point.
     fn path(&self, edge: EdgeIndex) -> (String, (usize, usize)) {
         let (from, to) = self.graph.ends(edge);
         let (source, target) = (&self.placed[&from], &self.placed[&to]);
@@ -255,14 +255,14 @@ impl<'a> GraphLayout<'a> {
         let y1 = source.y + along(source.height, self.port(edge, Direction::Outgoing));
         let (place, of) = self.port(edge, Direction::Incoming);
         if self.is_aside(edge) {
-            // Loops lie inside each other: the nearest box's bends least and ends lowest.
+            // Loops are nested: the nearest box's loop bends least and ends lowest.
             let x = source.x + BOX_WIDTH;
             let y2 = target.y + along(target.height, (of - 1 - place, of));
             let bend = x + COLUMN_GAP / 2 + along(COLUMN_GAP / 2, (place, of));
             let path = format!("M{x} {y1} C{bend} {y1} {bend} {y2} {x} {y2}");
             return (path, (x, y2));
         }
-        // A set stands where its last node is, which may be right of what it feeds.
+        // A set is placed at its last node, which may be to the right of its target.
         let rightwards = source.x < target.x;
         let (x1, x2) = match rightwards {
             true => (source.x + BOX_WIDTH, target.x),
@@ -290,7 +290,7 @@ impl<'a> GraphLayout<'a> {
     }
 
     fn write_edges(&self, out: &mut String) {
-        // What carries verdicts is drawn last, so that it lies on top.
+        // Edges that propagate verdicts are drawn last, on top.
         let mut edges: Vec<_> = self.graph.edges.edge_indices().collect();
         edges.sort_by_key(|&edge| (self.graph.edges[edge].stands(), edge));
         for edge in edges {
@@ -360,7 +360,7 @@ fn name_of(vertex: &Vertex) -> String {
     text
 }
 
-/// What the legend has: colours of boxes and of lines that occur, with how many there are.
+/// The entries of the legend: colours of boxes and of lines that occur, with their counts.
 fn legend(graph: &Graph) -> [Vec<(String, String)>; 2] {
     let mut tones: BTreeMap<Tone, usize> = BTreeMap::new();
     for vertex in graph.edges.node_weights() {
@@ -378,7 +378,7 @@ fn legend(graph: &Graph) -> [Vec<(String, String)>; 2] {
     let apart = graph.unconnected().count();
     if apart > 0 {
         let class = format!("{} faint", Tone::Untested.class());
-        boxes.push((class, format!("pale: no path to an answer {apart}")));
+        boxes.push((class, format!("faint: no path to an answer {apart}")));
     }
     let lines = VERDICTS.into_iter().filter_map(|verdict| {
         let all = graph.edges.edge_weights();

@@ -1,4 +1,4 @@
-//! Graphs as text that graphviz or mermaid lay out.
+//! Graphs as text for Graphviz and Mermaid.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::palette::{Tone, is_dashed, stroke};
 use super::{WRITES, label, standing};
 use crate::analysis::graph::{Graph, Vertex};
 
-/// The graph in graphviz's language.
+/// The graph in Graphviz's DOT language.
 pub fn dot(graph: &Graph) -> String {
     let mut out = String::from(
         "digraph circuit {\n  rankdir=BT;\n  node [shape=box, style=\"rounded,filled\", fontname=\"sans-serif\", fontsize=10];\n",
@@ -39,7 +39,7 @@ pub fn dot(graph: &Graph) -> String {
     out + "}\n"
 }
 
-/// What a vertex says of itself, line by line.
+/// The label of a vertex, line by line.
 fn lines(vertex: &Vertex, between: &str) -> String {
     let (title, nodes) = label(vertex);
     let mut lines = vec![title, nodes, standing(vertex)];
@@ -47,7 +47,7 @@ fn lines(vertex: &Vertex, between: &str) -> String {
     lines.join(between)
 }
 
-/// The graph in mermaid's language.
+/// The graph in Mermaid's language.
 pub fn mermaid(graph: &Graph) -> String {
     let mut out = String::from("flowchart BT\n");
     for vertex in graph.edges.node_indices() {

@@ -11,10 +11,11 @@ use circuitcheck::analysis::accuracy::{
 };
 use clap::Args;
 
+use crate::cli::args::count::count_or_none;
 use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::ModelArg;
 use crate::cli::args::questions::AskedArgs;
-use crate::cli::args::seed::AskedSeedArg;
+use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{JsonArg, tell};
@@ -33,15 +34,15 @@ use crate::cli::term::progress::Bar;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  circuitcheck accuracy --questions 1000000
-  circuitcheck accuracy models/add --enriched --decode free
-  circuitcheck accuracy models/add --questions 100000000 --resume add.accuracy.json
+  circuitcheck accuracy --count 1e6
+  circuitcheck accuracy models/add --enriched --decode free-running
+  circuitcheck accuracy models/add --count 1e8 --resume add.accuracy.json
   circuitcheck accuracy models/add --exhaustive --a 0..999 --b 0..999")]
 #[command(after_long_help = "\
 Examples:
-  circuitcheck accuracy --questions 1000000
-  circuitcheck accuracy models/add --enriched --decode free
-  circuitcheck accuracy models/add --questions 100000000 --resume add.accuracy.json
+  circuitcheck accuracy --count 1e6
+  circuitcheck accuracy models/add --enriched --decode free-running
+  circuitcheck accuracy models/add --count 1e8 --resume add.accuracy.json
   circuitcheck accuracy models/add --exhaustive --a 0..999 --b 0..999
 
 Keys of --json:
@@ -59,6 +60,7 @@ Keys of --json:
                 complexity class
   wrong_answers  place, question, answer, true_answer of the first wrong ones; not_kept: how many
                 more there are")]
+#[command(mut_arg("seed", |seed| seed.conflicts_with("exhaustive")))]
 pub struct Accuracy {
     #[command(flatten)]
     model: ModelArg,
@@ -67,9 +69,9 @@ pub struct Accuracy {
     #[command(flatten)]
     reading: DecodeArg,
     #[command(flatten)]
-    draws: AskedSeedArg,
+    draws: SeedArg,
     /// Keep this many wrong answers, the first; the others are counted
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = count_or_none::<usize>)]
     keep: usize,
     /// Go on from this file, and save there
     #[arg(long, value_name = "FILE")]
@@ -82,7 +84,7 @@ impl Accuracy {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let model = self.model.open()?;
         let questions = self.asked.questions(&model.folder, self.draws.seed)?;
-        let decode = self.reading.decode;
+        let decode = self.reading.decode();
         let work = Work::new(&model.folder, &questions, decode, self.keep);
         let mut bar = Bar::new();
         let mut tell_news = |news: AccuracyNews| match news {

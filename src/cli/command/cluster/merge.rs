@@ -1,4 +1,4 @@
-//! `circuitcheck merge`: the results of all shards, put together.
+//! `circuitcheck shard merge`: the results of all shards, put together.
 
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use crate::cli::term::table::{Side, Table};
 /// Error of each interval: each is a 99 % interval on its own.
 const ALPHA: f64 = 0.01;
 
-/// Put the results of all shards of a plan together
+/// Merge the results of all shards of a plan
 ///
 /// Writes, for each model, answers.json (what `accuracy --json` prints) and claims.json, and over all
 /// models certificate.md: which questions were asked of which weights, and how many were answered wrongly.
@@ -39,7 +39,7 @@ pub struct Merge {
     #[command(flatten)]
     planned: Planned,
     /// Folder for what comes of it
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
     format: JsonArg,

@@ -1,27 +1,57 @@
-//! `plan`, `work`, `status` and `merge`: the same questions asked on many machines.
+//! `shard plan`, `work`, `status` and `merge`: the same questions asked on many machines.
 
 mod merge;
 mod plan;
 mod status;
 mod work;
 
-pub use merge::Merge;
-pub use plan::PlanCommand;
-pub use status::Status;
-pub use work::WorkCommand;
+use merge::Merge;
+use plan::PlanCommand;
+use status::Status;
+use work::WorkCommand;
 
 use std::path::{Path, PathBuf};
 
 use circuitcheck::batch::shards::ShardPlan;
 use circuitcheck::inputs::model::{MAX_JSON_FILE_BYTES, ModelFolder};
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::cli::term::error::CliError;
+use crate::cli::term::exit_code::ExitCode;
+
+/// Split a measurement of many models over many machines
+///
+/// `plan` cuts the work into numbered shards, `work` does one shard, `status` lists those that are
+/// missing, and `merge` puts the results together.
+#[derive(Debug, Args)]
+pub struct Shard {
+    #[command(subcommand)]
+    pub command: ShardCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ShardCommand {
+    Plan(PlanCommand),
+    Work(WorkCommand),
+    Status(Status),
+    Merge(Merge),
+}
+
+impl ShardCommand {
+    pub fn run(self) -> Result<ExitCode, CliError> {
+        match self {
+            Self::Plan(plan) => plan.run(),
+            Self::Work(work) => work.run(),
+            Self::Status(status) => status.run(),
+            Self::Merge(merge) => merge.run(),
+        }
+    }
+}
 
 /// A plan, and where its results lie.
 #[derive(Debug, Args)]
 struct Planned {
-    /// The plan, as `circuitcheck plan` printed it
+    /// The plan, as `circuitcheck shard plan` printed it
     #[arg(long, value_name = "FILE")]
     plan: PathBuf,
     /// Folder of the shards' results; without it, beside the plan, under the plan's name with

@@ -1,4 +1,4 @@
-//! `circuitcheck plan`: what is to be asked of which models, cut into shards.
+//! `circuitcheck shard plan`: what is to be asked of which models, cut into shards.
 
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
@@ -8,10 +8,11 @@ use circuitcheck::network::engine::Engine;
 use clap::Args;
 
 use super::open;
-use crate::cli::args::decode::FreeArg;
+use crate::cli::args::count::count_or_none;
+use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::models::Zoo;
 use crate::cli::args::questions::AskedArgs;
-use crate::cli::args::seed::AskedSeedArg;
+use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{tell, write};
@@ -36,17 +37,17 @@ const TRIED_FOR: Duration = Duration::from_millis(300);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  circuitcheck plan 'models/*' --questions 100000000 --shards 400 > plan.json
-  circuitcheck plan hf://PhilipQuirke/VerifiedArithmetic > plan.json
-  circuitcheck plan models/add --exhaustive > plan.json
+  circuitcheck shard plan 'models/*' --count 1e8 --shards 400 > plan.json
+  circuitcheck shard plan hf://PhilipQuirke/VerifiedArithmetic > plan.json
+  circuitcheck shard plan models/add --exhaustive > plan.json
   sbatch --array=0-399 deploy/slurm/shards.sbatch plan.json")]
-#[command(mut_arg("free", |free| free.help("Let the model read its own answer tokens")))]
-#[command(mut_arg("questions", |questions| {
-    questions.help("Random questions for each model").default_value("1000000")
+#[command(mut_arg("count", |count| {
+    count.help("Random questions for each model").default_value("1000000")
 }))]
 #[command(mut_arg("enriched", |enriched| {
     enriched.help("Draw them as in training, with more carries and borrows")
 }))]
+#[command(mut_arg("seed", |seed| seed.conflicts_with("exhaustive")))]
 pub struct PlanCommand {
     #[command(flatten)]
     zoo: Zoo,
@@ -56,14 +57,14 @@ pub struct PlanCommand {
     #[arg(long)]
     no_claims: bool,
     #[command(flatten)]
-    reading: FreeArg,
+    reading: DecodeArg,
     /// Shards to cut the work into; without it, as many as take 20 minutes each on a machine like this
     #[arg(long, value_name = "N")]
     shards: Option<NonZeroU64>,
     #[command(flatten)]
-    draws: AskedSeedArg,
+    draws: SeedArg,
     /// Keep this many wrong answers of each model, the first; the others are counted
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = count_or_none::<usize>)]
     keep: usize,
 }
 

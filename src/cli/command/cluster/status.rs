@@ -1,4 +1,4 @@
-//! `circuitcheck status`: which shards of a plan are done.
+//! `circuitcheck shard status`: which shards of a plan are done.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{JsonArg, write};
 
-/// Tell which shards of a plan are done
+/// List which shards of a plan are done
 ///
 /// With --json: shards, done, and missing (their numbers).
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  circuitcheck status --plan plan.json
-  sbatch --array=\"$(circuitcheck status --plan plan.json --missing)\" deploy/slurm/shards.sbatch plan.json")]
+  circuitcheck shard status --plan plan.json
+  sbatch --array=\"$(circuitcheck shard status --plan plan.json --missing)\" deploy/slurm/shards.sbatch plan.json")]
 pub struct Status {
     #[command(flatten)]
     planned: Planned,

@@ -1,4 +1,4 @@
-//! `circuitcheck work`: one shard of a plan.
+//! `circuitcheck shard work`: one shard of a plan.
 
 use std::time::{Duration, Instant};
 
@@ -20,9 +20,8 @@ const INDEX_VARIABLES: [&str; 3] = ["SLURM_ARRAY_TASK_ID", "HQ_TASK_ID", "JOB_CO
 
 /// Do one shard of a plan
 ///
-/// A shard that is done is not done again, and one that was interrupted goes on where it was: the same
-/// command may be given as often as wanted, and ends with exit code 0 once the shard is done, whatever was
-/// found.
+/// A finished shard is not repeated, and an interrupted one resumes: the same command may be run any
+/// number of times. It ends with exit code 0 once the shard is done, whatever the result.
 #[derive(Debug, Args)]
 pub struct WorkCommand {
     #[command(flatten)]
@@ -88,7 +87,7 @@ impl WorkCommand {
         let names = INDEX_VARIABLES.join(", ");
         let message = format!("--index is not given, and none of {names} says which shard to do\n");
         Err(usage_error(
-            "work",
+            "shard work",
             ErrorKind::MissingRequiredArgument,
             message,
         ))

@@ -32,7 +32,7 @@ pub const REPORTS: &str = "reports";
 /// The folder in which the models of reports are looked for.
 const MODELS: &str = "models";
 
-/// Makes the report of a model from stored evidence, in the forms asked for.
+/// Make the report of a model from stored evidence
 ///
 /// Evidence is taken from --out or from reports/<model>/; where there is none, the claims are verified
 /// first. What else a report shows is read beside it, and measured and stored there where it is missing or
@@ -62,7 +62,7 @@ pub struct ReportCommand {
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["html", "md", "json"])]
     format: Vec<ReportForm>,
     /// Folder for the report, and of the evidence where it has any; without it, reports/<model>/
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Take what is stored, and measure nothing but missing evidence
     #[arg(long)]
@@ -90,8 +90,9 @@ enum Schema {
     Report,
 }
 
+/// A form of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ReportForm {
+pub enum ReportForm {
     Html,
     #[value(alias = "markdown")]
     Md,
@@ -156,11 +157,7 @@ impl ReportCommand {
             run_missing(&stored, &model, &shown)?;
         }
         let report = stored_report(&stored, Some(&model.folder), &shown)?;
-        let formats: Vec<Format> = self.format.iter().filter_map(|form| form.text()).collect();
-        let mut files = store_report(&report, &out, &formats)?;
-        if self.format.contains(&ReportForm::Parquet) {
-            files.extend(write_tables(&report, &model, &out)?);
-        }
+        let files = write_forms(&report, &model, &out, &self.format)?;
         for change in &report.changes {
             warn(change);
         }
@@ -173,6 +170,21 @@ impl ReportCommand {
         })?;
         Ok(ExitCode::Success)
     }
+}
+
+/// Writes a report in some forms; returns the files.
+pub fn write_forms(
+    report: &Report,
+    model: &Model,
+    out: &Path,
+    forms: &[ReportForm],
+) -> Result<Vec<PathBuf>, CliError> {
+    let formats: Vec<Format> = forms.iter().filter_map(|form| form.text()).collect();
+    let mut files = store_report(report, out, &formats)?;
+    if forms.contains(&ReportForm::Parquet) {
+        files.extend(write_tables(report, model, out)?);
+    }
+    Ok(files)
 }
 
 /// Writes the evidence as Parquet tables; the trials are run again for it.

@@ -1,4 +1,4 @@
-//! `carries`: which variables nodes are found to carry.
+//! `represents`: which variables nodes are found to represent.
 
 mod common;
 
@@ -17,7 +17,7 @@ const ADD: &str = "models/w126_add_d5_l2_h3_t15K_s372001";
 
 fn program(arguments: &[&str]) -> Output {
     let mut command = common::program();
-    command.arg("carries").args(arguments).output().unwrap()
+    command.arg("represents").args(arguments).output().unwrap()
 }
 
 struct Model {
@@ -167,7 +167,10 @@ fn the_command_names_what_is_carried_in_text_and_json() {
     let text = program(&[ADD, "--node", "P17L0H1"]);
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("P17L0H1  A0.SA"), "{text}");
-    assert!(text.contains("not told from it here"), "{text}");
+    assert!(
+        text.contains("cannot be distinguished from it here"),
+        "{text}"
+    );
     let error = program(&[ADD, "--node", "P99L0H1"]);
     assert_eq!(error.status.code(), Some(4));
     assert_eq!(program(&["--alpha", "2"]).status.code(), Some(2));

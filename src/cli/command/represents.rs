@@ -1,4 +1,4 @@
-//! `carries`: which variables nodes carry.
+//! `represents`: which variables nodes represent.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use circuitcheck::analysis::carries::{
     CarrierSearch, Carriers, MAX_TRIALS, QuantityScore, nodes_text, useful_nodes,
 };
-use circuitcheck::domain::node::NodeName;
 use circuitcheck::experiment::Rules;
+use circuitcheck::network::engine::Decode;
 use circuitcheck::storage::{pretty_json, write_files};
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::args::count::count;
 use crate::cli::args::model::{Identity, ModelArg};
+use crate::cli::args::names::NodesArg;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::args::share;
 use crate::cli::term::error::{CliError, warn};
@@ -25,28 +27,28 @@ use crate::cli::term::table::{Cell, Side, Table};
 /// Runners-up that are listed for a node set asked for by name.
 const LISTED: usize = 8;
 
-/// Find out which variable a node carries
+/// Search which variables a node represents
 ///
-/// Every variable of a catalogue (the digits of each column, their sum and difference, base values,
-/// carries, borrows, tri-cases, resolved carries, operator, sign) is put to the nodes: their activation
-/// in one question is patched into another, and the answer is compared with what arithmetic gives when
-/// that variable alone is replaced. What holds is told apart by pairs of questions on which predictions
-/// differ. Several nodes are patched together.
+/// Tries every variable of a catalogue: the digits of each column, their sum and difference, base
+/// values, carries, borrows, tri-cases, resolved carries, operator, sign. The activation of the nodes in
+/// one question is patched into another, and the answer is compared with what arithmetic gives when
+/// that variable alone is replaced. Variables that hold are separated by pairs of questions on which
+/// their predictions differ. Several nodes are patched together.
 ///
-/// Without --node every useful node is asked, and every set of heads inside one layer that may carry
-/// something together; the table is written to reports/<model>/ as carries.json and carries.md.
+/// Without --node, tries every useful node and every set of heads inside one layer that may represent
+/// a variable together, and writes the table to reports/<model>/ as represents.json and represents.md.
 #[derive(Debug, Args)]
-#[command(name = "carries")]
+#[command(name = "represents")]
 #[command(after_help = "\
 Examples:
-  circuitcheck carries --node P17L0H1
-  circuitcheck carries models/add --node P8L0H2 --node P9L0H1
-  circuitcheck carries models/add --out found")]
+  circuitcheck represents --node P17L0H1
+  circuitcheck represents models/add --node P8L0H2,P9L0H1
+  circuitcheck represents models/add --out found")]
 #[command(after_long_help = "\
 Examples:
-  circuitcheck carries --node P17L0H1
-  circuitcheck carries models/add --node P8L0H2 --node P9L0H1
-  circuitcheck carries models/add --out found
+  circuitcheck represents --node P17L0H1
+  circuitcheck represents models/add --node P8L0H2,P9L0H1
+  circuitcheck represents models/add --out found
 
 Keys of --json:
   model, weights_sha256  which model: its name, and the digest of its weights
@@ -56,12 +58,11 @@ Keys of --json:
   carriers    for each node set: nodes; carries (quantity, same_here: what also holds and cannot be
               told from it, contains: what also holds and is right less often); scores
               (quantity, affected_tokens, holds, measures), the best first; screened_out (quantity, moved)")]
-pub struct CarriesCommand {
+pub struct RepresentsCommand {
     #[command(flatten)]
     model: ModelArg,
-    /// A node, e.g. P17L0H1; several are patched together
-    #[arg(long = "node", value_name = "NODE")]
-    nodes: Vec<NodeName>,
+    #[command(flatten)]
+    chosen: NodesArg,
     /// Interchange accuracy to reach, at the lower bound of its interval
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().threshold, value_parser = share)]
     threshold: f64,
@@ -69,27 +70,27 @@ pub struct CarriesCommand {
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = share)]
     alpha: f64,
     /// Trials after which the sampling of one variable at one node set ends
-    #[arg(long, value_name = "N", default_value_t = MAX_TRIALS)]
+    #[arg(long, value_name = "N", default_value_t = MAX_TRIALS, value_parser = count::<usize>)]
     max_trials: usize,
     #[command(flatten)]
     draws: SeedArg,
     /// Folder for the table; without it, reports/<model>/, and none where --node is given
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
     format: JsonArg,
 }
 
-impl CarriesCommand {
+impl RepresentsCommand {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let model = self.model.open()?;
-        let nodes = model.nodes(&self.nodes)?;
+        let nodes = model.nodes(&self.chosen.nodes)?;
         let beside = match &self.out {
             Some(out) => out.clone(),
             None => Path::new("reports").join(&model.folder.name),
         };
         let writes = self.out.is_some() || nodes.is_empty();
-        let _held = writes.then(|| hold(&beside, "carries")).transpose()?;
+        let _held = writes.then(|| hold(&beside, "represents")).transpose()?;
         let options = Rules {
             threshold: self.threshold,
             alpha: self.alpha,
@@ -98,7 +99,7 @@ impl CarriesCommand {
         };
         let search = CarrierSearch::new(&model.folder, &model.engine, options)?;
         if search.classes().is_empty() {
-            warn("the unpatched model fails the baseline in every class, so no node is asked");
+            warn("the unpatched model fails the baseline in every class, so no node is tried");
             return Ok(ExitCode::Baseline);
         }
         let found = if nodes.is_empty() {
@@ -117,14 +118,16 @@ impl CarriesCommand {
             write_files(
                 &beside,
                 &[
-                    ("carries.json", pretty_json(&shown)),
-                    ("carries.md", markdown),
+                    ("represents.json", pretty_json(&shown)),
+                    ("represents.md", markdown),
                 ],
             )?;
         }
-        self.format.print(&shown)?;
+        let heading = model.heading().seed(self.draws.seed);
+        let heading = heading.decode(Decode::Forced);
+        self.format.print_under(&heading, &shown)?;
         if writes {
-            wrote("carries.json and carries.md", &beside);
+            wrote("represents.json and represents.md", &beside);
         }
         Ok(ExitCode::Success)
     }
@@ -145,7 +148,7 @@ impl fmt::Display for ShownCarriers {
         let mut table = Table::new([Side::Left; 6]);
         table.heading([
             "nodes",
-            "carries",
+            "represents",
             "IIA",
             "control pairs",
             "best of the others",
@@ -173,7 +176,11 @@ impl fmt::Display for ShownCarriers {
         }
         for carrier in &self.found.carriers {
             if !carrier.same_text().is_empty() {
-                writeln!(f, "not told from it here: {}", carrier.same_text())?;
+                writeln!(
+                    f,
+                    "cannot be distinguished from it here: {}",
+                    carrier.same_text()
+                )?;
             }
             let mut scores = Table::new([Side::Left; 5]);
             scores.heading(["variable", "holds", "IIA", "control pairs"]);
@@ -193,7 +200,7 @@ impl fmt::Display for ShownCarriers {
             write!(f, "\n{scores}")?;
             writeln!(
                 f,
-                "{} variables could be carried here, {} moved enough to be judged",
+                "{} variables could be represented here, {} moved enough to be judged",
                 carrier.scores.len() + carrier.screened_out.len(),
                 carrier.scores.len()
             )?;
