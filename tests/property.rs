@@ -114,7 +114,7 @@ fn drawn(property: &Arc<Property>, n_digits: usize, count: usize) -> Vec<CaseTre
 fn questions(property: &Arc<Property>, n_digits: usize, count: usize) -> Vec<Question> {
     drawn(property, n_digits, count)
         .iter()
-        .map(|tree| property.clauses[tree.case().clause].node_set(tree.case()))
+        .map(|tree| property.clauses[tree.case().clause].first_question(tree.case()))
         .collect()
 }
 
@@ -205,7 +205,7 @@ fn the_other_properties_reach_their_hard_cases() {
             .iter()
             .filter(|tree| {
                 let clause = &property.clauses[tree.case().clause];
-                is(tree.case(), &clause.node_set(tree.case()))
+                is(tree.case(), &clause.first_question(tree.case()))
             })
             .count();
         assert!(reached >= 20, "{name}, {what}: {reached}");

@@ -97,7 +97,7 @@ pub fn claims_table(rows: &[ClaimRow]) -> ParquetTable {
             )
             .integer(
                 "interchange_accuracy_hits",
-                "AspectCounts trials as predicted, of what the verdict rests on; of several \
+                "Counterfactual trials as predicted, of what the verdict rests on; of several \
                  parts the lowest.",
                 |r| whole(r.interchange_accuracy?.hits),
             )

@@ -243,7 +243,7 @@ impl Clause {
     ///
     /// # Panics
     /// If there is no question, or the case is outside the domain.
-    pub fn node_set(&self, case: &Case) -> Question {
+    pub fn first_question(&self, case: &Case) -> Question {
         let asks = self.asks();
         let (ask, _) = asks.first().expect("a clause asks something");
         self.true_question(ask, case)

@@ -495,13 +495,13 @@ impl PropertyRun<'_> {
             let cases: Vec<Case> = batch.iter().map(ValueTree::current).collect();
             self.examiner.examine(property, &cases, |i, tried| {
                 let fails = tried.outcome.fails();
-                let node_set = property.clauses[cases[i].clause].node_set(&cases[i]);
+                let first_question = property.clauses[cases[i].clause].first_question(&cases[i]);
                 tally.failures.add(fails);
                 tally.ties += u64::from(tried.outcome == CaseOutcome::Tie);
                 tally.groups.entry(batch[i].group()).or_default().add(fails);
                 tally
                     .classes
-                    .entry(complexity(&node_set))
+                    .entry(complexity(&first_question))
                     .or_default()
                     .add(fails);
                 if fails && failing.len() < MOST_SHRUNK {

@@ -172,21 +172,21 @@ pub struct Scores {
     pub calinski_harabasz: f64,
     /// Agreement of clusters and cases: the unweighted mean over clusters of the share of its most
     /// common case.
-    pub interchange_accuracy: f64,
+    pub label_agreement: f64,
 }
 
 impl Scores {
     fn pass(&self) -> bool {
         self.silhouette >= LEAST_SILHOUETTE
             && self.calinski_harabasz >= LEAST_CALINSKI_HARABASZ
-            && self.interchange_accuracy > LEAST_AGREEMENT
+            && self.label_agreement > LEAST_AGREEMENT
     }
 
     fn larger(self, other: Scores) -> Scores {
         Scores {
             silhouette: self.silhouette.max(other.silhouette),
             calinski_harabasz: self.calinski_harabasz.max(other.calinski_harabasz),
-            interchange_accuracy: self.interchange_accuracy.max(other.interchange_accuracy),
+            label_agreement: self.label_agreement.max(other.label_agreement),
         }
     }
 }
@@ -346,7 +346,7 @@ fn scores(points: &Array2<f64>, distances: &Array2<f64>, clusters: usize) -> Sco
     Scores {
         silhouette: silhouette(distances, &labels, clusters),
         calinski_harabasz: calinski_harabasz(points, &labels, clusters),
-        interchange_accuracy: interchange_accuracy(&labels, clusters),
+        label_agreement: label_agreement(&labels, clusters),
     }
 }
 
@@ -419,7 +419,7 @@ fn calinski_harabasz(points: &Array2<f64>, labels: &Array1<usize>, clusters: usi
 }
 
 /// The unweighted mean over clusters of the share of its most common case.
-fn interchange_accuracy(labels: &Array1<usize>, clusters: usize) -> f64 {
+fn label_agreement(labels: &Array1<usize>, clusters: usize) -> f64 {
     let third = labels.len() / 3;
     let mut counts = vec![[0usize; 3]; clusters];
     for (point, &label) in labels.iter().enumerate() {
@@ -471,7 +471,7 @@ mod tests {
     fn an_output_that_tells_the_cases_apart_is_tagged_and_one_that_does_not_is_not() {
         let found = clustering([[5.0, 0.0], [-3.0, 4.0], [-3.0, -4.0]]);
         let [_, three] = found.scores.unwrap();
-        assert!(three.interchange_accuracy > 0.99, "{found:?}");
+        assert!(three.label_agreement > 0.99, "{found:?}");
         assert!(found.passes(&Quirks::published()) && found.passes(&Quirks::none()));
         let found = clustering([[1.0, 0.0]; 3]);
         assert!(!found.passes(&Quirks::published()), "{found:?}");
@@ -495,7 +495,7 @@ mod tests {
     fn agreement_is_the_unweighted_mean_of_majorities() {
         // One cluster holds a whole case, the other two cases evenly.
         let labels = Array1::from_vec(vec![0, 0, 1, 1, 1, 1]);
-        assert_eq!(interchange_accuracy(&labels, 2), 0.75);
+        assert_eq!(label_agreement(&labels, 2), 0.75);
     }
 
     #[test]

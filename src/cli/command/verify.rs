@@ -368,9 +368,11 @@ fn in_words(claim: &ClaimView) -> String {
         claim: name, node, ..
     } = claim;
     let variable = claim.tag;
-    let rate = claim.lowest_agreement().map_or_else(String::new, |rate| {
-        format!(" ({:.1} % of {} pairs)", 100.0 * rate.share(), rate.trials)
-    });
+    let rate = claim
+        .lowest_interchange_accuracy()
+        .map_or_else(String::new, |rate| {
+            format!(" ({:.1} % of {} pairs)", 100.0 * rate.share(), rate.trials)
+        });
     let set = || {
         let names: Vec<String> = claim.nodes.iter().map(NodeName::to_string).collect();
         names.join(" and ")
