@@ -364,7 +364,7 @@ fn a_file_of_tags_without_a_claim_says_which_tags_it_has() {
     assert_eq!(code, 4);
     assert!(
         stderr.contains(
-            "carries a claim (a tag Algo:…): the tags there are Attn:, Fail%:, Impact:, Math.Add:"
+            "has a claim (a tag Algo:…): the tags there are Attn:, Fail%:, Impact:, Math.Add:"
         ),
         "{stderr}"
     );
