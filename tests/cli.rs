@@ -802,7 +802,7 @@ fn names_that_are_nearly_right_are_suggested() {
             "did you mean \"commutes\"?",
         ),
         (&["verify", "--task", "STTC"], "'STC'"),
-        (&["selfcheck", "--only", "claim"], "similar"),
+        (&["selfcheck", "--only", "handmad"], "'handmade'"),
         (&["ablate", "--node", "P15L0H3", "--by", "mena"], "'mean'"),
         (&["verifi"], "'verify'"),
     ] {
