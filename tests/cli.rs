@@ -637,12 +637,13 @@ fn a_command_line_that_lacks_something_is_wrong_usage() {
 fn the_help_documents_the_exit_codes_and_the_keys() {
     let help = text(&["--help"]);
     for code in [
-        "0  nothing",
-        "1  some claim",
-        "2  the command",
-        "3  ",
-        "4  ",
-        "5  ",
+        "0    nothing",
+        "1    some claim",
+        "2    the command",
+        "3    ",
+        "4    ",
+        "5    ",
+        "130  interrupted",
     ] {
         assert!(help.contains(&format!("\n  {code}")), "{help}");
     }
@@ -962,4 +963,31 @@ fn a_hypothesis_is_named_after_the_model_or_by_the_old_option() {
     }
     refusal(USAGE, &["test"]);
     refusal(USAGE, &["test", ADD, missing, "--hypothesis", missing]);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_says_what_was_kept_and_how_to_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().join("saved.json");
+    let child = program()
+        .args(["accuracy", ADD, "--count", "1e9", "--resume"])
+        .arg(&saved)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !saved.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &id]).status().unwrap();
+    assert!(sent.success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(
+        stderr.contains("interrupted: what was counted is kept")
+            && stderr.contains("run the same command to resume"),
+        "{stderr}"
+    );
 }
