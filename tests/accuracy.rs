@@ -95,7 +95,7 @@ fn wrong_answers_past_the_cap_are_counted_and_said_to_be() {
 
 #[test]
 fn a_sample_states_intervals_and_is_the_same_for_any_number_of_threads() {
-    let sample = [ADD, "--questions", "2500", "--enriched", "--seed", "5"];
+    let sample = [ADD, "--count", "2500", "--enriched", "--seed", "5"];
     let one = json(&[&sample[..], &["--threads", "1"]].concat());
     let three = json(&[&sample[..], &["--threads", "3"]].concat());
     assert_eq!(one, three);
@@ -106,7 +106,7 @@ fn a_sample_states_intervals_and_is_the_same_for_any_number_of_threads() {
     let parts = one["classes"][0]["complexities"].as_array().unwrap();
     let sum: u64 = parts.iter().map(|p| p["questions"].as_u64().unwrap()).sum();
     assert_eq!(sum, 2500);
-    let other = json(&[ADD, "--questions", "2500", "--enriched", "--seed", "6"]);
+    let other = json(&[ADD, "--count", "2500", "--enriched", "--seed", "6"]);
     assert_ne!(one["classes"], other["classes"]);
 }
 
@@ -115,9 +115,9 @@ fn a_row_of_questions_that_becomes_longer_goes_on_from_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sub.json");
     let file = file.to_str().unwrap();
-    let straight = json(&[SUB, "--questions", "5500"]);
-    json(&[SUB, "--questions", "3000", "--resume", file]);
-    let output = run(&[SUB, "--questions", "5500", "--resume", file, "--json"]);
+    let straight = json(&[SUB, "--count", "5500"]);
+    json(&[SUB, "--count", "3000", "--resume", file]);
+    let output = run(&[SUB, "--count", "5500", "--resume", file, "--json"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
         stderr.contains("3000 of 5500 questions were asked before"),
@@ -126,20 +126,17 @@ fn a_row_of_questions_that_becomes_longer_goes_on_from_its_file() {
     let longer: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(longer, straight);
     // Done, it is only read; and what it holds is no part of fewer questions.
-    assert_eq!(
-        json(&[SUB, "--questions", "5500", "--resume", file]),
-        straight
-    );
-    let error = refusal(INPUT, &[SUB, "--questions", "5000", "--resume", file]);
+    assert_eq!(json(&[SUB, "--count", "5500", "--resume", file]), straight);
+    let error = refusal(INPUT, &[SUB, "--count", "5000", "--resume", file]);
     assert!(error.contains("contains 5500 questions"), "{error}");
-    let error = refusal(INPUT, &[SUB, "--questions", "6000", "--resume", file]);
+    let error = refusal(INPUT, &[SUB, "--count", "6000", "--resume", file]);
     assert!(error.contains("not a valid part of the 6000"), "{error}");
 }
 
 /// A measurement of hours that has saved in `path` at least once.
 fn long_measurement(path: &Path) -> Child {
     let file = path.to_str().unwrap();
-    let child = program(&[SUB, "--questions", "100000000", "--resume", file])
+    let child = program(&[SUB, "--count", "100000000", "--resume", file])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -162,8 +159,8 @@ fn a_measurement_that_is_killed_goes_on_to_the_same_result() {
     child.wait().unwrap();
     let saved: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let count = (saved["done"].as_u64().unwrap() + 1000).to_string();
-    let resumed = json(&[SUB, "--questions", &count, "--resume", file]);
-    assert_eq!(resumed, json(&[SUB, "--questions", &count]));
+    let resumed = json(&[SUB, "--count", &count, "--resume", file]);
+    assert_eq!(resumed, json(&[SUB, "--count", &count]));
 }
 
 #[test]
@@ -172,7 +169,7 @@ fn two_measurements_do_not_save_in_one_file() {
     let path = folder.path().join("sub.json");
     let file = path.to_str().unwrap();
     let mut first = long_measurement(&path);
-    let refused = refusal(INPUT, &[SUB, "--questions", "1000", "--resume", file]);
+    let refused = refusal(INPUT, &[SUB, "--count", "1000", "--resume", file]);
     let holder = format!(
         "in use by another circuitcheck accuracy: process {}",
         first.id()
@@ -180,7 +177,7 @@ fn two_measurements_do_not_save_in_one_file() {
     assert!(refused.contains(&holder), "{refused}");
     first.kill().unwrap();
     first.wait().unwrap();
-    json(&[SUB, "--questions", "100000", "--resume", file]);
+    json(&[SUB, "--count", "100000", "--resume", file]);
 }
 
 #[test]
@@ -188,34 +185,34 @@ fn the_file_of_another_measurement_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sub.json");
     let file = path.to_str().unwrap();
-    json(&[SUB, "--questions", "1000", "--resume", file]);
+    json(&[SUB, "--count", "1000", "--resume", file]);
     let before = std::fs::read(&path).unwrap();
     for (others, key) in [
-        (vec![ADD, "--questions", "1000"], "operations"),
-        (vec![SUB, "--questions", "1000", "--seed", "1"], "source"),
+        (vec![ADD, "--count", "1000"], "operations"),
+        (vec![SUB, "--count", "1000", "--seed", "2"], "source"),
         (
-            vec![SUB, "--questions", "1000", "--decode", "free"],
+            vec![SUB, "--count", "1000", "--decode", "free-running"],
             "decode",
         ),
-        (vec![SUB, "--questions", "1000", "--keep", "3"], "keep"),
+        (vec![SUB, "--count", "1000", "--keep", "3"], "keep"),
     ] {
         let error = refusal(INPUT, &[&others[..], &["--resume", file]].concat());
         assert!(error.contains(&format!("({key}: ")), "{error}");
     }
     assert_eq!(std::fs::read(&path).unwrap(), before);
     std::fs::write(&path, &before[..before.len() / 2]).unwrap();
-    let error = refusal(INPUT, &[SUB, "--questions", "1000", "--resume", file]);
+    let error = refusal(INPUT, &[SUB, "--count", "1000", "--resume", file]);
     assert!(error.contains("sub.json"), "{error}");
 }
 
 #[test]
 fn what_cannot_be_asked_is_refused() {
     for arguments in [
-        &["--exhaustive", "--questions", "5"][..],
+        &["--exhaustive", "--count", "5"][..],
         &["--exhaustive", "--enriched"],
         &["--a", "0..9"],
         &["--exhaustive", "--a", "9..0"],
-        &["--questions", "0"],
+        &["--count", "0"],
     ] {
         refusal(USAGE, arguments);
     }
@@ -226,12 +223,7 @@ fn what_cannot_be_asked_is_refused() {
     );
     let error = refusal(
         INPUT,
-        &[
-            "--questions",
-            "1000",
-            "--resume",
-            "Cargo.toml/deep/file.json",
-        ],
+        &["--count", "1000", "--resume", "Cargo.toml/deep/file.json"],
     );
     assert!(error.contains("Cargo.toml"), "{error}");
 }
@@ -240,7 +232,7 @@ fn what_cannot_be_asked_is_refused() {
 fn a_finished_measurement_leaves_only_its_lock_behind() {
     let folder = tempfile::tempdir().unwrap();
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join(ADD);
-    let output = program(&[model.to_str().unwrap(), "--questions", "2000"])
+    let output = program(&[model.to_str().unwrap(), "--count", "2000"])
         .current_dir(&folder)
         .output()
         .unwrap();

@@ -403,7 +403,7 @@ fn ablating_one_question_puts_its_answer_at_the_top() {
 }
 
 #[test]
-fn what_is_drawn_hangs_on_the_seed_alone() {
+fn draws_depend_on_the_seed_alone() {
     let resample = |seed: &str, threads: &str| {
         text(&[
             "ablate",
@@ -637,12 +637,13 @@ fn a_command_line_that_lacks_something_is_wrong_usage() {
 fn the_help_documents_the_exit_codes_and_the_keys() {
     let help = text(&["--help"]);
     for code in [
-        "0  nothing",
-        "1  some claim",
-        "2  the command",
-        "3  ",
-        "4  ",
-        "5  ",
+        "0    nothing",
+        "1    some claim",
+        "2    the command",
+        "3    ",
+        "4    ",
+        "5    ",
+        "130  interrupted",
     ] {
         assert!(help.contains(&format!("\n  {code}")), "{help}");
     }
@@ -764,4 +765,229 @@ fn evidence_and_a_file_of_tags_are_not_compared() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_question_may_have_blanks_and_a_real_minus_sign() {
+    assert_eq!(
+        json(&["ask", "12345 + 67890", "5 \u{2212} 90"]),
+        json(&["ask", "12345+67890", "5-90"])
+    );
+}
+
+#[test]
+fn nodes_are_named_in_either_case_and_with_commas() {
+    let patch = |nodes: &[&str]| {
+        let question = [
+            "patch",
+            ADD,
+            "--source",
+            "77186+82813",
+            "--base",
+            "8328+91650",
+        ];
+        json(&[&question, nodes].concat())
+    };
+    let listed = patch(&["--node", "p17l0m0,P17L0H1"]);
+    assert_eq!(strings(&listed["nodes"]), ["P17L0H1", "P17L0M0"]);
+    assert_eq!(listed, patch(&["--node", "P17L0M0", "--node", "P17L0H1"]));
+    let error = refusal(USAGE, &["ablate", "--by", "zero", "--node", "P12L0MLP0"]);
+    assert!(error.contains("MLPs are written P12L0M0"), "{error}");
+}
+
+#[test]
+fn names_that_are_nearly_right_are_suggested() {
+    for (arguments, near) in [
+        (
+            &["property", "--property", "comutes"][..],
+            "did you mean \"commutes\"?",
+        ),
+        (&["verify", "--task", "STTC"], "'STC'"),
+        (&["selfcheck", "--only", "handmad"], "'handmade'"),
+        (&["ablate", "--node", "P15L0H3", "--by", "mena"], "'mean'"),
+        (&["verifi"], "'verify'"),
+    ] {
+        let error = refusal(USAGE, arguments);
+        assert!(error.contains(near), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn numbers_out_of_range_are_refused_with_what_is_allowed() {
+    for (arguments, allowed) in [
+        (
+            &["show", "--seed", "-1"][..],
+            "a whole number from 0 to 18446744073709551615",
+        ),
+        (
+            &["accuracy", "--count", "0"],
+            "a whole number above 0, such as 1000, 1_000, 10k or 1e6",
+        ),
+        (&["coverage", "--count", "-5"], "a whole number above 0"),
+        (
+            &["verify", "--max-trials", "many"],
+            "a whole number above 0",
+        ),
+    ] {
+        let error = refusal(USAGE, arguments);
+        assert!(error.contains(allowed), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn counts_and_decoding_keep_their_old_spellings() {
+    let accuracy = |options: &[&str]| json(&[&["accuracy", ADD], options].concat());
+    let expected = accuracy(&["--count", "1_000", "--decode", "free-running"]);
+    assert_eq!(expected["questions"], 1000);
+    assert_eq!(expected["decode"], "free");
+    assert_eq!(
+        accuracy(&["--questions", "1k", "--decode", "free"]),
+        expected
+    );
+    assert_eq!(
+        json(&["ask", "1+2", "--free"]),
+        json(&["ask", "1+2", "--decode", "free-running"])
+    );
+    let help = text(&["ask", "--help"]);
+    assert!(
+        help.contains("teacher-forced") && !help.contains("--free"),
+        "{help}"
+    );
+}
+
+#[test]
+fn a_path_without_a_model_is_answered_with_what_was_meant() {
+    let features = format!("{ADD}/features.json");
+    let folder = format!("hint: name the model's folder: {ADD}");
+    for (path, meant) in [
+        ("models", "is a folder of models: models/w126_add_"),
+        ("PhilipQuirke/X", "hf://PhilipQuirke/X"),
+        (
+            "https://huggingface.co/PhilipQuirke/X/tree/main",
+            "hf://PhilipQuirke/X",
+        ),
+        (features.as_str(), folder.as_str()),
+    ] {
+        let error = refusal(INPUT, &["show", path]);
+        assert!(error.contains(meant), "{path}: {error}");
+    }
+}
+
+#[test]
+fn without_a_path_the_current_folders_model_is_meant_or_else_the_bundled_one() {
+    let ask_in = |folder: &Path| {
+        let mut ask = program();
+        let output = ask
+            .args(["ask", "1+2"])
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(SUCCESS));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let model = common::root().join(ADD);
+    let name = model.file_name().unwrap().to_str().unwrap();
+    let expected = format!("{name}, in the current folder, teacher-forced\n");
+    assert!(ask_in(&model).starts_with(&expected), "{}", ask_in(&model));
+    let empty = tempfile::tempdir().unwrap();
+    let expected = format!("{BUNDLED}, bundled, teacher-forced\n");
+    assert!(ask_in(empty.path()).starts_with(&expected));
+}
+
+#[test]
+fn every_table_is_headed_by_its_model() {
+    let name = ADD.split_once('/').unwrap().1;
+    for (arguments, terms) in [
+        (
+            &["ablate", ADD, "--node", "P15L0M0", "--by", "zero"][..],
+            ", seed 1, teacher-forced\n",
+        ),
+        (
+            &["coverage", ADD, "--count", "16"],
+            " claims, seed 1, 16 questions of each class\n",
+        ),
+        (
+            &["property", ADD, "--property", "zero", "--cases", "100"],
+            ", seed 1, teacher-forced\n",
+        ),
+    ] {
+        let output = run(arguments);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let heading = text.split_inclusive('\n').next().unwrap();
+        assert!(
+            heading.starts_with(name) && heading.ends_with(terms),
+            "{heading}"
+        );
+    }
+}
+
+#[test]
+fn colors_are_forced_and_refused_by_an_option() {
+    let escape = b'\x1b';
+    assert!(
+        run(&["ask", "1+2", "--color", "always"])
+            .stdout
+            .contains(&escape)
+    );
+    let refused = program()
+        .args(["ask", "1+2", "--color", "never"])
+        .env("CLICOLOR_FORCE", "1")
+        .output()
+        .unwrap();
+    assert!(!refused.stdout.contains(&escape));
+}
+
+#[test]
+fn quiet_prints_no_news_and_verbose_prints_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let news = |options: &[&str]| {
+        let out = ["-o", folder.path().to_str().unwrap()];
+        let property = ["property", ADD, "--property", "zero", "--cases", "100"];
+        let output = run(&[&property[..], &out, options].concat());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(!news(&["-q"]).contains("wrote"));
+    assert!(news(&[]).contains("wrote property.json") && !news(&[]).contains("took"));
+    assert!(news(&["-v", "-j", "1"]).contains("s with 1 threads"));
+}
+
+#[test]
+fn a_hypothesis_is_named_after_the_model_or_by_the_old_option() {
+    let missing = "no/such.toml";
+    for arguments in [
+        &["test", missing][..],
+        &["test", ADD, missing],
+        &["test", ADD, "--hypothesis", missing],
+    ] {
+        assert!(refusal(INPUT, arguments).contains(missing), "{arguments:?}");
+    }
+    refusal(USAGE, &["test"]);
+    refusal(USAGE, &["test", ADD, missing, "--hypothesis", missing]);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_says_what_was_kept_and_how_to_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().join("saved.json");
+    let child = program()
+        .args(["accuracy", ADD, "--count", "1e9", "--resume"])
+        .arg(&saved)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !saved.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &id]).status().unwrap();
+    assert!(sent.success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(
+        stderr.contains("interrupted: what was counted is kept")
+            && stderr.contains("run the same command to resume"),
+        "{stderr}"
+    );
 }

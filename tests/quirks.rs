@@ -8,7 +8,7 @@ use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::engine::Engine;
 use circuitcheck::report::effects_markdown;
 
-/// The seed of the commands that the report names, which is the program's own.
+/// The seed of the tables in the report.
 const SEED: u64 = 372_001;
 
 fn regenerates(model: &str) {

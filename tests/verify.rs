@@ -218,7 +218,7 @@ fn an_output_folder_that_takes_no_files_is_an_error_before_anything_runs() {
 }
 
 #[test]
-fn a_filtered_run_writes_files_only_where_it_is_told_to() {
+fn a_filtered_run_writes_files_only_where_out_says() {
     let folder = TempDir::new().unwrap();
     let run = |out: Option<&Path>| {
         let mut command = verify();
@@ -456,4 +456,134 @@ fn a_model_that_cannot_do_the_arithmetic_ends_with_5_and_no_verdict() {
     let evidence = evidence(&result.get_output().stdout);
     assert_eq!(evidence["claims"][0]["verdict"], "not testable");
     assert_eq!(evidence["baseline"]["classes"][0]["passes"], false);
+}
+
+/// The names of the claims in the evidence printed.
+fn claim_names(evidence: &Value) -> Vec<&str> {
+    let claims = evidence["claims"].as_array().unwrap().iter();
+    claims
+        .map(|claim| claim["claim"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn claims_are_selected_by_an_expression_over_their_text() {
+    let result = verify()
+        .args([ADD, "--json", "-k", "a0 and not st and p17l0h1"])
+        .assert();
+    let evidence = evidence(&result.get_output().stdout);
+    assert_eq!(claim_names(&evidence), ["P17L0H1 A0.SA"]);
+    verify().args([ADD, "-k", "nothing"]).assert().code(2);
+    verify().args([ADD, "-k", "and"]).assert().code(2);
+}
+
+#[test]
+fn only_claims_that_failed_before_are_verified_again() {
+    let folder = TempDir::new().unwrap();
+    let features = claims(
+        &folder,
+        &[
+            (17, 0, true, 1, "Algo:A0.SA"),
+            (17, 0, true, 0, "Algo:A0.SA"),
+        ],
+    );
+    let out = folder.path().join("out");
+    let run = |last_failed: &[&str]| {
+        let mut command = verify();
+        command.args([ADD, "--json", "--max-trials", "1024", "--features"]);
+        command.arg(&features).arg("--out").arg(&out);
+        command.args(last_failed).assert()
+    };
+    let missing = run(&["--last-failed"]).code(4);
+    let stderr = String::from_utf8_lossy(&missing.get_output().stderr).into_owned();
+    assert!(
+        stderr.contains("verify without --last-failed first"),
+        "{stderr}"
+    );
+    run(&[]).code(1);
+    let again = run(&["--last-failed"]).code(1);
+    let evidence = evidence(&again.get_output().stdout);
+    assert_eq!(claim_names(&evidence), ["P17L0H0 A0.SA"]);
+}
+
+#[test]
+fn a_claim_that_is_not_made_is_refused_before_anything_runs() {
+    let started = std::time::Instant::now();
+    let result = verify()
+        .args([ADD, "--explain", "P17L0H1 A0.SC"])
+        .assert()
+        .code(4);
+    let stderr = String::from_utf8_lossy(&result.get_output().stderr).into_owned();
+    assert!(
+        stderr.contains("hint: did you mean \"P17L0H1 A0.SA\"?"),
+        "{stderr}"
+    );
+    assert!(
+        started.elapsed().as_secs() < 5,
+        "the baseline alone takes longer"
+    );
+}
+
+#[test]
+fn stored_evidence_explains_a_claim_and_a_sentence_comes_first() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let node = ["--node", "p17l0h1", "--max-trials", "1024", "-o"];
+    verify().arg(ADD).args(node).arg(&out).assert().code(0);
+    let written = fs::read(out.join("evidence.json")).unwrap();
+    let explained = |trials: &str| {
+        let result = verify()
+            .args([
+                ADD,
+                "--explain",
+                "p17l0h1 a0.sa",
+                "--max-trials",
+                trials,
+                "-o",
+            ])
+            .arg(&out)
+            .assert()
+            .code(0);
+        let output = result.get_output();
+        (
+            String::from_utf8(output.stdout.clone()).unwrap(),
+            String::from_utf8(output.stderr.clone()).unwrap(),
+        )
+    };
+    let (stdout, stderr) = explained("1024");
+    assert!(
+        stdout.starts_with(
+            "P17L0H1 A0.SA is supported: patching P17L0H1 changes the answer as A0.SA predicts ("
+        ),
+        "{stdout}"
+    );
+    assert!(
+        stderr.starts_with("from ") && stderr.contains("evidence.json"),
+        "{stderr}"
+    );
+    assert_eq!(fs::read(out.join("evidence.json")).unwrap(), written);
+    // Of other rules it is no evidence.
+    let (_, stderr) = explained("512");
+    assert!(!stderr.contains("from "), "{stderr}");
+}
+
+#[test]
+fn a_report_is_written_in_the_forms_asked_for() {
+    let folder = TempDir::new().unwrap();
+    let _ = verify()
+        .args([ADD, "--node", "P17L0H1", "--max-trials", "256"])
+        .args(["--format", "junit,md", "-o"])
+        .arg(folder.path())
+        .assert();
+    let written = names(folder.path());
+    assert_eq!(
+        written,
+        [
+            "attention.json",
+            "evidence.json",
+            "junit.xml",
+            "report.md",
+            "run.json"
+        ]
+    );
 }

@@ -18,6 +18,7 @@ use command::{
 };
 use term::error::CliError;
 use term::exit_code::ExitCode;
+use term::interrupt;
 use term::output::{Loudness, detail, set_loudness};
 
 const EXAMPLES: &str = "\
@@ -127,6 +128,7 @@ impl Cli {
     /// See [`CliError`].
     pub fn run(self) -> Result<ExitCode, CliError> {
         let global = self.global;
+        interrupt::listen();
         anstream::ColorChoice::from(global.color).write_global();
         set_loudness(match (global.quiet, global.verbose) {
             (true, _) => Loudness::Quiet,

@@ -131,16 +131,19 @@ impl Model {
     /// command line.
     pub fn question(&self, text: &str, place: Option<&str>) -> Result<Question, CliError> {
         let place = place.unwrap_or(&self.shown);
-        let question = Question::parse(&plain(text), self.engine.shape().n_digits)
-            .map_err(|error| CliError::input(place, error))?;
+        let plain = plain(text);
+        let question = Question::parse(&plain, self.engine.shape().n_digits)
+            .map_err(|error| CliError::input(place, format!("{error}").replace(&plain, text)))?;
         self.check_trained(text, &question, place)?;
         Ok(question)
     }
 
     /// A question with, perhaps, the answer to be forced.
     pub fn prompt(&self, text: &str) -> Result<Prompt, CliError> {
-        let prompt = Prompt::parse(&plain(text), self.engine.shape().n_digits)
-            .map_err(|error| CliError::input(&self.shown, error))?;
+        let plain = plain(text);
+        let prompt = Prompt::parse(&plain, self.engine.shape().n_digits).map_err(|error| {
+            CliError::input(&self.shown, format!("{error}").replace(&plain, text))
+        })?;
         self.check_trained(text, &prompt.question, &self.shown)?;
         Ok(prompt)
     }
@@ -209,8 +212,27 @@ pub fn split_arguments(arguments: &[OsString]) -> (Option<PathBuf>, Vec<String>)
         _ => (None, arguments),
     };
     // What isn't Unicode isn't a question either, and is shown as far as it can be.
-    let text = |question: &OsString| question.to_string_lossy().into_owned();
-    (dir, questions.iter().map(text).collect())
+    let texts = questions
+        .iter()
+        .map(|question| question.to_string_lossy().into_owned());
+    (dir, joined(texts))
+}
+
+/// Questions that a shell split at blanks, as in `12 + 34`, put together again.
+fn joined(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    let mut questions: Vec<String> = Vec::new();
+    let mut open = false;
+    for argument in arguments {
+        let is_sign = ["+", "-", "\u{2212}", "\u{2013}"].contains(&argument.as_str());
+        match questions.last_mut() {
+            Some(last) if is_sign || open => {
+                last.push_str(&argument);
+                open = is_sign;
+            }
+            _ => questions.push(argument),
+        }
+    }
+    questions
 }
 
 /// The question without blanks, and with the minus sign that keyboards have.
@@ -248,6 +270,8 @@ mod tests {
             assert!(reads_like_a_question(question.as_ref()), "{question}");
         }
         assert!(reads_like_a_question("12 \u{2212} 34".as_ref()));
+        let split = ["12", "+", "34", "5-6"].map(OsString::from);
+        assert_eq!(split_arguments(&split).1, ["12+34", "5-6"]);
         assert_eq!(plain(" 12 \u{2212} 34 "), "12-34");
         for folder in ["models/1+2", "./2024-01-05", "a+b", "", "w126_add"] {
             assert!(!reads_like_a_question(folder.as_ref()), "{folder}");

@@ -118,7 +118,11 @@ struct ComparedRun {
 impl ComparedRun {
     fn of(file: RawFile) -> Result<Self, CliError> {
         let evidence = Evidence::from_json(&file.bytes)
-            .map_err(|error| CliError::input(file.path.display(), error))?;
+            .map_err(|error| {
+            CliError::input(file.path.display(), error).with_hint(
+                "compare takes two folders of reports or evidence.json, or two behaviors.json or features.json",
+            )
+        })?;
         Ok(Self {
             path: file.path,
             evidence_sha256: file.sha256,

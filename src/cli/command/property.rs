@@ -11,11 +11,13 @@ use circuitcheck::analysis::property::{
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::report::{property_summary, store_properties};
 use clap::Args;
+use clap::error::ErrorKind;
 use serde::Serialize;
 
 use crate::cli::args::count::count;
 use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::ModelArg;
+use crate::cli::args::names::nearest;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::args::share;
 use crate::cli::term::error::{CliError, warn};
@@ -24,6 +26,7 @@ use crate::cli::term::output::{JsonArg, hold, wrote};
 use crate::cli::term::progress::with_progress;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
+use crate::cli::usage_error;
 
 /// Test properties of the model's answers over random questions
 ///
@@ -42,15 +45,15 @@ use crate::cli::term::table::{Cell, Side, Table};
 #[command(after_help = "\
 Examples:
   circuitcheck property
-  circuitcheck property models/add --property answers --property local --cases 20000
+  circuitcheck property models/add --property answers,local --cases 20k
   circuitcheck property --property \"P15L0H2 A1.SC\"
   circuitcheck property --properties my-properties.toml --decode free-running
   circuitcheck property --list")]
 pub struct PropertyTest {
     #[command(flatten)]
     model: ModelArg,
-    /// Only this property, "nodes", or a claim such as "P9L0H1 A1.ST"; may be given more than once
-    #[arg(long, value_name = "NAME")]
+    /// Only these properties, "nodes", or claims such as "P9L0H1 A1.ST"
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     property: Vec<String>,
     /// A TOML file of one property of your own, or a folder of them; without it,
     /// hypotheses/properties where that is there
@@ -96,6 +99,7 @@ impl PropertyTest {
             self.format.print(&self.listed(&folder, own)?)?;
             return Ok(ExitCode::Success);
         }
+        let options = self.options(self.names(&folder, &own)?);
         let beside = match &self.out {
             Some(out) => out.clone(),
             None => Path::new("reports").join(&folder.name),
@@ -104,7 +108,7 @@ impl PropertyTest {
         let _held = writes.then(|| hold(&beside, "property")).transpose()?;
         let mut kept = Kept::read(&beside)?;
         let evidence =
-            with_progress(|progress| check(&folder, own, &mut kept, &self.options(), progress))?;
+            with_progress(|progress| check(&folder, own, &mut kept, &options, progress))?;
         if writes {
             store_properties(&beside, &evidence, &kept, &self.model.shown())?;
         }
@@ -124,14 +128,42 @@ impl PropertyTest {
         Ok(evidence.conclusion().into())
     }
 
-    fn options(&self) -> PropertyOptions {
+    /// The names given, as the properties and claims have them.
+    fn names(&self, folder: &ModelFolder, own: &[Property]) -> Result<Vec<String>, CliError> {
+        let n_digits = folder.weights.shape().n_digits;
+        let known = properties(n_digits, self.margin, own.to_vec())?;
+        let known = known.iter().map(|property| property.name.as_str());
+        let known: Vec<&str> = known.chain([NODES]).collect();
+        let named = |name: &String| {
+            let name = name.trim();
+            // A claim, whose name has a blank, is looked up with the claims.
+            if name.contains(' ') {
+                return Ok(name.to_ascii_uppercase());
+            }
+            if let Some(known) = known.iter().find(|known| known.eq_ignore_ascii_case(name)) {
+                return Ok((*known).to_owned());
+            }
+            let mut message = format!("unknown property {name:?}");
+            if let Some(near) = nearest(name, known.iter().copied()) {
+                message += &format!(", did you mean {near:?}?");
+            }
+            message += &format!(
+                "\n\nThere are {}, and claims such as \"P9L0H1 A1.ST\"\n",
+                known.join(", ")
+            );
+            Err(usage_error("property", ErrorKind::ValueValidation, message))
+        };
+        self.property.iter().map(named).collect()
+    }
+
+    fn options(&self, names: Vec<String>) -> PropertyOptions {
         PropertyOptions {
             cases: self.cases,
             seed: self.draws.seed,
             decode: self.reading.decode(),
             margin: self.margin,
             distance: self.distance,
-            names: self.property.clone(),
+            names,
             ..PropertyOptions::default()
         }
     }

@@ -16,6 +16,7 @@ use crate::cli::args::models::Zoo;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::interrupt::on_interrupt;
 use crate::cli::term::output::{hold, tell, write};
 
 /// Run every analysis on many models
@@ -75,6 +76,10 @@ impl Sweep {
             hypotheses: self.hypotheses()?,
         };
         let _held = hold(&self.out, "sweep")?;
+        on_interrupt(format!(
+            "finished steps are kept in {}; run the same command to resume",
+            self.out.display()
+        ));
         let mut summary = Summary::default();
         for location in &locations {
             let model = self.model(location, &settings, &summary)?;

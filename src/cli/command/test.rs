@@ -9,16 +9,18 @@ use circuitcheck::analysis::hypothesis::{
 use circuitcheck::experiment::Rules;
 use circuitcheck::report::clause_verdict;
 use clap::Args;
+use clap::error::ErrorKind;
 use serde::Serialize;
 
 use crate::cli::args::known_claims::Known;
-use crate::cli::args::model::{Identity, Model, ModelArg};
+use crate::cli::args::model::{Identity, Model};
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::JsonArg;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
+use crate::cli::usage_error;
 
 /// Test a hypothesis about a whole algorithm, clause by clause
 ///
@@ -26,10 +28,11 @@ use crate::cli::term::table::{Cell, Side, Table};
 /// tried on fresh pairs; what feeds what is measured by path patching. A clause is met if it is met
 /// for every digit it runs over. Grammar: hypotheses/README.md.
 #[derive(Debug, Args)]
+#[command(override_usage = "circuitcheck test [OPTIONS] [DIR] <HYPOTHESIS>")]
 #[command(after_help = "\
 Examples:
-  circuitcheck test models/add --hypothesis hypotheses/addition.toml
-  circuitcheck test --hypothesis hypotheses/mixed.toml --json
+  circuitcheck test models/add hypotheses/addition.toml
+  circuitcheck test hypotheses/mixed.toml --json
 
 Keys of --json: model, weights_sha256, hypothesis, holds, clauses[] (kind, says, optional, applies,
 met, cases[] with n, met, nodes, note), explained (the nodes that meet a clause), circuit (these and
@@ -37,11 +40,12 @@ those it keeps).
 
 Ends with exit code 1 if a clause that is required is not met.")]
 pub struct Test {
-    #[command(flatten)]
-    model: ModelArg,
+    /// The model, then the hypothesis; without DIR, the current folder's model or the bundled one
+    #[arg(value_names = ["DIR", "HYPOTHESIS"], num_args = 0..=2, required_unless_present = "hypothesis")]
+    arguments: Vec<PathBuf>,
     /// The hypothesis
-    #[arg(long, value_name = "FILE")]
-    hypothesis: PathBuf,
+    #[arg(long, value_name = "FILE", hide = true)]
+    hypothesis: Option<PathBuf>,
     #[command(flatten)]
     known: Known,
     /// Chance of any wrong verdict, shared by the claims that are tried and, once more, by the edges
@@ -54,15 +58,24 @@ pub struct Test {
 }
 
 impl Test {
+    /// The model's folder, if one is given, and the hypothesis.
+    fn split(&self) -> Result<(Option<&Path>, &Path), CliError> {
+        match (&self.arguments[..], &self.hypothesis) {
+            ([], Some(file)) => Ok((None, file)),
+            ([dir], Some(file)) | ([dir, file], None) => Ok((Some(dir), file)),
+            ([file], None) => Ok((None, file)),
+            _ => Err(usage_error(
+                "test",
+                ErrorKind::TooManyValues,
+                "expected a model and one hypothesis: circuitcheck test [DIR] HYPOTHESIS.toml\n",
+            )),
+        }
+    }
+
     pub fn run(&self) -> Result<ExitCode, CliError> {
-        let model = self.model.open()?;
-        let tested = test_file(
-            &model,
-            &self.hypothesis,
-            &self.known,
-            self.alpha,
-            self.draws.seed,
-        )?;
+        let (dir, hypothesis) = self.split()?;
+        let model = Model::open(dir)?;
+        let tested = test_file(&model, hypothesis, &self.known, self.alpha, self.draws.seed)?;
         let conclusion = tested.conclusion();
         let heading = model
             .heading()

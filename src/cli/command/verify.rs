@@ -158,7 +158,11 @@ impl Verify {
         if self.json {
             write(evidence.to_json())?;
         } else if let Some(explained) = &explained {
-            explain(&model, &evidence, explained, &self.model.shown())?;
+            let code = explain(&model, &evidence, explained, &self.model.shown())?;
+            if let Some(out) = &out {
+                wrote("evidence.json and the report", out);
+            }
+            return Ok(code);
         } else {
             print_table(&self.heading(&model, &evidence), &evidence)?;
         }
@@ -359,7 +363,10 @@ fn explain(
             ))?;
         }
     }
-    Ok(evidence.conclusion().into())
+    let mut only = evidence.clone();
+    let texts: Vec<String> = explained.iter().map(Claim::to_string).collect();
+    only.claims.retain(|claim| texts.contains(&claim.claim));
+    Ok(only.conclusion().into())
 }
 
 /// The verdict of a claim as a sentence.

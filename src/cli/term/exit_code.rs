@@ -20,16 +20,19 @@ pub enum ExitCode {
     Input = 4,
     /// The model can't do the arithmetic itself, so nothing can be said of its parts.
     Baseline = Conclusion::Baseline.code(),
+    /// Ctrl-C. The number is the one shells give.
+    Interrupted = 130,
 }
 
 impl ExitCode {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Success,
         Self::Refuted,
         Self::Usage,
         Self::Inconclusive,
         Self::Input,
         Self::Baseline,
+        Self::Interrupted,
     ];
 
     const fn meaning(self) -> &'static str {
@@ -44,6 +47,7 @@ impl ExitCode {
                 "a file, question or node is unreadable or contradictory, or output unwritable"
             }
             Self::Baseline => "the model fails the baseline gate in every question class",
+            Self::Interrupted => "interrupted with Ctrl-C",
         }
     }
 
@@ -52,7 +56,7 @@ impl ExitCode {
         Self::ALL
             .into_iter()
             .fold("Exit codes:".to_owned(), |mut text, code| {
-                write!(text, "\n  {}  {}", code as u8, code.meaning())
+                write!(text, "\n  {:<3}  {}", code as u8, code.meaning())
                     .expect("a String takes any text");
                 text
             })

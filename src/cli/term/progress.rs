@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use super::output::{Loudness, loudness};
+use super::output::{Loudness, detail, loudness};
 use circuitcheck::inputs::hub::FetchProgress;
 use circuitcheck::verify::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -26,6 +26,7 @@ pub fn phase(phase: &'static str, progress: &mut dyn FnMut(Progress)) -> impl Fn
 pub struct Bar {
     bar: ProgressBar,
     started: Instant,
+    phase_started: Instant,
 }
 
 impl Bar {
@@ -44,6 +45,7 @@ impl Bar {
         Self {
             bar,
             started: Instant::now(),
+            phase_started: Instant::now(),
         }
     }
 
@@ -64,16 +66,30 @@ impl Bar {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         if self.bar.message() != message {
+            self.tell_phase();
             self.bar.reset();
             self.bar.set_message(message.to_owned());
+            self.phase_started = Instant::now();
         }
         self.bar.set_length(of);
         self.bar.set_position(done);
     }
 }
 
+impl Bar {
+    /// How long the phase took that ends now.
+    fn tell_phase(&self) {
+        let phase = self.bar.message();
+        if !phase.is_empty() {
+            let seconds = self.phase_started.elapsed().as_secs_f64();
+            detail(format_args!("{phase}: {seconds:.1} s"));
+        }
+    }
+}
+
 impl Drop for Bar {
     fn drop(&mut self) {
+        self.tell_phase();
         self.bar.finish_and_clear();
     }
 }

@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn a_terminal_gets_lines_of_its_width_and_every_word() {
         let mut table = Table::new([Side::Left, Side::Right, Side::Left]);
-        table.heading(["claim", "IIA", "note"]);
+        table.row(["claim".into(), "IIA".into(), "note".into()]);
         let note = "fails on 12 of 256 pairs, and so do 3 of the decoys, which counts";
         table.row(["P9L0H1 A1.ST".into(), "0.94".into(), note.into()]);
         for width in [40, 50, 60] {

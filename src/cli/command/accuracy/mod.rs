@@ -18,6 +18,7 @@ use crate::cli::args::questions::AskedArgs;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::interrupt::on_interrupt;
 use crate::cli::term::output::{JsonArg, tell};
 use crate::cli::term::progress::Bar;
 
@@ -27,10 +28,10 @@ use crate::cli::term::progress::Bar;
 /// in training, with more carries and borrows. With --exhaustive every question of the space is
 /// asked, and what comes out is a fact, not an estimate.
 ///
-/// A measurement that is cut off goes on where it stopped when the same command is given again: every
-/// two seconds it is saved, in reports/<model>/ until it is done, or with --resume in a file of yours,
-/// which stays and from which a longer row of random questions can go on. The questions hang on the seed alone, so results are the same for any number of
-/// threads and interruptions.
+/// An interrupted measurement resumes when the same command is run again: it is saved every two
+/// seconds, in reports/<model>/ until it is done, or with --resume in a file of your choice, which is
+/// kept and from which a longer measurement can resume. The questions depend on the seed alone, so
+/// results are the same for any number of threads and interruptions.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -73,7 +74,7 @@ pub struct Accuracy {
     /// Keep this many wrong answers, the first; the others are counted
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = count_or_none::<usize>)]
     keep: usize,
-    /// Go on from this file, and save there
+    /// Resume from this file, and save there
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
     #[command(flatten)]
@@ -89,14 +90,18 @@ impl Accuracy {
         let mut bar = Bar::new();
         let mut tell_news = |news: AccuracyNews| match news {
             AccuracyNews::GoingOn { file, done, of } => tell(format_args!(
-                "going on from {}: {done} of {of} questions were asked before",
+                "resuming from {}: {done} of {of} questions were asked before",
                 file.display()
             )),
             AccuracyNews::NotSaved(reason) => {
-                warn(format_args!("{reason}; this run cannot be gone on with"));
+                warn(format_args!("{reason}; this run cannot be resumed"));
+                on_interrupt("nothing was kept");
             }
             AccuracyNews::Asked(progress) => bar.show(progress),
         };
+        on_interrupt(
+            "what was counted is kept, except for the last two seconds; run the same command to resume",
+        );
         let (resume, name) = (self.resume.as_deref(), &model.folder.name);
         let file = SaveFile::new(resume, name, &work, &mut tell_news)?;
         let measurement = Measurement {

@@ -11,6 +11,7 @@ use clap::error::ErrorKind;
 use super::{Planned, open};
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::interrupt::on_interrupt;
 use crate::cli::term::output::tell;
 use crate::cli::term::progress::Bar;
 use crate::cli::usage_error;
@@ -65,6 +66,11 @@ impl WorkCommand {
             save_every: Duration::from_secs(self.save_every),
             bar: Bar::new(),
         };
+        on_interrupt(format!(
+            "what was saved of shard {index} (every {} s) is kept in {}; run the same command to resume",
+            self.save_every,
+            self.planned.folder().display()
+        ));
         for piece in rest {
             do_piece(&plan, piece, &mut result, &mut watch)?;
         }
