@@ -121,8 +121,8 @@ fn write_graph(text: &mut String, report: &Report) -> std::fmt::Result {
     if drawn.len() > MERMAID_LIMIT {
         return writeln!(
             text,
-            "Too large to be drawn here: `circuitcheck graph{} --format svg` draws it.",
-            report.argument()
+            "Too large to be drawn here: `{} --format svg` draws it.",
+            report.graph_command()
         );
     }
     writeln!(text, "```mermaid\n{drawn}```")
@@ -130,11 +130,11 @@ fn write_graph(text: &mut String, report: &Report) -> std::fmt::Result {
 
 /// How the report is made again, and what else there is.
 fn write_trail(text: &mut String, report: &Report) -> std::fmt::Result {
-    let argument = report.argument();
     writeln!(
         text,
-        "\n## Made by\n\n```\n{}\ncircuitcheck report{argument}\n```\n\nfrom evidence.json, SHA-256 `{}`.",
+        "\n## Reproduce\n\n```\n{}\n{}\n```\n\nThe report is made from evidence.json, SHA-256 `{}`.",
         report.verify_command(),
+        report.report_command(),
         report.evidence_sha256
     )?;
     for part in &report.parts {

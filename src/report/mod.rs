@@ -4,6 +4,7 @@ mod attention;
 mod behaviors;
 mod circuit;
 mod claim_view;
+mod commands;
 mod comparison;
 mod document;
 mod glossary;
@@ -25,6 +26,7 @@ pub use behaviors::{
 };
 pub use circuit::{circuit_markdown, clause_verdict, failing_tokens, percent};
 pub use claim_view::ClaimView;
+pub use commands::quoted;
 pub use comparison::{Apart, Comparison, Flip, Player, Role, Term};
 pub use document::{
     ATTENTION_FILE, Change, DISCOVERED, EVIDENCE_FILE, RUN_FILE, Report, ReportError,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::commands::quoted;
 use crate::analysis::property::evidence::{
     FailingCase, PropertyEvidence, PropertyResult, PropertyStanding,
 };
@@ -228,7 +229,7 @@ fn write_counterexample(text: &mut String, example: &FailingCase, model: &str) -
     }
     writeln!(text)?;
     writeln!(text, "\n    ```")?;
-    for command in example.commands(model) {
+    for command in example.commands(&quoted(model)) {
         writeln!(text, "    {command}")?;
     }
     writeln!(text, "    ```")

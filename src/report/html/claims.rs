@@ -192,7 +192,7 @@ fn more(report: &Report, claim: &ClaimView) -> Markup {
             (published(claim.evidence))
             @if let Some(example) = claim.counterexample { (counterexample(example, claim.replay.as_deref())) }
             h4 { "The whole trail" }
-            (command(&claim.explain))
+            (command(&report.explain_command(claim.claim)))
             p.links {
                 @if let Some(vertex) = vertex(report, claim) { a.to-graph href="#graph" data-find=(vertex) { "in the graph" } }
                 a href={ "#map-" (claim.node) } { "on the maps" }

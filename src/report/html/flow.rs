@@ -17,7 +17,7 @@ pub fn section(report: &Report) -> Section {
             @if measured {
                 "Every flow was measured by path patching."
             } @else {
-                "Flows are those that the arithmetic knows and the network can carry, directly or by way of others; none is measured here: " code { "circuitcheck graph --measure" (report.argument()) } " does."
+                "Flows are those that the arithmetic knows and the network can carry, directly or by way of others; none is measured here. This measures them: " code { (report.graph_command()) }
             }
         },
         content: html! {

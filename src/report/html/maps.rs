@@ -50,9 +50,9 @@ pub fn section(report: &Report) -> Option<Section> {
         about: html! {
             "Token positions across, layers and heads down. A cell leads to the first claim of its node."
             @if report.behaviors.is_empty() {
-                " The model has no behaviors.json, so only claims are drawn: " code { "circuitcheck discover" (report.argument()) } " makes one."
+                " The model has no behaviors.json, so only claims are drawn: " code { (report.discover_command()) } " makes one."
             } @else if !report.publishes_behaviors {
-                " The model has no behaviors.json of its own: what is drawn was measured by " code { "circuitcheck discover" (report.argument()) } "."
+                " The model has no behaviors.json of its own: what is drawn was measured by " code { (report.discover_command()) } "."
             }
         },
         content: html! {

@@ -14,7 +14,7 @@ pub fn section(report: &Report) -> Section {
         },
         content: html! {
             (command(&report.verify_command()))
-            (command(&format!("circuitcheck report{} --format html", report.argument())))
+            (command(&report.report_command()))
             div.columns {
                 figure { figcaption { "Inputs" } (inputs(report)) }
                 figure { figcaption { "Rules" } (rules(report)) }
