@@ -41,18 +41,18 @@ struct Map {
     cells: BTreeMap<NodeName, MapCell>,
 }
 
-pub fn section(report: &Report) -> Option<Section> {
+pub fn section(report: &Report) -> Section {
     let maps = maps(report);
     let shape = &report.evidence.inputs.shape;
-    Some(Section {
+    Section {
         id: "maps",
         title: "Maps",
         about: html! {
-            "Token positions across, layers and heads down. A cell leads to the first claim of its node."
+            "Token positions across, layers and heads down. Click a cell to go to the first claim of its node."
             @if report.behaviors.is_empty() {
-                " The model has no behaviors.json, so only claims are drawn: " code { (report.discover_command()) } " makes one."
+                " The model has no behaviors.json, so only claims are drawn. This measures one: " code { (report.discover_command()) }
             } @else if !report.publishes_behaviors {
-                " The model has no behaviors.json of its own: what is drawn was measured by " code { (report.discover_command()) } "."
+                " The model publishes no behaviors.json; its nodes were measured by " code { (report.discover_command()) } "."
             }
         },
         content: html! {
@@ -70,7 +70,7 @@ pub fn section(report: &Report) -> Option<Section> {
             }
             (in_words(&maps))
         },
-    })
+    }
 }
 
 /// The maps of which anything is known.
