@@ -91,8 +91,15 @@ impl Report {
         if protocol.decode != usual.decoding {
             command += &format!(" --decode {}", protocol.decode);
         }
+        let mut claims = Vec::new();
         for filter in &protocol.filters {
-            command += &format!(" --{filter}");
+            match filter.strip_prefix("claim ").and_then(|claim| claim.split_once(' ')) {
+                Some((node, variable)) => claims.push(format!("{node} and {variable}")),
+                None => command += &format!(" --{filter}"),
+            }
+        }
+        if !claims.is_empty() {
+            command += &format!(" -k {}", quoted(&claims.join(" or ")));
         }
         command
     }

@@ -39,10 +39,10 @@ pub fn section(report: &Report) -> Section {
     let tasks: BTreeSet<&str> = claims.iter().map(|claim| claim.task.as_str()).collect();
     let verdicts = VerdictKind::FROM_TRUE_TO_FALSE.into_iter();
     let verdicts = verdicts.filter(|kind| report.evidence.summary.contains_key(kind));
-    let mut names: Vec<&str> = tasks.into_iter().collect();
-    names.extend(verdicts.map(VerdictKind::name));
-    names.extend(MEASURES);
-    let entries: Vec<&GlossaryEntry> = names.into_iter().filter_map(define).collect();
+    let general = verdicts.map(VerdictKind::name).chain(MEASURES);
+    let entries: Vec<&GlossaryEntry> = (tasks.into_iter().filter_map(define))
+        .chain(general.filter_map(define))
+        .collect();
     Section {
         id: "glossary",
         title: "Glossary",
