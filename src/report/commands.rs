@@ -93,7 +93,10 @@ impl Report {
         }
         let mut claims = Vec::new();
         for filter in &protocol.filters {
-            match filter.strip_prefix("claim ").and_then(|claim| claim.split_once(' ')) {
+            match filter
+                .strip_prefix("claim ")
+                .and_then(|claim| claim.split_once(' '))
+            {
                 Some((node, variable)) => claims.push(format!("{node} and {variable}")),
                 None => command += &format!(" --{filter}"),
             }

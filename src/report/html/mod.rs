@@ -16,6 +16,8 @@ mod trail;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+pub use terms::term;
+
 use super::Report;
 use crate::analysis::graph::SCRIPT as GRAPH_SCRIPT;
 use crate::domain::node::NodeName;
@@ -124,7 +126,7 @@ fn sign(verdict: VerdictKind) -> &'static str {
 /// A verdict as readers see it.
 pub fn badge(verdict: VerdictKind) -> Markup {
     html! {
-        span.badge.(tone(verdict)) { span aria-hidden="true" { (sign(verdict)) } " " (terms::term(verdict.name())) }
+        span.badge.(tone(verdict)) { span aria-hidden="true" { (sign(verdict)) } " " (term(verdict.name())) }
     }
 }
 
