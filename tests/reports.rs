@@ -61,7 +61,7 @@ fn stored_evidence_is_read_and_written_again_byte_for_byte() {
 }
 
 #[test]
-fn a_page_tells_of_every_circuit_how_many_nodes_it_has_of_how_many() {
+fn a_page_states_how_many_nodes_each_circuit_has() {
     for model in [ADD, SUB, MIX] {
         let json = committed(model, "circuit.json");
         let stored = CircuitEvidence::from_json(json.as_bytes()).unwrap();
@@ -69,7 +69,7 @@ fn a_page_tells_of_every_circuit_how_many_nodes_it_has_of_how_many() {
         assert!(!stored.circuits.is_empty());
         for circuit in &stored.circuits {
             let sentence = format!(
-                "{} of {} nodes at work, from {}; all others ablated. {} of {} useful nodes are among them.",
+                "{} of {} nodes kept, from {}; all others ablated. They include {} of {} useful nodes.",
                 circuit.nodes.len(),
                 stored.available,
                 circuit.from,
@@ -77,6 +77,12 @@ fn a_page_tells_of_every_circuit_how_many_nodes_it_has_of_how_many() {
                 stored.useful.len()
             );
             assert!(page.contains(&sentence), "{model}: {sentence}");
+            for score in &circuit.scores {
+                let correct = score.right.count();
+                let share = 100.0 * correct.share();
+                let figure = format!("{share:.1} % ({} of {})", correct.hits, correct.trials);
+                assert!(page.contains(&figure), "{model}: {figure}");
+            }
         }
     }
 }
@@ -195,8 +201,7 @@ fn what_a_report_shows_and_is_missing_is_made_first() {
     }
     assert!(!html.contains("There is no <code>"));
     assert!(
-        html.contains("Properties of the answers")
-            && html.contains("what is drawn was measured by")
+        html.contains("Properties of the answers") && html.contains("its nodes were measured by")
     );
     let made_at = |file: &str| fs::metadata(out.join(file)).unwrap().modified().unwrap();
     let before = made_at("graph.json");

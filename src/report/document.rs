@@ -90,14 +90,14 @@ impl fmt::Display for Change {
             None => "none".into(),
         };
         match self {
-            Change::Absent => write!(f, "the model is not here, so it was not compared"),
+            Change::Absent => write!(f, "the model is not here, so nothing was compared"),
             Change::File {
                 what,
                 tested,
                 today,
             } => write!(
                 f,
-                "the {what} changed: SHA-256 {} was tested, {} is there now",
+                "the {what} changed: SHA-256 {} was tested, it is now {}",
                 short(tested),
                 short(today)
             ),

@@ -86,7 +86,7 @@ fn write(text: &mut String, evidence: &PropertyEvidence, model: &str) -> std::fm
         )?;
         writeln!(
             text,
-            "| property | stands | failures | drawn uniformly | simplest failing case |\n|---|---|---|---|---|"
+            "| property | result | failures | drawn uniformly | simplest failing case |\n|---|---|---|---|---|"
         )?;
         for result in &evidence.properties {
             let uniform: Vec<String> = result

@@ -373,9 +373,9 @@ fn selectivity(report: &Report, controls: &Controls) -> Markup {
                 li { "Beats itself at every other digit by at least " b { (by(digits)) } "." }
             }
             @for decoy in controls.decoys.iter().filter(|decoy| decoy.carries) {
-                li { "Find: " (names(&decoy.nodes)) " carries it too, " (count(&decoy.interchange_accuracy)) "." }
+                li { "Additional carrier: " (names(&decoy.nodes)) ", " (count(&decoy.interchange_accuracy)) "." }
             }
-            li { "Its own activation changes " (count(&controls.own_activation)) "; untrained weights agree in " (count(&controls.untrained)) "." }
+            li { "Its own activation changes " (count(&controls.own_activation)) "; untrained weights pass " (count(&controls.untrained)) "." }
         }
         @for (title, elsewhere) in [("Other digits", &controls.wrong_digits), ("Other tasks", &controls.wrong_tasks)] {
             @if !elsewhere.is_empty() {
@@ -403,7 +403,7 @@ fn others(trials: &Trials) -> Markup {
     html! {
         h4 { "Necessity" }
         p.small {
-            "Mean-ablated, " (count(&necessity.needing)) " questions that need the variable stay right, and " (count(&necessity.not_needing)) " others."
+            "Mean-ablated, " (count(&necessity.needing)) " questions that need the variable are still answered correctly, and " (count(&necessity.not_needing)) " others."
         }
     }
 }

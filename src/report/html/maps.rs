@@ -94,14 +94,14 @@ fn maps(report: &Report) -> Vec<Map> {
     maps.push(tagged(
         "impact",
         "answer impact",
-        "the answer tokens that go wrong with it",
+        "the answer tokens that go wrong when the node is mean-ablated",
         impact,
         |tag| tag.major == "Impact",
     ));
     maps.push(tagged(
         "attention",
         "attention",
-        "where the head looks most",
+        "the positions that the head attends to most",
         attention,
         |tag| tag.major == "Attn",
     ));
@@ -243,7 +243,7 @@ fn tasks(report: &Report) -> Map {
     Map {
         id: "tasks",
         title: "tasks",
-        about: "what the node is claimed to do",
+        about: "what the node is claimed to compute",
         cells: claimed(report, |claim| claim.tag().to_owned()),
     }
 }
