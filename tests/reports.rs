@@ -329,7 +329,7 @@ impl Spaced {
         let out = format!("--out '{SPACED_OUT}'");
         let evidence = format!("--evidence '{SPACED_OUT}/evidence.json'");
         for command in [
-            format!("verify {model} {claims} {out} --task MB --task GT --max-trials 900"),
+            format!("verify {model} {claims} {out} --task MB,GT -k 'P16 or GT' --max-trials 900"),
             format!("property {model} {out} --cases 2000"),
             format!("graph {model} {out} {evidence} --measure --trials 20"),
             format!("circuit {model} {out} {evidence} --questions 20 --random-sets 2"),

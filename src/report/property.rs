@@ -190,7 +190,7 @@ fn write_property(text: &mut String, result: &PropertyResult, model: &str) -> st
     if !result.counterexamples.is_empty() {
         writeln!(
             text,
-            "- {} failing cases shrunk; the simplest they came to:",
+            "- {} failing cases shrunk; the simplest results:",
             result.shrunk as u64 + result.kept.hits
         )?;
     }
@@ -236,7 +236,7 @@ fn write_counterexample(text: &mut String, example: &FailingCase, model: &str) -
 }
 
 fn write_nodes(text: &mut String, nodes: &[Separation]) -> std::fmt::Result {
-    writeln!(text, "## {NODES}: what claimed nodes tell apart\n")?;
+    writeln!(text, "## {NODES}: what claimed nodes distinguish\n")?;
     let distance = nodes.iter().find_map(|node| node.measured.as_ref());
     let distance = distance.map_or(0.0, |measured| measured.distance);
     writeln!(
@@ -245,7 +245,7 @@ fn write_nodes(text: &mut String, nodes: &[Separation]) -> std::fmt::Result {
     )?;
     writeln!(
         text,
-        "| claim | | separation | same | different | not told apart |\n|---|---|---|---|---|---|"
+        "| claim | | separation | same | different | not distinguished |\n|---|---|---|---|---|---|"
     )?;
     for node in nodes {
         let name = node.separates.name();

@@ -62,8 +62,8 @@ fn scaled(rate: &Rate, limit: Limit, (from, to): (f64, f64)) -> Markup {
 /// A row of a table of measures.
 pub fn row(name: &str, rate: &Rate, limit: Limit) -> Markup {
     let asked = match limit {
-        Limit::AtLeast(limit) => format!("must be ≥ {limit}"),
-        Limit::AtMost(limit) => format!("must be ≤ {limit}"),
+        Limit::AtLeast(limit) => format!("≥ {limit}"),
+        Limit::AtMost(limit) => format!("≤ {limit}"),
         Limit::None => String::new(),
     };
     html! {

@@ -441,7 +441,15 @@ fn failures(fails_where: &[Weakness]) -> Markup {
     html! {
         @if !fails_where.is_empty() {
             h4 { "Where it fails" }
-            ul.plain { @for weakness in fails_where { li { (weakness) } } }
+            @for weakness in fails_where {
+                table.measures.failures {
+                    caption { "Share of trials that fail, by " (weakness.feature) }
+                    tbody {
+                        (row(&weakness.values.join(", "), &weakness.within, Limit::None))
+                        (row("all others", &weakness.elsewhere, Limit::None))
+                    }
+                }
+            }
         }
     }
 }
