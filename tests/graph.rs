@@ -9,7 +9,7 @@ use circuitcheck::analysis::graph::{
     SCRIPT, Selector, SelectorError, VertexKind, dot, figure, html, mermaid, svg,
 };
 use circuitcheck::domain::arithmetic::AnswerToken;
-use circuitcheck::domain::node::Node;
+use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::domain::task::Variable;
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::engine::Engine;
@@ -577,10 +577,51 @@ fn no_line_of_a_drawing_leaves_it_and_no_two_boxes_overlap() {
             .split(|c: char| !c.is_ascii_digit())
             .filter_map(|number| number.parse().ok())
             .collect();
-        assert_eq!(numbers.len(), 8, "{path}");
-        for point in numbers.chunks(2) {
-            assert!(point[0] <= width && point[1] <= height, "{path}");
+        let points: Vec<[i64; 2]> = numbers.chunks(2).map(|p| [p[0], p[1]]).collect();
+        for [x, y] in &points {
+            assert!(*x <= width && *y <= height, "{path}");
         }
+        // Between its ends a line runs around the boxes.
+        for ends in points.windows(2) {
+            let [left, right] = [ends[0][0].min(ends[1][0]), ends[0][0].max(ends[1][0])];
+            let [top, bottom] = [ends[0][1].min(ends[1][1]), ends[0][1].max(ends[1][1])];
+            for [x, y, w, h] in &boxes {
+                let crosses = left < x + w && right > *x && top < y + h && bottom > *y;
+                assert!(!crosses, "{path} crosses the box at {x} {y}");
+            }
+        }
+    }
+    assert_eq!(
+        svg.matches("<polygon class=\"head\"").count(),
+        graph.edges.edge_count()
+    );
+}
+
+#[test]
+fn a_set_is_drawn_at_each_of_its_nodes_and_columns_say_what_they_read_and_predict() {
+    let handmade = addition(DIGITS);
+    let shape = handmade.weights.shape();
+    let mut known = true_claims(&handmade);
+    let apart = known.claims.iter_mut().find(|claim| claim.nodes.len() == 1);
+    let claim = apart.unwrap();
+    let node = claim.nodes[0];
+    let elsewhere = (0..node.position())
+        .find_map(|p| {
+            format!("P{p}L0H0")
+                .parse::<NodeName>()
+                .unwrap()
+                .resolve(&shape)
+                .ok()
+        })
+        .unwrap();
+    claim.nodes.insert(0, elsewhere);
+    let svg = svg(&Graph::new(known, shape, EVERYTHING));
+    assert_eq!(svg.matches("<g class=\"member ").count(), 1);
+    assert!(svg.contains(&format!(">{elsewhere}</text></g>")), "{svg}");
+    assert!(svg.contains(">reads =</text>"));
+    assert!(svg.contains(&format!(">predicts A{DIGITS}</text>")));
+    for layer in 0..shape.n_layers {
+        assert!(svg.contains(&format!(">L{layer} MLP</text>")));
     }
 }
 

@@ -61,7 +61,7 @@ fn stored_evidence_is_read_and_written_again_byte_for_byte() {
 }
 
 #[test]
-fn a_page_tells_of_every_circuit_how_many_nodes_it_has_of_how_many() {
+fn a_page_states_how_many_nodes_each_circuit_has() {
     for model in [ADD, SUB, MIX] {
         let json = committed(model, "circuit.json");
         let stored = CircuitEvidence::from_json(json.as_bytes()).unwrap();
@@ -69,7 +69,7 @@ fn a_page_tells_of_every_circuit_how_many_nodes_it_has_of_how_many() {
         assert!(!stored.circuits.is_empty());
         for circuit in &stored.circuits {
             let sentence = format!(
-                "{} of {} nodes at work, from {}; all others ablated. {} of {} useful nodes are among them.",
+                "{} of {} nodes kept, from {}; all others ablated. They include {} of {} useful nodes.",
                 circuit.nodes.len(),
                 stored.available,
                 circuit.from,
@@ -77,6 +77,12 @@ fn a_page_tells_of_every_circuit_how_many_nodes_it_has_of_how_many() {
                 stored.useful.len()
             );
             assert!(page.contains(&sentence), "{model}: {sentence}");
+            for score in &circuit.scores {
+                let correct = score.right.count();
+                let share = 100.0 * correct.share();
+                let figure = format!("{share:.1} % ({} of {})", correct.hits, correct.trials);
+                assert!(page.contains(&figure), "{model}: {figure}");
+            }
         }
     }
 }
@@ -195,8 +201,7 @@ fn what_a_report_shows_and_is_missing_is_made_first() {
     }
     assert!(!html.contains("There is no <code>"));
     assert!(
-        html.contains("Properties of the answers")
-            && html.contains("what is drawn was measured by")
+        html.contains("Properties of the answers") && html.contains("its nodes were measured by")
     );
     let made_at = |file: &str| fs::metadata(out.join(file)).unwrap().modified().unwrap();
     let before = made_at("graph.json");
@@ -290,6 +295,189 @@ fn every_counterexample_of_the_reports_is_what_its_command_gives() {
         }
     }
     assert!(replayed >= 8, "{replayed}");
+}
+
+/// A folder in which everything that a command names has a space in its name.
+struct Spaced {
+    keep: TempDir,
+}
+
+/// The folder of the report, from where commands run.
+const SPACED_OUT: &str = "out of it";
+
+impl Spaced {
+    /// Claims of another file, one of them false and some of them filtered out, and small parts.
+    fn new() -> Self {
+        let spaced = Self {
+            keep: TempDir::new().unwrap(),
+        };
+        let model = spaced.keep.path().join("my models").join(SUB);
+        fs::create_dir_all(&model).unwrap();
+        for file in [
+            "model.pth",
+            "features.json",
+            "training_loss.json",
+            "behaviors.json",
+        ] {
+            fs::copy(root().join("models").join(SUB).join(file), model.join(file)).unwrap();
+        }
+        let claims = r#"[{"position": 6, "layer": 0, "is_head": true, "num": 0, "tags": ["Algo:A3.GT"]},
+            {"position": 16, "layer": 0, "is_head": true, "num": 0, "tags": ["Algo:A0.MB", "Algo:A0.MD"]}]"#;
+        fs::write(spaced.keep.path().join("my claims.json"), claims).unwrap();
+        let model = format!("'my models/{SUB}'");
+        let claims = "--features 'my claims.json'";
+        let out = format!("--out '{SPACED_OUT}'");
+        let evidence = format!("--evidence '{SPACED_OUT}/evidence.json'");
+        for command in [
+            format!("verify {model} {claims} {out} --task MB,GT -k 'P16 or GT' --max-trials 900"),
+            format!("property {model} {out} --cases 2000"),
+            format!("graph {model} {out} {evidence} --measure --trials 20"),
+            format!("circuit {model} {out} {evidence} --questions 20 --random-sets 2"),
+            format!("report {model} {claims} {out} --format html,md,json,junit"),
+        ] {
+            spaced.run(&format!("circuitcheck {command}"));
+        }
+        spaced
+    }
+
+    fn out(&self) -> PathBuf {
+        self.keep.path().join(SPACED_OUT)
+    }
+
+    /// What a command prints, entered in a shell.
+    fn run(&self, command: &str) -> String {
+        let program = assert_cmd::cargo::cargo_bin("circuitcheck");
+        let path = std::env::var("PATH").unwrap();
+        let folder = program.parent().unwrap().display().to_string();
+        let run = std::process::Command::new("sh")
+            .args(["-c", command])
+            .env("PATH", folder + ":" + &path)
+            .current_dir(self.keep.path())
+            .output()
+            .unwrap();
+        let complaint = String::from_utf8_lossy(&run.stderr);
+        assert!(
+            matches!(run.status.code(), Some(0 | 1 | 3)),
+            "{command}: {complaint}"
+        );
+        String::from_utf8(run.stdout).unwrap()
+    }
+
+    /// Every command that the report prints in any form.
+    fn commands(&self) -> std::collections::BTreeSet<String> {
+        let text = |file: &str| fs::read_to_string(self.out().join(file)).unwrap();
+        let mut found = Vec::new();
+        for code in text("report.html").split("<code>").skip(1) {
+            let code = code.split("</code>").next().unwrap();
+            found.push(
+                code.replace("&quot;", "\"")
+                    .replace("&#39;", "'")
+                    .replace("&amp;", "&"),
+            );
+        }
+        for file in ["report.md", "property.md"] {
+            found.extend(text(file).lines().map(|line| line.trim().to_owned()));
+            found.extend(text(file).split('`').map(str::to_owned));
+        }
+        let json: Value = serde_json::from_str(&text("report.json")).unwrap();
+        found.extend(json["command"].as_str().map(str::to_owned));
+        for claim in json["claims"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .chain(json["parts"].as_array().unwrap())
+        {
+            for key in ["explain", "replay", "command"] {
+                found.extend(claim[key].as_str().map(str::to_owned));
+            }
+        }
+        found.retain(|text| text.starts_with("circuitcheck ") && !text.contains('\n'));
+        found.into_iter().collect()
+    }
+}
+
+#[test]
+fn every_command_of_a_report_reproduces_what_the_report_shows() {
+    let spaced = Spaced::new();
+    let bytes = |file: &str| fs::read(spaced.out().join(file)).unwrap();
+    let evidence = Evidence::from_json(&bytes("evidence.json")).unwrap();
+    let made: Vec<(&str, &str, Vec<u8>)> = [
+        ("verify", "evidence.json"),
+        ("report", "report.html"),
+        ("property", "property.json"),
+        ("graph", "graph.json"),
+        ("circuit", "circuit.json"),
+    ]
+    .map(|(command, file)| (command, file, bytes(file)))
+    .into();
+    let mut kinds = std::collections::BTreeSet::new();
+    for command in spaced.commands() {
+        let kind = command.split(' ').nth(1).unwrap().to_owned();
+        if command.contains(" --explain ") {
+            let claim = command.split('"').nth(1).unwrap();
+            let verdict = evidence
+                .claims
+                .iter()
+                .find(|c| c.claim == claim)
+                .unwrap()
+                .verdict
+                .kind();
+            let shown = spaced.run(&command);
+            assert!(
+                shown.starts_with(&format!("### {claim}: {verdict}\n")),
+                "{command}\n{shown}"
+            );
+            kinds.insert("explain".to_owned());
+        } else if kind == "patch" {
+            let given = spaced.run(&format!("{command} --json"));
+            let given: Value = serde_json::from_str(&given).unwrap();
+            let examples = evidence
+                .claims
+                .iter()
+                .filter_map(|c| c.verdict.counterexample());
+            let got: Vec<String> = examples.map(|example| example.got.to_string()).collect();
+            assert!(
+                got.iter().any(|got| given["answer"] == got.as_str()),
+                "{command}: {given}"
+            );
+            kinds.insert(kind);
+        } else if kind == "ask" {
+            let stored: Value = serde_json::from_slice(&bytes("property.json")).unwrap();
+            let properties = stored["properties"].as_array().unwrap();
+            let examples = properties
+                .iter()
+                .flat_map(|p| p["counterexamples"].as_array().unwrap());
+            let asked: Vec<&Value> = examples
+                .flat_map(|e| e["asked"].as_array().unwrap())
+                .collect();
+            let given: Value =
+                serde_json::from_str(&spaced.run(&format!("{command} --json"))).unwrap();
+            let answers = given["answers"].as_array().unwrap();
+            assert!(!answers.is_empty());
+            for answer in answers {
+                let found = asked.iter().any(|asked| {
+                    asked["question"] == answer["question"] && asked["answer"] == answer["answer"]
+                });
+                assert!(found, "{command}: {answer}");
+            }
+            kinds.insert(kind);
+        } else {
+            let (_, file, before) = made
+                .iter()
+                .find(|(of, ..)| *of == kind)
+                .unwrap_or_else(|| panic!("{command}"));
+            // Failing cases that were kept are asked again, which the first run could not.
+            let _ = fs::remove_file(spaced.out().join("property-kept.txt"));
+            fs::remove_file(spaced.out().join(file)).unwrap();
+            spaced.run(&command);
+            assert!(bytes(file) == *before, "{command}: {file} is another");
+            kinds.insert(kind);
+        }
+    }
+    let all = [
+        "ask", "circuit", "explain", "graph", "patch", "property", "report", "verify",
+    ];
+    assert_eq!(kinds, all.map(str::to_owned).into());
 }
 
 #[test]

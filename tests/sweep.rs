@@ -383,6 +383,29 @@ fn a_sweep_killed_again_and_again_ends_as_one_that_was_not() {
 }
 
 #[test]
+fn the_page_opens_with_the_verdicts_of_each_task_in_each_model() {
+    let zoo = Zoo::new();
+    zoo.sweep("out");
+    let page = fs::read_to_string(zoo.path("out/summary.html")).unwrap();
+    let (before, after) = page.split_once("<table class=\"picture\">").unwrap();
+    assert!(!before.contains("<table"));
+    let (picture, _) = after.split_once("</table>").unwrap();
+    assert!(picture.contains("<abbr title=\"Sum, base Add"), "{picture}");
+    let summary = zoo.summary("out");
+    for name in [ADD, SUB] {
+        let verdicts = model(&summary, name)["verdicts"].as_object().unwrap();
+        let (verdict, count) = verdicts.iter().next().unwrap();
+        let row = picture
+            .split("<tr>")
+            .find(|row| row.contains(name))
+            .unwrap();
+        let words = format!("title=\"SA: {count} {verdict}\"");
+        let colour = format!("class=\"v-{}\"", verdict.replace(' ', "-"));
+        assert!(row.contains(&words) && row.contains(&colour), "{row}");
+    }
+}
+
+#[test]
 fn two_sweeps_do_not_write_to_one_folder() {
     let zoo = Zoo::new();
     fs::create_dir(zoo.path("out")).unwrap();

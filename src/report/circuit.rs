@@ -55,7 +55,7 @@ fn write(text: &mut String, evidence: &CircuitEvidence) -> std::fmt::Result {
     writeln!(text, "# Circuits of {}\n", evidence.model)?;
     writeln!(
         text,
-        "Some nodes are kept at work and all others ablated: by their mean over rightly answered questions of the class, each in its own layer, or by their value in another question of the class, the same for all. Up to {} rightly answered questions of each class, {} random sets of as many heads and MLPs beside each score, seed {}; the intervals of one circuit are wrong together with probability at most {}. Weights SHA-256 `{}`.\n",
+        "Some nodes are kept and all others ablated: set to their mean over correctly answered questions of the class, each in its own layer, or to their value in one other question of the class. Up to {} correctly answered questions of each class; each score is compared with {} random sets of as many heads and MLPs; seed {}. With probability at least 1 − {}, all intervals of a circuit hold. Weights SHA-256 `{}`.\n",
         evidence.questions,
         evidence.random_sets,
         evidence.seed,
@@ -64,13 +64,13 @@ fn write(text: &mut String, evidence: &CircuitEvidence) -> std::fmt::Result {
     )?;
     writeln!(
         text,
-        "{} of {} nodes are useful: the mean ablation of each, alone, makes some question go wrong.\n",
+        "{} of {} nodes are useful: mean-ablating the node alone makes the model answer some question wrongly.\n",
         evidence.useful.len(),
         evidence.available
     )?;
     writeln!(
         text,
-        "| circuit | nodes | useful nodes it has | of these explained | right, others at their mean | right, others resampled |\n|---|---|---|---|---|---|"
+        "| circuit | nodes | useful nodes it includes | of these explained | correct, others at their mean | correct, others resampled |\n|---|---|---|---|---|---|"
     )?;
     for circuit in &evidence.circuits {
         let (heads, mlps) = circuit.make_up();
@@ -102,7 +102,7 @@ fn write(text: &mut String, evidence: &CircuitEvidence) -> std::fmt::Result {
     }
     writeln!(
         text,
-        "\nExplained: nodes that meet a clause of the hypothesis. The others are kept by its `keep` clauses, which say that they belong to the circuit and not what they do.\n"
+        "\nExplained: nodes that meet a clause of the hypothesis. The others are kept by its `keep` clauses, which say that they belong to the circuit but not what they do.\n"
     )?;
     for circuit in &evidence.circuits {
         write_circuit(text, evidence, circuit)?;
@@ -147,7 +147,7 @@ fn write_circuit(
 fn write_scores(text: &mut String, scores: &[CircuitScore]) -> std::fmt::Result {
     writeln!(
         text,
-        "| class | others | right | random sets | best random set | tokens that fail |\n|---|---|---|---|---|---|"
+        "| class | others | correct | random sets | best random set | tokens that fail |\n|---|---|---|---|---|---|"
     )?;
     for score in scores {
         writeln!(
@@ -172,7 +172,7 @@ fn write_grown(text: &mut String, circuit: &Circuit, until: f64) -> std::fmt::Re
     }
     writeln!(
         text,
-        "Grown until {until} of the questions are right, the node that lowers the loss most first:\n\n| added | right | as many added at random |\n|---|---|---|"
+        "Nodes added until {until} of the questions are correct, the one that lowers the loss most first:\n\n| added | correct | as many added at random |\n|---|---|---|"
     )?;
     for added in &circuit.grown {
         writeln!(
@@ -193,7 +193,7 @@ fn write_minimality(text: &mut String, circuit: &Circuit) -> std::fmt::Result {
     let idle = circuit.minimality.iter().filter(|m| m.loss <= 0.0).count();
     writeln!(
         text,
-        "Without one of its nodes ({idle} of {} are not missed alone):\n\n| left out | right | lost |\n|---|---|---|",
+        "With one of its nodes left out ({idle} of {} make no difference alone):\n\n| left out | correct | lost |\n|---|---|---|",
         circuit.minimality.len()
     )?;
     for found in circuit.minimality.iter().take(SHOWN) {

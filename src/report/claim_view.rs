@@ -1,6 +1,6 @@
 //! What a reader needs of a claim, in order: every form of a report is made from this.
 
-use super::document::{argument, verify_command};
+use super::commands::argument;
 use crate::domain::node::NodeName;
 use crate::experiment::stats::Rate;
 use crate::experiment::{Counterexample, Measures};
@@ -33,8 +33,6 @@ pub struct ClaimView<'a> {
     pub counterexample: Option<&'a Counterexample>,
     /// The command that replays that pair.
     pub replay: Option<String>,
-    /// The command that prints the whole trail.
-    pub explain: String,
     /// All that was found of it.
     pub evidence: &'a ClaimEvidence,
 }
@@ -67,11 +65,6 @@ impl<'a> ClaimView<'a> {
                 let arguments = example.arguments(decode);
                 format!("circuitcheck patch{} {arguments}", argument(model))
             }),
-            explain: format!(
-                "{} --explain \"{}\"",
-                verify_command(evidence, model),
-                claim.claim
-            ),
             evidence: claim,
         }
     }

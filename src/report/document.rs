@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::attention::Attention;
 use super::claim_view::ClaimView;
-use super::parts::{self, FoundPart, PartContent, PartKind, StoredPart, quoted};
+use super::parts::{self, FoundPart, PartContent, PartKind, StoredPart};
 use crate::analysis::circuit::{CircuitError, CircuitEvidence};
 use crate::analysis::graph::{Flows, Graph, GraphError, GraphEvidence, KnownClaims, VertexKind};
 use crate::analysis::property::evidence::{PropertyEvidence, PropertyEvidenceError};
@@ -41,6 +41,10 @@ pub struct Report {
     /// How the command line names the model, for commands that reproduce what is shown; empty for the
     /// bundled one.
     pub model: String,
+    /// The file of claims as the command line names it, where it is not the model's own.
+    pub features: Option<PathBuf>,
+    /// The folder that the evidence lies in.
+    pub stored: PathBuf,
     /// How today's model differs from the one the evidence is of. Empty where it does not.
     pub changes: Vec<Change>,
     /// The nodes of behaviors.json with their tags: the model's own or, where it has none, those that
@@ -86,14 +90,14 @@ impl fmt::Display for Change {
             None => "none".into(),
         };
         match self {
-            Change::Absent => write!(f, "the model is not here, so it was not compared"),
+            Change::Absent => write!(f, "the model is not here, so nothing was compared"),
             Change::File {
                 what,
                 tested,
                 today,
             } => write!(
                 f,
-                "the {what} changed: SHA-256 {} was tested, {} is there now",
+                "the {what} changed: SHA-256 {} was tested, it is now {}",
                 short(tested),
                 short(today)
             ),
@@ -212,6 +216,8 @@ impl Report {
         Ok(Some(Report {
             evidence_sha256: sha256(&bytes),
             model: model.to_owned(),
+            features: None,
+            stored: stored.to_owned(),
             changes: changes(&evidence, folder),
             behaviors,
             publishes_behaviors: own.is_some(),
@@ -228,71 +234,10 @@ impl Report {
         ClaimView::all(&self.evidence, &self.model)
     }
 
-    /// The model as an argument after a command, with the space before it.
-    pub fn argument(&self) -> String {
-        argument(&self.model)
-    }
-
-    /// The command that makes a part and stores it beside the evidence.
-    pub fn part_command(&self, part: &StoredPart) -> String {
-        let (name, options) = part.arguments.split_first().expect("a part has a command");
-        let options: String = (options.iter())
-            .map(|option| format!(" {}", quoted(option)))
-            .collect();
-        let folder = format!("reports/{}", self.evidence.inputs.model);
-        let folder = quoted(&folder);
-        format!(
-            "circuitcheck {name}{}{options} --out {folder}",
-            self.argument()
-        )
-    }
-
     /// Whether the model is known to have changed since.
     pub fn is_stale(&self) -> bool {
         self.changes.iter().any(Change::is_known)
     }
-
-    /// The command that makes the evidence again, by the same rules.
-    pub fn verify_command(&self) -> String {
-        verify_command(&self.evidence, &self.model)
-    }
-}
-
-/// The model as an argument after a command, with the space before it.
-pub(super) fn argument(model: &str) -> String {
-    match model.is_empty() {
-        true => String::new(),
-        false => format!(" {}", quoted(model)),
-    }
-}
-
-/// The command that makes evidence again, by the same rules.
-pub(super) fn verify_command(evidence: &Evidence, model: &str) -> String {
-    let protocol = &evidence.protocol;
-    let (defaults, usual) = (
-        crate::experiment::Rules::default(),
-        crate::verify::Options::default(),
-    );
-    let mut command = format!("circuitcheck verify{}", argument(model));
-    if protocol.threshold != defaults.threshold {
-        command += &format!(" --threshold {}", protocol.threshold);
-    }
-    if protocol.alpha != defaults.alpha {
-        command += &format!(" --alpha {}", protocol.alpha);
-    }
-    if protocol.max_trials != defaults.max_trials {
-        command += &format!(" --max-trials {}", protocol.max_trials);
-    }
-    if protocol.seed != defaults.seed {
-        command += &format!(" --seed {}", protocol.seed);
-    }
-    if protocol.decode != usual.decoding {
-        command += &format!(" --decode {}", protocol.decode);
-    }
-    for filter in &protocol.filters {
-        command += &format!(" --{filter}");
-    }
-    command
 }
 
 /// A part as it is stored. A graph that is of these weights and verdicts takes the place of `graph`.

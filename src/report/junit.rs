@@ -25,14 +25,14 @@ pub fn junit(report: &Report) -> String {
             suite.add_property(("change", change.to_string().as_str()));
         }
         let of_task = claims.iter().filter(|claim| claim.task == task);
-        suite.add_test_cases(of_task.map(|claim| case(&inputs.model, claim)));
+        suite.add_test_cases(of_task.map(|claim| case(report, claim)));
         document.add_test_suite(suite);
     }
     let xml = document.to_string();
     xml.expect("text of claims is valid in XML")
 }
 
-fn case(model: &str, claim: &ClaimView) -> TestCase {
+fn case(report: &Report, claim: &ClaimView) -> TestCase {
     let ClaimView { verdict, note, .. } = claim;
     let mut status = match verdict {
         VerdictKind::NotTestable => TestCaseStatus::skipped(),
@@ -44,20 +44,21 @@ fn case(model: &str, claim: &ClaimView) -> TestCase {
         status.set_type(verdict.name());
         status.set_message(format!("{verdict}: {note}"));
     }
-    let mut told = format!(
+    let explain = report.explain_command(claim.claim);
+    let mut output = format!(
         "{verdict}; interchange accuracy {}\n",
         claim.evidence.interchange_accuracy_text()
     );
-    for line in [Some(note), claim.replay.as_ref(), Some(&claim.explain)] {
+    for line in [Some(note), claim.replay.as_ref(), Some(&explain)] {
         if let Some(line) = line.filter(|line| !line.is_empty()) {
-            told += &format!("{line}\n");
+            output += &format!("{line}\n");
         }
     }
     if verdict.refutes() {
-        status.set_description(told.clone());
+        status.set_description(output.clone());
     }
     let mut case = TestCase::new(claim.claim, status);
-    case.set_classname(format!("{model}.{}", claim.task));
-    case.set_system_out(told);
+    case.set_classname(format!("{}.{}", report.evidence.inputs.model, claim.task));
+    case.set_system_out(output);
     case
 }

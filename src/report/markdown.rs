@@ -52,8 +52,8 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(text, "Only claims of {filter} were tested.")?;
     }
 
-    writeln!(text, "\n## The model, unpatched\n")?;
-    writeln!(text, "| class | right | claims testable |\n|---|---|---|")?;
+    writeln!(text, "\n## The unpatched model\n")?;
+    writeln!(text, "| class | correct | claims testable |\n|---|---|---|")?;
     for class in &evidence.baseline.classes {
         writeln!(
             text,
@@ -111,9 +111,9 @@ fn write_graph(text: &mut String, report: &Report) -> std::fmt::Result {
     }
     writeln!(
         text,
-        "\n## What feeds what\n\nThe claims that hold, and the flows between them that the arithmetic knows and the network can carry{}.\n",
+        "\n## Dependency graph\n\nThe claims that hold, and the edges between them that arithmetic implies and the network can implement{}.\n",
         match graph.protocol {
-            Some(_) => ", as path patching measured them",
+            Some(_) => ", as measured by path patching",
             None => "; none is measured here",
         }
     )?;
@@ -121,8 +121,8 @@ fn write_graph(text: &mut String, report: &Report) -> std::fmt::Result {
     if drawn.len() > MERMAID_LIMIT {
         return writeln!(
             text,
-            "Too large to be drawn here: `circuitcheck graph{} --format svg` draws it.",
-            report.argument()
+            "Too large to be drawn here: `{} --format svg` draws it.",
+            report.graph_command()
         );
     }
     writeln!(text, "```mermaid\n{drawn}```")
@@ -130,20 +130,20 @@ fn write_graph(text: &mut String, report: &Report) -> std::fmt::Result {
 
 /// How the report is made again, and what else there is.
 fn write_trail(text: &mut String, report: &Report) -> std::fmt::Result {
-    let argument = report.argument();
     writeln!(
         text,
-        "\n## Made by\n\n```\n{}\ncircuitcheck report{argument}\n```\n\nfrom evidence.json, SHA-256 `{}`.",
+        "\n## Reproduce\n\n```\n{}\n{}\n```\n\nThe report is made from evidence.json, SHA-256 `{}`.",
         report.verify_command(),
+        report.report_command(),
         report.evidence_sha256
     )?;
     for part in &report.parts {
         let file = part.kind.file();
         match &part.found {
-            Some(found) => writeln!(text, "Beside it lies {file}, SHA-256 `{}`.", found.sha256)?,
+            Some(found) => writeln!(text, "It includes {file}, SHA-256 `{}`.", found.sha256)?,
             None => writeln!(
                 text,
-                "There is no {file}; `{}` makes it.",
+                "There is no {file}; `{}` measures it.",
                 report.part_command(part)
             )?,
         }
@@ -285,7 +285,7 @@ fn write_tried(text: &mut String, trials: &Trials) -> std::fmt::Result {
     if trials.escalation.is_empty() {
         return Ok(());
     }
-    writeln!(text, "Tried in its place:\n")?;
+    writeln!(text, "Other sets that were tested:\n")?;
     for tried in &trials.escalation {
         let measures = &tried.measures;
         let all = |rates: &BTreeMap<Aspect, Rate>| {
@@ -333,7 +333,7 @@ fn why(verdict: VerdictKind, note: &str) -> String {
         VerdictKind::Supported => {
             "the predicted answers come out at the threshold, control pairs and off-target effect are negligible, and every decoy and wrong digit is beaten"
         }
-        VerdictKind::Unspecific => "more moves than is predicted, or decoys do as well",
+        VerdictKind::Unspecific => "more changes than is predicted, or decoys do as well",
         VerdictKind::Joint => {
             "a set that holds the node passes every test, and neither the node alone nor the rest of the set does"
         }
@@ -390,7 +390,7 @@ fn write_claim(text: &mut String, claim: &ClaimView, trials: &Trials) -> std::fm
         writeln!(text, "- {order}")?;
     }
     if let Some(verdict) = claim.free_running {
-        writeln!(text, "- reading its own tokens: {verdict}")?;
+        writeln!(text, "- free-running: {verdict}")?;
     }
     writeln!(text, "- judged on {}", trials.affected_tokens)?;
     let set = claim
@@ -404,9 +404,9 @@ fn write_claim(text: &mut String, claim: &ClaimView, trials: &Trials) -> std::fm
         let by = if unreached.reached_by.is_empty() {
             String::new()
         } else {
-            format!(", which {} moves", unreached.reached_by.join(" and "))
+            format!(", which {} changes", unreached.reached_by.join(" and "))
         };
-        writeln!(text, "- does not reach {}{by}", unreached.token)?;
+        writeln!(text, "- does not affect {}{by}", unreached.token)?;
     }
     for tried in &trials.escalation {
         let interchange_accuracy: Vec<String> = tried
@@ -424,7 +424,7 @@ fn write_claim(text: &mut String, claim: &ClaimView, trials: &Trials) -> std::fm
         });
         writeln!(
             text,
-            "- tried {}: interchange accuracy {}{need}",
+            "- also tested {}: interchange accuracy {}{need}",
             tried_text(tried),
             interchange_accuracy.join(", ")
         )?;
@@ -449,14 +449,14 @@ fn write_controls(text: &mut String, trials: &Trials) -> std::fmt::Result {
     let controls = &trials.controls;
     writeln!(
         text,
-        "- beats every decoy by at least {:.2} ({SELECTIVITY_MARGIN} needed), over {} trials",
+        "- beats every decoy by at least {:.2} ({SELECTIVITY_MARGIN} required), over {} trials",
         controls.beats_decoys_by, controls.interchange_accuracy.trials
     )?;
     for decoy in controls.decoys.iter().filter(|decoy| decoy.carries) {
         let names: Vec<String> = decoy.nodes.iter().map(ToString::to_string).collect();
         writeln!(
             text,
-            "- find: {} carries it too, {} of {}",
+            "- additional carrier: {}, {} of {}",
             names.join(" "),
             decoy.interchange_accuracy.hits,
             decoy.interchange_accuracy.trials
@@ -470,7 +470,7 @@ fn write_controls(text: &mut String, trials: &Trials) -> std::fmt::Result {
     }
     writeln!(
         text,
-        "- untrained weights agree in {} of {}; its own activation changes {} of {}",
+        "- untrained weights pass {} of {} trials; patching its own activation changes {} of {}",
         controls.untrained.hits,
         controls.untrained.trials,
         controls.own_activation.hits,
@@ -479,7 +479,7 @@ fn write_controls(text: &mut String, trials: &Trials) -> std::fmt::Result {
     let necessity = &trials.necessity;
     writeln!(
         text,
-        "- mean-ablated, {} of {} questions that need it stay right, {} of {} others",
+        "- mean-ablated, {} of {} questions that need it are still answered correctly, {} of {} others",
         necessity.needing.hits,
         necessity.needing.trials,
         necessity.not_needing.hits,

@@ -4,6 +4,7 @@ mod attention;
 mod behaviors;
 mod circuit;
 mod claim_view;
+mod commands;
 mod comparison;
 mod document;
 mod glossary;
@@ -25,12 +26,13 @@ pub use behaviors::{
 };
 pub use circuit::{circuit_markdown, clause_verdict, failing_tokens, percent};
 pub use claim_view::ClaimView;
+pub use commands::quoted;
 pub use comparison::{Apart, Comparison, Flip, Player, Role, Term};
 pub use document::{
     ATTENTION_FILE, Change, DISCOVERED, EVIDENCE_FILE, RUN_FILE, Report, ReportError,
 };
 pub use glossary::{GlossaryEntry, define, glossary};
-pub(crate) use html::{badge as verdict_badge, head as page_head};
+pub(crate) use html::{badge as verdict_badge, head as page_head, term, tone as verdict_tone};
 pub use markdown::{explanation, markdown};
 pub use parquet::{ClaimRow, claim_rows, claims_table, measures_table, trials_table};
 pub use parts::{FoundPart, PartContent, PartKind, StoredPart};

@@ -1,4 +1,4 @@
-//! Results of other commands that a report takes in, and the commands that make them again.
+//! Results of other commands that a report includes, and the options that reproduce them.
 
 use crate::analysis::circuit::{self, CircuitEvidence};
 use crate::analysis::graph::{self, GraphEvidence};
@@ -150,16 +150,6 @@ fn circuits(made: &CircuitEvidence) -> Vec<String> {
     options
 }
 
-/// A word as a shell takes it.
-pub fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "_./:@%+,=-".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,14 +164,6 @@ mod tests {
         d_head: 42,
         d_mlp: 504,
     };
-
-    #[test]
-    fn what_a_shell_would_take_apart_is_quoted() {
-        assert_eq!(quoted("models/w126_add"), "models/w126_add");
-        assert_eq!(quoted("my model"), "'my model'");
-        assert_eq!(quoted("x; rm it's"), r"'x; rm it'\''s'");
-        assert_eq!(quoted(""), "''");
-    }
 
     fn read<T: serde::de::DeserializeOwned>(json: serde_json::Value) -> T {
         serde_json::from_value(json).unwrap()

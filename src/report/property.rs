@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::commands::quoted;
 use crate::analysis::property::evidence::{
     FailingCase, PropertyEvidence, PropertyResult, PropertyStanding,
 };
@@ -85,7 +86,7 @@ fn write(text: &mut String, evidence: &PropertyEvidence, model: &str) -> std::fm
         )?;
         writeln!(
             text,
-            "| property | stands | failures | drawn uniformly | simplest failing case |\n|---|---|---|---|---|"
+            "| property | result | failures | drawn uniformly | simplest failing case |\n|---|---|---|---|---|"
         )?;
         for result in &evidence.properties {
             let uniform: Vec<String> = result
@@ -189,7 +190,7 @@ fn write_property(text: &mut String, result: &PropertyResult, model: &str) -> st
     if !result.counterexamples.is_empty() {
         writeln!(
             text,
-            "- {} failing cases shrunk; the simplest they came to:",
+            "- {} failing cases shrunk; the simplest results:",
             result.shrunk as u64 + result.kept.hits
         )?;
     }
@@ -228,14 +229,14 @@ fn write_counterexample(text: &mut String, example: &FailingCase, model: &str) -
     }
     writeln!(text)?;
     writeln!(text, "\n    ```")?;
-    for command in example.commands(model) {
+    for command in example.commands(&quoted(model)) {
         writeln!(text, "    {command}")?;
     }
     writeln!(text, "    ```")
 }
 
 fn write_nodes(text: &mut String, nodes: &[Separation]) -> std::fmt::Result {
-    writeln!(text, "## {NODES}: what claimed nodes tell apart\n")?;
+    writeln!(text, "## {NODES}: what claimed nodes distinguish\n")?;
     let distance = nodes.iter().find_map(|node| node.measured.as_ref());
     let distance = distance.map_or(0.0, |measured| measured.distance);
     writeln!(
@@ -244,7 +245,7 @@ fn write_nodes(text: &mut String, nodes: &[Separation]) -> std::fmt::Result {
     )?;
     writeln!(
         text,
-        "| claim | | separation | same | different | not told apart |\n|---|---|---|---|---|---|"
+        "| claim | | separation | same | different | not distinguished |\n|---|---|---|---|---|---|"
     )?;
     for node in nodes {
         let name = node.separates.name();

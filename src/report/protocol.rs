@@ -28,7 +28,7 @@ fn write_strict(text: &mut String, model: &str, strict: &Strict) -> std::fmt::Re
     writeln!(text, "# Claims about {model} by the strict protocol\n")?;
     writeln!(
         text,
-        "{} questions, {} of them answered rightly without an ablation. {} useful nodes.",
+        "{} questions, {} of them answered correctly without an ablation. {} useful nodes.",
         strict.found.questions,
         strict.found.right,
         strict.found.nodes.len()

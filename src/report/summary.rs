@@ -121,7 +121,7 @@ pub fn summary(report: &Report) -> String {
             off_target: &measures.off_target,
             control_pairs: &measures.control_pairs,
         }),
-        explain: claim.explain,
+        explain: report.explain_command(claim.claim),
         counterexample: claim.counterexample,
         replay: claim.replay,
     });

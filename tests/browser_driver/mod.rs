@@ -212,6 +212,16 @@ impl Browser {
         }
     }
 
+    /// Shows the page as on paper, or on a screen again.
+    pub fn show_as(&mut self, medium: &str) {
+        self.call("Emulation.setEmulatedMedia", json!({"media": medium}));
+    }
+
+    /// Prints the page, as a reader does; what it looks like is not looked at.
+    pub fn print(&mut self) {
+        self.call("Page.printToPDF", json!({}));
+    }
+
     /// Types text into what has the focus.
     pub fn write(&mut self, text: &str) {
         self.call("Input.insertText", json!({"text": text}));

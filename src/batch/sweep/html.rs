@@ -1,11 +1,12 @@
 //! The summary of a sweep as a self-contained page.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use maud::{DOCTYPE, Markup, html};
 
 use super::{ModelSummary, Summary};
-use crate::report::{page_head, verdict_badge};
+use crate::report::{page_head, term, verdict_badge, verdict_tone};
 use crate::verify::VerdictKind;
 
 /// Styles of this page beyond those of reports.
@@ -19,6 +20,9 @@ const STYLE: &str = "\
 .sweep .model { overflow-wrap: normal; white-space: nowrap }
 .sweep .small { margin: 0; white-space: nowrap }
 .nowrap { white-space: nowrap }
+.picture { width: 100%; font-size: .86rem } .picture th { padding: .2rem .6rem .2rem 0 } .picture thead th { color: var(--soft) }
+.picture td { padding: 1px 2px; min-width: 2.4rem } .picture .stack { height: 1.5rem; margin: 0; gap: 1px } .picture .stack span { min-width: 0; border-radius: 0 }
+.picture .model { white-space: nowrap; font-family: var(--mono); font-size: .8rem }
 .good { color: var(--good) } .bad { color: var(--bad) }
 .tasks td { white-space: nowrap }
 .circuits th:nth-child(n+3), .circuits td:nth-child(n+3) { text-align: right; white-space: nowrap }
@@ -58,27 +62,28 @@ impl Summary {
                         p.lead { (self.lead()) }
                     }
                     main {
+                        @if !self.tasks().is_empty() { (self.picture()) }
                         section.summary aria-labelledby="models" {
                             h2 #models { "Models" }
-                            p.about { "Each leads to its report." }
+                            p.about { "Each name links to the report of the model." }
                             (self.models_table())
                         }
                         @if !self.tasks().is_empty() {
                             section aria-labelledby="tasks" {
                                 h2 #tasks { "Tasks" }
                                 p.about {
-                                    "Claims that hold, of all claims of the task; which they are is told where \
-                                     the pointer rests, and in summary.json."
+                                    "Claims that hold, of all claims of the task. Point at a cell to see which \
+                                     they are; summary.json lists them too."
                                 }
                                 (self.tasks_table())
                             }
                         }
                         @if self.models.iter().any(|model| !model.sufficiency.is_empty()) {
                             section aria-labelledby="alone" {
-                                h2 #alone { "Some nodes alone" }
+                                h2 #alone { "Circuits alone" }
                                 p.about {
-                                    "Questions that stay right when all other nodes are ablated: by their mean, or \
-                                     by their value in another question (resample)."
+                                    "Questions still answered correctly when all other nodes are ablated: set to \
+                                     their mean, or to their value in another question (resample)."
                                 }
                                 (self.circuits_table())
                             }
@@ -107,13 +112,49 @@ impl Summary {
         lead
     }
 
+    /// Models down, tasks across; each cell is divided by the verdicts of its claims.
+    fn picture(&self) -> Markup {
+        let tasks = self.tasks();
+        let counts = self.models.iter().flat_map(|model| model.tasks.values());
+        let present: BTreeSet<VerdictKind> = counts
+            .flat_map(|task| task.verdicts.keys().copied())
+            .collect();
+        html! {
+            section.summary aria-labelledby="verdicts" {
+                h2 #verdicts { "Verdicts" }
+                p.about { "Each cell shows the claims of a task in a model, divided by verdict." }
+                ul.legend {
+                    @for verdict in VerdictKind::FROM_TRUE_TO_FALSE {
+                        @if present.contains(&verdict) { li { (verdict_badge(verdict)) } }
+                    }
+                }
+                div.scroll tabindex="0" role="group" aria-label="Verdicts by model and task" {
+                    table.picture {
+                        thead { tr {
+                            th scope="col" { "model" }
+                            @for task in &tasks { th scope="col" { (term(task)) } }
+                        } }
+                        tbody {
+                            @for model in self.models.iter().filter(|model| model.has_claims()) {
+                                tr {
+                                    th.model scope="row" { a href=(link(&model.model)) { (model.model) } }
+                                    @for task in &tasks { td { (model.verdict_bar(task)) } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     fn models_table(&self) -> Markup {
         html! {
             div.scroll tabindex="0" {
                 table.sweep {
                     thead {
                         tr {
-                            @for head in ["model", "right answers", "claims that hold", "verdicts", "hypotheses"] {
+                            @for head in ["model", "accuracy", "claims that hold", "verdicts", "hypotheses"] {
                                 th scope="col" { (head) }
                             }
                         }
@@ -134,7 +175,7 @@ impl Summary {
                     thead {
                         tr {
                             th scope="col" { "model" }
-                            @for task in &tasks { th scope="col" { (task) } }
+                            @for task in &tasks { th scope="col" { (term(task)) } }
                         }
                     }
                     tbody {
@@ -241,6 +282,28 @@ impl ModelSummary {
                         }
                     }
                     @if self.hypotheses.is_empty() { "–" }
+                }
+            }
+        }
+    }
+
+    /// The claims of a task, divided by verdict.
+    fn verdict_bar(&self, task: &str) -> Markup {
+        let Some(found) = self.tasks.get(task) else {
+            return html! {};
+        };
+        let counts: Vec<(VerdictKind, usize)> = VerdictKind::FROM_TRUE_TO_FALSE
+            .into_iter()
+            .filter_map(|verdict| Some((verdict, *found.verdicts.get(&verdict)?)))
+            .collect();
+        let words: Vec<String> = (counts.iter())
+            .map(|(verdict, count)| format!("{count} {verdict}"))
+            .collect();
+        let words = format!("{task}: {}", words.join(", "));
+        html! {
+            div.stack role="img" aria-label=(words) title=(words) {
+                @for (verdict, count) in counts {
+                    span.(verdict_tone(verdict)) style={ "flex-grow:" (count) } { (count) }
                 }
             }
         }

@@ -15,6 +15,7 @@ use crate::experiment::stats::Count;
 use crate::inputs::model::ModelFolder;
 use crate::report::{ClaimRow, percent};
 use crate::storage::pretty_json;
+use crate::verify::VerdictKind;
 
 /// All results of a sweep so far.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -70,6 +71,9 @@ pub struct TaskSummary {
     pub claims: usize,
     /// Claims that hold, each as `P17L0H1 A0.SA`.
     pub hold: Vec<String>,
+    /// How many claims have each verdict.
+    #[serde(skip)]
+    pub verdicts: BTreeMap<VerdictKind, usize>,
 }
 
 /// The result of a hypothesis.

@@ -79,6 +79,7 @@ impl ModelSummary {
             let task = text.split('.').nth(1).unwrap_or(text);
             let task = self.tasks.entry(task.to_owned()).or_default();
             task.claims += 1;
+            *task.verdicts.entry(claim.verdict.kind()).or_default() += 1;
             if claim.verdict.holds() {
                 task.hold.push(claim.claim.clone());
             }

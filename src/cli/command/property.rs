@@ -9,7 +9,7 @@ use circuitcheck::analysis::property::{
     Kept, NODES, Property, PropertyOptions, Separates, check, properties, read_own,
 };
 use circuitcheck::inputs::model::ModelFolder;
-use circuitcheck::report::{property_summary, store_properties};
+use circuitcheck::report::{property_summary, quoted, store_properties};
 use clap::Args;
 use clap::error::ErrorKind;
 use serde::Serialize;
@@ -313,7 +313,7 @@ impl Tested<'_> {
                 example.lead,
                 result.failing_classes(),
             )?;
-            for command in example.commands(&self.model) {
+            for command in example.commands(&quoted(&self.model)) {
                 writeln!(f, "  {command}")?;
             }
         }

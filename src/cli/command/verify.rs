@@ -152,7 +152,8 @@ impl Verify {
             // The claims that were tested are the report's, whichever file they stand in.
             let mut folder = model.folder.clone();
             folder.features = features.or(folder.features);
-            let report = stored_report(out, Some(&folder), &self.model.shown())?;
+            let mut report = stored_report(out, Some(&folder), &self.model.shown())?;
+            report.features = self.features.clone();
             write_forms(&report, &model, out, &self.format)?;
         }
         if self.json {

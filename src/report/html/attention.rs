@@ -19,7 +19,7 @@ pub fn section(report: &Report) -> Option<Section> {
         id: "attention",
         title: "Attention",
         about: html! {
-            "Mean attention of every claimed head from its own position, in percent, over " (questions.join(", ")) " questions that the model answers rightly. Under one percent is left empty."
+            "Mean attention of every claimed head from its own position, in percent, over " (questions.join(", ")) " questions that the model answers correctly. Cells below one percent are empty."
         },
         content: table(attention, shape),
     })

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 
 use super::bars::{Limit, bar, count, row};
+use super::terms::labelled;
 use super::{Section, anchor, badge, command, names, sign, tone};
 use crate::domain::arithmetic::{Answer, AnswerToken, Prompt};
+use crate::domain::node::NodeName;
 use crate::experiment::stats::Rate;
 use crate::experiment::{Aspect, Counterexample, Measures};
 use crate::report::{ClaimView, Report};
@@ -18,7 +20,7 @@ pub fn section(report: &Report) -> Section {
         id: "claims",
         title: "Claims",
         about: html! {
-            "One claim is one tag on one node. Open a row to see what its verdict rests on. Bars show exact intervals that hold for all claims together; the tick is the limit."
+            "A claim is one tag on one node; claims that hold only for a common set share a row. What is refuted or unspecific comes first. Open a row for the evidence. Bars are exact intervals that hold for all claims at once; the tick is the limit, and an inset shows the end of the scale."
         },
         content: html! { (controls(report)) (table(report)) },
     }
@@ -39,11 +41,8 @@ fn controls(report: &Report) -> Markup {
             }
             label.sorting { span { "Sort by" }
                 select #sort {
-                    option value="0" { "node" }
-                    option value="1" { "claim" }
-                    option value="2" { "published" }
-                    option value="3" { "verdict" }
-                    option value="4" { "interchange accuracy" }
+                    option value="5" { "refuted first" }
+                    @for (column, title) in COLUMNS.iter().enumerate() { option value=(column) { (title) } }
                 }
             }
             fieldset {
@@ -83,40 +82,119 @@ fn interchange_accuracy_rank(claim: &ClaimView) -> i64 {
     lowest.map_or(-1, |rate| (rate.share() * 1000.0).round() as i64)
 }
 
+/// Claims that share a row: one, or those that hold only together, of one set.
+struct ClaimRows<'a> {
+    claims: Vec<ClaimView<'a>>,
+}
+
+impl<'a> ClaimRows<'a> {
+    /// The rows of a table, in the order of the claims.
+    fn of(claims: Vec<ClaimView<'a>>) -> Vec<Self> {
+        let mut rows: Vec<Self> = Vec::new();
+        for claim in claims {
+            match rows.iter_mut().find(|row| row.shares(&claim)) {
+                Some(row) => row.claims.push(claim),
+                None => rows.push(ClaimRows {
+                    claims: vec![claim],
+                }),
+            }
+        }
+        rows
+    }
+
+    fn first(&self) -> &ClaimView<'a> {
+        &self.claims[0]
+    }
+
+    /// Whether a claim is of the same variable and the same set, with the same verdict.
+    fn shares(&self, claim: &ClaimView) -> bool {
+        let is_joint = matches!(claim.verdict, VerdictKind::Joint | VerdictKind::JointInPart);
+        let first = self.first();
+        is_joint
+            && (first.verdict, first.tag, first.nodes) == (claim.verdict, claim.tag, claim.nodes)
+    }
+}
+
+/// The columns of the table that sort it.
+const COLUMNS: [&str; 5] = [
+    "node",
+    "claim",
+    "published",
+    "verdict",
+    "interchange accuracy",
+];
+
 fn table(report: &Report) -> Markup {
-    let claims = report.claims();
-    let threshold = report.evidence.protocol.threshold;
-    let mut tags: Vec<&str> = claims.iter().map(|claim| claim.tag).collect();
+    let rows = ClaimRows::of(report.claims());
+    let mut tags: Vec<&str> = rows.iter().map(|row| row.first().tag).collect();
     tags.sort();
     tags.dedup();
+    // What does not hold comes first.
+    let mut order: Vec<(usize, &ClaimRows)> = rows.iter().enumerate().collect();
+    order.sort_by_key(|(index, row)| (!row.first().verdict.refutes(), *index));
     let mut seen = BTreeSet::new();
     html! {
         table.claims {
             thead { tr {
-                @for (column, title) in ["node", "claim", "published", "verdict", "interchange accuracy"].iter().enumerate() {
+                @for (column, title) in COLUMNS.iter().enumerate() {
                     th scope="col" { button type="button" data-column=(column) { (title) } }
                 }
                 th scope="col" { "why" }
             } }
-            @for (index, claim) in claims.iter().enumerate() {
-                @let verdict = claim.verdict;
-                @let rank = VerdictKind::FROM_TRUE_TO_FALSE.iter().position(|kind| *kind == verdict).unwrap_or(0);
-                @let tag_rank = tags.binary_search(&claim.tag).unwrap_or(0);
-                tbody id=(anchor(claim.claim)) data-verdict=(verdict) data-task=(claim.task)
-                    data-keys={ (index) "," (tag_rank) "," (published_rank(claim.published)) "," (rank) "," (interchange_accuracy_rank(claim)) } {
-                    tr.claim {
-                        th scope="row" id=[seen.insert(claim.node).then(|| claim.node.to_string())] {
-                            button.toggle type="button" aria-expanded="true" aria-controls={ (anchor(claim.claim)) "-more" } { (claim.node) }
-                        }
-                        td.tag { (claim.tag) }
-                        td { (claim.published.name()) }
-                        td { (badge(verdict)) }
-                        td.interchange_accuracy { (interchange_accuracy(claim, threshold)) }
-                        td.note { (claim.note) }
-                    }
-                    tr.more id={ (anchor(claim.claim)) "-more" } { td colspan="6" { (more(report, claim)) } }
-                }
+            @for (place, (index, row)) in order.into_iter().enumerate() {
+                @let tag_rank = tags.binary_search(&row.first().tag).unwrap_or(0);
+                (claim_row(report, row, [index, tag_rank, place], &mut seen))
             }
+        }
+    }
+}
+
+/// A row with what it opens to. `ranks` are its places by node, by claim, and in the order of the page;
+/// `seen` are the nodes that have an anchor.
+fn claim_row(
+    report: &Report,
+    row: &ClaimRows,
+    [node_rank, tag_rank, place]: [usize; 3],
+    seen: &mut BTreeSet<NodeName>,
+) -> Markup {
+    let claim = row.first();
+    let verdict = claim.verdict;
+    let threshold = report.evidence.protocol.threshold;
+    let kinds = VerdictKind::FROM_TRUE_TO_FALSE.iter();
+    let rank = kinds.take_while(|kind| **kind != verdict).count();
+    let mut published: Vec<&str> = row
+        .claims
+        .iter()
+        .map(|claim| claim.published.name())
+        .collect();
+    published.dedup();
+    let more_id = format!("{}-more", anchor(claim.claim));
+    html! {
+        tbody data-verdict=(verdict) data-task=(claim.task) data-claims=(row.claims.len())
+            data-keys={ (node_rank) "," (tag_rank) "," (published_rank(claim.published)) "," (rank) "," (interchange_accuracy_rank(claim)) "," (place) } {
+            tr.claim {
+                th scope="row" {
+                    button.toggle type="button" aria-expanded="true" aria-controls=(more_id) {
+                        @for claim in &row.claims {
+                            span.anchor id=(anchor(claim.claim)) {
+                                span id=[seen.insert(claim.node).then(|| claim.node.to_string())] { (claim.node) }
+                            }
+                            " "
+                        }
+                    }
+                }
+                td.tag { (labelled(claim.tag, claim.task)) }
+                td { (published.join(", ")) }
+                td { (badge(verdict)) }
+                td.accuracy { (interchange_accuracy(claim, threshold)) }
+                td.note { (claim.note) }
+            }
+            tr.more id=(more_id) { td colspan="6" {
+                @for claim in &row.claims {
+                    @if row.claims.len() > 1 { h3 { (claim.claim) } }
+                    (more(report, claim))
+                }
+            } }
         }
     }
 }
@@ -162,10 +240,10 @@ fn more(report: &Report, claim: &ClaimView) -> Markup {
                             (measures(&format!("{} together", names(&joint.set)), &joint.measures, report, claim))
                             p.small { "The set needs this node: without it, interchange accuracy falls by at least " (format!("{:.2}", joint.need)) "." }
                             @if !joint.helping.is_empty() {
-                                p.small { (names(&joint.helping)) " only helps." }
+                                p.small { (names(&joint.helping)) " helps, but the set does not need it." }
                             }
                             @for set in &joint.also {
-                                p.small { "The same is true of " (names(set)) "." }
+                                p.small { "The same holds for " (names(set)) "." }
                             }
                         }
                         @if let Verdict::Redundant { mean_ablated, measures: silenced } = &claim.evidence.verdict {
@@ -187,16 +265,16 @@ fn more(report: &Report, claim: &ClaimView) -> Markup {
                 p.small { "In these trials the model is given the sign; " (order) "." }
             }
             @if let Some(free) = &claim.evidence.free_running {
-                p.small { "Reading its own tokens: " (badge(free.verdict.kind())) " " (free.verdict.note()) }
+                p.small { "Free-running: " (badge(free.verdict.kind())) " " (free.verdict.note()) }
             }
             (published(claim.evidence))
             @if let Some(example) = claim.counterexample { (counterexample(example, claim.replay.as_deref())) }
-            h4 { "The whole trail" }
-            (command(&claim.explain))
+            h4 { "All measurements" }
+            (command(&report.explain_command(claim.claim)))
             p.links {
                 @if let Some(vertex) = vertex(report, claim) { a.to-graph href="#graph" data-find=(vertex) { "in the graph" } }
                 a href={ "#map-" (claim.node) } { "on the maps" }
-                a href={ "#attention-" (claim.node) } { "where it looks" }
+                a href={ "#attention-" (claim.node) } { "attention" }
             }
         }
     }
@@ -248,12 +326,12 @@ fn measures(title: &str, measures: &Measures, report: &Report, claim: &ClaimView
 fn tokens(trials: &Trials, claim: &ClaimView) -> Markup {
     let measures = claim.measures.unwrap_or(&trials.alone);
     html! {
-        h4 { "Tokens moved as predicted" }
+        h4 { "Answer tokens changed as predicted" }
         p.small {
             "Judged on " (trials.affected_tokens) "."
             @for unreached in &trials.unreached {
-                " Does not reach " (unreached.token)
-                @if !unreached.reached_by.is_empty() { ", which " (unreached.reached_by.join(" and ")) " moves" }
+                " Does not affect " (unreached.token)
+                @if !unreached.reached_by.is_empty() { ", which " (unreached.reached_by.join(" and ")) " changes" }
                 "."
             }
         }
@@ -290,14 +368,14 @@ fn selectivity(report: &Report, controls: &Controls) -> Markup {
     html! {
         h4 { "Controls" }
         ul.plain {
-            li { "Beats every decoy by at least " b { (by(controls.beats_decoys_by)) } " (" (margin) " asked), over " (controls.interchange_accuracy.trials) " trials, where it agrees in " (controls.interchange_accuracy.hits) "." }
+            li { "Beats every decoy by at least " b { (by(controls.beats_decoys_by)) } " (" (margin) " required), over " (controls.interchange_accuracy.trials) " trials, of which it passes " (controls.interchange_accuracy.hits) "." }
             @if let Some(digits) = controls.beats_wrong_digits_by {
                 li { "Beats itself at every other digit by at least " b { (by(digits)) } "." }
             }
             @for decoy in controls.decoys.iter().filter(|decoy| decoy.carries) {
-                li { "Find: " (names(&decoy.nodes)) " carries it too, " (count(&decoy.interchange_accuracy)) "." }
+                li { "Additional carrier: " (names(&decoy.nodes)) ", " (count(&decoy.interchange_accuracy)) "." }
             }
-            li { "Its own activation changes " (count(&controls.own_activation)) "; untrained weights agree in " (count(&controls.untrained)) "." }
+            li { "Its own activation changes " (count(&controls.own_activation)) "; untrained weights pass " (count(&controls.untrained)) "." }
         }
         @for (title, elsewhere) in [("Other digits", &controls.wrong_digits), ("Other tasks", &controls.wrong_tasks)] {
             @if !elsewhere.is_empty() {
@@ -325,7 +403,7 @@ fn others(trials: &Trials) -> Markup {
     html! {
         h4 { "Necessity" }
         p.small {
-            "Mean-ablated, " (count(&necessity.needing)) " questions that need the variable stay right, and " (count(&necessity.not_needing)) " others."
+            "Mean-ablated, " (count(&necessity.needing)) " questions that need the variable are still answered correctly, and " (count(&necessity.not_needing)) " others."
         }
     }
 }
@@ -342,7 +420,7 @@ fn attempts(trials: &Trials) -> Markup {
     };
     html! {
         @if !trials.escalation.is_empty() {
-            h4 { "Tried in its place" }
+            h4 { "Other sets that were tested" }
             ul.plain {
                 @for tried in &trials.escalation {
                     li {
@@ -363,7 +441,15 @@ fn failures(fails_where: &[Weakness]) -> Markup {
     html! {
         @if !fails_where.is_empty() {
             h4 { "Where it fails" }
-            ul.plain { @for weakness in fails_where { li { (weakness) } } }
+            @for weakness in fails_where {
+                table.measures.failures {
+                    caption { "Share of trials that fail, by " (weakness.feature) }
+                    tbody {
+                        (row(&weakness.values.join(", "), &weakness.within, Limit::None))
+                        (row("all others", &weakness.elsewhere, Limit::None))
+                    }
+                }
+            }
         }
     }
 }

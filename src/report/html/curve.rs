@@ -35,7 +35,7 @@ pub fn section(report: &Report) -> Option<Section> {
         id: "training",
         title: "Training",
         about: html! {
-            "The loss of " (losses.len()) " training batches as published with the model: the line is the median of each " (losses.len().div_ceil(COLUMNS)) ", the band runs from the lowest to the highest."
+            "The loss of " (losses.len()) " training batches, as published with the model, on a logarithmic scale. The line is the median of every " (losses.len().div_ceil(COLUMNS)) " batches, the band their range."
         },
         content: html! { (draw(&losses)) (in_words(&losses)) },
     })

@@ -11,13 +11,13 @@ pub fn section(report: &Report) -> Section {
     let measured = graph.protocol.is_some();
     Section {
         id: "graph",
-        title: "What feeds what",
+        title: "Dependency graph",
         about: html! {
-            "Claims and answer tokens, each above what it rests on. "
+            "Claims and answer tokens; an arrow leads from a claim to what depends on it. "
             @if measured {
-                "Every flow was measured by path patching."
+                "Every edge was measured by path patching."
             } @else {
-                "Flows are those that the arithmetic knows and the network can carry, directly or by way of others; none is measured here: " code { "circuitcheck graph --measure" (report.argument()) } " does."
+                "Edges are those that arithmetic implies and the network can implement; none is measured here. To measure them: " code { (report.graph_command()) }
             }
         },
         content: html! {
@@ -37,15 +37,15 @@ fn in_words(graph: &Graph) -> Markup {
         }
     };
     html! {
-        p.small { "Undermined, that is, held up by refuted claims alone: " (listed(graph.undermined().collect())) "." }
-        p.small { "With no path to an answer: " (listed(graph.unconnected().collect())) "." }
+        p.small { "Undermined (all claims it depends on are refuted): " (listed(graph.undermined().collect())) "." }
+        p.small { "Without a path to an answer: " (listed(graph.unconnected().collect())) "." }
         details.in-words {
-            summary { "The graph as a list of " (graph.edges.edge_count()) " flows" }
+            summary { "The graph as a list of " (graph.edges.edge_count()) " edges" }
             ul.counts {
                 @for vertex in graph.order() {
                     @let feeding: Vec<String> = graph.feeding(vertex).iter().map(|&from| graph.edges[from].node_set.to_string()).collect();
                     @if !feeding.is_empty() {
-                        li { b { (graph.edges[vertex].node_set) } " is fed by " (feeding.join(", ")) }
+                        li { b { (graph.edges[vertex].node_set) } " depends on " (feeding.join(", ")) }
                     }
                 }
             }

@@ -41,18 +41,18 @@ struct Map {
     cells: BTreeMap<NodeName, MapCell>,
 }
 
-pub fn section(report: &Report) -> Option<Section> {
+pub fn section(report: &Report) -> Section {
     let maps = maps(report);
     let shape = &report.evidence.inputs.shape;
-    Some(Section {
+    Section {
         id: "maps",
         title: "Maps",
         about: html! {
-            "Token positions across, layers and heads down. A cell leads to the first claim of its node."
+            "Token positions across, layers and heads down. Click a cell to go to the first claim of its node."
             @if report.behaviors.is_empty() {
-                " The model has no behaviors.json, so only claims are drawn: " code { "circuitcheck discover" (report.argument()) } " makes one."
+                " The model has no behaviors.json, so only claims are drawn. This measures one: " code { (report.discover_command()) }
             } @else if !report.publishes_behaviors {
-                " The model has no behaviors.json of its own: what is drawn was measured by " code { "circuitcheck discover" (report.argument()) } "."
+                " The model publishes no behaviors.json; its nodes were measured by " code { (report.discover_command()) } "."
             }
         },
         content: html! {
@@ -70,7 +70,7 @@ pub fn section(report: &Report) -> Option<Section> {
             }
             (in_words(&maps))
         },
-    })
+    }
 }
 
 /// The maps of which anything is known.
@@ -94,14 +94,14 @@ fn maps(report: &Report) -> Vec<Map> {
     maps.push(tagged(
         "impact",
         "answer impact",
-        "the answer tokens that go wrong with it",
+        "the answer tokens that go wrong when the node is mean-ablated",
         impact,
         |tag| tag.major == "Impact",
     ));
     maps.push(tagged(
         "attention",
         "attention",
-        "where the head looks most",
+        "the positions that the head attends to most",
         attention,
         |tag| tag.major == "Attn",
     ));
@@ -243,7 +243,7 @@ fn tasks(report: &Report) -> Map {
     Map {
         id: "tasks",
         title: "tasks",
-        about: "what the node is claimed to do",
+        about: "what the node is claimed to compute",
         cells: claimed(report, |claim| claim.tag().to_owned()),
     }
 }

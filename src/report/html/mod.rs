@@ -9,10 +9,14 @@ mod maps;
 mod overview;
 mod parts;
 mod places;
+mod published;
 mod selectivity;
+mod terms;
 mod trail;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+pub use terms::term;
 
 use super::Report;
 use crate::analysis::graph::SCRIPT as GRAPH_SCRIPT;
@@ -32,14 +36,16 @@ struct Section {
 
 pub fn page(report: &Report) -> String {
     let sections: Vec<Section> = [
+        Some(maps::section(report)),
         Some(claims::section(report)),
-        maps::section(report),
+        Some(published::section(report)),
         selectivity::section(report),
         attention::section(report),
         Some(flow::section(report)),
         curve::section(report),
         Some(parts::section(report)),
         Some(trail::section(report)),
+        Some(terms::section(report)),
     ]
     .into_iter()
     .flatten()
@@ -50,7 +56,7 @@ pub fn page(report: &Report) -> String {
         html lang="en" {
             (head(&format!("Claims about {model}"), ""))
             body {
-                a.skip href="#claims" { "To the claims" }
+                a.skip href="#claims" { "Skip to the claims" }
                 (overview::header(report))
                 nav aria-label="Sections" {
                     @for section in &sections {
@@ -96,11 +102,11 @@ fn anchor(claim: &str) -> String {
 }
 
 /// The class that colours what has a verdict.
-fn tone(verdict: VerdictKind) -> String {
+pub fn tone(verdict: VerdictKind) -> String {
     format!("v-{}", verdict.name().replace(' ', "-"))
 }
 
-/// A sign that tells a verdict without colour.
+/// A sign that shows a verdict without colour.
 fn sign(verdict: VerdictKind) -> &'static str {
     match verdict {
         VerdictKind::Supported => "✓",
@@ -120,7 +126,7 @@ fn sign(verdict: VerdictKind) -> &'static str {
 /// A verdict as readers see it.
 pub fn badge(verdict: VerdictKind) -> Markup {
     html! {
-        span.badge.(tone(verdict)) { span aria-hidden="true" { (sign(verdict)) } " " (verdict) }
+        span.badge.(tone(verdict)) { span aria-hidden="true" { (sign(verdict)) } " " (term(verdict.name())) }
     }
 }
 

@@ -1,5 +1,5 @@
 // Sorts, filters and opens claims, and follows links between the parts of the page. Without it every
-// claim stands open and nothing is lost.
+// claim is open and nothing is lost.
 (() => {
   const table = document.querySelector("table.claims");
   const claims = [...table.tBodies];
@@ -13,6 +13,9 @@
   // What a row says is looked for in its first line, not in all it opens to.
   const texts = new Map(claims.map((claim) => [claim, claim.rows[0].textContent.toLowerCase()]));
   const keys = new Map(claims.map((claim) => [claim, claim.dataset.keys.split(",").map(Number)]));
+
+  const countOf = (claim) => Number(claim.dataset.claims);
+  const total = claims.reduce((sum, claim) => sum + countOf(claim), 0);
 
   const isOpen = (claim) => !claim.rows[1].hidden;
   const open = (claim, wanted) => {
@@ -29,9 +32,9 @@
         && (!task.value || claim.dataset.task === task.value)
         && (!verdicts.length || verdicts.includes(claim.dataset.verdict));
       claim.hidden = !fits;
-      left += fits;
+      left += fits ? countOf(claim) : 0;
     }
-    shown.textContent = left === claims.length ? `${left} claims` : `${left} of ${claims.length} claims`;
+    shown.textContent = left === total ? `${total} claims` : `${left} of ${total} claims`;
   };
   const clear = () => {
     find.value = task.value = "";
@@ -39,7 +42,9 @@
     filter();
   };
 
-  let order = { column: 0, down: 1 };
+  // The order in which the page was written: what does not hold comes first.
+  const WRITTEN = 5;
+  let order = { column: WRITTEN, down: 1 };
   const sort = (column, down) => {
     order = { column, down };
     const of = (claim) => keys.get(claim);
@@ -132,8 +137,17 @@
   theme.hidden = false;
   name();
   window.addEventListener("hashchange", follow);
+  // On paper nothing can be opened, so all of it is.
+  let folded = [];
+  window.addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("details:not([open])")];
+    for (const part of folded) part.open = true;
+  });
+  window.addEventListener("afterprint", () => {
+    for (const part of folded) part.open = false;
+  });
   filters.hidden = false;
-  sort(0, 1);
+  sort(WRITTEN, 1);
   filter();
   follow();
 })();

@@ -13,22 +13,22 @@ pub fn section(report: &Report) -> Section {
     Section {
         id: "more",
         title: "Properties and circuits",
-        about: html! { "Results of other commands, taken in where they lie beside the evidence." },
+        about: html! { "Results of other commands, where they are stored beside the evidence." },
         content: html! {
             @for part in &report.parts {
                 @let file = part.kind.file();
                 @match &part.found {
                     None => {
-                        p { "There is no " code { (file) } " here. This makes it:" }
+                        p { "There is no " code { (file) } " here. To measure it:" }
                         (command(&report.part_command(part)))
                     }
                     Some(_) if part.of_other_evidence => {
-                        p.notice role="note" { strong { "Note: " } (file) " is of other weights or verdicts than this evidence, so it is not shown." }
+                        p.notice role="note" { strong { "Note: " } (file) " belongs to other weights or verdicts than this evidence and is not shown." }
                     }
                     Some(found) => {
                         @match &found.content {
                             PartContent::Property(evidence) => (properties(evidence)),
-                            PartContent::Graph => p { "The measured graph of " code { (file) } " is drawn above." },
+                            PartContent::Graph => p { "The measured graph of " code { (file) } " is drawn above, under " a href="#graph" { "Dependency graph" } "." },
                             PartContent::Circuit(evidence) => (circuits(evidence)),
                         }
                     }
@@ -44,7 +44,7 @@ fn properties(evidence: &PropertyEvidence) -> Markup {
         div.scroll tabindex="0" role="group" aria-label="Properties of the answers" {
             table.plain {
                 thead { tr {
-                    th scope="col" { "property" } th scope="col" { "says" } th scope="col" { "stands" }
+                    th scope="col" { "property" } th scope="col" { "meaning" } th scope="col" { "result" }
                     th scope="col" { "failures" } th scope="col" { "simplest failing case" }
                 } }
                 tbody { @for property in &evidence.properties { (property_row(property)) } }
@@ -64,7 +64,7 @@ fn property_row(property: &PropertyResult) -> Markup {
             td {
                 @if let Some(example) = property.counterexamples.first() {
                     @let asked = example.question();
-                    code { (asked.question) "=" (asked.answer) } ", truly " code { (asked.truth) }
+                    code { (asked.question) "=" (asked.answer) } ", expected " code { (asked.truth) }
                 }
             }
         }
@@ -85,8 +85,8 @@ fn circuits(evidence: &CircuitEvidence) -> Markup {
         @for circuit in &evidence.circuits {
             @let covered = evidence.coverage(&circuit.covered);
             p.small {
-                (circuit.nodes.len()) " of " (evidence.available) " nodes at work, from " (circuit.from) "; all others ablated. "
-                (count(&covered)) " useful nodes are among them."
+                (circuit.nodes.len()) " of " (evidence.available) " nodes kept, from " (circuit.from) "; all others ablated. "
+                "They include " (count(&covered)) " useful nodes."
             }
             (scores(circuit))
         }
@@ -98,7 +98,7 @@ fn scores(circuit: &Circuit) -> Markup {
         div.scroll tabindex="0" role="group" aria-label={ "The circuit alone, from " (circuit.from) } {
             table.plain {
                 thead { tr {
-                    th scope="col" { "class" } th scope="col" { "others hold" } th scope="col" { "right" }
+                    th scope="col" { "class" } th scope="col" { "others set to" } th scope="col" { "correct" }
                     th scope="col" { "random sets" } th scope="col" { "best random set" }
                 } }
                 tbody {

@@ -24,7 +24,7 @@ pub fn section(report: &Report) -> Option<Section> {
         id: "selectivity",
         title: "Selectivity",
         about: html! {
-            "Each row is a claim's node set, tried under its task at every digit; the framed digit is the one claimed. A claim that means what it says is dark there and light elsewhere. Digits that no pair of questions can tell apart are left empty."
+            "Each row is a node set, tested for its task at every digit; the framed digit is the one claimed. A selective node is dark there and light elsewhere. A digit is empty where no pair of questions distinguishes it."
         },
         content: html! { div.matrices { @for (task, rows) in &tasks { (matrix(task, rows)) } } },
     })

@@ -1,4 +1,4 @@
-//! How the page is made again, and the rules it rests on.
+//! How to reproduce the page, and the rules it follows.
 
 use maud::{Markup, html};
 
@@ -7,14 +7,14 @@ use crate::report::Report;
 
 pub fn section(report: &Report) -> Section {
     Section {
-        id: "again",
-        title: "Made again",
+        id: "reproduce",
+        title: "Reproduce",
         about: html! {
-            "The same model, claims and seed give the same evidence byte for byte, on any number of threads; the page follows from the evidence."
+            "The first command writes the evidence, the second this page. The same model, claims and seed give the same evidence, byte for byte, on any number of threads."
         },
         content: html! {
             (command(&report.verify_command()))
-            (command(&format!("circuitcheck report{} --format html", report.argument())))
+            (command(&report.report_command()))
             div.columns {
                 figure { figcaption { "Inputs" } (inputs(report)) }
                 figure { figcaption { "Rules" } (rules(report)) }
@@ -53,7 +53,10 @@ fn rules(report: &Report) -> Markup {
     let mut rows = vec![
         ("decoding", protocol.decode.to_string()),
         ("seed", protocol.seed.to_string()),
-        ("error of the file, α", protocol.alpha.to_string()),
+        (
+            "error of all claims together, α",
+            protocol.alpha.to_string(),
+        ),
         ("claims that share it", protocol.testable_claims.to_string()),
         (
             "interchange accuracy, at least",
@@ -67,7 +70,7 @@ fn rules(report: &Report) -> Markup {
         ("lead over controls", limits.selectivity_margin.to_string()),
         ("need of a joint set", limits.joint_need.to_string()),
         ("baseline, at least", limits.baseline.to_string()),
-        ("numerical tie under", limits.tie_margin.to_string()),
+        ("numerical tie below", limits.tie_margin.to_string()),
         (
             "counterfactual trials at most",
             protocol.max_trials.to_string(),
@@ -92,9 +95,12 @@ fn controls(report: &Report) -> Markup {
         .collect();
     list(&[
         ("decoys", controls.decoys.to_string()),
-        ("trials of decoys and other digits", panels.join(", then ")),
         (
-            "control pairs of a find",
+            "trials of decoys and of other digits",
+            panels.join(", then "),
+        ),
+        (
+            "control pairs of an additional carrier",
             controls.find_placebos.to_string(),
         ),
         (
@@ -121,9 +127,9 @@ fn controls(report: &Report) -> Markup {
             "attention over",
             format!("{} questions a class", controls.attention_questions),
         ),
-        ("first look", format!("{} pairs", controls.first_look)),
+        ("first analysis", format!("{} pairs", controls.first_look)),
         (
-            "engine against plain pass",
+            "incremental engine and plain forward pass",
             format!("{} of {} differ", parity.differing, parity.answers),
         ),
     ])

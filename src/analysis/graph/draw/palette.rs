@@ -159,7 +159,9 @@ pub(super) fn style() -> String {
          .circuit-graph .place{fill:#475569}\n\
          .circuit-graph .title{font-weight:700}\n\
          .circuit-graph path,.circuit-graph line{fill:none}\n\
-         .circuit-graph .dashed{stroke-dasharray:5 3}\n\
+         .circuit-graph .dashed path,.circuit-graph .dashed line{stroke-dasharray:5 3}\n\
+         .circuit-graph line.member{stroke:#94a3b8;stroke-dasharray:2 3}\n\
+         .circuit-graph g.member rect{stroke-dasharray:2 3}\n\
          .circuit-graph .faint text{opacity:.5}\n\
          .circuit-graph .faint rect{stroke-opacity:.35}\n\
          .circuit-graph .vertex{cursor:pointer;outline:none}\n\
@@ -180,7 +182,7 @@ pub(super) fn style() -> String {
         } = stroke(verdict);
         writeln!(
             out,
-            ".circuit-graph .{verdict}{{stroke:{by_day};stroke-width:{width};opacity:{opacity}}}"
+            ".circuit-graph .{verdict}{{stroke:{by_day};stroke-width:{width};opacity:{opacity}}}\n.circuit-graph .{verdict} .head{{fill:{by_day};stroke:none}}"
         )
         .expect(WRITES);
     }
@@ -193,7 +195,11 @@ pub(super) fn style() -> String {
     tone_rules(&mut out, Tone::by_night);
     for verdict in VERDICTS {
         let colour = stroke(verdict).by_night;
-        writeln!(out, ".circuit-graph .{verdict}{{stroke:{colour}}}").expect(WRITES);
+        writeln!(
+            out,
+            ".circuit-graph .{verdict}{{stroke:{colour}}}\n.circuit-graph .{verdict} .head{{fill:{colour}}}"
+        )
+        .expect(WRITES);
     }
     out + "}\n"
 }

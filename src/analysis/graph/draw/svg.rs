@@ -1,9 +1,10 @@
 //! A graph as an SVG image: columns are token positions, rows are layers from the bottom up, and
-//! the answer tokens are at the top, each above the position that predicts it. Lines leave a box on
-//! the side facing their target and enter on the near side, or from below for an answer token;
-//! within a column they run around the boxes on the right.
+//! the answer tokens are at the top, each above the position that predicts it. A node set has a box at
+//! its last node and a small one at each of the others. Lines run between the boxes: from a box into
+//! the gutter beside it, up, along the channel below the target's row, and up again to the target.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use petgraph::Direction;
@@ -19,8 +20,18 @@ const BOX_WIDTH: usize = 118;
 const LINE_HEIGHT: usize = 12;
 const PADDING: usize = 6;
 const GAP: usize = 10;
-const COLUMN_GAP: usize = 44;
-const ROW_GAP: usize = 46;
+const COLUMN_GAP: usize = 64;
+const ROW_GAP: usize = 64;
+/// Height of a row without a box.
+const EMPTY_ROW: usize = 16;
+/// Height of the text above the columns.
+const HEAD_HEIGHT: usize = 48;
+/// Least distance of a line from the boxes that it passes.
+const CLEARANCE: usize = 12;
+/// Radius of a line's corners.
+const CORNER: usize = 6;
+/// Length of an arrowhead.
+const ARROW: usize = 7;
 const MARGIN_LEFT: usize = 84;
 const MARGIN: usize = 24;
 const LEGEND_HEIGHT: usize = 46;
@@ -47,6 +58,20 @@ fn cell(node_set: &VertexKind, shape: &Shape) -> (usize, usize) {
             .max()
             .expect("a claim is of a node"),
     }
+}
+
+/// The nodes of a vertex that are elsewhere than its box, by cell.
+fn members(node_set: &VertexKind, shape: &Shape) -> BTreeMap<(usize, usize), Vec<String>> {
+    let mut elsewhere: BTreeMap<(usize, usize), Vec<String>> = BTreeMap::new();
+    if let VertexKind::Claim { nodes, .. } = node_set {
+        for node in nodes {
+            let at = (node.depth(), node.position());
+            if at != cell(node_set, shape) {
+                elsewhere.entry(at).or_default().push(node.to_string());
+            }
+        }
+    }
+    elsewhere
 }
 
 fn lines_of(graph: &Graph, vertex: NodeIndex) -> Vec<String> {
@@ -85,21 +110,34 @@ pub fn svg(graph: &Graph) -> String {
     write_legend(&mut out, graph);
     layout.write_rows(&mut out);
     layout.write_columns(&mut out);
+    layout.write_members(&mut out);
     layout.write_edges(&mut out);
     layout.write_boxes(&mut out);
     out + "</svg>\n"
 }
 
-/// Boxes in rows and columns.
+/// The gutters that the line of an edge runs in, and the row below which it crosses columns, if it
+/// does. Gutter 0 is left of the first column, gutter 1 right of it.
+struct Course {
+    leaving: usize,
+    entering: usize,
+    below: Option<usize>,
+}
+
+/// Boxes in rows and columns, and the lanes of the lines between them.
 struct GraphLayout<'a> {
     graph: &'a Graph,
     placed: BTreeMap<NodeIndex, Placed>,
+    /// Nodes of sets that are elsewhere than the set's box.
+    members: Vec<(NodeIndex, Placed)>,
     /// Positions that have a column.
     columns: Vec<usize>,
     /// Top and height of each row, by its number.
     rows: BTreeMap<usize, (usize, usize)>,
-    /// Where the column names are written.
-    bottom: usize,
+    /// The vertices whose lines leave into a gutter, or enter from it.
+    gutters: BTreeMap<usize, BTreeSet<(NodeIndex, Direction)>>,
+    /// The vertices whose lines run below a row.
+    channels: BTreeMap<usize, BTreeSet<NodeIndex>>,
     width: usize,
     height: usize,
 }
@@ -108,65 +146,199 @@ fn left_of(column: usize) -> usize {
     MARGIN_LEFT + column * (BOX_WIDTH + COLUMN_GAP)
 }
 
+/// The place of one of several lanes in a space of this width.
+fn lane<T: Ord>(lanes: &BTreeSet<T>, wanted: &T, width: usize) -> usize {
+    let place = lanes.iter().take_while(|lane| *lane < wanted).count();
+    CLEARANCE + (width - 2 * CLEARANCE) * (2 * place + 1) / (2 * lanes.len().max(1))
+}
+
+/// What is drawn in a cell: a vertex, or nodes of a set whose box is elsewhere.
+enum Drawn {
+    Vertex(NodeIndex),
+    Member(NodeIndex, Vec<String>),
+}
+
+impl Drawn {
+    fn lines(&self, graph: &Graph) -> Vec<String> {
+        match self {
+            Drawn::Vertex(vertex) => lines_of(graph, *vertex),
+            Drawn::Member(_, names) => {
+                let lines = names.chunks(NAMES_PER_LINE);
+                lines.map(|part| part.join(" ")).collect()
+            }
+        }
+    }
+
+    fn height(&self, graph: &Graph) -> usize {
+        self.lines(graph).len() * LINE_HEIGHT + 2 * PADDING
+    }
+}
+
+/// The height of boxes on top of each other.
+fn stack_height(cell: &[Drawn], graph: &Graph) -> usize {
+    let boxes: usize = cell.iter().map(|drawn| drawn.height(graph) + GAP).sum();
+    boxes.saturating_sub(GAP)
+}
+
 impl<'a> GraphLayout<'a> {
     fn new(graph: &'a Graph) -> Self {
-        let shape = &graph.shape;
-        let mut cells: BTreeMap<(usize, usize), Vec<NodeIndex>> = BTreeMap::new();
-        for vertex in graph.edges.node_indices() {
-            let at = cell(&graph.edges[vertex].node_set, shape);
-            cells.entry(at).or_default().push(vertex);
-        }
-        for vertices in cells.values_mut() {
-            // Connected boxes go above unconnected ones, closer to the targets of their lines.
-            vertices.sort_by_key(|&v| (!graph.edges[v].reaches_an_answer, v));
-        }
-        let mut columns: Vec<usize> = cells.keys().map(|&(_, position)| position).collect();
-        columns.sort();
-        columns.dedup();
-        let height_of =
-            |vertex: &NodeIndex| lines_of(graph, *vertex).len() * LINE_HEIGHT + 2 * PADDING;
-        let stack_of = |vertices: &[NodeIndex]| {
-            let boxes: usize = vertices.iter().map(|v| height_of(v) + GAP).sum();
-            boxes.saturating_sub(GAP)
+        let mut layout = GraphLayout {
+            graph,
+            placed: BTreeMap::new(),
+            members: Vec::new(),
+            columns: Vec::new(),
+            rows: BTreeMap::new(),
+            gutters: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            width: 0,
+            height: 0,
         };
-        let mut heights: BTreeMap<usize, usize> = BTreeMap::new();
-        for (&(row, _), vertices) in &cells {
-            let height = heights.entry(row).or_default();
-            *height = (*height).max(stack_of(vertices));
+        layout.place();
+        layout.assign_lanes();
+        layout
+    }
+
+    /// Gives every box its place.
+    fn place(&mut self) {
+        let (graph, shape) = (self.graph, &self.graph.shape);
+        let mut cells: BTreeMap<(usize, usize), Vec<Drawn>> = BTreeMap::new();
+        let mut vertices: Vec<NodeIndex> = graph.edges.node_indices().collect();
+        // Connected vertices go above others, next to where their lines lead.
+        vertices.sort_by_key(|&vertex| (!graph.edges[vertex].reaches_an_answer, vertex));
+        for &vertex in &vertices {
+            let at = cell(&graph.edges[vertex].node_set, shape);
+            cells.entry(at).or_default().push(Drawn::Vertex(vertex));
         }
-        let mut rows = BTreeMap::new();
-        let mut y = MARGIN + LEGEND_HEIGHT;
+        for &vertex in &vertices {
+            for (at, names) in members(&graph.edges[vertex].node_set, shape) {
+                let here = cells.entry(at).or_default();
+                here.push(Drawn::Member(vertex, names));
+            }
+        }
+        let columns: BTreeSet<usize> = cells.keys().map(|&(_, position)| position).collect();
+        self.columns = columns.into_iter().collect();
+        // Every layer has its rows, whether anything is claimed about it or not.
+        let rows = 0..=2 * shape.n_layers;
+        let mut heights: BTreeMap<usize, usize> = rows.map(|row| (row, EMPTY_ROW)).collect();
+        for (&(row, _), cell) in &cells {
+            let height = heights.entry(row).or_default();
+            *height = (*height).max(stack_height(cell, graph));
+        }
+        let mut y = MARGIN + LEGEND_HEIGHT + HEAD_HEIGHT;
         for (&row, &height) in heights.iter().rev() {
-            rows.insert(row, (y, height));
+            self.rows.insert(row, (y, height));
             y += height + ROW_GAP;
         }
-        let bottom = y - ROW_GAP.min(y) + MARGIN;
-        let mut placed = BTreeMap::new();
-        for ((row, position), vertices) in &cells {
-            let (top, height) = rows[row];
-            let mut y = top + (height - stack_of(vertices)) / 2;
-            let column = columns.binary_search(position);
-            let x = left_of(column.expect("every position has a column"));
-            for vertex in vertices {
+        self.height = y - ROW_GAP + MARGIN;
+        self.width = left_of(self.columns.len()).max(legend_width(graph)) + MARGIN;
+        for ((row, position), cell) in &cells {
+            let (top, height) = self.rows[row];
+            let mut y = top + (height - stack_height(cell, graph)) / 2;
+            let x = left_of(self.column_of(*position));
+            for drawn in cell {
                 let place = Placed {
                     x,
                     y,
-                    height: height_of(vertex),
-                    lines: lines_of(graph, *vertex),
+                    height: drawn.height(graph),
+                    lines: drawn.lines(graph),
                 };
                 y += place.height + GAP;
-                placed.insert(*vertex, place);
+                match drawn {
+                    Drawn::Vertex(vertex) => {
+                        self.placed.insert(*vertex, place);
+                    }
+                    Drawn::Member(vertex, _) => self.members.push((*vertex, place)),
+                }
             }
         }
-        GraphLayout {
-            graph,
-            placed,
-            rows,
-            bottom,
-            width: left_of(columns.len()).max(legend_width(graph)) + MARGIN,
-            height: bottom + 2 * MARGIN,
-            columns,
+    }
+
+    /// Gives the lines of every vertex lanes of their own.
+    fn assign_lanes(&mut self) {
+        for edge in self.graph.edges.edge_indices() {
+            let (from, to) = self.graph.ends(edge);
+            let course = self.course(edge);
+            let leaving = self.gutters.entry(course.leaving).or_default();
+            leaving.insert((from, Direction::Outgoing));
+            if let Some(row) = course.below {
+                self.channels.entry(row).or_default().insert(from);
+                if !self.is_answer(to) {
+                    let entering = self.gutters.entry(course.entering).or_default();
+                    entering.insert((to, Direction::Incoming));
+                }
+            }
         }
+    }
+
+    fn column_of(&self, position: usize) -> usize {
+        let column = self.columns.binary_search(&position);
+        column.expect("every position has a column")
+    }
+
+    /// Row and column of a vertex.
+    fn at(&self, vertex: NodeIndex) -> (usize, usize) {
+        let (row, position) = cell(&self.graph.edges[vertex].node_set, &self.graph.shape);
+        (row, self.column_of(position))
+    }
+
+    fn course(&self, edge: EdgeIndex) -> Course {
+        let (from, to) = self.graph.ends(edge);
+        let ((_, source), (row, target)) = (self.at(from), self.at(to));
+        // A set's box is at its last node, which may be right of what it feeds.
+        let (leaving, entering) = match source.cmp(&target) {
+            Ordering::Less => (source + 1, target),
+            Ordering::Equal => (source + 1, target + 1),
+            Ordering::Greater => (source, target + 1),
+        };
+        let crosses = leaving != entering || self.is_answer(to);
+        Course {
+            leaving,
+            entering,
+            below: crosses.then_some(row),
+        }
+    }
+
+    /// Where the lines of a vertex run in a gutter.
+    fn gutter_x(&self, gutter: usize, vertex: NodeIndex, end: Direction) -> usize {
+        let left = left_of(gutter) - COLUMN_GAP;
+        left + lane(&self.gutters[&gutter], &(vertex, end), COLUMN_GAP)
+    }
+
+    /// Where the lines of a vertex run below a row.
+    fn channel_y(&self, row: usize, vertex: NodeIndex) -> usize {
+        let (top, height) = self.rows[&row];
+        top + height + lane(&self.channels[&row], &vertex, ROW_GAP)
+    }
+
+    /// The corners of an edge's line, from its source to its target.
+    fn corners(&self, edge: EdgeIndex) -> Vec<(usize, usize)> {
+        let (from, to) = self.graph.ends(edge);
+        let (source, target) = (&self.placed[&from], &self.placed[&to]);
+        let course = self.course(edge);
+        // The side of a box that faces a gutter.
+        let side = |place: &Placed, gutter: usize| match left_of(gutter) > place.x {
+            true => place.x + BOX_WIDTH,
+            false => place.x,
+        };
+        let y = source.y + source.height / 2;
+        let gutter = self.gutter_x(course.leaving, from, Direction::Outgoing);
+        let mut corners = vec![(side(source, course.leaving), y), (gutter, y)];
+        let mut entering = gutter;
+        if let Some(row) = course.below {
+            let channel = self.channel_y(row, from);
+            entering = match self.is_answer(to) {
+                true => target.x + BOX_WIDTH / 2,
+                false => self.gutter_x(course.entering, to, Direction::Incoming),
+            };
+            corners.extend([(gutter, channel), (entering, channel)]);
+        }
+        if self.is_answer(to) {
+            corners.push((entering, target.y + target.height));
+        } else {
+            let y = target.y + target.height / 2;
+            corners.extend([(entering, y), (side(target, course.entering), y)]);
+        }
+        corners
     }
 
     fn write_rows(&self, out: &mut String) {
@@ -190,103 +362,60 @@ impl<'a> GraphLayout<'a> {
         }
     }
 
+    /// Above each column: its position, the token it reads, and the one it predicts.
     fn write_columns(&self, out: &mut String) {
+        let shape = &self.graph.shape;
         for (column, &position) in self.columns.iter().enumerate() {
-            let x = left_of(column) + BOX_WIDTH / 2;
+            let mut lines = vec![
+                format!("P{position}"),
+                format!("reads {}", position_name(position, shape)),
+            ];
+            if let PromptPart::Answer(token) = shape.part_at(position + 1) {
+                lines.push(format!("predicts {token}"));
+            }
+            for (i, line) in lines.iter().enumerate() {
+                writeln!(
+                    out,
+                    "<text class=\"place\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{line}</text>",
+                    left_of(column) + BOX_WIDTH / 2,
+                    MARGIN + LEGEND_HEIGHT + LINE_HEIGHT * i,
+                )
+                .expect(WRITES);
+            }
+        }
+    }
+
+    /// The nodes of sets that are elsewhere than the set's box, each joined to it.
+    fn write_members(&self, out: &mut String) {
+        for (vertex, place) in &self.members {
+            let set = &self.placed[vertex];
+            let (x, y) = (place.x + BOX_WIDTH / 2, place.y + place.height / 2);
+            let (set_x, set_y) = (set.x + BOX_WIDTH / 2, set.y + set.height / 2);
             writeln!(
                 out,
-                "<text class=\"place\" x=\"{x}\" y=\"{}\" text-anchor=\"middle\">P{position}, {}</text>",
-                self.bottom,
-                position_name(position, &self.graph.shape)
+                "<line class=\"member\" x1=\"{x}\" y1=\"{y}\" x2=\"{set_x}\" y2=\"{set_y}\"/>"
             )
             .expect(WRITES);
         }
-    }
-
-    /// Whether both ends of an edge are in one column, so that the line runs around the boxes.
-    fn is_aside(&self, edge: EdgeIndex) -> bool {
-        let (from, to) = self.graph.ends(edge);
-        self.placed[&from].x == self.placed[&to].x
-    }
-
-    /// The index of an edge among the lines at one side of a box, and their number.
-    fn port(&self, edge: EdgeIndex, end: Direction) -> (usize, usize) {
-        let (from, to) = self.graph.ends(edge);
-        let here = match end {
-            Direction::Outgoing => from,
-            Direction::Incoming => to,
-        };
-        let far_end = |edge: EdgeIndex| {
-            let (from, to) = self.graph.ends(edge);
-            let far = &self.placed[if from == here { &to } else { &from }];
-            (far.y, far.x)
-        };
-        let mut lines: Vec<EdgeIndex> = self
-            .graph
-            .edges
-            .edges_directed(here, end)
-            .map(|edge| petgraph::visit::EdgeRef::id(&edge))
-            .filter(|&line| {
-                end == Direction::Outgoing || self.is_aside(line) == self.is_aside(edge)
-            })
-            .collect();
-        // From below, lines enter from left to right; at a side, from top to bottom.
-        let from_below = end == Direction::Incoming && self.is_answer(here) && !self.is_aside(edge);
-        match from_below {
-            true => lines.sort_by_key(|&line| {
-                let (y, x) = far_end(line);
-                (x, y, line)
-            }),
-            false => lines.sort_by_key(|&line| (far_end(line), line)),
+        for (vertex, place) in &self.members {
+            let weight = &self.graph.edges[*vertex];
+            write!(
+                out,
+                "<g class=\"member {}\"><title>{}</title><rect x=\"{}\" y=\"{}\" width=\"{BOX_WIDTH}\" height=\"{}\" rx=\"4\"/>",
+                Tone::of(weight).class(),
+                escaped(&name_of(weight)),
+                place.x,
+                place.y,
+                place.height
+            )
+            .expect(WRITES);
+            write_lines(out, place);
+            writeln!(out, "</g>").expect(WRITES);
         }
-        let place = lines.iter().position(|&line| line == edge);
-        (place.expect("an edge is at both its ends"), lines.len())
     }
 
     fn is_answer(&self, vertex: NodeIndex) -> bool {
         matches!(self.graph.edges[vertex].node_set, VertexKind::Token(_))
-    }
-
-    /// The path of an edge, and its end point.
-    fn path(&self, edge: EdgeIndex) -> (String, (usize, usize)) {
-        let (from, to) = self.graph.ends(edge);
-        let (source, target) = (&self.placed[&from], &self.placed[&to]);
-        let along = |length: usize, (place, of): (usize, usize)| length * (place + 1) / (of + 1);
-        let y1 = source.y + along(source.height, self.port(edge, Direction::Outgoing));
-        let (place, of) = self.port(edge, Direction::Incoming);
-        if self.is_aside(edge) {
-            // Loops are nested: the nearest box's loop bends least and ends lowest.
-            let x = source.x + BOX_WIDTH;
-            let y2 = target.y + along(target.height, (of - 1 - place, of));
-            let bend = x + COLUMN_GAP / 2 + along(COLUMN_GAP / 2, (place, of));
-            let path = format!("M{x} {y1} C{bend} {y1} {bend} {y2} {x} {y2}");
-            return (path, (x, y2));
-        }
-        // A set is placed at its last node, which may be to the right of its target.
-        let rightwards = source.x < target.x;
-        let (x1, x2) = match rightwards {
-            true => (source.x + BOX_WIDTH, target.x),
-            false => (source.x, target.x + BOX_WIDTH),
-        };
-        let bend = (x1.abs_diff(x2) / 2).max(COLUMN_GAP);
-        let towards = |x: usize, right: bool| match right {
-            true => x + bend,
-            false => x.saturating_sub(bend),
-        };
-        if self.is_answer(to) {
-            let (x2, y2) = (
-                target.x + along(BOX_WIDTH, (place, of)),
-                target.y + target.height,
-            );
-            let below = y2 + (y1.max(y2) - y2) * 2 / 3;
-            let bend = towards(x1, rightwards);
-            let path = format!("M{x1} {y1} C{bend} {y1} {x2} {below} {x2} {y2}");
-            return (path, (x2, y2));
-        }
-        let y2 = target.y + along(target.height, (place, of));
-        let (leave, enter) = (towards(x1, rightwards), towards(x2, !rightwards));
-        let path = format!("M{x1} {y1} C{leave} {y1} {enter} {y2} {x2} {y2}");
-        (path, (x2, y2))
     }
 
     fn write_edges(&self, out: &mut String) {
@@ -296,16 +425,18 @@ impl<'a> GraphLayout<'a> {
         for edge in edges {
             let (from, to) = self.graph.ends(edge);
             let weight = &self.graph.edges[edge];
-            let (path, (x, y)) = self.path(edge);
+            let corners = self.corners(edge);
             let dashed = if is_dashed(weight) { " dashed" } else { "" };
             let stands = if weight.stands() { " stands" } else { "" };
             writeln!(
                 out,
-                "<g class=\"edge {}{dashed}{stands}\" data-from=\"{}\" data-to=\"{}\"><title>{}</title><path d=\"{path}\"/><circle cx=\"{x}\" cy=\"{y}\" r=\"1.5\"/></g>",
+                "<g class=\"edge {}{dashed}{stands}\" data-from=\"{}\" data-to=\"{}\"><title>{}</title><path d=\"{}\"/><polygon class=\"head\" points=\"{}\"/></g>",
                 weight.verdict(),
                 from.index(),
                 to.index(),
-                escaped(&told(self.graph, edge))
+                escaped(&told(self.graph, edge)),
+                path(&corners),
+                arrowhead(&corners)
             )
             .expect(WRITES);
         }
@@ -314,12 +445,7 @@ impl<'a> GraphLayout<'a> {
     fn write_boxes(&self, out: &mut String) {
         for (vertex, place) in &self.placed {
             let weight = &self.graph.edges[*vertex];
-            let Placed {
-                x,
-                y,
-                height,
-                lines,
-            } = place;
+            let Placed { x, y, height, .. } = place;
             let faint = if weight.reaches_an_answer {
                 ""
             } else {
@@ -333,19 +459,60 @@ impl<'a> GraphLayout<'a> {
                 escaped(&name_of(weight))
             )
             .expect(WRITES);
-            for (i, line) in lines.iter().enumerate() {
-                let class = if i == 0 { " class=\"title\"" } else { "" };
-                write!(
-                    out,
-                    "<text{class} x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-                    x + BOX_WIDTH / 2,
-                    y + PADDING + LINE_HEIGHT * i + 9,
-                    escaped(line)
-                )
-                .expect(WRITES);
-            }
+            write_lines(out, place);
             writeln!(out, "</g>").expect(WRITES);
         }
+    }
+}
+
+/// The text of a box.
+fn write_lines(out: &mut String, place: &Placed) {
+    for (i, line) in place.lines.iter().enumerate() {
+        let class = if i == 0 { " class=\"title\"" } else { "" };
+        write!(
+            out,
+            "<text{class} x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+            place.x + BOX_WIDTH / 2,
+            place.y + PADDING + LINE_HEIGHT * i + 9,
+            escaped(line)
+        )
+        .expect(WRITES);
+    }
+}
+
+/// A point some way along a horizontal or vertical line.
+fn along(from: (usize, usize), to: (usize, usize), way: usize) -> (usize, usize) {
+    let step = |from: usize, to: usize| {
+        let step = from.abs_diff(to).min(way);
+        if to < from { from - step } else { from + step }
+    };
+    (step(from.0, to.0), step(from.1, to.1))
+}
+
+/// A line with rounded corners.
+fn path(corners: &[(usize, usize)]) -> String {
+    let (first, last) = (corners[0], corners[corners.len() - 1]);
+    let mut path = format!("M{} {}", first.0, first.1);
+    for near in corners.windows(3) {
+        let corner = near[1];
+        let half =
+            |other: (usize, usize)| (other.0.abs_diff(corner.0) + other.1.abs_diff(corner.1)) / 2;
+        let radius = CORNER.min(half(near[0])).min(half(near[2]));
+        let (x1, y1) = along(corner, near[0], radius);
+        let (x2, y2) = along(corner, near[2], radius);
+        path += &format!("L{x1} {y1}Q{} {} {x2} {y2}", corner.0, corner.1);
+    }
+    path + &format!("L{} {}", last.0, last.1)
+}
+
+/// The corners of the arrowhead at the end of a line.
+fn arrowhead(corners: &[(usize, usize)]) -> String {
+    let (end_x, end_y) = corners[corners.len() - 1];
+    let (x, y) = along((end_x, end_y), corners[corners.len() - 2], ARROW);
+    let half = ARROW / 2;
+    match y == end_y {
+        true => format!("{end_x},{end_y} {x},{} {x},{}", y - half, y + half),
+        false => format!("{end_x},{end_y} {},{y} {},{y}", x - half, x + half),
     }
 }
 

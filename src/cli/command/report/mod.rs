@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::inputs::model::BUNDLED_NAME;
+use circuitcheck::inputs::model::{BUNDLED_NAME, RawFile};
 use circuitcheck::report::{
     EVIDENCE_FILE, Format, Report, claim_rows, claims_table, measures_table, store_attention,
     store_evidence, store_report, stored_report, summary_line, summary_schema, trials_table,
@@ -58,6 +58,9 @@ each with folder, changes[] and files[] (file, state: same, differs or missing; 
 pub struct ReportCommand {
     #[command(flatten)]
     model: ModelArg,
+    /// The claims that the evidence is of, instead of the folder's features.json
+    #[arg(long, value_name = "FILE")]
+    features: Option<PathBuf>,
     /// Forms of the report
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["html", "md", "json"])]
     format: Vec<ReportForm>,
@@ -69,10 +72,10 @@ pub struct ReportCommand {
     stored: bool,
     /// Make every report in reports/ again and compare it with the one there, byte for byte; write
     /// nothing
-    #[arg(long, conflicts_with_all = ["dir", "out", "format", "stored", "all"])]
+    #[arg(long, conflicts_with_all = ["dir", "features", "out", "format", "stored", "all"])]
     check: bool,
     /// Make every report in reports/ again
-    #[arg(long, conflicts_with_all = ["dir", "out", "format", "stored"])]
+    #[arg(long, conflicts_with_all = ["dir", "features", "out", "format", "stored"])]
     all: bool,
     /// Print the JSON schema of a file instead of making a report
     #[arg(long, value_enum, value_name = "FILE", exclusive = true)]
@@ -127,7 +130,10 @@ impl ReportCommand {
         if self.check || self.all {
             return every_report(self.all, self.json);
         }
-        let model = self.model.open()?;
+        let mut model = self.model.open()?;
+        if let Some(features) = &self.features {
+            model.folder.features = Some(RawFile::read(features)?);
+        }
         let usual = Path::new(REPORTS).join(&model.folder.name);
         let out = self.out.clone().unwrap_or_else(|| usual.clone());
         let _held = output::hold(&out, "report")?;
@@ -156,7 +162,8 @@ impl ReportCommand {
             store_attention(&stored, &model.folder, &model.engine)?;
             run_missing(&stored, &model, &shown)?;
         }
-        let report = stored_report(&stored, Some(&model.folder), &shown)?;
+        let mut report = stored_report(&stored, Some(&model.folder), &shown)?;
+        report.features = self.features.clone();
         let files = write_forms(&report, &model, &out, &self.format)?;
         for change in &report.changes {
             warn(change);
