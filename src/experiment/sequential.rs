@@ -24,6 +24,9 @@ pub const FIRST_LOOK: usize = 256;
 /// claim in a hundred.
 const SECOND_LOOK: usize = 320;
 
+/// Most pairs of a family that are all run, instead of drawn from.
+const MOST_EXHAUSTED: usize = 20_000;
+
 /// Judged trials kept per node set, to describe failures and find counterexamples.
 const KEPT_TRIALS: usize = 4096;
 
@@ -46,7 +49,7 @@ impl Default for Rules {
         Rules {
             threshold: 0.95,
             alpha: 0.01,
-            max_trials: 20_000,
+            max_trials: 80_000,
             seed: 1,
         }
     }
@@ -363,7 +366,8 @@ pub fn judge(
     let n_digits = bench.engine.shape().n_digits;
     let counterfactual = Family::new(quantity, Kind::Counterfactual, n_digits);
     let control_pairs = Family::new(quantity, Kind::Control, n_digits);
-    let few = |family: &Family| family.len() <= rules.max_trials as f64;
+    let most = rules.max_trials.min(MOST_EXHAUSTED);
+    let few = |family: &Family| family.len() <= most as f64;
     let exhaustive = (few(&counterfactual), few(&control_pairs));
     let strata = counterfactual.strata();
     let groups: Vec<Family> = (strata.iter())
