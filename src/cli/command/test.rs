@@ -13,7 +13,7 @@ use clap::error::ErrorKind;
 use serde::Serialize;
 
 use crate::cli::args::known_claims::Known;
-use crate::cli::args::model::{Identity, Model};
+use crate::cli::args::model::{Identity, Model, OperationsArg};
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
@@ -47,6 +47,8 @@ pub struct Test {
     #[arg(long, value_name = "FILE", hide = true)]
     hypothesis: Option<PathBuf>,
     #[command(flatten)]
+    operations: OperationsArg,
+    #[command(flatten)]
     known: Known,
     /// Chance of any wrong verdict, shared by the claims that are tried and, once more, by the edges
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha)]
@@ -74,7 +76,7 @@ impl Test {
 
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let (dir, hypothesis) = self.split()?;
-        let model = Model::open(dir)?;
+        let model = Model::open(dir, self.operations)?;
         let tested = test_file(&model, hypothesis, &self.known, self.alpha, self.draws.seed)?;
         let conclusion = tested.conclusion();
         let heading = model
