@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use circuitcheck::inputs::hub::{Address, Hub, HubSettings};
-use circuitcheck::inputs::model::is_weights;
 use circuitcheck::inputs::model::LoadError;
+use circuitcheck::inputs::model::is_weights;
 use clap::Args;
 
 use crate::cli::command::hub::{explained, tell_unasked};
