@@ -421,7 +421,7 @@ fn status_tells_what_is_missing_as_schedulers_take_it() {
         "{refusal}"
     );
     assert!(
-        refusal.contains("hint: circuitcheck work does them"),
+        refusal.contains("hint: circuitcheck shard work does them"),
         "{refusal}"
     );
     assert!(!planned.path("out/certificate.md").exists());

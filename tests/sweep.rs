@@ -273,7 +273,10 @@ fn what_is_done_is_not_done_again_and_what_changed_is() {
     let first = zoo.written("out");
     assert!(first.len() >= 13, "{first:?}");
     let again = zoo.sweep("out");
-    assert!(text(&again.stderr).contains(&format!("{ADD} verify: was done before")));
+    let place = "model 2 of 3, step 1 of ";
+    let news = text(&again.stderr);
+    assert!(news.contains(place), "{news}");
+    assert!(news.contains(&format!("{ADD} verify: was done before")));
     assert_eq!(zoo.written("out"), first);
 
     // Other claims of one model: its steps are done anew, the other's are not.

@@ -24,14 +24,14 @@ use term::output::{Loudness, detail, set_loudness};
 const EXAMPLES: &str = "\
 Examples:
   circuitcheck verify
-  circuitcheck verify models/add --task ST --out reports/add
+  circuitcheck verify models/w126_add* --task ST --out reports/add
   circuitcheck property --property answers
   circuitcheck show
   circuitcheck ask 12345+67890 5-90
-  circuitcheck patch models/add --source 22222+66966 --base 33333+55555 --node P15L0H2
+  circuitcheck patch models/w126_add* --source 22222+66966 --base 33333+55555 --node P15L0H2
   circuitcheck ablate --node P15L0H3 --by mean --json
-  circuitcheck discover models/add --out found
-  circuitcheck compare models/add/behaviors.json found/behaviors.json";
+  circuitcheck discover models/w126_add* --out found
+  circuitcheck compare models/w126_add*/behaviors.json found/behaviors.json";
 
 /// Check published claims about what the parts of small arithmetic transformers compute, by
 /// intervening on the network.
@@ -59,7 +59,7 @@ struct GlobalOptions {
     /// Print only results, warnings and errors: no progress, no news of files written
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Also print the model and the threads used, and how long the command took
+    /// Also print how long each phase and the whole command took, and the threads used
     #[arg(short, long, global = true)]
     verbose: bool,
     /// When to color the output
@@ -198,10 +198,68 @@ fn usage_error(command: &str, kind: ErrorKind, message: impl Display) -> CliErro
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
     fn the_definition_of_the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// The words of a shell command, up to where its output goes; quotes are taken away.
+    fn shell_words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quote = None;
+        for c in line.chars() {
+            match (quote, c) {
+                (None, '>' | '|') => break,
+                (None, ' ') => words.push(String::new()),
+                (None, '"' | '\'') => quote = Some(c),
+                (Some(open), c) if c == open => quote = None,
+                (_, c) => words.last_mut().expect("never empty").push(c),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    fn examples(command: &clap::Command, found: &mut Vec<String>) {
+        let helps = [command.get_after_help(), command.get_after_long_help()];
+        for help in helps.into_iter().flatten() {
+            let text = help.to_string();
+            let lines = text.lines().filter_map(|line| line.strip_prefix("  "));
+            found.extend(
+                lines
+                    .filter(|line| line.starts_with("circuitcheck "))
+                    .map(str::to_owned),
+            );
+        }
+        for inner in command.get_subcommands() {
+            examples(inner, found);
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_help_parse_and_name_what_is_there() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut lines = Vec::new();
+        examples(&Cli::command(), &mut lines);
+        assert!(lines.len() > 40, "{lines:?}");
+        for line in lines {
+            let words = shell_words(&line);
+            if let Err(error) = Cli::try_parse_from(&words) {
+                panic!("{line}: {error}");
+            }
+            for pair in words.windows(2) {
+                let is_input = !["--out", "-o"].contains(&pair[0].as_str());
+                let ours = ["models/", "reports/", "hypotheses/"];
+                if is_input && ours.iter().any(|folder| pair[1].starts_with(folder)) {
+                    let pattern = root.join(&pair[1]).display().to_string();
+                    let found = glob::glob(&pattern).unwrap().count();
+                    assert!(found > 0, "{line}: {}", pair[1]);
+                }
+            }
+        }
     }
 }

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use circuitcheck::inputs::hub::{Address, Hub, HubSettings};
+use circuitcheck::inputs::model::LoadError;
 use circuitcheck::inputs::model::is_weights;
 use clap::Args;
 
-use crate::cli::command::hub::tell_unasked;
+use crate::cli::command::hub::{explained, tell_unasked};
 use crate::cli::term::error::CliError;
 
 /// Longest list of models read.
@@ -59,7 +60,8 @@ fn located(text: &str, lists: bool) -> Result<Vec<String>, CliError> {
     if text.contains(['*', '?', '[']) {
         return matched(text);
     }
-    Err(CliError::input(text, "no such folder or file"))
+    let missing = LoadError::NotFound { path: path.into() };
+    Err(explained(path, missing))
 }
 
 fn matched(pattern: &str) -> Result<Vec<String>, CliError> {

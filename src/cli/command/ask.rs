@@ -29,11 +29,11 @@ use crate::cli::usage_error;
 #[command(after_help = "\
 Examples:
   circuitcheck ask 12345+67890 5-90
-  circuitcheck ask models/add 99999+1 --decode free-running")]
+  circuitcheck ask models/w126_add* 99999+1 --decode free-running")]
 #[command(after_long_help = concat!("\
 Examples:
   circuitcheck ask 12345+67890 5-90
-  circuitcheck ask models/add 99999+1 --decode free-running
+  circuitcheck ask models/w126_add* 99999+1 --decode free-running
 
 Keys of --json:
 ", answer_keys!(), "

@@ -19,7 +19,7 @@ use crate::cli::usage_error;
 /// Least similarity (Jaro-Winkler, 0 to 1) at which a name is suggested.
 const SIMILAR: f64 = 0.6;
 
-/// Explain a term, such as ST, joint or IIA, or the verdict of a claim
+/// Explain a term, such as ST, joint or IIA, or a claim
 ///
 /// Prints the term's entry of the glossary (docs/GLOSSARY.md); without a term, the list of terms. For a
 /// claim, such as "P9L0H1 A1.ST", it does what `verify --explain` does.

@@ -84,7 +84,7 @@ pub fn holds_weights(folder: &Path) -> bool {
 const NAMED: usize = 3;
 
 /// The error of a path that holds no model, with what was probably meant.
-fn explained(path: &Path, error: LoadError) -> CliError {
+pub fn explained(path: &Path, error: LoadError) -> CliError {
     let is_elsewhere = matches!(
         error,
         LoadError::NotFound { .. } | LoadError::NotAModel { .. } | LoadError::NoWeights { .. }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::hypothesis::Hypothesis;
-use circuitcheck::batch::steps::{StepModel, StepSettings, StepState, forget, run_steps};
+use circuitcheck::batch::steps::{Step, StepModel, StepSettings, StepState, forget, run_steps};
 use circuitcheck::batch::sweep::{ModelSummary, Summary};
 use circuitcheck::network::engine::Engine;
 use circuitcheck::storage::write_files;
@@ -81,8 +81,9 @@ impl Sweep {
             self.out.display()
         ));
         let mut summary = Summary::default();
-        for location in &locations {
-            let model = self.model(location, &settings, &summary)?;
+        for (i, location) in locations.iter().enumerate() {
+            let place = format!("model {} of {}", i + 1, locations.len());
+            let model = self.model(location, &place, &settings, &summary)?;
             summary.models.push(model);
             // Whoever looks sees what there is so far.
             self.write(&summary)?;
@@ -118,6 +119,7 @@ impl Sweep {
     fn model(
         &self,
         location: &str,
+        place: &str,
         settings: &StepSettings,
         before: &Summary,
     ) -> Result<ModelSummary, CliError> {
@@ -143,6 +145,8 @@ impl Sweep {
             engine: &Engine::new(&model.weights),
             shown: location,
         };
+        let of = Step::all(settings, &model).len();
+        let mut number = 0;
         let steps = run_steps(settings, &node_set, &folder, &mut |record, done_now| {
             let told = match (record.state, done_now) {
                 (StepState::Done, true) => "done",
@@ -150,7 +154,11 @@ impl Sweep {
                 (StepState::Failed, _) => "failed",
                 (StepState::Skipped, _) => "skipped",
             };
-            tell(format_args!("{} {}: {told}", model.name, record.step));
+            number += 1;
+            tell(format_args!(
+                "{place}, step {number} of {of}: {} {}: {told}",
+                model.name, record.step
+            ));
             if record.state == StepState::Failed {
                 for line in &record.messages {
                     tell(format_args!("  {line}"));

@@ -31,7 +31,7 @@ use crate::cli::usage_error;
 #[command(override_usage = "circuitcheck test [OPTIONS] [DIR] <HYPOTHESIS>")]
 #[command(after_help = "\
 Examples:
-  circuitcheck test models/add hypotheses/addition.toml
+  circuitcheck test models/w126_add* hypotheses/addition.toml
   circuitcheck test hypotheses/mixed.toml --json
 
 Keys of --json: model, weights_sha256, hypothesis, holds, clauses[] (kind, says, optional, applies,

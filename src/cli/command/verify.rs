@@ -35,7 +35,7 @@ use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::heading::Heading;
 use crate::cli::term::output::{hold, tell, write, wrote};
-use crate::cli::term::progress::with_progress;
+use crate::cli::term::progress::{Shares, with_progress, with_progress_of};
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 use crate::cli::usage_error;
@@ -423,6 +423,14 @@ fn in_words(claim: &ClaimView) -> String {
     format!("{name} {found}.")
 }
 
+/// The phases of a verification, with their shares of the time that the addition model's claims take.
+const SHARES: Shares = &[
+    ("baseline", 0.03),
+    ("trials", 0.68),
+    ("controls", 0.28),
+    ("verdicts", 0.01),
+];
+
 /// Verifies with a progress bar; also returns how long it took.
 pub fn measure(
     folder: &ModelFolder,
@@ -430,7 +438,9 @@ pub fn measure(
     options: &Options,
 ) -> Result<(Evidence, Duration), CliError> {
     let started = Instant::now();
-    let evidence = with_progress(|progress| verify(folder, features, options, progress))?;
+    let evidence = with_progress_of(SHARES, |progress| {
+        verify(folder, features, options, progress)
+    })?;
     Ok((evidence, started.elapsed()))
 }
 

@@ -1,15 +1,50 @@
 //! The progress bar of whatever takes long.
 
+use std::fmt;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use super::output::{Loudness, detail, loudness};
 use circuitcheck::inputs::hub::FetchProgress;
 use circuitcheck::verify::Progress;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// A run shorter than this shows no progress bar.
 const QUIET_FOR: Duration = Duration::from_secs(1);
+
+/// The phases of a command in their order, each with its share of the time.
+pub type Shares = &'static [(&'static str, f64)];
+
+/// As [`with_progress`], with one bar for all phases.
+pub fn with_progress_of<T>(shares: Shares, work: impl FnOnce(&mut dyn FnMut(Progress)) -> T) -> T {
+    let mut bar = Bar::new();
+    work(&mut |progress| {
+        bar.set_message(progress.phase);
+        bar.set(
+            (WHOLE * done_of_all(shares, progress)).round() as u64,
+            WHOLE as u64,
+        );
+    })
+}
+
+/// Steps of a bar for several phases.
+const WHOLE: f64 = 1000.0;
+
+/// The share of the whole command that is done.
+fn done_of_all(shares: Shares, progress: Progress) -> f64 {
+    let before = shares
+        .iter()
+        .take_while(|(phase, _)| *phase != progress.phase);
+    let before: f64 = before.map(|(_, share)| share).sum();
+    let current = shares.iter().find(|(phase, _)| *phase == progress.phase);
+    let share = current.map_or(0.0, |(_, share)| *share);
+    (before + share * progress.done as f64 / progress.of.max(1) as f64).min(1.0)
+}
+
+/// The time left, if it goes on as so far; of the first twentieth nothing is said.
+fn time_left(elapsed: Duration, done: f64) -> Option<Duration> {
+    (done > 0.05).then(|| elapsed.mul_f64((1.0 - done) / done))
+}
 
 /// Does what takes long, and shows how far it is until it ends.
 pub fn with_progress<T>(work: impl FnOnce(&mut dyn FnMut(Progress)) -> T) -> T {
@@ -31,7 +66,7 @@ pub struct Bar {
 
 impl Bar {
     pub fn new() -> Self {
-        Self::styled("{msg:10} {wide_bar} {pos}/{len} ETA {eta}")
+        Self::styled("{msg:10} {wide_bar} {percent:>3} %  {left}")
     }
 
     /// A bar of bytes that are fetched.
@@ -41,7 +76,16 @@ impl Bar {
 
     fn styled(template: &str) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        bar.set_style(ProgressStyle::with_template(template).expect("templates are well-formed"));
+        let style = ProgressStyle::with_template(template).expect("templates are well-formed");
+        let left = |state: &ProgressState, text: &mut dyn fmt::Write| {
+            let done = f64::from(state.fraction());
+            // A bar without an estimate is still a bar.
+            let _ = match time_left(state.elapsed(), done) {
+                Some(left) => write!(text, "about {:#} left", HumanDuration(left)),
+                None => Ok(()),
+            };
+        };
+        bar.set_style(style.with_key("left", left));
         Self {
             bar,
             started: Instant::now(),
@@ -50,26 +94,37 @@ impl Bar {
     }
 
     pub fn show(&mut self, progress: Progress) {
-        self.set(progress.phase, progress.done as u64, progress.of as u64);
+        if self.set_message(progress.phase) {
+            self.bar.reset();
+        }
+        self.set(progress.done as u64, progress.of as u64);
     }
 
     pub fn show_file(&mut self, progress: FetchProgress<'_>) {
-        self.set(progress.file, progress.done, progress.of);
+        if self.set_message(progress.file) {
+            self.bar.reset();
+        }
+        self.set(progress.done, progress.of);
     }
 
-    fn set(&mut self, message: &str, done: u64, of: u64) {
+    /// Sets the phase; returns whether it is another one.
+    fn set_message(&mut self, message: &str) -> bool {
+        let is_new = self.bar.message() != message;
+        if is_new {
+            self.tell_phase();
+            self.bar.set_message(message.to_owned());
+            self.phase_started = Instant::now();
+        }
+        is_new
+    }
+
+    fn set(&mut self, done: u64, of: u64) {
         if self.bar.is_hidden()
             && self.started.elapsed() > QUIET_FOR
             && std::io::stderr().is_terminal()
             && loudness() > Loudness::Quiet
         {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
-        if self.bar.message() != message {
-            self.tell_phase();
-            self.bar.reset();
-            self.bar.set_message(message.to_owned());
-            self.phase_started = Instant::now();
         }
         self.bar.set_length(of);
         self.bar.set_position(done);
@@ -91,5 +146,28 @@ impl Drop for Bar {
     fn drop(&mut self) {
         self.tell_phase();
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PHASES: Shares = &[("draw", 0.25), ("test", 0.75)];
+
+    #[test]
+    fn phases_fill_one_bar_by_their_shares_of_the_time() {
+        let at = |phase, done, of| done_of_all(PHASES, Progress { phase, done, of });
+        assert_eq!(at("draw", 0, 4), 0.0);
+        assert_eq!(at("draw", 2, 4), 0.125);
+        assert_eq!(at("test", 0, 3), 0.25);
+        assert_eq!(at("test", 1, 3), 0.5);
+    }
+
+    #[test]
+    fn the_time_left_follows_from_the_time_taken() {
+        let taken = Duration::from_secs(30);
+        assert_eq!(time_left(taken, 0.25), Some(Duration::from_secs(90)));
+        assert_eq!(time_left(taken, 0.01), None);
     }
 }

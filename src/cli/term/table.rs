@@ -150,22 +150,23 @@ impl Table {
                 .collect();
             let lines = cells.iter().map(Vec::len).max().unwrap_or(1);
             for line in 0..lines {
-                let last = cells.iter().rposition(|cell| line < cell.len());
-                f.write_str(if last.is_some() { self.indent } else { "" })?;
-                for column in 0..=last.unwrap_or(0) {
-                    let text = cells
-                        .get(column)
-                        .and_then(|cell| cell.get(line))
-                        .unwrap_or(&"");
+                let text = |column: usize| cells[column].get(line).copied().unwrap_or("");
+                // Nothing follows the last text of a line, not even blanks.
+                let Some(last) = (0..cells.len()).rfind(|&column| !text(column).is_empty()) else {
+                    writeln!(f)?;
+                    continue;
+                };
+                f.write_str(self.indent)?;
+                for (column, cell) in row[..=last].iter().enumerate() {
+                    let text = text(column);
                     let fill = " ".repeat(widths[column].saturating_sub(text.chars().count()));
                     let (before, after) = match self.sides[column] {
                         Side::Left => ("", fill.as_str()),
                         Side::Right => (fill.as_str(), ""),
                     };
-                    // Nothing follows the last cell, not even blanks.
-                    let after = if Some(column) == last { "" } else { after };
+                    let after = if column == last { "" } else { after };
                     let gap = if column == 0 { "" } else { GAP };
-                    let style = row.get(column).map_or(style::PLAIN, |cell| cell.style);
+                    let style = cell.style;
                     write!(f, "{gap}{before}{style}{text}{style:#}{after}")?;
                 }
                 writeln!(f)?;
@@ -205,6 +206,8 @@ mod tests {
         table.row(["a".into(), 7.into(), "x".into()]);
         table.row(["long".into(), 1234.into(), "yy".into()]);
         assert_eq!(table.to_string(), "a        7  x\nlong  1234  yy\n");
+        table.row(["b".into(), 1.into(), "".into()]);
+        assert!(table.to_string().ends_with("\nb        1\n"));
         table.row(["note".into(), "longer than all".into()]);
         assert!(table.to_string().starts_with("a        7  x\n"));
         assert!(table.indented().to_string().starts_with("  a  "));
