@@ -428,6 +428,8 @@ fn every_command_of_a_report_reproduces_what_the_report_shows() {
                 "{command}\n{shown}"
             );
             kinds.insert("explain".to_owned());
+        } else if kind == "explain" {
+            assert!(spaced.run(&command).starts_with("joint: "), "{command}");
         } else if kind == "patch" {
             let given = spaced.run(&format!("{command} --json"));
             let given: Value = serde_json::from_str(&given).unwrap();
