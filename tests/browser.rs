@@ -111,7 +111,7 @@ fn claims_are_sorted_filtered_opened_and_followed_to_the_graph() {
     );
     let opened = page.value(&format!("{row}.rows[1].innerText"));
     for part in [
-        "control_pairs",
+        "control pairs",
         "decoys",
         "P9L0H2 P11L0H1 together",
         "circuitcheck verify",
@@ -247,7 +247,7 @@ const CLIPPED: &str = "[...document.querySelectorAll('body *')].filter(part => {
     if (!box.width || !part.checkVisibility() || part.closest('svg svg, .visually-hidden, thead, .skip')) return false; \
     const scrolled = (of) => of && (['auto', 'scroll'].includes(getComputedStyle(of).overflowX) || scrolled(of.parentElement)); \
     const cut = getComputedStyle(part).overflowX === 'hidden' && part.scrollWidth > part.clientWidth + 1; \
-    return cut || box.right > innerWidth + 1 && !scrolled(part.parentElement); \
+    return cut || box.right > WIDTH + 1 && !scrolled(part.parentElement); \
 }).map(part => `${part.tagName}.${part.getAttribute('class')}: ${part.textContent.slice(0, 40)}`)";
 
 #[test]
@@ -261,7 +261,7 @@ fn no_part_of_a_page_is_clipped_or_left_blank() {
             page.value("for (const part of document.querySelectorAll('details')) part.open = true");
             page.click("#open-all");
             assert_eq!(
-                page.value(CLIPPED),
+                page.value(&CLIPPED.replace("WIDTH", &width.to_string())),
                 serde_json::json!([]),
                 "{model} at {width}"
             );

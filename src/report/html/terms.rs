@@ -47,7 +47,7 @@ pub fn section(report: &Report) -> Section {
         id: "glossary",
         title: "Glossary",
         about: html! {
-            "The tasks, verdicts and measures of this report. " code { "circuitcheck explain TERM" } " prints any entry."
+            "The tasks, verdicts and measures of this report. " "To print an entry: " code { "circuitcheck explain joint" }
         },
         content: html! {
             details.in-words {
