@@ -24,8 +24,10 @@ pub const FIRST_LOOK: usize = 256;
 /// claim in a hundred.
 const SECOND_LOOK: usize = 320;
 
-/// Most pairs of a family that are all run, instead of drawn from.
-const MOST_EXHAUSTED: usize = 20_000;
+/// Most pairs of a family that are all run, instead of drawn from; most control pairs drawn; and the
+/// trials after which tokens that hold no longer wait for those that are open. Only what decides
+/// whether anything holds is worth more.
+const ENOUGH: usize = 20_000;
 
 /// Judged trials kept per node set, to describe failures and find counterexamples.
 const KEPT_TRIALS: usize = 4096;
@@ -320,6 +322,7 @@ impl Sampling {
             direction_only,
             ..
         } = self.shares;
+        let last = last || self.tally.counterfactual_trials() >= ENOUGH as u64;
         self.standing = self.measures.standing(threshold, direction_only, last);
     }
 
@@ -366,7 +369,7 @@ pub fn judge(
     let n_digits = bench.engine.shape().n_digits;
     let counterfactual = Family::new(quantity, Kind::Counterfactual, n_digits);
     let control_pairs = Family::new(quantity, Kind::Control, n_digits);
-    let most = rules.max_trials.min(MOST_EXHAUSTED);
+    let most = rules.max_trials.min(ENOUGH);
     let few = |family: &Family| family.len() <= most as f64;
     let exhaustive = (few(&counterfactual), few(&control_pairs));
     let strata = counterfactual.strata();
@@ -452,7 +455,7 @@ pub fn judge(
                 )?;
             }
         }
-        let controls_wanted = (FIRST_LOOK.max(total)).min(rules.max_trials);
+        let controls_wanted = (FIRST_LOOK.max(total)).min(most);
         let pairs = control_source.take(controls_wanted - controls_drawn);
         controls_drawn = controls_wanted;
         let mut wanting: Vec<&mut Candidate> = (open.iter_mut())
