@@ -5,7 +5,7 @@
 With --local it starts a server and a worker of its own; otherwise it submits to the server that is
 running. Give it again after failures: only what is still missing is submitted. Needs `pip install
 hyperqueue`. With HyperQueue's own command line the same is
-`hq submit --array "$(circuitcheck status --plan plan.json --missing)" circuitcheck work --plan plan.json`.
+`hq submit --array "$(circuitcheck shard status --plan plan.json --missing)" circuitcheck shard work --plan plan.json`.
 """
 
 import argparse

@@ -13,13 +13,13 @@ use crate::verify::PublishedResult;
 use crate::verify::evidence::{Inputs, Protocol, by_name, laid_out, schema_of};
 
 /// The name and version of the form of `report.json`.
-pub const SUMMARY_SCHEMA: &str = "circuitcheck/report/1";
+pub const SUMMARY_SCHEMA: &str = "circuitcheck/report/2";
 
 /// The content of `report.json`.
 #[derive(Debug, JsonSchema, Serialize)]
 #[schemars(rename = "Summary")]
 struct ReportSummary<'a> {
-    /// `circuitcheck/report/1`.
+    /// `circuitcheck/report/2`.
     schema: &'static str,
     /// SHA-256 of the evidence.json that the report is made from.
     evidence_sha256: &'a str,

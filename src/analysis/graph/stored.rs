@@ -17,7 +17,7 @@ use crate::storage::{pretty_json, read_stored};
 use crate::verify::VerdictKind;
 
 /// The name and version of the format of a stored graph.
-pub const SCHEMA: &str = "circuitcheck/graph/2";
+pub const SCHEMA: &str = "circuitcheck/graph/3";
 
 /// A graph and the model it belongs to. The same model, verdicts and seed give the same bytes.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use super::plan::{Piece, ShardPlan};
 use crate::analysis::accuracy::{AccuracyTally, BLOCK};
 
 /// The format of results; increased with every change.
-const SCHEMA: &str = "circuitcheck/shard/1";
+const SCHEMA: &str = "circuitcheck/shard/2";
 
 /// The results of a shard, or of its first blocks.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
