@@ -20,8 +20,8 @@
 //! | P8L0H0, P8L0H1 | D0 and D'0 | `A0.MD` and `A0.ND`, together |
 //!
 //! Let δ be the difference of a column, t the tri-case of the one below it, 0 to 2, and p whether
-//! the answer should be positive. The order of the digits up to that column is that of 2δ + t and
-//! 1. Layer 1's MLP computes it at `=`. Layer 2's MLP determines from it, with p, whether to borrow
+//! the answer should be positive. The order of the digits up to that column is that of 2δ + t against
+//! one. Layer 1's MLP computes it at `=`. Layer 2's MLP determines from it, with p, whether to borrow
 //! ten, and from t the borrow in. If p is flipped, the digits become those of the other sign.
 
 use super::sheet::{Entry, Head, MlpStep, NO_DIGIT, Sheet, token};
