@@ -171,7 +171,7 @@ fn a_hypothesis_about_another_model_is_refused_with_both_sides() {
         let error = hypothesis
             .check_model("handmade", Operations::Add, &shape)
             .unwrap_err();
-        assert_eq!(error.to_string(), format!("\"x\" is about {message}"));
+        assert_eq!(error.to_string(), format!("\"x\" {message}"));
     }
     let text = format!("{NAME}[model]\nname = \"h*m*e\"\nlayers_to = 2\n[[keep]]\nsays = \"k\"\n");
     let hypothesis = Hypothesis::read("h.toml", &text).unwrap();
