@@ -237,7 +237,7 @@ fn flips_rates_apart_and_claims_that_came_or_went_are_told() {
         (&json["flipped"][0]["first"], &json["flipped"][0]["second"]),
         (&"supported".into(), &"inconclusive".into())
     );
-    assert_eq!(json["apart"][0]["measure"], "control_pairs");
+    assert_eq!(json["apart"][0]["measure"], "control pairs");
     assert_eq!(json["gone"][0], gone.as_str());
     assert!(
         text.contains(&format!("only in the first: {gone}")),
