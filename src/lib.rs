@@ -28,9 +28,9 @@
 //! // Rests on: every one of 256 random pairs gave exactly the predicted answer, and no pair with
 //! // equal base sums changed anything.
 //! let measures = &claim.trials.as_ref().unwrap().alone;
-//! let interchange accuracy = measures.interchange accuracy.values().next().unwrap();
-//! assert_eq!((interchange accuracy.hits, interchange accuracy.trials), (256, 256));
-//! assert_eq!(measures.control-pair rate.hits, 0);
+//! let accuracy = measures.interchange_accuracy.values().next().unwrap();
+//! assert_eq!((accuracy.hits, accuracy.trials), (256, 256));
+//! assert_eq!(measures.control_pairs.hits, 0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -389,8 +389,8 @@ pub fn judge(
             PairSource::new(group, stream(rules.seed, &stream_name), exhaustive.0)
         })
         .collect();
-    let placebo_stream = stream(rules.seed, &format!("{quantity}/placebo/{name}"));
-    let mut control_source = PairSource::new(&control_pairs, placebo_stream, exhaustive.1);
+    let control_stream = stream(rules.seed, &format!("{quantity}/placebo/{name}"));
+    let mut control_source = PairSource::new(&control_pairs, control_stream, exhaustive.1);
     let direction_only = quantity.predicts_only_direction();
     let terms = Terms::new(quantity, AffectedTokens::everything(n_digits));
     let mut candidates: Vec<Candidate> = (node_sets.into_iter())

@@ -522,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn a_placebo_that_moves_a_digit_spills_where_the_order_is_at_stake_too() {
+    fn a_control_pair_that_moves_a_digit_is_off_target_where_the_order_is_at_stake_too() {
         let control_pairs = |got| trial("A0.GT", Stratum::Order, "00007-00002", "00005-00003", got);
         let everything = terms(TokenSet::all(5));
         let (moved, outcome) = control_pairs(&[(2, '7')]);

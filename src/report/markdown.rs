@@ -436,7 +436,7 @@ fn write_claim(text: &mut String, claim: &ClaimView, trials: &Trials) -> std::fm
     if let (Some(example), Some(replay)) = (claim.counterexample, &claim.replay) {
         writeln!(
             text,
-            "- counterexample: {} predicted, {} given",
+            "- counterexample: expected {}, got {}",
             example.predicted, example.got
         )?;
         writeln!(text, "\n  ```\n  {replay}\n  ```")?;

@@ -118,12 +118,12 @@ pub fn claims_table(rows: &[ClaimRow]) -> ParquetTable {
             )
             .text("note", "Why, in a line.", |r| r.note.clone())
             .text(
-                "counterexample_store",
+                "counterexample_source",
                 "Where the counterexample's activation comes from.",
                 example(|e| e.source.to_string()),
             )
             .text(
-                "counterexample_clean",
+                "counterexample_base",
                 "What it is patched into.",
                 example(|e| e.base.to_string()),
             )
@@ -351,7 +351,7 @@ pub fn trials_table(replayed: &[Replayed]) -> ParquetTable {
             })
             .text(
                 "kind",
-                "telling (a change is predicted) or control pairs (none is).",
+                "counterfactual (a change is predicted) or control_pairs (none is).",
                 |r| match r.2.kind {
                     Kind::Counterfactual => "counterfactual".to_owned(),
                     Kind::Control => "control_pairs".to_owned(),

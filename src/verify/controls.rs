@@ -343,7 +343,7 @@ impl Setting<'_> {
             let by = paired(own, theirs, errors);
             let may_carry = by.lower < SELECTIVITY_MARGIN
                 && interchange_accuracy.upper(errors.upper) >= enough
-                && self.leaves_placebos_alone(claim, &decoy)?;
+                && self.leaves_control_pairs_alone(claim, &decoy)?;
             let carries = may_carry && interchange_accuracy.lower(errors.lower) >= enough;
             // If it is open whether a decoy is an additional carrier, what it says about the claim
             // is open too.
@@ -425,7 +425,7 @@ impl Setting<'_> {
         found
     }
 
-    fn leaves_placebos_alone(
+    fn leaves_control_pairs_alone(
         &self,
         claim: &Controlled,
         decoy: &NodeSet,

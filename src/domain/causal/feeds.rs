@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn no_telling_pair_changes_a_token_out_of_reach_and_some_pair_changes_each_in_reach() {
+    fn counterfactual_pairs_change_affected_tokens_and_no_others() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         for task in Task::all() {
             for digit in 0..=3 {

@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn telling_pairs_predict_a_change_and_placebo_pairs_none() {
+    fn counterfactual_pairs_predict_a_change_and_control_pairs_none() {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         for n_digits in [1, 2, 5, 20] {
             for variable in variables(n_digits) {

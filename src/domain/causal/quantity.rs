@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn telling_pairs_predict_a_change_within_reach_and_placebo_pairs_none() {
+    fn counterfactual_pairs_predict_a_change_of_affected_tokens_and_control_pairs_none() {
         let mut rng = ChaCha8Rng::seed_from_u64(6);
         for class in Class::ALL {
             for digit in 0..3 {

@@ -31,8 +31,8 @@ const ALPHA: f64 = 0.01;
 /// planned.
 ///
 /// With --json: models[], each with model, weights_sha256, questions, wrong, not_listed (wrong answers
-/// that were counted and not kept), and claims[]: claim, interchange accuracy (of pairs in which the answer is
-/// predicted to change, how many gave exactly what is predicted), moved, control-pair rate (of pairs in which nothing
+/// that were counted and not kept), and claims[]: claim, interchange_accuracy (of pairs in which the answer is
+/// predicted to change, how many gave exactly what is predicted), moved, control_pairs (of pairs in which nothing
 /// is predicted to change, how many changed), ties, dropped and first_miss.
 #[derive(Debug, Args)]
 pub struct Merge {

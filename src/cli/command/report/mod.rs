@@ -37,7 +37,7 @@ const MODELS: &str = "models";
 /// Evidence is taken from --out or from reports/<model>/; where there is none, the claims are verified
 /// first. What else a report shows is read beside it, and measured and stored there where it is missing or
 /// of other verdicts: the attention of claimed heads, properties, the graph, how well the claimed nodes do
-/// alone, and the behaviours of a model that publishes none. This takes minutes; --sourced does without. A
+/// alone, and the behaviours of a model that publishes none. This takes minutes; --stored skips it. A
 /// report says so where the model is no longer the one the evidence is of, and nothing is measured then.
 #[derive(Debug, Args)]
 #[command(after_help = "\
