@@ -18,6 +18,6 @@ pub use tally::{
     TokenOutcome, TokenRate, TrialTally, Watched,
 };
 pub use trial::{
-    AffectedTokens, Bench, Judged, NodeSet, Outcome, Reference, SourceFrom, TIE_MARGIN, Terms,
-    Trial, TrialBlock, default_block,
+    AffectedTokens, Bench, Judged, NodeSet, Outcome, Prepared, Reference, SourceFrom, TIE_MARGIN,
+    Terms, Trial, TrialBlock, default_block,
 };

@@ -1,6 +1,6 @@
 //! Trials: patch a node set from a source question into a base question, and judge the answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -181,9 +181,28 @@ impl Bench<'_> {
         node_sets: &[NodeSet],
         read: &(impl Fn(&Trial, &AnswerLogits, &AnswerLogits) -> T + Sync),
     ) -> Result<TrialBlock<T>, EngineError> {
+        let mut prepared = self.prepare(quantity, pairs, store_from)?;
+        Ok(TrialBlock {
+            outcomes: self.patch(&mut prepared, node_sets, read)?,
+            dropped: prepared.dropped,
+            trials: prepared.trials,
+        })
+    }
+
+    /// Runs the base questions of some pairs, so that any number of node sets can be patched into
+    /// them.
+    ///
+    /// # Errors
+    /// [`EngineError::Digits`] for questions of another size than the model's.
+    pub fn prepare(
+        &self,
+        quantity: impl Into<Quantity>,
+        pairs: &[(Stratum, Pair)],
+        store_from: SourceFrom,
+    ) -> Result<Prepared, EngineError> {
         let bases: Vec<Prompt> = pairs.iter().map(|(_, p)| Prompt::truth(p.base)).collect();
         let run = self.engine.run(&bases)?;
-        let asked = self.trials(quantity, pairs, &run)?;
+        let asked = self.trials(quantity.into(), pairs, &run)?;
         let dropped = pairs.len() - asked.len();
         let (questions, trials): (Vec<usize>, Vec<Trial>) = asked.into_iter().unzip();
         let (sources, source): (Vec<Prompt>, Source) = match store_from {
@@ -196,25 +215,40 @@ impl Bench<'_> {
                 (trials.iter().map(base).collect(), Source::Own)
             }
         };
-        let nodes = node_sets.iter().flat_map(|node_set| &node_set.nodes);
-        let stored = (self.engine).activations(&sources, nodes.map(|&node| Site::from(node)))?;
-        let asked = ReadyTrials {
+        Ok(Prepared {
             run,
             questions,
             trials,
-            stored,
+            dropped,
+            sources,
+            stored: Activations::default(),
             source,
-        };
+        })
+    }
+
+    /// Patches every node set into prepared trials: `[node set][trial]`, as in [`TrialBlock`].
+    ///
+    /// # Errors
+    /// [`EngineError`] where an intervention was not applied.
+    pub fn patch<T: Send>(
+        &self,
+        prepared: &mut Prepared,
+        node_sets: &[NodeSet],
+        read: &(impl Fn(&Trial, &AnswerLogits, &AnswerLogits) -> T + Sync),
+    ) -> Result<Vec<Vec<Option<T>>>, EngineError> {
+        let sites = (node_sets.iter().flat_map(|node_set| &node_set.nodes))
+            .map(|&node| Site::from(node))
+            .filter(|&site| !prepared.stored.has(site));
+        let missing: BTreeSet<Site> = sites.collect();
+        if !missing.is_empty() {
+            let read = self.engine.activations(&prepared.sources, missing)?;
+            prepared.stored.extend(read);
+        }
         // In parallel, since one node set on a few pairs is too little work for the engine to
         // split.
-        let outcomes: Result<_, EngineError> = (node_sets.par_iter())
-            .map(|node_set| self.outcomes(&asked, node_set, read))
-            .collect();
-        Ok(TrialBlock {
-            outcomes: outcomes?,
-            trials: asked.trials,
-            dropped,
-        })
+        (node_sets.par_iter())
+            .map(|node_set| self.outcomes(prepared, node_set, read))
+            .collect()
     }
 
     /// The trials that count, each with the index of its base question in the run.
@@ -275,7 +309,7 @@ impl Bench<'_> {
     /// The outcome of every trial for one node set.
     fn outcomes<T>(
         &self,
-        asked: &ReadyTrials,
+        asked: &Prepared,
         node_set: &NodeSet,
         read: &impl Fn(&Trial, &AnswerLogits, &AnswerLogits) -> T,
     ) -> Result<Vec<Option<T>>, EngineError> {
@@ -311,13 +345,18 @@ impl Bench<'_> {
     }
 }
 
-/// Trials ready to be patched.
-struct ReadyTrials {
+/// Trials ready to be patched: their base runs, and the source activations read so far.
+#[derive(Debug)]
+pub struct Prepared {
     run: Run,
     /// For each trial, the index of its question in the run.
     questions: Vec<usize>,
-    trials: Vec<Trial>,
-    /// For each trial, the activations to patch in.
+    pub trials: Vec<Trial>,
+    /// Pairs dropped because the unpatched network answers the base question wrongly.
+    dropped: usize,
+    /// For each trial, the question that its activations are patched in from…
+    sources: Vec<Prompt>,
+    /// …and its activations at the sites asked for so far.
     stored: Activations,
     source: Source,
 }

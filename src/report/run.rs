@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::domain::arithmetic::Prompt;
 use crate::domain::node::{Node, NodeName};
 use crate::network::engine::{Engine, EngineError, Intervention, Site, Source};
+use crate::verify::PhaseCost;
 use crate::verify::evidence::Evidence;
 
 /// The content of `run.json`.
@@ -26,6 +27,8 @@ pub struct RunRecord {
     pub seconds: f64,
     /// Questions run with an intervention for the verification.
     pub patched_questions: u64,
+    /// The same by phase, with the seconds each took.
+    pub phases: Vec<PhaseCost>,
     /// How close the counterexamples are.
     pub counterexample_margins: Vec<Margin>,
 }
@@ -43,7 +46,7 @@ impl RunRecord {
     pub fn new(
         evidence_sha256: String,
         elapsed: Duration,
-        patched_questions: u64,
+        phases: Vec<PhaseCost>,
         margins: Vec<Margin>,
     ) -> Self {
         RunRecord {
@@ -54,7 +57,8 @@ impl RunRecord {
             instruction_sets: instruction_sets(),
             threads: rayon::current_num_threads(),
             seconds: elapsed.as_secs_f64(),
-            patched_questions,
+            patched_questions: phases.iter().map(|phase| phase.patched_questions).sum(),
+            phases,
             counterexample_margins: margins,
         }
     }

@@ -62,7 +62,7 @@ pub fn store_evidence(
     let run = laid_out(&RunRecord::new(
         sha256(json.as_bytes()),
         elapsed,
-        evidence.patched_questions,
+        evidence.cost.clone(),
         margins,
     ));
     Ok(write_files(out, &[(EVIDENCE_FILE, json), (RUN_FILE, run)])?)

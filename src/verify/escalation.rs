@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::controls::paired;
+use super::cost::Meter;
 use super::search::{Choice, Search, SearchEffort, without};
 use crate::domain::causal::{Family, Kind};
 use crate::domain::node::Node;
@@ -104,6 +105,7 @@ pub fn attempts(
     claimed: &BTreeSet<Node>,
     effort: SearchEffort,
     rules: Rules,
+    meter: &mut Meter,
 ) -> Result<BTreeMap<usize, Vec<Attempt>>, EngineError> {
     if failing.is_empty() {
         return Ok(BTreeMap::new());
@@ -115,6 +117,7 @@ pub fn attempts(
         let choice = search.choose(node, finding.measures.is_inert())?;
         chosen.push((place, node, choice));
     }
+    meter.charge("search for sets");
     let judging = Judging {
         bench,
         variable,
@@ -133,7 +136,7 @@ pub fn attempts(
                 })
             })
             .collect();
-        judging.judge(&wanted, Goal::Holds, SETS, &mut attempts)?;
+        judging.judge(&wanted, Goal::Holds, SETS, &mut attempts, meter)?;
     }
     let wanted: Vec<Wanted> = (chosen.iter())
         .filter(|(place, _, choice)| choice.exchangeable || !succeeded(attempts.get(place)))
@@ -146,7 +149,7 @@ pub fn attempts(
             })
         })
         .collect();
-    judging.judge(&wanted, Goal::Holds, SETS, &mut attempts)?;
+    judging.judge(&wanted, Goal::Holds, SETS, &mut attempts, meter)?;
     // Where no set holds, the best may hold in part. This is tested on fresh pairs, since sampling
     // on the first ones stopped when the set was known not to hold.
     let wanted: Vec<Wanted> = (chosen.iter())
@@ -163,7 +166,7 @@ pub fn attempts(
             })
         })
         .collect();
-    judging.judge(&wanted, Goal::Standing, PARTS, &mut attempts)?;
+    judging.judge(&wanted, Goal::Standing, PARTS, &mut attempts, meter)?;
     share(&chosen, &mut attempts);
     // A node that others can replace counts as redundant, not as part of a set.
     for (place, _, choice) in &chosen {
@@ -244,6 +247,7 @@ impl Judging<'_> {
         goal: Goal,
         name: &str,
         attempts: &mut BTreeMap<usize, Vec<Attempt>>,
+        meter: &mut Meter,
     ) -> Result<(), EngineError> {
         let node_sets: BTreeSet<NodeSet> = wanted.iter().map(|w| w.node_set.clone()).collect();
         if node_sets.is_empty() {
@@ -280,7 +284,9 @@ impl Judging<'_> {
             .filter(|&wanted| compared(wanted))
             .map(|wanted| (finding_of(&wanted.node_set), wanted.node))
             .collect();
+        meter.charge("sets");
         let mut needs = self.needs(&sets)?.into_iter();
+        meter.charge("need of members");
         for wanted in wanted {
             let finding = finding_of(&wanted.node_set);
             let needs = compared(wanted).then(|| needs.next()).flatten();

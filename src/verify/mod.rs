@@ -8,6 +8,7 @@ mod affected_tokens;
 mod attends;
 mod conclusion;
 mod controls;
+mod cost;
 mod decide;
 mod effect;
 mod escalation;
@@ -31,6 +32,7 @@ pub use conclusion::Conclusion;
 pub use controls::{
     Controlled, Controls, DecoyResult, ElsewhereResult, SELECTIVITY_MARGIN, Selectivity, Setting,
 };
+pub use cost::PhaseCost;
 pub use free_order::FreeOrder;
 pub use limits::{ControlPlan, Limits};
 pub use necessity::Necessity;
@@ -59,6 +61,7 @@ use crate::inputs::claims::{
 };
 use crate::inputs::model::{ModelFolder, RawFile};
 use crate::network::engine::{Engine, EngineError};
+use cost::Meter;
 use evidence::{Evidence, Inputs, Protocol, SCHEMA};
 use phases::Verification;
 use plan::Plan;
@@ -163,6 +166,7 @@ pub fn verify(
 ) -> Result<Evidence, VerifyError> {
     let (features, all) = claims_to_verify(folder, features, options)?;
     let engine = Engine::new(&folder.weights);
+    let mut meter = Meter::new(&engine);
     progress(Progress {
         phase: "baseline",
         done: 0,
@@ -185,8 +189,10 @@ pub fn verify(
         return Err(VerifyError::EngineDiffers(engine_parity));
     }
     let verification = Verification::new(folder, &engine, &baseline, &plan, options, &behaviors)?;
-    let claims = verification.run(progress)?;
-    let patched_questions = engine.patched_questions() + verification.untrained_questions();
+    meter.watch(verification.untrained());
+    meter.charge("baseline");
+    let claims = verification.run(&mut meter, progress)?;
+    let cost = meter.into_costs();
 
     let mut summary = BTreeMap::new();
     for claim in &claims {
@@ -217,6 +223,6 @@ pub fn verify(
         baseline,
         summary,
         claims,
-        patched_questions,
+        cost,
     })
 }

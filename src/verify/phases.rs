@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::affected_tokens::name_what_reaches;
 use super::attends::{self, Attends};
 use super::controls::{Controlled, Setting};
+use super::cost::Meter;
 use super::decide::Grounds;
 use super::escalation;
 use super::evidence::{ClaimEvidence, FreeRunning, Trials};
@@ -93,9 +94,9 @@ impl<'a> Verification<'a> {
         })
     }
 
-    /// Questions that the untrained network ran with an intervention.
-    pub fn untrained_questions(&self) -> u64 {
-        self.untrained.patched_questions()
+    /// The untrained network of the controls.
+    pub fn untrained(&self) -> &Engine {
+        &self.untrained
     }
 
     /// Error each claim may spend in each direction: half of its equal share. The sets tried in its
@@ -116,11 +117,12 @@ impl<'a> Verification<'a> {
 
     pub fn run(
         &self,
+        meter: &mut Meter,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Vec<ClaimEvidence>, VerifyError> {
-        let mut main = self.verdicts(self.options.decoding.of_verdicts(), progress)?;
+        let mut main = self.verdicts(self.options.decoding.of_verdicts(), meter, progress)?;
         let mut free = match self.options.decoding {
-            Decoding::Both => self.verdicts(Decode::Free, progress)?,
+            Decoding::Both => self.verdicts(Decode::Free, meter, progress)?,
             _ => BTreeMap::new(),
         };
         let mut evidence = Vec::new();
@@ -209,6 +211,7 @@ impl<'a> Verification<'a> {
     fn verdicts(
         &self,
         decode: Decode,
+        meter: &mut Meter,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<BTreeMap<usize, (Verdict, Trials)>, VerifyError> {
         let bench = self.bench(decode);
@@ -224,6 +227,7 @@ impl<'a> Verification<'a> {
             let rules = self.options.rules.with_alpha(self.alpha() / 2.0);
             let node_sets: Vec<NodeSet> = claims.iter().map(|c| NodeSet::of([c.node])).collect();
             let findings = judge(&bench, variable, node_sets, Goal::Holds, rules, ALONE)?;
+            meter.charge("nodes alone");
             let failing: Vec<(usize, &Finding)> = findings
                 .iter()
                 .enumerate()
@@ -236,6 +240,7 @@ impl<'a> Verification<'a> {
                 self.claimed(variable),
                 self.options.search,
                 self.options.rules.with_alpha(self.alpha()),
+                meter,
             )?;
             let mut found: Vec<TriedClaim> = (findings.into_iter().enumerate())
                 .map(|(i, finding)| TriedClaim {
@@ -245,9 +250,10 @@ impl<'a> Verification<'a> {
                 })
                 .collect();
             self.judge_again(&bench, variable, &mut found, rules)?;
+            meter.charge("how nodes fail");
             tried.extend(claims.iter().map(|claim| claim.index).zip(found));
         }
-        self.assemble(&bench, tried, progress)
+        self.assemble(&bench, tried, meter, progress)
     }
 
     /// Determines how nodes fail that hold neither alone nor in a set: in part, by doing something
@@ -285,6 +291,7 @@ impl<'a> Verification<'a> {
         &self,
         bench: &Bench,
         tried: BTreeMap<usize, TriedClaim>,
+        meter: &mut Meter,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<BTreeMap<usize, (Verdict, Trials)>, VerifyError> {
         progress(Progress {
@@ -327,16 +334,19 @@ impl<'a> Verification<'a> {
             })
             .collect();
         let controls = setting.run(&controlled)?;
+        meter.charge("controls");
         let claims: Vec<(Variable, &NodeSet)> = controlled
             .iter()
             .map(|c| (c.variable, &c.node_set))
             .collect();
         let necessities = necessity::measure(self.engine, &self.means, self.baseline, &claims)?;
+        meter.charge("necessity");
         // Free-running verdicts already read the model's own tokens.
         let free_orders = match bench.decode {
             Decode::Forced => free_order::measure(&self.bench(Decode::Free), rules.seed, &claims)?,
             Decode::Free => vec![None; claims.len()],
         };
+        meter.charge("order free-running");
         let of = tried.len();
         let mut verdicts = BTreeMap::new();
         let found = (tried.into_iter().zip(controls)).zip(necessities.into_iter().zip(free_orders));
@@ -359,6 +369,7 @@ impl<'a> Verification<'a> {
                 tried.into_evidence(verdict.kind(), alpha, controls, necessity, free_order);
             verdicts.insert(index, (verdict, trials));
         }
+        meter.charge("counterexamples");
         Ok(verdicts)
     }
 }

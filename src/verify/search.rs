@@ -15,7 +15,7 @@ use crate::domain::causal::{Family, Kind, Pair, Stratum, predict};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
 use crate::experiment::stats::Count;
-use crate::experiment::{AffectedTokens, Bench, NodeSet, SourceFrom, Terms, stream};
+use crate::experiment::{AffectedTokens, Bench, NodeSet, Prepared, SourceFrom, Terms, stream};
 use crate::network::engine::{EngineError, Site};
 
 /// How hard to search for sets.
@@ -75,6 +75,9 @@ impl SearchEffort {
     };
 }
 
+/// Memory for the base runs of the whole sample, which every set is measured on.
+const HELD_BYTES: usize = 144 << 20;
+
 /// Nodes drawn at random for a restart.
 const RANDOM_PARTNERS: usize = 2;
 
@@ -112,6 +115,26 @@ enum Try {
     },
 }
 
+/// Some pairs of a sample.
+struct SampleBlock {
+    use_of: SampleUse,
+    trials: SampleTrials,
+}
+
+/// What the pairs of a block are for ([`SearchEffort`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SampleUse {
+    Alike,
+    Free,
+    Control,
+}
+
+/// The pairs of a block, run already or not.
+enum SampleTrials {
+    Held(Prepared),
+    Drawn(Vec<(Stratum, Pair)>),
+}
+
 /// Searches the sets of one variable.
 pub struct Search<'a> {
     bench: &'a Bench<'a>,
@@ -119,8 +142,9 @@ pub struct Search<'a> {
     claimed: &'a BTreeSet<Node>,
     effort: SearchEffort,
     alike: Vec<(Stratum, Pair)>,
-    free: Vec<(Stratum, Pair)>,
     control_pairs: Vec<(Stratum, Pair)>,
+    /// All pairs together, on which sets are measured again and again.
+    whole: Vec<SampleBlock>,
     /// Nodes that read the variable on alike pairs and can affect an answer token.
     pool: Vec<Node>,
     /// Effects on the whole sample.
@@ -158,15 +182,44 @@ impl<'a> Search<'a> {
             claimed,
             effort,
             alike,
-            free: draw(Kind::Counterfactual, "telling", effort.free),
             control_pairs: draw(Kind::Control, "placebo", effort.control_pairs),
+            whole: Vec::new(),
             pool: Vec::new(),
             known: BTreeMap::new(),
             alone: BTreeMap::new(),
             found: Vec::new(),
         };
         search.pool = search.readers()?;
+        let free = draw(Kind::Counterfactual, "telling", effort.free);
+        search.whole = search.held(&free)?;
         Ok(search)
+    }
+
+    /// The whole sample, with the base runs of as many pairs as may be held in memory.
+    fn held(&self, free: &[(Stratum, Pair)]) -> Result<Vec<SampleBlock>, EngineError> {
+        let mut room = self.bench.engine.questions_in(HELD_BYTES);
+        let mut blocks = Vec::new();
+        for (use_of, pairs) in [
+            (SampleUse::Alike, &*self.alike),
+            (SampleUse::Free, free),
+            (SampleUse::Control, &*self.control_pairs),
+        ] {
+            for pairs in pairs.chunks(self.bench.block) {
+                let trials = match room.checked_sub(pairs.len()) {
+                    Some(left) => {
+                        room = left;
+                        SampleTrials::Held(self.prepared(pairs)?)
+                    }
+                    None => SampleTrials::Drawn(pairs.to_vec()),
+                };
+                blocks.push(SampleBlock { use_of, trials });
+            }
+        }
+        Ok(blocks)
+    }
+
+    fn prepared(&self, pairs: &[(Stratum, Pair)]) -> Result<Prepared, EngineError> {
+        (self.bench).prepare(self.variable, pairs, SourceFrom::Source)
     }
 
     /// The nodes that can affect an answer token and whose activation differs between source and
@@ -568,15 +621,25 @@ impl<'a> Search<'a> {
     ) -> Result<Vec<Effect>, EngineError> {
         let control_pairs =
             &self.control_pairs[..self.effort.screen.1.min(self.control_pairs.len())];
-        self.measure(pairs, &[], control_pairs, node_sets)
+        let mut blocks = [
+            (SampleUse::Alike, pairs),
+            (SampleUse::Control, control_pairs),
+        ]
+        .map(|(use_of, pairs)| SampleBlock {
+            use_of,
+            trials: SampleTrials::Drawn(pairs.to_vec()),
+        });
+        self.measure(&mut blocks, node_sets)
     }
 
     /// The effect of one node set on the whole sample.
     fn effect(&mut self, node_set: &NodeSet) -> Result<Effect, EngineError> {
         if !self.known.contains_key(node_set) {
             let node_sets = std::slice::from_ref(node_set);
-            let mut effects =
-                self.measure(&self.alike, &self.free, &self.control_pairs, node_sets)?;
+            let mut whole = std::mem::take(&mut self.whole);
+            let measured = self.measure(&mut whole, node_sets);
+            self.whole = whole;
+            let mut effects = measured?;
             self.known
                 .extend(effects.pop().map(|effect| (node_set.clone(), effect)));
         }
@@ -585,28 +648,33 @@ impl<'a> Search<'a> {
 
     fn measure(
         &self,
-        alike: &[(Stratum, Pair)],
-        free: &[(Stratum, Pair)],
-        control_pairs: &[(Stratum, Pair)],
+        blocks: &mut [SampleBlock],
         node_sets: &[NodeSet],
     ) -> Result<Vec<Effect>, EngineError> {
         let mut effects = vec![Effect::default(); node_sets.len()];
         let everything = AffectedTokens::everything(self.bench.engine.shape().n_digits);
         let terms = Terms::new(self.variable, everything);
-        for (pairs, kind, is_alike) in [
-            (alike, Kind::Counterfactual, true),
-            (free, Kind::Counterfactual, false),
-            (control_pairs, Kind::Control, false),
-        ] {
-            let store = SourceFrom::Source;
-            (self.bench).run_reading(self.variable, pairs, store, node_sets, read, |block| {
-                for (effect, readings) in effects.iter_mut().zip(&block.outcomes) {
-                    for (trial, reading) in block.trials.iter().zip(readings) {
-                        let Some(reading) = reading else { continue };
-                        effect.add(trial, reading, kind, is_alike, &terms);
-                    }
+        for SampleBlock { use_of, trials } in blocks {
+            let mut drawn;
+            let prepared = match trials {
+                SampleTrials::Held(prepared) => prepared,
+                SampleTrials::Drawn(pairs) => {
+                    drawn = self.prepared(pairs)?;
+                    &mut drawn
                 }
-            })?;
+            };
+            let kind = match use_of {
+                SampleUse::Alike | SampleUse::Free => Kind::Counterfactual,
+                SampleUse::Control => Kind::Control,
+            };
+            let is_alike = *use_of == SampleUse::Alike;
+            let readings = self.bench.patch(prepared, node_sets, &read)?;
+            for (effect, readings) in effects.iter_mut().zip(&readings) {
+                for (trial, reading) in prepared.trials.iter().zip(readings) {
+                    let Some(reading) = reading else { continue };
+                    effect.add(trial, reading, kind, is_alike, &terms);
+                }
+            }
         }
         Ok(effects)
     }

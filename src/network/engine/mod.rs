@@ -97,6 +97,8 @@ pub struct Engine {
     packed: Packed,
     /// Questions run with an intervention so far.
     patched: AtomicU64,
+    /// Questions run without one so far.
+    unpatched: AtomicU64,
 }
 
 /// A base run of a batch of questions: their logits and what interventions start from.
@@ -136,6 +138,7 @@ impl Engine {
         Engine {
             packed: Packed::load(weights),
             patched: AtomicU64::new(0),
+            unpatched: AtomicU64::new(0),
         }
     }
 
@@ -143,6 +146,11 @@ impl Engine {
     /// verification.
     pub fn patched_questions(&self) -> u64 {
         self.patched.load(Ordering::Relaxed)
+    }
+
+    /// Number of questions this engine has run unpatched, as base or as source.
+    pub fn unpatched_questions(&self) -> u64 {
+        self.unpatched.load(Ordering::Relaxed)
     }
 
     pub fn shape(&self) -> Shape {
@@ -253,6 +261,7 @@ impl Engine {
     }
 
     fn check_digits(&self, prompts: &[Prompt]) -> Result<(), EngineError> {
+        (self.unpatched).fetch_add(prompts.len() as u64, Ordering::Relaxed);
         let expected = self.shape().n_digits;
         match (prompts.iter())
             .flat_map(|prompt| [prompt.question.n_digits(), prompt.forced.n_digits()])

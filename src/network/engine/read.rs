@@ -15,7 +15,7 @@ use crate::domain::arithmetic::{Prompt, Token};
 const SUMMED_TOGETHER: usize = 64;
 
 /// Activations of a batch of prompts at some sites.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Activations {
     sites: Vec<Site>,
     widths: Vec<usize>,
@@ -34,6 +34,32 @@ impl Activations {
             .binary_search(&site)
             .expect("only sites that were asked for are read");
         &self.values[i][prompt * self.widths[i]..][..self.widths[i]]
+    }
+
+    /// Whether a site was asked for.
+    pub fn has(&self, site: Site) -> bool {
+        self.sites.binary_search(&site).is_ok()
+    }
+
+    /// Adds the activations of the same prompts at further sites.
+    ///
+    /// # Panics
+    /// If both have a site.
+    pub fn extend(&mut self, other: Activations) {
+        let own = std::mem::take(self);
+        let rows = |of: Activations| {
+            of.sites
+                .into_iter()
+                .zip(of.widths.into_iter().zip(of.values))
+        };
+        let mut all: Vec<_> = rows(own).chain(rows(other)).collect();
+        all.sort_by_key(|(site, _)| *site);
+        assert!(all.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        for (site, (width, values)) in all {
+            self.sites.push(site);
+            self.widths.push(width);
+            self.values.push(values);
+        }
     }
 
     /// The overwrite that writes the activation of `prompt` at `site`.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 use super::controls::Controls;
+use super::cost::PhaseCost;
 use super::free_order::FreeOrder;
 use super::limits::{ControlPlan, Limits};
 use super::necessity::Necessity;
@@ -52,9 +53,9 @@ pub struct Evidence {
     pub summary: BTreeMap<VerdictKind, usize>,
     /// Every claim, in the order of the file.
     pub claims: Vec<ClaimEvidence>,
-    /// Questions run with an intervention; those read from a stored file are not counted.
+    /// What each phase cost; empty for evidence read from a file.
     #[serde(skip)]
-    pub patched_questions: u64,
+    pub cost: Vec<PhaseCost>,
 }
 
 /// Counts of verdicts, ordered by verdict name, as stored.
