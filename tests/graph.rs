@@ -109,7 +109,7 @@ fn ends(graph: &Graph) -> Vec<(&VertexKind, &VertexKind, &Edge)> {
     indices
         .map(|edge| {
             let (from, to) = graph.edges.edge_endpoints(edge).unwrap();
-            let node_set = |vertex: NodeIndex| &graph.edges[vertex].node_set;
+            let node_set = |vertex: NodeIndex| &graph.edges[vertex].kind;
             (node_set(from), node_set(to), &graph.edges[edge])
         })
         .collect()
@@ -237,7 +237,7 @@ fn a_claim_that_rests_on_refuted_ones_alone_is_undermined_and_so_is_what_rests_o
         }
     }
     let graph = Graph::new(known.clone(), shape, DIRECT);
-    let undermined: BTreeSet<String> = graph.undermined().map(|v| v.node_set.to_string()).collect();
+    let undermined: BTreeSet<String> = graph.undermined().map(|v| v.kind.to_string()).collect();
     // Those of layer 0 rest on refuted heads, those of layer 1 on them.
     assert!(undermined.iter().any(|name| name.contains("L0M0")));
     assert!(undermined.iter().any(|name| name.contains("L1M0")));
@@ -333,7 +333,7 @@ fn queries_follow_the_edges_that_stand() {
         .part(&upstream)
         .edges
         .node_weights()
-        .map(|vertex| vertex.node_set.to_string())
+        .map(|vertex| vertex.kind.to_string())
         .collect();
     // A2 is predicted at position 9; nothing elsewhere has a way into its logits but by a head.
     assert!(
@@ -541,7 +541,7 @@ fn a_drawing_names_every_vertex_and_has_every_edge() {
     assert_eq!(svg.matches("<path ").count(), edges);
     assert_eq!(svg.matches("data-vertex=").count(), vertices);
     for vertex in graph.edges.node_weights() {
-        if let VertexKind::Claim { variable, .. } = &vertex.node_set {
+        if let VertexKind::Claim { variable, .. } = &vertex.kind {
             assert!(svg.contains(&format!(">{variable}</text>")));
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Output;
 
-use circuitcheck::analysis::carries::{CarrierSearch, Carriers, MAX_TRIALS, nodes_text};
+use circuitcheck::analysis::represents::{CarrierSearch, Carriers, MAX_TRIALS, nodes_text};
 use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::experiment::Rules;
 use circuitcheck::inputs::model::ModelFolder;
@@ -110,7 +110,7 @@ fn heads_of_two_digits_carry_two_things() {
     assert_eq!(carrier.carried_text(), "base 0 and base 1 (ADD)");
     assert!(carrier.is_several());
     // Neither base value alone: what the other head moves is no part of it.
-    let alone = |score: &&circuitcheck::analysis::carries::QuantityScore| {
+    let alone = |score: &&circuitcheck::analysis::represents::QuantityScore| {
         score.quantity.to_string() == "A0.SA"
     };
     assert!(!carrier.scores.iter().find(alone).unwrap().holds);

@@ -2,12 +2,12 @@
 //! graphs, circuits, hypotheses, and tests of the method itself.
 
 pub mod accuracy;
-pub mod carries;
 pub mod circuit;
 pub mod coverage;
 pub mod graph;
 pub mod hypothesis;
 pub mod property;
 pub mod published;
+pub mod represents;
 pub mod selfcheck;
 pub mod strict;

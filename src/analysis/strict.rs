@@ -5,7 +5,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use super::carries::{self, Carriers};
+use super::represents::{self, Carriers};
 use crate::domain::arithmetic::Prompt;
 use crate::domain::causal::Quantity;
 use crate::domain::node::{Node, NodeName};
@@ -80,10 +80,10 @@ pub fn strict(
     } = describe(Quirks::none())?;
     phase(2);
     let rules = Rules {
-        max_trials: carries::MAX_TRIALS,
+        max_trials: represents::MAX_TRIALS,
         ..options.rules
     };
-    let search = carries::CarrierSearch::new(folder, engine, rules)?;
+    let search = represents::CarrierSearch::new(folder, engine, rules)?;
     let nodes: Vec<Node> = found.nodes.iter().map(|useful| useful.node).collect();
     let carriers = search.of_all(&nodes, progress)?;
     let candidates = claims_made(&carriers);

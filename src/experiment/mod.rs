@@ -11,7 +11,7 @@ mod trial;
 
 pub use baseline::{BASELINE_QUESTIONS, Baseline, ClassAccuracy, GATE};
 pub use rng::stream;
-pub use sequential::{FIRST_LOOK, Finding, Goal, Judgment, Rules, Sampling, analyses, judge};
+pub use sequential::{FIRST_ANALYSIS, Finding, Goal, Judgment, Rules, Sampling, analyses, judge};
 pub use shrink::{Counterexample, counterexample};
 pub use tally::{
     AfterSign, Aspect, AspectCounts, HALF, Measures, NEGLIGIBLE, SignReading, Standing,

@@ -17,12 +17,12 @@ use crate::network::engine::{Decode, EngineError};
 /// Counterfactual (and control) pairs at the first interim analysis; each later analysis doubles
 /// the total. A claim that always holds needs 205 trials for a lower bound of 0.95 at the error of
 /// a first analysis among a hundred claims.
-pub const FIRST_LOOK: usize = 256;
+pub const FIRST_ANALYSIS: usize = 256;
 
 /// Pairs of each stratum at the second interim analysis, where a quantity has several strata: as
 /// many as a token that always moves as predicted needs to hold at the error of one cell of one
 /// claim in a hundred.
-const SECOND_LOOK: usize = 320;
+const SECOND_ANALYSIS: usize = 320;
 
 /// Most pairs of a family that are all run, instead of drawn from; most control pairs drawn; and the
 /// trials after which tokens that hold no longer wait for those that are open. Only what decides
@@ -289,12 +289,12 @@ impl Sampling {
     }
 
     /// Runs an interim analysis of the counts. Whatever it settles is not analysed again.
-    pub fn look(&mut self) {
+    pub fn analyse(&mut self) {
         for watched in self.tally.cells.values_mut().filter(|w| !w.settled) {
             watched.analyses += 1;
         }
         if !self.tally.shared_done {
-            self.tally.shared_looks += 1;
+            self.tally.shared_analyses += 1;
         }
         if !self.tally.control_pairs.settled {
             self.tally.control_pairs.analyses += 1;
@@ -332,13 +332,13 @@ impl Sampling {
     }
 }
 
-/// Pairs of each stratum drawn at each interim analysis: at the first, [`FIRST_LOOK`] over all
-/// strata; at the second, if there are several strata, [`SECOND_LOOK`] each; then doubling.
+/// Pairs of each stratum drawn at each interim analysis: at the first, [`FIRST_ANALYSIS`] over all
+/// strata; at the second, if there are several strata, [`SECOND_ANALYSIS`] each; then doubling.
 pub fn analyses(groups: usize) -> impl Iterator<Item = usize> {
-    let first = FIRST_LOOK.div_ceil(groups.max(1));
+    let first = FIRST_ANALYSIS.div_ceil(groups.max(1));
     std::iter::successors(Some(first), move |&drawn| {
         Some(match drawn {
-            drawn if drawn < FIRST_LOOK => SECOND_LOOK,
+            drawn if drawn < FIRST_ANALYSIS => SECOND_ANALYSIS,
             drawn => 2 * drawn,
         })
     })
@@ -455,7 +455,7 @@ pub fn judge(
                 )?;
             }
         }
-        let controls_wanted = (FIRST_LOOK.max(total)).min(most);
+        let controls_wanted = (FIRST_ANALYSIS.max(total)).min(most);
         let pairs = control_source.take(controls_wanted - controls_drawn);
         controls_drawn = controls_wanted;
         let mut wanting: Vec<&mut Candidate> = (open.iter_mut())
@@ -465,7 +465,7 @@ pub fn judge(
         run(bench, quantity, &pairs, Kind::Control, &mut wanting, &terms)?;
         drawn = total;
         for candidate in open {
-            candidate.sampling.look();
+            candidate.sampling.analyse();
         }
     }
     Ok((candidates.into_iter())

@@ -174,7 +174,7 @@ pub struct TrialTally {
     /// Counterfactual trials, over strata drawn equally often, that moved a token to a value other
     /// than predicted.
     pub elsewhere: Count,
-    pub(super) shared_looks: usize,
+    pub(super) shared_analyses: usize,
     pub shared_done: bool,
     /// Control trials in which anything changed.
     pub control_pairs: Watched,
@@ -409,7 +409,7 @@ impl Measures {
             lower: alpha_of_look(lower, look.max(1)),
             upper: alpha_of_look(upper, look.max(1)),
         };
-        let shared = tally.shared_looks;
+        let shared = tally.shared_analyses;
         let by_aspect = |count: fn(&AspectCounts) -> Count, errors| -> BTreeMap<Aspect, Rate> {
             let counts = tally
                 .counterfactual

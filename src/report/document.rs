@@ -296,7 +296,7 @@ fn part(
 /// The verdicts on the claims of a graph.
 fn verdicts(graph: &Graph) -> BTreeMap<&VertexKind, Option<VerdictKind>> {
     let vertices = graph.edges.node_weights();
-    vertices.map(|v| (&v.node_set, v.verdict)).collect()
+    vertices.map(|v| (&v.kind, v.verdict)).collect()
 }
 
 /// How the model in `folder` differs from the one the evidence is of.

@@ -25,10 +25,10 @@ use crate::network::engine::EngineError;
 /// Counterfactual pairs per panel on which decoys and wrong digits are compared with the claim's
 /// own nodes. Each larger panel is run only for claims whose difference the previous one suggests
 /// but does not settle.
-pub(super) const PANELS: [usize; 4] = [64, 256, 1024, 4096];
+pub(super) const PANELS: [usize; 5] = [32, 128, 512, 2048, 4096];
 
 /// Control pairs that a decoy must leave unchanged to count as an additional carrier.
-pub(super) const FIND_PLACEBOS: usize = 128;
+pub(super) const CARRIER_CONTROL_PAIRS: usize = 128;
 
 /// Pairs for controls that are reported but decide nothing: wrong tasks, untrained weights, and the
 /// base run's own activations.
@@ -430,7 +430,7 @@ impl Setting<'_> {
         claim: &Controlled,
         decoy: &NodeSet,
     ) -> Result<bool, EngineError> {
-        let trials = self.side_pairs(claim.variable, Kind::Control, FIND_PLACEBOS);
+        let trials = self.side_pairs(claim.variable, Kind::Control, CARRIER_CONTROL_PAIRS);
         let mut changed = Count::default();
         let node_sets = std::slice::from_ref(decoy);
         self.bench.run(

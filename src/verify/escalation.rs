@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::controls::paired;
 use super::cost::Meter;
 use super::search::{Choice, Search, SearchEffort, without};
-use crate::domain::causal::{Family, Kind};
+use crate::domain::causal::{Family, Kind, Pair, Stratum};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
 use crate::experiment::stats::{Bounds, Count, Errors};
@@ -83,12 +83,12 @@ impl Attempt {
     }
 }
 
-/// Sample sizes, in counterfactual pairs from separate streams, for comparing a set with the set
-/// minus one member. Each larger sample is used only for members for which the previous one leaves
-/// the need open…
-const NEED_PAIRS: [usize; 3] = [256, 2048, 20_000];
+/// Counterfactual pairs, in total, after which a set is compared with the set minus one member.
+/// More are run only where the need is still open. Each comparison spends an equal share of the
+/// error…
+const NEED_PAIRS: [usize; 7] = [256, 512, 1024, 2048, 4096, 8192, 16_384];
 
-/// …and members that the claim is not about get only this many samples.
+/// …and members that the claim is not about are compared only this often.
 const OF_OTHERS: usize = 1;
 
 /// Judges the choices made for every node that does not hold alone: sets with others, until one
@@ -319,32 +319,52 @@ impl Judging<'_> {
     /// that of the set without the node. If the difference is large, the rest of the set cannot
     /// hold, since no set exceeds 100 %. Other members are compared on fewer pairs.
     fn needs(&self, sets: &[(&Finding, Node)]) -> Result<Vec<Needs>, EngineError> {
-        let mut compared: Vec<Vec<Part>> = (sets.iter())
-            .map(|(set, _)| {
+        let mut compared: Vec<Compared> = (sets.iter())
+            .map(|&(set, _)| {
                 let members = set.node_set.nodes.iter();
                 let part = |&member: &Node| Part {
                     without: member,
                     node_set: without(&set.node_set, member),
                     by: UNKNOWN,
+                    open: true,
                     agreed: Vec::new(),
                     holds: false,
                 };
-                members.map(part).collect()
+                Compared {
+                    set,
+                    agreed: Vec::new(),
+                    parts: members.map(part).collect(),
+                }
             })
             .collect();
-        for (sample, pairs) in NEED_PAIRS.into_iter().enumerate() {
-            let mut open: Vec<(&Finding, Vec<&mut Part>)> = (sets.iter().zip(&mut compared))
-                .map(|((set, node), parts)| {
-                    let asked = |part: &&mut Part| {
-                        is_open(part.by) && (part.without == *node || sample < OF_OTHERS)
-                    };
-                    (*set, parts.iter_mut().filter(asked).collect())
-                })
-                .collect();
-            open.retain(|(_, parts)| !parts.is_empty());
-            self.compare(pairs, &mut open)?;
+        let Self {
+            bench, variable, ..
+        } = *self;
+        let n_digits = bench.engine.shape().n_digits;
+        let family = Family::new(variable, Kind::Counterfactual, n_digits);
+        let mut rng = stream(self.rules.seed, &format!("{variable}/telling/need"));
+        let mut draws = family.draws();
+        let mut drawn = 0;
+        for (comparison, total) in NEED_PAIRS.into_iter().enumerate() {
+            let mut open: Vec<&mut Compared> = Vec::new();
+            for ((_, node), compared) in sets.iter().zip(&mut compared) {
+                for part in &mut compared.parts {
+                    let asked = part.without == *node || comparison < OF_OTHERS;
+                    part.open = asked && is_open(part.by);
+                }
+                if compared.parts.iter().any(|part| part.open) {
+                    open.push(compared);
+                }
+            }
+            if open.is_empty() {
+                break;
+            }
+            let pairs = draws.take(total - drawn, &mut rng);
+            drawn = total;
+            self.compare(&pairs, open)?;
         }
-        let needs = sets.iter().zip(compared).map(|((_, node), parts)| {
+        let needs = sets.iter().zip(compared).map(|((_, node), compared)| {
+            let parts = compared.parts;
             let own = parts.iter().find(|part| part.without == *node);
             let own = own.expect("the node is a member");
             Needs {
@@ -356,34 +376,23 @@ impl Judging<'_> {
         Ok(needs.collect())
     }
 
-    /// Compares sets with subsets of them on one sample, on the tokens that the whole set is judged
-    /// on.
+    /// Runs further pairs for the subsets whose need is open, and compares sets with them on all
+    /// pairs so far, on the tokens that the whole set is judged on.
     fn compare(
         &self,
-        pairs: usize,
-        sets: &mut [(&Finding, Vec<&mut Part>)],
+        pairs: &[(Stratum, Pair)],
+        mut compared: Vec<&mut Compared>,
     ) -> Result<(), EngineError> {
-        if sets.is_empty() {
-            return Ok(());
-        }
         let Self {
             bench,
             variable,
             rules,
         } = *self;
-        let family = Family::new(
-            variable,
-            Kind::Counterfactual,
-            bench.engine.shape().n_digits,
-        );
-        let mut rng = stream(rules.seed, &format!("{variable}/telling/need/{pairs}"));
-        let pairs = family.draws().take(pairs, &mut rng);
-        let alpha = rules.alpha / NEED_PAIRS.len() as f64;
-        let errors = Errors::even(alpha);
-        let node_sets: BTreeSet<NodeSet> = (sets.iter())
-            .flat_map(|(set, parts)| {
-                let parts = parts.iter().map(|part| part.node_set.clone());
-                parts.chain([set.node_set.clone()])
+        let node_sets: BTreeSet<NodeSet> = (compared.iter())
+            .flat_map(|compared| {
+                let open = compared.parts.iter().filter(|part| part.open);
+                let parts = open.map(|part| part.node_set.clone());
+                parts.chain([compared.set.node_set.clone()])
             })
             .collect();
         let node_sets: Vec<NodeSet> = node_sets.into_iter().collect();
@@ -391,13 +400,9 @@ impl Judging<'_> {
             let found = node_sets.binary_search(node_set);
             found.expect("every subset is among the node sets")
         };
-        let mut whole: Vec<Vec<Option<bool>>> = vec![Vec::new(); sets.len()];
-        for (_, parts) in sets.iter_mut() {
-            parts.iter_mut().for_each(|part| part.agreed.clear());
-        }
-        bench.run(variable, &pairs, SourceFrom::Source, &node_sets, |block| {
-            for ((set, parts), whole) in sets.iter_mut().zip(&mut whole) {
-                let terms = Terms::new(variable, set.affected_tokens.clone());
+        bench.run(variable, pairs, SourceFrom::Source, &node_sets, |block| {
+            for compared in &mut compared {
+                let terms = Terms::new(variable, compared.set.affected_tokens.clone());
                 let agreed = |node_set: &NodeSet| {
                     let outcomes = block.trials.iter().zip(&block.outcomes[at(node_set)]);
                     outcomes
@@ -406,25 +411,34 @@ impl Judging<'_> {
                         })
                         .collect::<Vec<_>>()
                 };
-                whole.extend(agreed(&set.node_set));
-                for part in parts.iter_mut() {
+                compared.agreed.extend(agreed(&compared.set.node_set));
+                for part in compared.parts.iter_mut().filter(|part| part.open) {
                     part.agreed.extend(agreed(&part.node_set));
                 }
             }
         })?;
-        for ((_, parts), whole) in sets.iter_mut().zip(&whole) {
-            for part in parts.iter_mut() {
-                part.by = paired(whole, &part.agreed, errors);
-                let mut agreed = Count::default();
+        let alpha = rules.alpha / NEED_PAIRS.len() as f64;
+        for Compared { agreed, parts, .. } in compared {
+            for part in parts.iter_mut().filter(|part| part.open) {
+                part.by = paired(agreed, &part.agreed, Errors::even(alpha));
+                let mut holding = Count::default();
                 part.agreed
                     .iter()
                     .flatten()
-                    .for_each(|&hit| agreed.add(hit));
-                part.holds = agreed.lower(alpha) >= rules.threshold;
+                    .for_each(|&hit| holding.add(hit));
+                part.holds = holding.lower(alpha) >= rules.threshold;
             }
         }
         Ok(())
     }
+}
+
+/// A set under comparison with subsets of it.
+struct Compared<'f> {
+    set: &'f Finding,
+    /// For each pair so far: whether the set's trial was as predicted.
+    agreed: Vec<Option<bool>>,
+    parts: Vec<Part>,
 }
 
 /// A subset that a set is compared with.
@@ -434,7 +448,9 @@ struct Part {
     node_set: NodeSet,
     /// How much the set's interchange accuracy exceeds the subset's.
     by: Bounds,
-    /// On the latest sample: whether each trial was as predicted.
+    /// Whether more pairs are run for it.
+    open: bool,
+    /// For each pair so far: whether the subset's trial was as predicted.
     agreed: Vec<Option<bool>>,
     /// Whether the subset reaches the threshold itself.
     holds: bool,

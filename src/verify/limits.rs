@@ -3,11 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::controls::{DECOYS, FIND_PLACEBOS, PANELS, SELECTIVITY_MARGIN, SIDE_TRIALS};
+use super::controls::{CARRIER_CONTROL_PAIRS, DECOYS, PANELS, SELECTIVITY_MARGIN, SIDE_TRIALS};
 use super::escalation::JOINT_NEED;
 use super::phases::{MEAN_QUESTIONS, UNTRAINED_SEED};
 use super::{attends, necessity};
-use crate::experiment::{BASELINE_QUESTIONS, FIRST_LOOK, GATE, HALF, NEGLIGIBLE, TIE_MARGIN};
+use crate::experiment::{BASELINE_QUESTIONS, FIRST_ANALYSIS, GATE, HALF, NEGLIGIBLE, TIE_MARGIN};
 
 /// Limits that no option changes.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
@@ -51,14 +51,14 @@ pub struct ControlPlan {
     /// Questions of each class on which attention is measured.
     pub attention_questions: usize,
     /// Pairs at the first interim analysis.
-    pub first_look: usize,
+    pub first_analysis: usize,
     /// Sets tried as decoys of a set. For a single node, every eligible node is a decoy.
     pub decoys: usize,
     /// Panel sizes on which decoys, and the claim's nodes at every other digit, are tried; each is
     /// used where the previous one leaves the result open.
     pub decoy_panels: Vec<usize>,
     /// Control pairs that a decoy must leave unchanged to count as an additional carrier.
-    pub find_placebos: usize,
+    pub carrier_control_pairs: usize,
     /// Trials of each control that is reported but decides nothing: the base run's own activation,
     /// other tasks at the same digit, and untrained weights.
     pub side_trials: usize,
@@ -74,10 +74,10 @@ impl Default for ControlPlan {
             baseline_questions: BASELINE_QUESTIONS,
             mean_questions: MEAN_QUESTIONS,
             attention_questions: attends::QUESTIONS,
-            first_look: FIRST_LOOK,
+            first_analysis: FIRST_ANALYSIS,
             decoys: DECOYS,
             decoy_panels: PANELS.to_vec(),
-            find_placebos: FIND_PLACEBOS,
+            carrier_control_pairs: CARRIER_CONTROL_PAIRS,
             side_trials: SIDE_TRIALS,
             untrained_seed: UNTRAINED_SEED,
             necessity_questions: necessity::QUESTIONS,

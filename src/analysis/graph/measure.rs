@@ -272,11 +272,11 @@ impl Graph {
         let VertexKind::Claim {
             variable,
             nodes: sources,
-        } = &self.edges[from].node_set
+        } = &self.edges[from].kind
         else {
             unreachable!("no edge leaves an answer token");
         };
-        let target = &self.edges[to].node_set;
+        let target = &self.edges[to].kind;
         let link = Link {
             variable: *variable,
             sources,
@@ -319,7 +319,7 @@ impl Graph {
 
     /// The nodes of all vertices other than the two ends.
     fn other_nodes(&self, from: NodeIndex, to: NodeIndex) -> Vec<Node> {
-        let nodes_of = |vertex: NodeIndex| match &self.edges[vertex].node_set {
+        let nodes_of = |vertex: NodeIndex| match &self.edges[vertex].kind {
             VertexKind::Claim { nodes, .. } => nodes.as_slice(),
             VertexKind::Token(_) => &[],
         };

@@ -55,7 +55,7 @@ impl fmt::Display for VertexKind {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vertex {
-    pub node_set: VertexKind,
+    pub kind: VertexKind,
     /// The claims it stands for; empty for an answer token.
     pub claims: Vec<String>,
     /// Their verdict; `None` for an answer token and for untested claims.
@@ -69,7 +69,7 @@ pub struct Vertex {
 impl Vertex {
     /// Whether it is a claim rather than an answer token.
     pub fn is_claim(&self) -> bool {
-        matches!(self.node_set, VertexKind::Claim { .. })
+        matches!(self.kind, VertexKind::Claim { .. })
     }
 
     /// Whether it is a claim whose verdict says that it holds.
@@ -128,8 +128,8 @@ pub struct Flows {
 }
 
 /// The tokens that a vertex's value can change.
-fn reach_of(node_set: &VertexKind, shape: &Shape) -> TokenSet {
-    match node_set {
+fn reach_of(kind: &VertexKind, shape: &Shape) -> TokenSet {
+    match kind {
         VertexKind::Token(token) => TokenSet::only(*token),
         VertexKind::Claim { variable, .. } => affected_tokens(*variable, shape.n_digits),
     }
@@ -204,26 +204,26 @@ impl Graph {
         type NamesWithVerdict = (Vec<String>, Option<VerdictKind>);
         let mut claims: BTreeMap<VertexKind, NamesWithVerdict> = BTreeMap::new();
         for claim in known.claims {
-            let node_set = VertexKind::Claim {
+            let kind = VertexKind::Claim {
                 variable: claim.variable,
                 nodes: claim.nodes,
             };
             let (names, verdict) = claims
-                .entry(node_set)
+                .entry(kind)
                 .or_insert_with(|| (Vec::new(), claim.verdict));
             names.push(claim.claim);
             *verdict = best(*verdict, claim.verdict);
         }
         let mut edges = DiGraph::new();
-        let vertex = |node_set, claims, verdict| Vertex {
-            node_set,
+        let vertex = |kind, claims, verdict| Vertex {
+            kind,
             claims,
             verdict,
             undermined: false,
             reaches_an_answer: false,
         };
-        for (node_set, (names, verdict)) in claims {
-            edges.add_node(vertex(node_set, names, verdict));
+        for (kind, (names, verdict)) in claims {
+            edges.add_node(vertex(kind, names, verdict));
         }
         for token in TokenSet::all(shape.n_digits).iter() {
             edges.add_node(vertex(VertexKind::Token(token), Vec::new(), None));
@@ -231,8 +231,7 @@ impl Graph {
         let all: Vec<NodeIndex> = edges.node_indices().collect();
         for &from in &all {
             for &to in &all {
-                if let Some(edge) = edge(&edges[from].node_set, &edges[to].node_set, &shape, flows)
-                {
+                if let Some(edge) = edge(&edges[from].kind, &edges[to].kind, &shape, flows) {
                     edges.add_edge(from, to, edge);
                 }
             }
@@ -288,7 +287,7 @@ impl Graph {
                 holds && !supports.is_empty() && !supports.iter().any(sound);
         }
         for &vertex in order.iter().rev() {
-            let reaches = match self.edges[vertex].node_set {
+            let reaches = match self.edges[vertex].kind {
                 VertexKind::Token(_) => true,
                 VertexKind::Claim { .. } => self
                     .fed_by(vertex)

@@ -75,7 +75,7 @@ impl Graph {
     /// # Errors
     /// [`SelectorError::Missing`] where there are none.
     pub fn select(&self, selector: Selector) -> Result<Vec<NodeIndex>, SelectorError> {
-        let means = |node_set: &VertexKind| match (selector, node_set) {
+        let means = |kind: &VertexKind| match (selector, kind) {
             (Selector::Token(wanted), VertexKind::Token(token)) => wanted == *token,
             (Selector::Node(wanted), VertexKind::Claim { nodes, .. }) => {
                 nodes.iter().any(|node| node.name() == wanted)
@@ -86,13 +86,13 @@ impl Graph {
         let found: Vec<NodeIndex> = self
             .edges
             .node_indices()
-            .filter(|&vertex| means(&self.edges[vertex].node_set))
+            .filter(|&vertex| means(&self.edges[vertex].kind))
             .collect();
         if found.is_empty() {
             let known: Vec<String> = self
                 .edges
                 .node_weights()
-                .map(|vertex| vertex.node_set.to_string())
+                .map(|vertex| vertex.kind.to_string())
                 .collect();
             return Err(SelectorError::Missing {
                 selector,

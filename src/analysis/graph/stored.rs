@@ -192,9 +192,8 @@ impl From<GraphEvidence> for Wire {
             weights_sha256,
             graph,
         } = evidence;
-        let name = |vertex: NodeIndex| graph.edges[vertex].node_set.to_string();
-        let names =
-            |vertices: Vec<&Vertex>| vertices.iter().map(|v| v.node_set.to_string()).collect();
+        let name = |vertex: NodeIndex| graph.edges[vertex].kind.to_string();
+        let names = |vertices: Vec<&Vertex>| vertices.iter().map(|v| v.kind.to_string()).collect();
         let edges = graph.edges.edge_indices().map(|index| {
             let (from, to) = graph.ends(index);
             let edge = &graph.edges[index];
@@ -248,7 +247,7 @@ impl Wire {
         };
         for wire in self.edges {
             let (from, to) = (find(&wire.from)?, find(&wire.to)?);
-            if matches!(edges[from].node_set, VertexKind::Token(_)) {
+            if matches!(edges[from].kind, VertexKind::Token(_)) {
                 return Err(Contradiction::FromToken(wire.from));
             }
             let edge = Edge {
@@ -285,8 +284,8 @@ impl Wire {
 impl WireVertex {
     fn of(vertex: &Vertex) -> Self {
         WireVertex {
-            id: vertex.node_set.to_string(),
-            kind: match &vertex.node_set {
+            id: vertex.kind.to_string(),
+            kind: match &vertex.kind {
                 VertexKind::Token(token) => WireKind::Answer { token: *token },
                 VertexKind::Claim { variable, nodes } => WireKind::Claim {
                     task: variable.task,
@@ -315,7 +314,7 @@ impl WireVertex {
             WireKind::Answer { token } => {
                 digit_is_there(token.0, shape.n_digits + 1)?;
                 Vertex {
-                    node_set: VertexKind::Token(token),
+                    kind: VertexKind::Token(token),
                     claims: Vec::new(),
                     verdict: None,
                     undermined: false,
@@ -342,7 +341,7 @@ impl WireVertex {
                     source,
                 })?;
                 Vertex {
-                    node_set: VertexKind::Claim {
+                    kind: VertexKind::Claim {
                         variable: Variable { task, digit },
                         nodes,
                     },
@@ -353,7 +352,7 @@ impl WireVertex {
                 }
             }
         };
-        match vertex.node_set.to_string() {
+        match vertex.kind.to_string() {
             found if found == id => Ok(vertex),
             found => Err(Contradiction::Name { id, found }),
         }

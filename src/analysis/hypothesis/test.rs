@@ -575,10 +575,7 @@ impl Tester<'_> {
         };
         let mut graph = Graph::new(self.known.clone(), shape, flows);
         graph.keep_edges(|from, to| {
-            from.holds()
-                && links
-                    .iter()
-                    .any(|link| is_link(&from.node_set, &to.node_set, link))
+            from.holds() && links.iter().any(|link| is_link(&from.kind, &to.kind, link))
         });
         graph.measure(self.engine, self.budget, &mut |_, _| {})?;
         Ok(clauses
@@ -613,13 +610,13 @@ impl Tester<'_> {
         digit: Option<usize>,
         is_link: impl Fn(&VertexKind, &VertexKind) -> bool,
     ) -> Option<ClauseCase> {
-        let node_set = |vertex: NodeIndex| &graph.edges[vertex].node_set;
+        let kind = |vertex: NodeIndex| &graph.edges[vertex].kind;
         let links: Vec<_> = graph
             .edges
             .edge_indices()
             .filter_map(|edge| {
                 let (from, to) = graph.ends(edge);
-                is_link(node_set(from), node_set(to)).then_some((from, to, &graph.edges[edge]))
+                is_link(kind(from), kind(to)).then_some((from, to, &graph.edges[edge]))
             })
             .collect();
         if links.is_empty() {
@@ -627,14 +624,9 @@ impl Tester<'_> {
         }
         let standing: Vec<_> = links.iter().filter(|(.., edge)| edge.stands()).collect();
         let told = listed(links.iter().map(|(from, to, edge)| {
-            format!(
-                "{} to {}: {}",
-                node_set(*from),
-                node_set(*to),
-                edge.verdict()
-            )
+            format!("{} to {}: {}", kind(*from), kind(*to), edge.verdict())
         }));
-        let nodes_of = |vertex: NodeIndex| match node_set(vertex) {
+        let nodes_of = |vertex: NodeIndex| match kind(vertex) {
             VertexKind::Claim { nodes, .. } => nodes.clone(),
             VertexKind::Token(_) => Vec::new(),
         };

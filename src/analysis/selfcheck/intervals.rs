@@ -182,7 +182,7 @@ fn draw(rates: Rates, rules: Rules, claim: usize) -> Drawn {
             }
         }
         drawn = total;
-        sampling.look();
+        sampling.analyse();
     }
     sampling.end();
     Drawn {

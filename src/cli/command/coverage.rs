@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use circuitcheck::analysis::carries::nodes_text;
 use circuitcheck::analysis::coverage::{Coverage, CoverageOptions, Harm, Hurt, coverage};
+use circuitcheck::analysis::represents::nodes_text;
 use circuitcheck::experiment::Baseline;
 use circuitcheck::inputs::claims::{Claim, claims_of, read_tagged_nodes};
 use clap::Args;

@@ -237,13 +237,13 @@ fn print_text(graph: &Graph) -> Result<(), CliError> {
                     .edges
                     .find_edge(from, to)
                     .expect("neighbours share an edge");
-                (&graph.edges[to].node_set, &graph.edges[edge])
+                (&graph.edges[to].kind, &graph.edges[edge])
             })
             .collect();
         fed.sort_by_key(|(to, _)| *to);
         for (to, edge) in fed {
             let mut row: Vec<Cell> = vec![
-                graph.edges[from].node_set.to_string().into(),
+                graph.edges[from].kind.to_string().into(),
                 to.to_string().into(),
                 Cell::styled(edge.verdict(), edge_style(edge)),
             ];
@@ -258,7 +258,7 @@ fn print_text(graph: &Graph) -> Result<(), CliError> {
         }
     }
     let names = |vertices: Vec<&Vertex>| {
-        let names: Vec<String> = vertices.iter().map(|v| v.node_set.to_string()).collect();
+        let names: Vec<String> = vertices.iter().map(|v| v.kind.to_string()).collect();
         if names.is_empty() {
             "none".to_owned()
         } else {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::analysis::carries::{
+use circuitcheck::analysis::represents::{
     CarrierSearch, Carriers, MAX_TRIALS, QuantityScore, nodes_text, useful_nodes,
 };
 use circuitcheck::experiment::Rules;

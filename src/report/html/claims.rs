@@ -284,7 +284,7 @@ fn more(report: &Report, claim: &ClaimView) -> Markup {
 fn vertex(report: &Report, claim: &ClaimView) -> Option<String> {
     let mut vertices = report.graph.edges.node_weights();
     let vertex = vertices.find(|vertex| vertex.claims.iter().any(|name| name == claim.claim));
-    vertex.map(|vertex| vertex.node_set.to_string())
+    vertex.map(|vertex| vertex.kind.to_string())
 }
 
 fn measures(title: &str, measures: &Measures, report: &Report, claim: &ClaimView) -> Markup {

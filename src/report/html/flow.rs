@@ -30,7 +30,7 @@ pub fn section(report: &Report) -> Section {
 /// The graph as lists, for readers who do not see it.
 fn in_words(graph: &Graph) -> Markup {
     let listed = |vertices: Vec<&Vertex>| -> String {
-        let names: Vec<String> = vertices.iter().map(|v| v.node_set.to_string()).collect();
+        let names: Vec<String> = vertices.iter().map(|v| v.kind.to_string()).collect();
         match names.is_empty() {
             true => "none".into(),
             false => names.join(", "),
@@ -43,9 +43,9 @@ fn in_words(graph: &Graph) -> Markup {
             summary { "The graph as a list of " (graph.edges.edge_count()) " edges" }
             ul.counts {
                 @for vertex in graph.order() {
-                    @let feeding: Vec<String> = graph.feeding(vertex).iter().map(|&from| graph.edges[from].node_set.to_string()).collect();
+                    @let feeding: Vec<String> = graph.feeding(vertex).iter().map(|&from| graph.edges[from].kind.to_string()).collect();
                     @if !feeding.is_empty() {
-                        li { b { (graph.edges[vertex].node_set) } " depends on " (feeding.join(", ")) }
+                        li { b { (graph.edges[vertex].kind) } " depends on " (feeding.join(", ")) }
                     }
                 }
             }

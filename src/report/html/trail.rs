@@ -101,7 +101,7 @@ fn controls(report: &Report) -> Markup {
         ),
         (
             "control pairs of an additional carrier",
-            controls.find_placebos.to_string(),
+            controls.carrier_control_pairs.to_string(),
         ),
         (
             "own activation, other tasks, untrained weights",
@@ -127,7 +127,10 @@ fn controls(report: &Report) -> Markup {
             "attention over",
             format!("{} questions a class", controls.attention_questions),
         ),
-        ("first analysis", format!("{} pairs", controls.first_look)),
+        (
+            "first analysis",
+            format!("{} pairs", controls.first_analysis),
+        ),
         (
             "incremental engine and plain forward pass",
             format!("{} of {} differ", parity.differing, parity.answers),

@@ -18,7 +18,7 @@ const WRITES: &str = "a String takes any text";
 
 /// The label of a vertex: its variable or token, then its nodes.
 fn label(vertex: &Vertex) -> (String, String) {
-    match &vertex.node_set {
+    match &vertex.kind {
         VertexKind::Token(token) => (token.to_string(), String::new()),
         VertexKind::Claim { variable, nodes } => {
             let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
@@ -43,8 +43,8 @@ fn told(graph: &Graph, edge: petgraph::graph::EdgeIndex) -> String {
     let weight = &graph.edges[edge];
     let mut text = format!(
         "{} → {}: {}",
-        graph.edges[from].node_set,
-        graph.edges[to].node_set,
+        graph.edges[from].kind,
+        graph.edges[to].kind,
         weight.verdict()
     );
     let route = |name: &str, route: &Route| {

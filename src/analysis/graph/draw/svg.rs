@@ -49,8 +49,8 @@ struct Placed {
 
 /// The cell of a vertex: its row (twice the layer, plus one for an MLP; answers above all) and its
 /// token position.
-fn cell(node_set: &VertexKind, shape: &Shape) -> (usize, usize) {
-    match node_set {
+fn cell(kind: &VertexKind, shape: &Shape) -> (usize, usize) {
+    match kind {
         VertexKind::Token(token) => (2 * shape.n_layers, shape.predicting(*token)),
         VertexKind::Claim { nodes, .. } => nodes
             .iter()
@@ -61,12 +61,12 @@ fn cell(node_set: &VertexKind, shape: &Shape) -> (usize, usize) {
 }
 
 /// The nodes of a vertex that are elsewhere than its box, by cell.
-fn members(node_set: &VertexKind, shape: &Shape) -> BTreeMap<(usize, usize), Vec<String>> {
+fn members(kind: &VertexKind, shape: &Shape) -> BTreeMap<(usize, usize), Vec<String>> {
     let mut elsewhere: BTreeMap<(usize, usize), Vec<String>> = BTreeMap::new();
-    if let VertexKind::Claim { nodes, .. } = node_set {
+    if let VertexKind::Claim { nodes, .. } = kind {
         for node in nodes {
             let at = (node.depth(), node.position());
-            if at != cell(node_set, shape) {
+            if at != cell(kind, shape) {
                 elsewhere.entry(at).or_default().push(node.to_string());
             }
         }
@@ -206,11 +206,11 @@ impl<'a> GraphLayout<'a> {
         // Connected vertices go above others, next to where their lines lead.
         vertices.sort_by_key(|&vertex| (!graph.edges[vertex].reaches_an_answer, vertex));
         for &vertex in &vertices {
-            let at = cell(&graph.edges[vertex].node_set, shape);
+            let at = cell(&graph.edges[vertex].kind, shape);
             cells.entry(at).or_default().push(Drawn::Vertex(vertex));
         }
         for &vertex in &vertices {
-            for (at, names) in members(&graph.edges[vertex].node_set, shape) {
+            for (at, names) in members(&graph.edges[vertex].kind, shape) {
                 let here = cells.entry(at).or_default();
                 here.push(Drawn::Member(vertex, names));
             }
@@ -277,7 +277,7 @@ impl<'a> GraphLayout<'a> {
 
     /// Row and column of a vertex.
     fn at(&self, vertex: NodeIndex) -> (usize, usize) {
-        let (row, position) = cell(&self.graph.edges[vertex].node_set, &self.graph.shape);
+        let (row, position) = cell(&self.graph.edges[vertex].kind, &self.graph.shape);
         (row, self.column_of(position))
     }
 
@@ -415,7 +415,7 @@ impl<'a> GraphLayout<'a> {
     }
 
     fn is_answer(&self, vertex: NodeIndex) -> bool {
-        matches!(self.graph.edges[vertex].node_set, VertexKind::Token(_))
+        matches!(self.graph.edges[vertex].kind, VertexKind::Token(_))
     }
 
     fn write_edges(&self, out: &mut String) {
@@ -517,7 +517,7 @@ fn arrowhead(corners: &[(usize, usize)]) -> String {
 }
 
 fn name_of(vertex: &Vertex) -> String {
-    let mut text = vertex.node_set.to_string();
+    let mut text = vertex.kind.to_string();
     if vertex.is_claim() {
         text += &format!(": {}", standing(vertex));
     }
