@@ -34,6 +34,9 @@ pub(super) const CARRIER_CONTROL_PAIRS: usize = 128;
 /// base run's own activations.
 pub(super) const SIDE_TRIALS: usize = 32;
 
+/// Wrong tasks are tried on the first panel.
+const _: () = assert!(PANELS[0] == SIDE_TRIALS);
+
 /// Sets tried as decoys of a set: a panel that depends on the claim alone, not on the seed. For a
 /// single node, every eligible node is a decoy.
 pub(super) const DECOYS: usize = 16;
@@ -187,51 +190,69 @@ impl Setting<'_> {
                 claim,
                 decoys: self.decoys(claim),
                 beaten: Vec::new(),
+                leaves_control_pairs_alone: BTreeMap::new(),
             })
             .collect();
+        let mut panels = Panels::default();
         let [first, larger @ ..] = PANELS;
-        let mut controls = self.panel(&mut asked, first)?;
+        self.try_panel(&mut panels, &mut asked, first)?;
+        let mut controls = Vec::new();
+        for asked in &mut asked {
+            let side = SideControls {
+                own_activation: self.own_activation(asked.claim)?,
+                wrong_tasks: self.tried_elsewhere(
+                    &panels,
+                    asked.claim,
+                    self.wrong_tasks(asked.claim.variable),
+                    &self.everything(),
+                ),
+                untrained: self.untrained(asked.claim)?,
+            };
+            controls.push(self.assemble(asked, &panels, side)?);
+        }
         for size in larger {
             let open: Vec<usize> = (0..claims.len())
                 .filter(|&i| claims[i].hangs_on_selectivity)
                 .filter(|&i| controls[i].selectivity() == Selectivity::Open)
                 .collect();
             let mut again: Vec<Asked> = open.iter().map(|&i| asked[i].clone()).collect();
-            let found = self.panel(&mut again, size)?;
-            for ((i, again), found) in open.into_iter().zip(again).zip(found) {
-                controls[i] = found;
+            self.try_panel(&mut panels, &mut again, size)?;
+            for (i, mut again) in open.into_iter().zip(again) {
+                let side = SideControls {
+                    own_activation: controls[i].own_activation,
+                    wrong_tasks: std::mem::take(&mut controls[i].wrong_tasks),
+                    untrained: controls[i].untrained,
+                };
+                controls[i] = self.assemble(&mut again, &panels, side)?;
                 asked[i] = again;
             }
         }
         Ok(controls)
     }
 
-    /// The controls on panels of one size. Decoys that are clearly beaten on it are not tried on
-    /// larger ones.
-    fn panel(&self, asked: &mut [Asked], size: usize) -> Result<Vec<Controls>, EngineError> {
-        let mut panels = Panels::default();
+    /// Runs the panels of one size. Decoys that are clearly beaten on it are not tried on larger
+    /// ones.
+    fn try_panel(
+        &self,
+        panels: &mut Panels,
+        asked: &mut [Asked],
+        size: usize,
+    ) -> Result<(), EngineError> {
         for Asked { claim, decoys, .. } in &*asked {
-            panels.ask(
-                claim.variable,
-                size,
-                &claim.node_set,
-                &claim.affected_tokens,
-            );
+            panels.ask(claim.variable, &claim.node_set, &claim.affected_tokens);
             for decoy in decoys {
-                panels.ask(claim.variable, size, decoy, &claim.affected_tokens);
+                panels.ask(claim.variable, decoy, &claim.affected_tokens);
             }
             for variable in self.wrong_digits(claim) {
-                panels.ask(variable, size, &claim.node_set, &elsewhere(claim));
+                panels.ask(variable, &claim.node_set, &elsewhere(claim));
             }
-            for variable in self.wrong_tasks(claim.variable) {
-                panels.ask(variable, SIDE_TRIALS, &claim.node_set, &self.everything());
+            if size == SIDE_TRIALS {
+                for variable in self.wrong_tasks(claim.variable) {
+                    panels.ask(variable, &claim.node_set, &self.everything());
+                }
             }
         }
-        panels.run(self)?;
-        asked
-            .iter_mut()
-            .map(|asked| self.assemble(asked, &panels, size))
-            .collect()
+        panels.run(self, size)
     }
 
     fn everything(&self) -> AffectedTokens {
@@ -242,16 +263,11 @@ impl Setting<'_> {
         &self,
         asked: &mut Asked,
         panels: &Panels,
-        size: usize,
+        side: SideControls,
     ) -> Result<Controls, EngineError> {
         let claim = asked.claim;
         let alpha = claim.alpha / PANELS.len() as f64;
-        let own = panels.get(
-            claim.variable,
-            size,
-            &claim.node_set,
-            &claim.affected_tokens,
-        );
+        let own = panels.get(claim.variable, &claim.node_set, &claim.affected_tokens);
         let interchange_accuracy = count(own);
         let wrong_digits = self.wrong_digits(claim);
         // Every control must be beaten; a single one that is not is enough against the claim.
@@ -260,27 +276,12 @@ impl Setting<'_> {
             lower: alpha,
             upper: alpha / controls.max(1) as f64,
         };
-        let tried = |variables: Vec<Variable>, trials: usize, affected_tokens: &AffectedTokens| {
-            let of = |variable| ElsewhereResult {
-                variable,
-                interchange_accuracy: count(panels.get(
-                    variable,
-                    trials,
-                    &claim.node_set,
-                    affected_tokens,
-                )),
-            };
-            let results = variables.into_iter().map(of);
-            results
-                .filter(|result| result.interchange_accuracy.trials > 0)
-                .collect::<Vec<_>>()
-        };
-        let wrong_digits = tried(wrong_digits, size, &elsewhere(claim));
+        let wrong_digits = self.tried_elsewhere(panels, claim, wrong_digits, &elsewhere(claim));
         let by_digit: Vec<Bounds> = wrong_digits
             .iter()
             .map(|wrong| difference(interchange_accuracy, wrong.interchange_accuracy, errors))
             .collect();
-        let by_decoys = self.try_decoys(asked, panels, size, errors)?;
+        let by_decoys = self.try_decoys(asked, panels, errors)?;
         let lowest = |bounds: &[Bounds], bound: fn(&Bounds) -> f64, start: f64| {
             bounds.iter().map(bound).fold(start, f64::min)
         };
@@ -290,16 +291,12 @@ impl Setting<'_> {
             interchange_accuracy.upper(errors.upper),
         );
         Ok(Controls {
-            own_activation: self.own_activation(claim)?,
+            own_activation: side.own_activation,
             interchange_accuracy,
             decoys: asked.beaten.clone(),
             wrong_digits,
-            wrong_tasks: tried(
-                self.wrong_tasks(claim.variable),
-                SIDE_TRIALS,
-                &self.everything(),
-            ),
-            untrained: self.untrained(claim)?,
+            wrong_tasks: side.wrong_tasks,
+            untrained: side.untrained,
             beats_decoys_by: (asked.beaten.iter())
                 .filter(|decoy| !decoy.carries)
                 .map(|decoy| decoy.difference_lower)
@@ -309,22 +306,34 @@ impl Setting<'_> {
         })
     }
 
+    /// The results of a claim's nodes for other variables, on all pairs of their panels so far.
+    fn tried_elsewhere(
+        &self,
+        panels: &Panels,
+        claim: &Controlled,
+        variables: Vec<Variable>,
+        affected_tokens: &AffectedTokens,
+    ) -> Vec<ElsewhereResult> {
+        let of = |variable| ElsewhereResult {
+            variable,
+            interchange_accuracy: count(panels.get(variable, &claim.node_set, affected_tokens)),
+        };
+        let results = variables.into_iter().map(of);
+        results
+            .filter(|result| result.interchange_accuracy.trials > 0)
+            .collect()
+    }
+
     /// Compares a claim with its decoys and sets aside those that are clearly beaten. Returns the
     /// margin over each decoy tried.
     fn try_decoys(
         &self,
         asked: &mut Asked,
         panels: &Panels,
-        size: usize,
         errors: Errors,
     ) -> Result<Vec<Bounds>, EngineError> {
         let claim = asked.claim;
-        let own = panels.get(
-            claim.variable,
-            size,
-            &claim.node_set,
-            &claim.affected_tokens,
-        );
+        let own = panels.get(claim.variable, &claim.node_set, &claim.affected_tokens);
         // Half as often as the claim's own nodes.
         let enough = HALF * count(own).share();
         let mut bounds = Vec::new();
@@ -338,12 +347,21 @@ impl Setting<'_> {
             .beaten
             .retain(|decoy| !asked_again.contains(&decoy.nodes));
         for decoy in std::mem::take(&mut asked.decoys) {
-            let theirs = panels.get(claim.variable, size, &decoy, &claim.affected_tokens);
+            let theirs = panels.get(claim.variable, &decoy, &claim.affected_tokens);
             let interchange_accuracy = count(theirs);
             let by = paired(own, theirs, errors);
-            let may_carry = by.lower < SELECTIVITY_MARGIN
-                && interchange_accuracy.upper(errors.upper) >= enough
-                && self.leaves_control_pairs_alone(claim, &decoy)?;
+            let mut may_carry =
+                by.lower < SELECTIVITY_MARGIN && interchange_accuracy.upper(errors.upper) >= enough;
+            if may_carry {
+                may_carry = match asked.leaves_control_pairs_alone.get(&decoy) {
+                    Some(&known) => known,
+                    None => {
+                        let found = self.leaves_control_pairs_alone(claim, &decoy)?;
+                        (asked.leaves_control_pairs_alone).insert(decoy.clone(), found);
+                        found
+                    }
+                };
+            }
             let carries = may_carry && interchange_accuracy.lower(errors.lower) >= enough;
             // If it is open whether a decoy is an additional carrier, what it says about the claim
             // is open too.
@@ -572,6 +590,15 @@ struct Asked<'a> {
     decoys: Vec<NodeSet>,
     /// From the last panel each was tried on.
     beaten: Vec<DecoyResult>,
+    /// Of decoys that may be additional carriers: whether they leave control pairs unchanged.
+    leaves_control_pairs_alone: BTreeMap<NodeSet, bool>,
+}
+
+/// Controls that are run once, whatever the size of the panels.
+struct SideControls {
+    own_activation: Count,
+    wrong_tasks: Vec<ElsewhereResult>,
+    untrained: Count,
 }
 
 /// The affected tokens of the claim's nodes for another variable, in every group of pairs.
@@ -579,57 +606,67 @@ fn elsewhere(claim: &Controlled) -> AffectedTokens {
     AffectedTokens::Tokens(claim.affected_tokens.tokens())
 }
 
-/// Node sets to be tried on panels of trials. Each panel is run once for all claims that use it.
+/// Outcomes on growing panels of pairs, one panel a variable, whose runs all claims share.
 #[derive(Default)]
 struct Panels {
-    asked: BTreeMap<(Variable, usize), BTreeMap<(NodeSet, AffectedTokens), AgreementColumn>>,
+    of: BTreeMap<Variable, Panel>,
+}
+
+#[derive(Default)]
+struct Panel {
+    /// Pairs run so far.
+    drawn: usize,
+    columns: BTreeMap<(NodeSet, AffectedTokens), AgreementColumn>,
+    /// The columns to continue on the next pairs.
+    asked: BTreeSet<(NodeSet, AffectedTokens)>,
 }
 
 impl Panels {
-    fn ask(
-        &mut self,
-        variable: Variable,
-        trials: usize,
-        node_set: &NodeSet,
-        affected_tokens: &AffectedTokens,
-    ) {
-        self.asked
-            .entry((variable, trials))
-            .or_default()
-            .entry((node_set.clone(), affected_tokens.clone()))
-            .or_default();
+    fn ask(&mut self, variable: Variable, node_set: &NodeSet, affected_tokens: &AffectedTokens) {
+        let panel = self.of.entry(variable).or_default();
+        (panel.asked).insert((node_set.clone(), affected_tokens.clone()));
     }
 
     fn get(
         &self,
         variable: Variable,
-        trials: usize,
         node_set: &NodeSet,
         affected_tokens: &AffectedTokens,
     ) -> &AgreementColumn {
-        &self.asked[&(variable, trials)][&(node_set.clone(), affected_tokens.clone())]
+        &self.of[&variable].columns[&(node_set.clone(), affected_tokens.clone())]
     }
 
-    fn run(&mut self, setting: &Setting) -> Result<(), EngineError> {
-        for (&(variable, trials), columns) in &mut self.asked {
-            let pairs = setting.side_pairs(variable, Kind::Counterfactual, trials);
-            let mut node_sets: Vec<NodeSet> = columns.keys().map(|(s, _)| s.clone()).collect();
+    /// Continues every column that is asked for, up to `size` pairs.
+    fn run(&mut self, setting: &Setting, size: usize) -> Result<(), EngineError> {
+        for (&variable, panel) in &mut self.of {
+            let asked = std::mem::take(&mut panel.asked);
+            if asked.is_empty() {
+                continue;
+            }
+            let pairs = setting.side_pairs(variable, Kind::Counterfactual, size);
+            let pairs = &pairs[panel.drawn.min(pairs.len())..];
+            panel.drawn = size;
+            let mut node_sets: Vec<NodeSet> = asked.iter().map(|(s, _)| s.clone()).collect();
             node_sets.dedup();
             setting
                 .bench
-                .run(variable, &pairs, SourceFrom::Source, &node_sets, |block| {
-                    for ((node_set, affected_tokens), column) in columns.iter_mut() {
+                .run(variable, pairs, SourceFrom::Source, &node_sets, |block| {
+                    for (node_set, affected_tokens) in &asked {
                         let at = node_sets
-                            .iter()
-                            .position(|s| s == node_set)
+                            .binary_search(node_set)
                             .expect("the node set of every column is run");
                         let terms = Terms::new(variable, affected_tokens.clone());
                         let outcomes = block.trials.iter().zip(&block.outcomes[at]);
+                        let key = (node_set.clone(), affected_tokens.clone());
+                        let column = panel.columns.entry(key).or_default();
                         column.extend(outcomes.map(|(trial, outcome)| {
                             trial.interchange_accuracy(outcome.as_ref()?, &terms)
                         }));
                     }
                 })?;
+            for key in asked {
+                panel.columns.entry(key).or_default();
+            }
         }
         Ok(())
     }
