@@ -369,3 +369,30 @@ fn a_file_of_tags_without_a_claim_says_which_tags_it_has() {
         "{stderr}"
     );
 }
+
+#[test]
+fn printed_commands_give_the_operations_that_were_given() {
+    let (keep, folder) = mine(ADD);
+    let features = Path::new(ADD).with_file_name("features.json");
+    let out = keep.path().join("out");
+    let (code, _, stderr) = run(
+        "verify",
+        &folder,
+        &[
+            "--operations",
+            "add",
+            "--features",
+            features.to_str().unwrap(),
+            "-k",
+            "P17L0H1 and A0.SA",
+            "--format",
+            "md",
+            "--out",
+            out.to_str().unwrap(),
+        ],
+    );
+    assert_eq!(code, 0, "{stderr}");
+    let report = fs::read_to_string(out.join("report.md")).unwrap();
+    let model = format!("verify {} --operations add", folder.display());
+    assert!(report.contains(&model), "{report}");
+}

@@ -507,6 +507,29 @@ fn only_claims_that_failed_before_are_verified_again() {
 }
 
 #[test]
+fn nothing_is_tested_after_the_first_variable_with_a_refuted_claim() {
+    let folder = TempDir::new().unwrap();
+    let features = claims(
+        &folder,
+        &[
+            (17, 0, true, 1, "Algo:A1.SA"),
+            (17, 0, true, 0, "Algo:A0.SA"),
+        ],
+    );
+    let run = |exit_first: &[&str]| {
+        let mut command = verify();
+        command.args([ADD, "--json", "--max-trials", "1024", "--features"]);
+        let result = command.arg(&features).args(exit_first).assert().code(1);
+        claim_names(&evidence(&result.get_output().stdout)).join(", ")
+    };
+    assert_eq!(run(&["-x"]), "P17L0H0 A0.SA");
+    assert_eq!(
+        run(&["--node", "P17L0H0,P17L0H1"]),
+        "P17L0H1 A1.SA, P17L0H0 A0.SA"
+    );
+}
+
+#[test]
 fn a_claim_that_is_not_made_is_refused_before_anything_runs() {
     let started = std::time::Instant::now();
     let result = verify()

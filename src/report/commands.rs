@@ -130,11 +130,11 @@ fn option(name: &str, path: &Path) -> String {
     format!(" {name} {}", quoted(&path.display().to_string()))
 }
 
-/// The model as an argument after a command, with the space before it.
+/// The model's arguments after a command, with the space before them.
 pub(super) fn argument(model: &str) -> String {
     match model.is_empty() {
         true => String::new(),
-        false => format!(" {}", quoted(model)),
+        false => format!(" {model}"),
     }
 }
 

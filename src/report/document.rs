@@ -38,8 +38,8 @@ pub struct Report {
     pub evidence: Evidence,
     /// SHA-256 of the file it stands in.
     pub evidence_sha256: String,
-    /// How the command line names the model, for commands that reproduce what is shown; empty for the
-    /// bundled one.
+    /// The model's arguments as a shell reads them, for commands that reproduce what is shown; empty
+    /// for the bundled one.
     pub model: String,
     /// The file of claims as the command line names it, where it is not the model's own.
     pub features: Option<PathBuf>,

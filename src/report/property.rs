@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use super::commands::quoted;
 use crate::analysis::property::evidence::{
     FailingCase, PropertyEvidence, PropertyResult, PropertyStanding,
 };
@@ -229,7 +228,7 @@ fn write_counterexample(text: &mut String, example: &FailingCase, model: &str) -
     }
     writeln!(text)?;
     writeln!(text, "\n    ```")?;
-    for command in example.commands(&quoted(model)) {
+    for command in example.commands(model) {
         writeln!(text, "    {command}")?;
     }
     writeln!(text, "    ```")

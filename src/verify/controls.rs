@@ -182,9 +182,15 @@ impl Setting<'_> {
     /// its runs. Each panel size spends an equal share of the claim's error. Decoys and wrong
     /// digits are tried only for claims whose verdict depends on them.
     ///
+    /// `progress` is given the panels of the first size that are done, and how many there are.
+    ///
     /// # Errors
     /// [`EngineError`] where an intervention was not applied.
-    pub fn run(&self, claims: &[Controlled]) -> Result<Vec<Controls>, EngineError> {
+    pub fn run(
+        &self,
+        claims: &[Controlled],
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<Controls>, EngineError> {
         let mut asked: Vec<Asked> = (claims.iter())
             .map(|claim| Asked {
                 claim,
@@ -195,7 +201,7 @@ impl Setting<'_> {
             .collect();
         let mut panels = Panels::default();
         let [first, larger @ ..] = PANELS;
-        self.try_panel(&mut panels, &mut asked, first)?;
+        self.try_panel(&mut panels, &mut asked, first, progress)?;
         let mut controls = Vec::new();
         for asked in &mut asked {
             let side = SideControls {
@@ -216,7 +222,7 @@ impl Setting<'_> {
                 .filter(|&i| controls[i].selectivity() == Selectivity::Open)
                 .collect();
             let mut again: Vec<Asked> = open.iter().map(|&i| asked[i].clone()).collect();
-            self.try_panel(&mut panels, &mut again, size)?;
+            self.try_panel(&mut panels, &mut again, size, &mut |_, _| {})?;
             for (i, mut again) in open.into_iter().zip(again) {
                 let side = SideControls {
                     own_activation: controls[i].own_activation,
@@ -237,6 +243,7 @@ impl Setting<'_> {
         panels: &mut Panels,
         asked: &mut [Asked],
         size: usize,
+        progress: &mut dyn FnMut(usize, usize),
     ) -> Result<(), EngineError> {
         for Asked { claim, decoys, .. } in &*asked {
             panels.ask(claim.variable, &claim.node_set, &claim.affected_tokens);
@@ -252,7 +259,7 @@ impl Setting<'_> {
                 }
             }
         }
-        panels.run(self, size)
+        panels.run(self, size, progress)
     }
 
     fn everything(&self) -> AffectedTokens {
@@ -637,8 +644,15 @@ impl Panels {
     }
 
     /// Continues every column that is asked for, up to `size` pairs.
-    fn run(&mut self, setting: &Setting, size: usize) -> Result<(), EngineError> {
-        for (&variable, panel) in &mut self.of {
+    fn run(
+        &mut self,
+        setting: &Setting,
+        size: usize,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<(), EngineError> {
+        let of = self.of.len();
+        for (done, (&variable, panel)) in self.of.iter_mut().enumerate() {
+            progress(done, of);
             let asked = std::mem::take(&mut panel.asked);
             if asked.is_empty() {
                 continue;

@@ -48,7 +48,7 @@ pub use search::SearchEffort;
 pub use verdict::{
     JointSet, NamedSet, Refutation, UnknownVerdict, Untestable, Verdict, VerdictKind,
 };
-pub use weakness::Weakness;
+pub use weakness::{FailuresAt, Weakness};
 
 use std::collections::BTreeMap;
 

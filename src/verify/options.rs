@@ -62,6 +62,9 @@ pub struct Options {
     pub nodes: Vec<NodeName>,
     /// Only these claims; all where empty.
     pub claims: Vec<(NodeName, Variable)>,
+    /// Whether to stop after the first variable of which a claim is refuted or unspecific. Claims
+    /// not tested by then are left out.
+    pub exit_first: bool,
     /// How hard to search for sets where a node does not hold alone.
     pub search: SearchEffort,
     /// Questions run together; by default, as many as fit the memory a block may use. Does not
@@ -77,6 +80,7 @@ impl Default for Options {
             tasks: Vec::new(),
             nodes: Vec::new(),
             claims: Vec::new(),
+            exit_first: false,
             search: SearchEffort::USUAL,
             block: None,
         }
@@ -103,6 +107,9 @@ impl Options {
         let nodes = self.nodes.iter().map(|node| format!("node {node}"));
         let claims =
             (self.claims.iter()).map(|(node, variable)| format!("claim {node} {variable}"));
-        tasks.chain(nodes).chain(claims).collect()
+        let exit_first = self
+            .exit_first
+            .then(|| "until a claim is refuted".to_owned());
+        tasks.chain(nodes).chain(claims).chain(exit_first).collect()
     }
 }

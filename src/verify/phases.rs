@@ -154,8 +154,10 @@ impl<'a> Verification<'a> {
                     reason: reason.to_string(),
                 };
             } else {
-                let (verdict, trials) =
-                    main.remove(&index).expect("every testable claim was tried");
+                // A claim is missing only where an earlier one ended the verification.
+                let Some((verdict, trials)) = main.remove(&index) else {
+                    continue;
+                };
                 if let Verdict::Joint(joint) | Verdict::JointInPart(joint) = &verdict {
                     found.nodes = joint.set.clone();
                 }
@@ -218,6 +220,7 @@ impl<'a> Verification<'a> {
         let grouped = self.plan.by_variable();
         let steps = grouped.len();
         let mut tried: BTreeMap<usize, TriedClaim> = BTreeMap::new();
+        let mut verdicts = BTreeMap::new();
         for (done, (&variable, claims)) in grouped.iter().enumerate() {
             progress(Progress {
                 phase: "trials",
@@ -252,8 +255,18 @@ impl<'a> Verification<'a> {
             self.judge_again(&bench, variable, &mut found, rules)?;
             meter.charge("how nodes fail");
             tried.extend(claims.iter().map(|claim| claim.index).zip(found));
+            if self.options.exit_first {
+                let found =
+                    self.assemble(&bench, std::mem::take(&mut tried), meter, &mut |_| {})?;
+                let refuted = (found.values()).any(|(verdict, _)| verdict.kind().refutes());
+                verdicts.extend(found);
+                if refuted {
+                    break;
+                }
+            }
         }
-        self.assemble(&bench, tried, meter, progress)
+        verdicts.extend(self.assemble(&bench, tried, meter, progress)?);
+        Ok(verdicts)
     }
 
     /// Determines how nodes fail that hold neither alone nor in a set: in part, by doing something
@@ -294,11 +307,6 @@ impl<'a> Verification<'a> {
         meter: &mut Meter,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<BTreeMap<usize, (Verdict, Trials)>, VerifyError> {
-        progress(Progress {
-            phase: "controls",
-            done: 0,
-            of: 1,
-        });
         let alpha = self.alpha();
         let rules = self.options.rules.with_alpha(alpha);
         let untrained = Bench {
@@ -333,7 +341,13 @@ impl<'a> Verification<'a> {
                 }
             })
             .collect();
-        let controls = setting.run(&controlled)?;
+        let controls = setting.run(&controlled, &mut |done, of| {
+            progress(Progress {
+                phase: "controls",
+                done,
+                of,
+            });
+        })?;
         meter.charge("controls");
         let claims: Vec<(Variable, &NodeSet)> = controlled
             .iter()

@@ -24,6 +24,15 @@ pub struct Weakness {
     pub within: Rate,
     /// Failures elsewhere, on the same trials.
     pub elsewhere: Rate,
+    /// The same trials by each value of the feature.
+    pub by_value: Vec<FailuresAt>,
+}
+
+/// Failures of the trials at one value of a feature.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
+pub struct FailuresAt {
+    pub value: String,
+    pub failures: Count,
 }
 
 /// Most weaknesses listed for a claim.
@@ -138,29 +147,42 @@ pub fn weaknesses(variable: Variable, kept: &[Judgment], alpha: f64) -> Vec<Weak
             .filter(|(_, group)| group.share() > all.share() && excess_p(**group, all) < level)
             .map(|(value, _)| value.clone())
             .collect();
-        // Numbers by value, words alphabetically.
-        values.sort_by_key(|value| (value.parse::<i32>().ok(), value.clone()));
+        values.sort_by_key(|value| in_order(value));
         if values.is_empty() || values.len() == groups[&feature].len() {
             continue;
         }
         let (mut within, mut elsewhere) = (Count::default(), Count::default());
+        let mut by_value: BTreeMap<String, Count> = BTreeMap::new();
         for judgment in &stating {
-            let inside = features(variable, judgment)
-                .iter()
-                .any(|(f, v)| *f == feature && values.contains(v));
+            let value = (features(variable, judgment).into_iter())
+                .find_map(|(name, value)| (name == feature).then_some(value));
+            let inside = value.as_ref().is_some_and(|value| values.contains(value));
             if inside { &mut within } else { &mut elsewhere }.add(!judgment.agrees);
+            if let Some(value) = value {
+                by_value.entry(value).or_default().add(!judgment.agrees);
+            }
         }
+        let mut by_value: Vec<FailuresAt> = (by_value.into_iter())
+            .map(|(value, failures)| FailuresAt { value, failures })
+            .collect();
+        by_value.sort_by_key(|at| in_order(&at.value));
         found.push(Weakness {
             feature,
             values,
             within: Rate::sampled(within, alpha),
             elsewhere: Rate::sampled(elsewhere, alpha),
+            by_value,
         });
     }
     // The best description leaves the fewest failures outside it.
     found.sort_by(|a, b| a.elsewhere.share().total_cmp(&b.elsewhere.share()));
     found.truncate(MOST_NAMED);
     found
+}
+
+/// The order of values: numbers by size, words alphabetically.
+fn in_order(value: &str) -> (Option<i32>, String) {
+    (value.parse().ok(), value.to_owned())
 }
 
 /// Fisher's exact test, one-sided: the probability of at least as many failures in the group if

@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::model::Model;
 use crate::cli::term::error::{CliError, warn};
-use crate::cli::term::progress::with_progress;
+use crate::cli::term::progress::{VERIFICATION, with_progress_of};
 
 /// Which evidence is used.
 #[derive(Debug, Args)]
@@ -54,8 +54,9 @@ impl Known {
             "{} is not there, so the claims are verified first",
             usual.display()
         ));
-        let evidence =
-            with_progress(|progress| verify(folder, None, &Options::default(), progress))?;
+        let evidence = with_progress_of(VERIFICATION, |progress| {
+            verify(folder, None, &Options::default(), progress)
+        })?;
         Ok(KnownClaims::of(&evidence, &shape))
     }
 }

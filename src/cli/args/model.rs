@@ -9,6 +9,7 @@ pub use circuitcheck::inputs::model::Identity;
 use circuitcheck::inputs::model::{ModelFolder, Operations};
 use circuitcheck::network::engine::{Decode, Engine, Intervention};
 use circuitcheck::network::logits::AnswerLogits;
+use circuitcheck::report::quoted;
 use clap::Args;
 
 use crate::cli::command::hub::{holds_weights, open_folder_with};
@@ -38,14 +39,17 @@ pub struct ModelArg {
 }
 
 impl ModelArg {
-    /// The model as the command line names it.
+    /// The model's arguments as a shell reads them; empty for the bundled model.
     pub fn shown(&self) -> String {
-        (self.dir.as_deref()).map_or_else(String::new, |dir| dir.display().to_string())
+        let dir = (self.dir.iter()).map(|dir| quoted(&dir.display().to_string()));
+        let operations =
+            (self.operations.operations).map(|operations| format!("--operations {operations}"));
+        dir.chain(operations).collect::<Vec<_>>().join(" ")
     }
 
     /// The heading of text about the model.
-    pub fn heading(&self, folder: &ModelFolder) -> Heading {
-        Heading::new(&folder.name, origin(self.dir.as_deref()))
+    pub fn heading(&self, name: &str) -> Heading {
+        Heading::new(name, origin(self.dir.as_deref()))
     }
 
     pub fn open(&self) -> Result<Model, CliError> {

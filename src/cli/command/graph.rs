@@ -19,6 +19,7 @@ use crate::cli::args::model::ModelArg;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::heading::Heading;
 use crate::cli::term::output::{hold, write, wrote};
 use crate::cli::term::progress::{phase, with_progress};
 use crate::cli::term::style;
@@ -141,7 +142,7 @@ impl GraphCommand {
         } else {
             self.format
         } {
-            GraphForm::Text => print_text(graph)?,
+            GraphForm::Text => print_text(&self.heading(&found), graph)?,
             GraphForm::Dot => write(dot(graph))?,
             GraphForm::Mermaid => write(mermaid(graph))?,
             GraphForm::Svg => write(svg(graph))?,
@@ -152,6 +153,19 @@ impl GraphCommand {
             wrote("graph.json, graph.svg and graph.html", out);
         }
         Ok(graph.conclusion().into())
+    }
+
+    fn heading(&self, found: &GraphEvidence) -> Heading {
+        let heading = match self.stored {
+            Some(_) => Heading::new(&found.model, None),
+            None => self.model.heading(&found.model),
+        };
+        match &found.graph.protocol {
+            Some(protocol) => heading
+                .seed(protocol.seed)
+                .and(format_args!("{} trials for each edge", protocol.trials)),
+            None => heading.and("not measured"),
+        }
     }
 
     /// A graph of the model's claims, measured if that was asked for.
@@ -218,7 +232,7 @@ fn route_text(route: &Route) -> String {
     )
 }
 
-fn print_text(graph: &Graph) -> Result<(), CliError> {
+fn print_text(heading: &Heading, graph: &Graph) -> Result<(), CliError> {
     let measured = graph.protocol.is_some();
     let mut table = Table::new([Side::Left; 5]);
     if measured {
@@ -271,7 +285,7 @@ fn print_text(graph: &Graph) -> Result<(), CliError> {
         .filter(|vertex| vertex.is_claim())
         .count();
     write(format_args!(
-        "{table}\n{claims} claims, {} edges\nundermined: {}\nno path to an answer: {}\n",
+        "{heading}\n{table}\n{claims} claims, {} edges\nundermined: {}\nno path to an answer: {}\n",
         graph.edges.edge_count(),
         names(graph.undermined().collect()),
         names(graph.unconnected().collect()),

@@ -9,7 +9,7 @@ use circuitcheck::analysis::property::{
     Kept, NODES, Property, PropertyOptions, Separates, check, properties, read_own,
 };
 use circuitcheck::inputs::model::ModelFolder;
-use circuitcheck::report::{property_summary, quoted, store_properties};
+use circuitcheck::report::{property_summary, store_properties};
 use clap::Args;
 use clap::error::ErrorKind;
 use serde::Serialize;
@@ -112,7 +112,7 @@ impl PropertyTest {
         if writes {
             store_properties(&beside, &evidence, &kept, &self.model.shown())?;
         }
-        let heading = self.model.heading(&folder).seed(self.draws.seed);
+        let heading = self.model.heading(&folder.name).seed(self.draws.seed);
         let heading = heading.decode(self.reading.decode());
         self.format.print_under(
             &heading,
@@ -313,7 +313,7 @@ impl Tested<'_> {
                 example.lead,
                 result.failing_classes(),
             )?;
-            for command in example.commands(&quoted(&self.model)) {
+            for command in example.commands(&self.model) {
                 writeln!(f, "  {command}")?;
             }
         }

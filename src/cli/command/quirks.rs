@@ -51,12 +51,15 @@ impl QuirkEffects {
         let model = self.model.open()?;
         let draw = || draw_set(&model.folder, &mut stream(self.draws.seed, "question set"));
         let set = self.set.read(&model)?.unwrap_or_else(draw);
-        self.format.print(&QuirksFound {
+        let heading = model.heading().seed(self.draws.seed);
+        let heading = heading.and(format_args!("{} questions", set.len()));
+        let found = QuirksFound {
             identity: model.identity(),
             seed: self.draws.seed,
             questions: set.len(),
             effects: effects(&model.folder, &model.engine, &set, self.draws.seed)?,
-        })?;
+        };
+        self.format.print_under(&heading, &found)?;
         Ok(ExitCode::Success)
     }
 }

@@ -7,6 +7,7 @@ use circuitcheck::analysis::hypothesis::Hypothesis;
 use circuitcheck::batch::steps::{Step, StepModel, StepSettings, StepState, forget, run_steps};
 use circuitcheck::batch::sweep::{ModelSummary, Summary};
 use circuitcheck::network::engine::Engine;
+use circuitcheck::report::quoted;
 use circuitcheck::storage::write_files;
 use clap::Args;
 
@@ -140,14 +141,14 @@ impl Sweep {
             return Ok(ModelSummary::unopened(location, &reason));
         }
         let folder = self.out.join(&model.name);
-        let node_set = StepModel {
+        let step_model = StepModel {
             folder: &model,
             engine: &Engine::new(&model.weights),
-            shown: location,
+            shown: &quoted(location),
         };
         let of = Step::all(settings, &model).len();
         let mut number = 0;
-        let steps = run_steps(settings, &node_set, &folder, &mut |record, done_now| {
+        let steps = run_steps(settings, &step_model, &folder, &mut |record, done_now| {
             let told = match (record.state, done_now) {
                 (StepState::Done, true) => "done",
                 (StepState::Done, false) => "was done before",

@@ -35,7 +35,7 @@ use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::heading::Heading;
 use crate::cli::term::output::{hold, tell, write, wrote};
-use crate::cli::term::progress::{Shares, with_progress, with_progress_of};
+use crate::cli::term::progress::{VERIFICATION, with_progress, with_progress_of};
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 use crate::cli::usage_error;
@@ -45,22 +45,23 @@ use crate::cli::usage_error;
 /// The claims are those of the folder's features.json, or of --features.
 ///
 /// Prints a table of claims with their verdicts, and writes evidence.json, run.json and the report
-/// (`report` makes it again from what is written).
+/// (`report` writes it again from these files).
 /// The same model, claims and seed give the same evidence.json, byte for byte, whatever the number
-/// of threads; times, margins and the machine stand in run.json.
+/// of threads; times, costs by phase, margins and the machine are in run.json.
 ///
-/// Verdicts: supported, unspecific (counts as refuted), joint (a set holds, which needs the node),
-/// redundant (holds once other carriers are mean-ablated), partial (holds on part of its domain),
-/// refuted, correlational (attention alone), inconclusive, not testable.
+/// Verdicts: supported, joint (a set holds and needs the node), joint in part, redundant (holds once
+/// other carriers are mean-ablated), partial (holds on part of its domain), not shown (neither the node
+/// nor any set found holds), refuted, unspecific (counts as refuted), correlational (attention alone),
+/// inconclusive, not testable. `explain joint` says more about each.
 ///
 /// With --json the evidence is printed: schema, inputs, protocol, baseline, summary, and claims[],
 /// each with claim, node, nodes, task, digit, published, verdict, because (what the verdict rests
 /// on) and trials.
 ///
 /// With --behaviors the tags of behaviors.json are measured again instead, on fresh question sets
-/// drawn as the published one was. Enriched and plain sets are taken in turn, since percents hang on
-/// that. A percent comes out again if it lies in the prediction interval for one more set of some kind
-/// (and is undecided where that is wider than 20 points), a text if half of the sets or more give it. Verdicts: reproduced (also without quirks), only with the quirks named, not
+/// drawn as the published one was. Enriched and plain sets alternate, since percents depend on
+/// that. A percent is reproduced if it lies in the prediction interval for one more set of some kind
+/// (undecided where that is wider than 20 points), a text if at least half of the sets give it. Verdicts: reproduced (also without quirks), only with the quirks named, not
 /// reproduced, undecided, not measured. The files are behaviors-evidence.json and behaviors.md, and
 /// --alpha is the error of each interval. With --json: schema, inputs, sets, clusterings, alpha, seed,
 /// summary, and tags[], each with node, tag, published (the reading under the published protocol),
@@ -81,6 +82,9 @@ pub struct Verify {
     /// Only claims whose text matches, e.g. "A1 and not SC": words with and, or, not, parentheses
     #[arg(short = 'k', value_name = "EXPR")]
     matching: Option<Filter>,
+    /// Stop at the first claim that is refuted; claims are tested variable by variable
+    #[arg(short = 'x', long = "exitfirst")]
+    exit_first: bool,
     /// Only claims that the stored evidence refutes; writes files only where --out names a folder
     #[arg(long)]
     last_failed: bool,
@@ -184,6 +188,7 @@ impl Verify {
             decoding: self.decode,
             tasks: self.task.clone(),
             nodes: self.node.clone(),
+            exit_first: self.exit_first,
             ..Options::default()
         }
     }
@@ -312,6 +317,7 @@ impl Verify {
         let filtered = !self.task.is_empty()
             || !self.node.is_empty()
             || self.matching.is_some()
+            || self.exit_first
             || self.last_failed;
         match &self.out {
             Some(out) => Some(out.clone()),
@@ -423,14 +429,6 @@ fn in_words(claim: &ClaimView) -> String {
     format!("{name} {found}.")
 }
 
-/// The phases of a verification, with their shares of the time that the addition model's claims take.
-const SHARES: Shares = &[
-    ("baseline", 0.03),
-    ("trials", 0.68),
-    ("controls", 0.28),
-    ("verdicts", 0.01),
-];
-
 /// Verifies with a progress bar; also returns how long it took.
 pub fn measure(
     folder: &ModelFolder,
@@ -438,7 +436,7 @@ pub fn measure(
     options: &Options,
 ) -> Result<(Evidence, Duration), CliError> {
     let started = Instant::now();
-    let evidence = with_progress_of(SHARES, |progress| {
+    let evidence = with_progress_of(VERIFICATION, |progress| {
         verify(folder, features, options, progress)
     })?;
     Ok((evidence, started.elapsed()))

@@ -1,4 +1,4 @@
-//! The progress bar of whatever takes long.
+//! Progress bars.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -14,6 +14,14 @@ const QUIET_FOR: Duration = Duration::from_secs(1);
 
 /// The phases of a command in their order, each with its share of the time.
 pub type Shares = &'static [(&'static str, f64)];
+
+/// The phases of a verification, with their shares of the time that the bundled models' claims take.
+pub const VERIFICATION: Shares = &[
+    ("baseline", 0.03),
+    ("trials", 0.76),
+    ("controls", 0.18),
+    ("verdicts", 0.03),
+];
 
 /// As [`with_progress`], with one bar for all phases.
 pub fn with_progress_of<T>(shares: Shares, work: impl FnOnce(&mut dyn FnMut(Progress)) -> T) -> T {
@@ -41,12 +49,12 @@ fn done_of_all(shares: Shares, progress: Progress) -> f64 {
     (before + share * progress.done as f64 / progress.of.max(1) as f64).min(1.0)
 }
 
-/// The time left, if it goes on as so far; of the first twentieth nothing is said.
+/// The time left at the rate so far; none in the first twentieth.
 fn time_left(elapsed: Duration, done: f64) -> Option<Duration> {
     (done > 0.05).then(|| elapsed.mul_f64((1.0 - done) / done))
 }
 
-/// Does what takes long, and shows how far it is until it ends.
+/// Runs `work` with a progress bar.
 pub fn with_progress<T>(work: impl FnOnce(&mut dyn FnMut(Progress)) -> T) -> T {
     let mut bar = Bar::new();
     work(&mut |progress| bar.show(progress))
@@ -57,7 +65,8 @@ pub fn phase(phase: &'static str, progress: &mut dyn FnMut(Progress)) -> impl Fn
     move |done, of| progress(Progress { phase, done, of })
 }
 
-/// A progress bar on stderr, if that is a terminal and the run lasts. It goes when it is dropped.
+/// A progress bar on stderr, if that is a terminal and the run takes more than a second. It is
+/// cleared when dropped.
 pub struct Bar {
     bar: ProgressBar,
     started: Instant,
@@ -69,7 +78,7 @@ impl Bar {
         Self::styled("{msg:10} {wide_bar} {percent:>3} %  {left}")
     }
 
-    /// A bar of bytes that are fetched.
+    /// A bar of downloaded bytes.
     pub fn of_bytes() -> Self {
         Self::styled("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}")
     }
@@ -132,7 +141,7 @@ impl Bar {
 }
 
 impl Bar {
-    /// How long the phase took that ends now.
+    /// Prints how long the phase that ends now took.
     fn tell_phase(&self) {
         let phase = self.bar.message();
         if !phase.is_empty() {

@@ -13,7 +13,7 @@ use crate::experiment::stats::Rate;
 use crate::experiment::{Aspect, Counterexample, Measures};
 use crate::report::{ClaimView, Report};
 use crate::verify::evidence::{ClaimEvidence, Escalated, Trials};
-use crate::verify::{Controls, PublishedResult, Verdict, VerdictKind, Weakness};
+use crate::verify::{Controls, FailuresAt, PublishedResult, Verdict, VerdictKind, Weakness};
 
 pub fn section(report: &Report) -> Section {
     Section {
@@ -447,6 +447,28 @@ fn failures(fails_where: &[Weakness]) -> Markup {
                     tbody {
                         (row(&weakness.values.join(", "), &weakness.within, Limit::None))
                         (row("all others", &weakness.elsewhere, Limit::None))
+                    }
+                }
+                (by_value(weakness))
+            }
+        }
+    }
+}
+
+/// The share of trials that fail at each value of a number, as columns.
+fn by_value(weakness: &Weakness) -> Markup {
+    let is_number = |at: &FailuresAt| at.value.parse::<i32>().is_ok();
+    html! {
+        @if weakness.by_value.len() > 2 && weakness.by_value.iter().all(is_number) {
+            figure.by-value {
+                figcaption { "Failures by " (weakness.feature) }
+                ul {
+                    @for FailuresAt { value, failures } in &weakness.by_value {
+                        li title={ (value) ": " (count(failures)) " fail" } {
+                            span.height { span.column style={ "height:" (format!("{:.1}", 100.0 * failures.share())) "%" } {} }
+                            span.visually-hidden { (count(failures)) " fail at " }
+                            span.value.figure { (value) }
+                        }
                     }
                 }
             }
