@@ -352,6 +352,11 @@ fn queries_follow_the_edges_that_stand() {
 fn a_selector_that_names_nothing_says_what_there_is() {
     let handmade = addition(2);
     let graph = Graph::new(true_claims(&handmade), handmade.weights.shape(), DIRECT);
+    for name in ["A3", "P9L0H1", "A1.ST"] {
+        let [upper, lower] = [name, &name.to_lowercase()].map(str::parse::<Selector>);
+        assert_eq!(lower, upper);
+        assert!(upper.is_ok(), "{name}");
+    }
     let malformed: Result<Selector, _> = "Q7".parse();
     assert_eq!(malformed, Err(SelectorError::Malformed("Q7".into())));
     let error = graph.select("A9".parse().unwrap()).unwrap_err().to_string();

@@ -50,7 +50,9 @@ impl fmt::Display for Selector {
 impl FromStr for Selector {
     type Err = SelectorError;
 
-    fn from_str(text: &str) -> Result<Self, SelectorError> {
+    fn from_str(given: &str) -> Result<Self, SelectorError> {
+        let text = given.to_uppercase();
+        let text = text.as_str();
         if let Ok(node) = text.parse() {
             return Ok(Selector::Node(node));
         }
@@ -64,7 +66,7 @@ impl FromStr for Selector {
         let nowhere = "P0L0H0".parse().expect("a node name");
         match Claim::parse(nowhere, text).variable {
             Ok(variable) => Ok(Selector::Variable(variable)),
-            Err(_) => Err(SelectorError::Malformed(text.into())),
+            Err(_) => Err(SelectorError::Malformed(given.into())),
         }
     }
 }
