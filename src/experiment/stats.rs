@@ -5,7 +5,8 @@
 //! distributions (Brown, Cai and DasGupta, Statistical Science 16 (2001), section 4.2.1).
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use statrs::distribution::{Beta, ContinuousCDF};
 use std::fmt;
 
@@ -20,7 +21,6 @@ use std::fmt;
     Ord,
     Hash,
     Default,
-    Deserialize,
     JsonSchema,
     Serialize,
 )]
@@ -29,6 +29,20 @@ pub struct Count {
     pub hits: u64,
     /// All trials.
     pub trials: u64,
+}
+
+impl<'de> Deserialize<'de> for Count {
+    /// Refuses more hits than trials, of which there are no bounds.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename = "Count")]
+        struct Read {
+            hits: u64,
+            trials: u64,
+        }
+        let Read { hits, trials } = Read::deserialize(deserializer)?;
+        checked(hits, trials).map_err(D::Error::custom)
+    }
 }
 
 impl Count {
@@ -149,7 +163,7 @@ pub struct Bounds {
 }
 
 /// A count with its bounds, as stored in evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, JsonSchema, Serialize)]
 pub struct Rate {
     /// Trials with the counted outcome.
     pub hits: u64,
@@ -163,6 +177,37 @@ pub struct Rate {
     /// Upper bound.
     #[serde(serialize_with = "rounded")]
     pub upper: f64,
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    /// Refuses more hits than trials, as [`Count`] does.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename = "Rate")]
+        struct Read {
+            hits: u64,
+            trials: u64,
+            exhaustive: bool,
+            lower: f64,
+            upper: f64,
+        }
+        let read = Read::deserialize(deserializer)?;
+        let count = checked(read.hits, read.trials).map_err(D::Error::custom)?;
+        let (lower, upper) = (read.lower, read.upper);
+        Ok(Rate::with_bounds(
+            count,
+            read.exhaustive,
+            Bounds { lower, upper },
+        ))
+    }
+}
+
+/// A count that was read.
+fn checked(hits: u64, trials: u64) -> Result<Count, String> {
+    match hits <= trials {
+        true => Ok(Count { hits, trials }),
+        false => Err(format!("{hits} hits of only {trials} trials")),
+    }
 }
 
 impl Rate {

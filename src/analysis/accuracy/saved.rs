@@ -43,10 +43,10 @@ impl Work {
         }
     }
 
-    /// A file name unique to this work.
-    pub fn file_name(&self) -> String {
+    /// A file name unique to this work on so many questions.
+    pub fn file_name(&self, questions: u64) -> String {
         let text = serde_json::to_string(self).expect("work has string keys");
-        let digest = Sha256::digest(text);
+        let digest = Sha256::digest(format!("{text}\n{questions}"));
         let short: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
         format!("accuracy-{short}.resume.json")
     }
@@ -87,7 +87,7 @@ pub enum SavedError {
     },
     /// It holds more questions than requested, or an incomplete block.
     #[error(
-        "{file}: contains {done} questions, which are not a valid part of the {asked} requested"
+        "{file}: contains {done} questions, which are not a valid part of the {asked} requested; choose another file or remove it"
     )]
     OtherLength { file: String, done: u64, asked: u64 },
 }

@@ -190,6 +190,11 @@ impl ShardResult {
                     planned.claims.len()
                 ));
             }
+            if let Some(claim) = done.claims.iter().position(|claim| !claim.is_of(counted)) {
+                return Err(format!(
+                    "claim {claim} counts more than its {counted} pairs of questions"
+                ));
+            }
             if let Some(wrong) = (done.tally.wrong.iter()).find(|w| !places.contains(&w.place)) {
                 return Err(format!("a wrong answer at place {}", wrong.place));
             }

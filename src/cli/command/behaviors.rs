@@ -154,18 +154,20 @@ pub fn report(
     json: bool,
 ) -> Result<ExitCode, CliError> {
     let text = pretty_json(evidence);
-    if let Some(out) = out {
+    // Where files cannot be written, what was measured is printed nevertheless.
+    let stored = out.map(|out| {
         let files = [
             ("behaviors-evidence.json", text.clone()),
             ("behaviors.md", behaviors_markdown(evidence)),
         ];
-        write_files(out, &files)?;
-    }
+        write_files(out, &files)
+    });
     if json {
         write(&text)?;
     } else {
         write(table(evidence))?;
     }
+    stored.transpose()?;
     if let Some(out) = out {
         wrote("behaviors-evidence.json and behaviors.md", out);
     }

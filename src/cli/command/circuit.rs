@@ -114,13 +114,13 @@ impl CircuitCommand {
             warn("the unpatched model fails the baseline in every class, so no circuit is scored");
             return Ok(Conclusion::Baseline.into());
         };
-        if let Some(out) = &self.out {
-            store_circuits(out, &evidence)?;
-        }
+        // Where files cannot be written, what was measured is printed nevertheless.
+        let stored = out.map(|out| store_circuits(out, &evidence)).transpose();
         let heading = model.heading().seed(self.draws.seed);
         let heading = heading.and(format_args!("{} questions of each class", self.count));
         self.format
             .print_under(&heading, &ShownCircuits(&evidence))?;
+        stored?;
         if let Some(out) = &self.out {
             wrote("circuit.json and circuit.md", out);
         }

@@ -19,7 +19,7 @@ use crate::cli::args::model::ModelArg;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
-use crate::cli::term::output::{hold, write, wrote};
+use crate::cli::term::output::{Printed, hold, write, wrote};
 use crate::cli::term::progress::{phase, with_progress};
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
@@ -133,9 +133,8 @@ impl GraphCommand {
             ..whole
         };
         let graph = &found.graph;
-        if let Some(out) = &self.out {
-            store_graph(out, &found)?;
-        }
+        // Where files cannot be written, what was measured is printed nevertheless.
+        let stored = out.map(|out| store_graph(out, &found)).transpose();
         match if self.json {
             GraphForm::Json
         } else {
@@ -147,7 +146,8 @@ impl GraphCommand {
             GraphForm::Svg => write(svg(graph))?,
             GraphForm::Html => write(html(graph, &found.title()))?,
             GraphForm::Json => write(found.to_json())?,
-        }
+        };
+        stored?;
         if let Some(out) = &self.out {
             wrote("graph.json, graph.svg and graph.html", out);
         }
@@ -218,7 +218,7 @@ fn route_text(route: &Route) -> String {
     )
 }
 
-fn print_text(graph: &Graph) -> Result<(), CliError> {
+fn print_text(graph: &Graph) -> Result<Printed, CliError> {
     let measured = graph.protocol.is_some();
     let mut table = Table::new([Side::Left; 5]);
     if measured {

@@ -109,9 +109,11 @@ impl PropertyTest {
         let mut kept = Kept::read(&beside)?;
         let evidence =
             with_progress(|progress| check(&folder, own, &mut kept, &options, progress))?;
-        if writes {
-            store_properties(&beside, &evidence, &kept, &self.model.shown())?;
-        }
+        // Where files cannot be written, what was measured is printed nevertheless.
+        let stored = match writes {
+            true => store_properties(&beside, &evidence, &kept, &self.model.shown()),
+            false => Ok(()),
+        };
         let heading = self.model.heading(&folder).seed(self.draws.seed);
         let heading = heading.decode(self.reading.decode());
         self.format.print_under(
@@ -122,6 +124,7 @@ impl PropertyTest {
             },
         )?;
         warn_of_what_was_not_asked(&evidence);
+        stored?;
         if writes {
             wrote("property.json and property.md", &beside);
         }

@@ -113,19 +113,21 @@ impl RepresentsCommand {
             named: !nodes.is_empty(),
             found: found?,
         };
-        if writes {
+        // Where files cannot be written, what was measured is printed nevertheless.
+        let stored = if writes {
             let markdown = shown.found.markdown(&model.folder.name);
-            write_files(
-                &beside,
-                &[
-                    ("represents.json", pretty_json(&shown)),
-                    ("represents.md", markdown),
-                ],
-            )?;
-        }
+            let files = [
+                ("represents.json", pretty_json(&shown)),
+                ("represents.md", markdown),
+            ];
+            write_files(&beside, &files)
+        } else {
+            Ok(())
+        };
         let heading = model.heading().seed(self.draws.seed);
         let heading = heading.decode(Decode::Forced);
         self.format.print_under(&heading, &shown)?;
+        stored?;
         if writes {
             wrote("represents.json and represents.md", &beside);
         }

@@ -74,7 +74,7 @@ impl Show {
         match &self.features_only {
             Some(file) => self.format.print(&TaggedFile::read(file)?)?,
             None => self.format.print(&self.model()?)?,
-        }
+        };
         Ok(ExitCode::Success)
     }
 

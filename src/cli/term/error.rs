@@ -167,7 +167,9 @@ told_with_hint! {
         _ => None,
     };
     QuestionsError: |error| match error {
-        QuestionsError::TooMany { .. } => Some("for example --a 0..999 --b 0..999"),
+        QuestionsError::TooMany { .. } => {
+            Some("give a smaller --count or, with --exhaustive, ranges such as --a 0..999 --b 0..999")
+        }
         _ => None,
     };
     ShardStoreError: |error| match error {
