@@ -21,6 +21,9 @@ use crate::inputs::model::{LoadError, ModelFolder, Operations, RawFile};
 /// Largest hypothesis file that is read; the bundled ones have 4 KB.
 pub const MAX_HYPOTHESIS_BYTES: usize = 1 << 20;
 
+/// Most clauses; the bundled hypotheses have at most twenty.
+pub const MAX_CLAUSES: usize = 1000;
+
 /// Errors in a hypothesis.
 #[derive(Debug, Error)]
 pub enum HypothesisError {
@@ -49,6 +52,9 @@ pub enum HypothesisError {
         "{file}: no clause (expected [[exists]], [[shared]], [[order]], [[intervention]], [[feeds]] or [[keep]])"
     )]
     Empty { file: String },
+    /// A file with more clauses than any sensible hypothesis.
+    #[error("{file}: {clauses} clauses, more than the {MAX_CLAUSES} that are read")]
+    TooManyClauses { file: String, clauses: usize },
     /// A clause that uses n without a range for it.
     #[error("{file}: clause {clause:?} uses n but has no range (for = \"… to …\")")]
     NothingRuns { file: String, clause: String },
@@ -395,6 +401,12 @@ impl Hypothesis {
             + hypothesis.keep.len();
         if clauses == 0 {
             return Err(HypothesisError::Empty { file: file.into() });
+        }
+        if clauses > MAX_CLAUSES {
+            return Err(HypothesisError::TooManyClauses {
+                file: file.into(),
+                clauses,
+            });
         }
         match hypothesis.without_range() {
             Some(clause) => Err(HypothesisError::NothingRuns {

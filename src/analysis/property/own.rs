@@ -28,6 +28,9 @@ use super::{Drawing, Property, PropertyError};
 use crate::domain::shape::MAX_DIGITS;
 use crate::inputs::model::RawFile;
 
+/// Largest property file that is read; the bundled ones have half a kilobyte.
+pub const MAX_PROPERTY_BYTES: usize = 1 << 16;
+
 /// An error in a file, with its place.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[error("{file}:{line}: {reason}")]
@@ -182,6 +185,16 @@ pub fn read_own(path: Option<&Path>, n_digits: usize) -> Result<Vec<Property>, P
 /// [`OwnError`], with the file and line.
 pub fn read(file: &RawFile, n_digits: usize) -> Result<Property, OwnError> {
     let shown = file.path.display().to_string();
+    if file.bytes.len() > MAX_PROPERTY_BYTES {
+        return Err(OwnError {
+            file: shown,
+            line: 1,
+            reason: format!(
+                "{} bytes, more than the {MAX_PROPERTY_BYTES} that are read",
+                file.bytes.len()
+            ),
+        });
+    }
     let text = str::from_utf8(&file.bytes).map_err(|error| OwnError {
         file: shown.clone(),
         line: 1 + file.bytes[..error.valid_up_to()]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use circuitcheck::analysis::accuracy::{Operands, Questions};
+use circuitcheck::analysis::accuracy::{MAX_QUESTIONS, Operands, Questions};
 use circuitcheck::domain::arithmetic::{Class, Prompt};
 use circuitcheck::domain::causal::Space;
 use circuitcheck::inputs::model::{ModelFolder, RawFile};
@@ -10,7 +10,7 @@ use clap::Args;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::count::count;
+use super::count::count_to;
 use super::model::Model;
 use crate::cli::term::error::CliError;
 
@@ -42,7 +42,7 @@ pub struct AskedArgs {
         alias = "questions",
         value_name = "N",
         default_value = "100000",
-        value_parser = count::<u64>,
+        value_parser = count_to::<u64>(MAX_QUESTIONS),
         allow_negative_numbers = true,
         conflicts_with = "exhaustive"
     )]
