@@ -11,6 +11,7 @@ pub use super::dialect::OlderSpellings;
 pub use super::tag::Tag;
 use crate::domain::node::{Component, NodeName};
 use crate::domain::task::{Task, Variable};
+use crate::storage::read_json;
 
 /// Largest claims or behaviours file read. The largest network there can be here has some thousand
 /// nodes, of half a kilobyte each; read, a byte of JSON may become fifty of memory.
@@ -113,7 +114,7 @@ fn read_dialect(
         });
     }
     let wire: Vec<WireNode> =
-        serde_json::from_slice(bytes).map_err(|source| ClaimsError::Json {
+        read_json(bytes).map_err(|source| ClaimsError::Json {
             file: file.into(),
             source,
         })?;

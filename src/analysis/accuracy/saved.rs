@@ -11,7 +11,7 @@ use super::tally::AccuracyTally;
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::{Decode, EngineError};
 use crate::storage::lock::LockError;
-use crate::storage::{OutputError, write_files};
+use crate::storage::{OutputError, read_json, write_files};
 
 /// The file's format; increased whenever the meaning of a block or a count changes.
 const SCHEMA: &str = "circuitcheck/accuracy/1";
@@ -146,13 +146,13 @@ impl Saved {
             file: file.clone(),
             reason,
         };
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
+        let json = match std::fs::read(path) {
+            Ok(json) => json,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(error.to_string())),
         };
         let saved: Saved =
-            serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+            read_json(&json).map_err(|error| unreadable(error.to_string()))?;
         if let Some((key, found, asked)) = first_difference(&saved.work, work) {
             return Err(SavedError::OtherWork {
                 file,

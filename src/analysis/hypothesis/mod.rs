@@ -17,6 +17,7 @@ use thiserror::Error;
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
 use crate::inputs::model::{LoadError, ModelFolder, Operations, RawFile};
+use crate::storage::PlainText;
 
 /// Largest hypothesis file that is read; the bundled ones have 4 KB.
 pub const MAX_HYPOTHESIS_BYTES: usize = 1 << 20;
@@ -388,11 +389,12 @@ impl Hypothesis {
                 bytes: text.len(),
             });
         }
-        let hypothesis: Hypothesis =
-            toml::from_str(text).map_err(|source| HypothesisError::Grammar {
-                file: file.into(),
-                source: Box::new(source),
-            })?;
+        let grammar = |source| HypothesisError::Grammar {
+            file: file.into(),
+            source: Box::new(source),
+        };
+        toml::from_str::<PlainText<true>>(text).map_err(grammar)?;
+        let hypothesis: Hypothesis = toml::from_str(text).map_err(grammar)?;
         let clauses = hypothesis.exists.len()
             + hypothesis.shared.len()
             + hypothesis.order.len()

@@ -27,6 +27,7 @@ use super::template::Template;
 use super::{Drawing, Property, PropertyError};
 use crate::domain::shape::MAX_DIGITS;
 use crate::inputs::model::RawFile;
+use crate::storage::PlainText;
 
 /// Largest property file that is read; the bundled ones have half a kilobyte.
 pub const MAX_PROPERTY_BYTES: usize = 1 << 16;
@@ -204,8 +205,10 @@ pub fn read(file: &RawFile, n_digits: usize) -> Result<Property, OwnError> {
         reason: "not UTF-8".into(),
     })?;
     let reader = PropertyReader { file: &shown, text };
-    let raw: Raw = toml::from_str(text)
-        .map_err(|error| reader.error(error.span().unwrap_or(0..0), error.message()))?;
+    let grammar =
+        |error: toml::de::Error| reader.error(error.span().unwrap_or(0..0), error.message());
+    toml::from_str::<PlainText<true>>(text).map_err(grammar)?;
+    let raw: Raw = toml::from_str(text).map_err(grammar)?;
     let name = reader.name(&raw.name)?;
     let relation = reader.relation(&raw.relation)?;
     let side = |text: &Spanned<String>| -> Result<ClauseSide, OwnError> {

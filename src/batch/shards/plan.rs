@@ -9,7 +9,7 @@ use super::claims::Claims;
 use crate::analysis::accuracy::{BLOCK, MAX_QUESTIONS, QuestionSource, Questions, QuestionsError};
 use crate::inputs::model::{ModelFolder, sha256};
 use crate::network::engine::Decode;
-use crate::storage::pretty_json;
+use crate::storage::{pretty_json, read_json};
 
 /// The format of plans; increased with every change.
 const SCHEMA: &str = "circuitcheck/plan/1";
@@ -267,7 +267,7 @@ impl ShardPlan {
             file: file.into(),
             reason: reason.to_string(),
         };
-        let plan: ShardPlan = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
+        let plan: ShardPlan = read_json(bytes).map_err(|error| malformed(&error))?;
         if plan.schema != SCHEMA {
             return Err(malformed(&format_args!(
                 "schema {:?}, expected {SCHEMA:?}",

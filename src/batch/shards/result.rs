@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::claims::ClaimCount;
 use super::plan::{Piece, ShardPlan};
 use crate::analysis::accuracy::{AccuracyTally, BLOCK};
+use crate::storage::read_json;
 
 /// The format of results; increased with every change.
 const SCHEMA: &str = "circuitcheck/shard/2";
@@ -132,7 +133,7 @@ impl ShardResult {
         shard: u64,
         bytes: &[u8],
     ) -> Result<Self, MergeError> {
-        let result: Self = serde_json::from_slice(bytes)
+        let result: Self = read_json(bytes)
             .map_err(|error| MergeError::Malformed(error.to_string()))?;
         if result.schema != SCHEMA {
             let reason = format!("schema {:?}, expected {SCHEMA:?}", result.schema);

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::OnceLock;
 
+use circuitcheck::domain::plain::lines;
 use circuitcheck::storage::lock::{Lock, LockError};
 use circuitcheck::storage::{check_writable, pretty_json};
 use clap::Args;
@@ -95,7 +96,8 @@ pub fn loudness() -> Loudness {
 pub fn tell(news: impl Display) {
     if loudness() >= Loudness::Normal {
         // News that nobody can read must not stop the command.
-        let _ = writeln!(anstream::stderr(), "{news}");
+        let news = news.to_string();
+        let _ = writeln!(anstream::stderr(), "{}", lines(&news));
     }
 }
 

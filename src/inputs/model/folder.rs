@@ -13,6 +13,7 @@ use super::pth::{PthError, read_pth};
 use super::safetensors::{SafetensorsError, read_safetensors};
 use super::training::{TrainingError, TrainingRecord};
 use super::weights::{Weights, WeightsError, are_layer_norms_folded};
+use crate::domain::plain::one_line;
 
 /// The name of the model that is part of this library.
 pub const BUNDLED_NAME: &str = "w126_mix_d5_l3_h4_t40K_s372001";
@@ -226,7 +227,7 @@ impl ModelFolder {
             bytes: features,
         };
         Self {
-            name: name.to_owned(),
+            name: one_line(name).into_owned(),
             model_name: None,
             weights_sha256: sha256(&bytes),
             weights,
@@ -254,7 +255,7 @@ impl ModelFolder {
         let training = files.training.as_ref().map(read_training).transpose()?;
         let agreed = Agreement::reach(files, &weights, training.as_ref(), operations)?;
         Ok(Self {
-            name: files.name.clone(),
+            name: one_line(&files.name).into_owned(),
             model_name: agreed.model_name,
             operations: agreed.operations,
             weights,

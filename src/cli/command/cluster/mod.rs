@@ -13,6 +13,7 @@ use work::WorkCommand;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::batch::shards::ShardPlan;
+use circuitcheck::inputs::hub::Address;
 use circuitcheck::inputs::model::{MAX_JSON_FILE_BYTES, ModelFolder};
 use clap::{Args, Subcommand};
 
@@ -78,13 +79,31 @@ impl Planned {
         Ok(ShardPlan::read(&shown, &bytes)?)
     }
 
+    /// Opens a planned model. Its path, if it is a relative one, is taken from the current folder, or
+    /// from that of the plan.
+    fn open(&self, location: &str) -> Result<ModelFolder, CliError> {
+        let path = Path::new(location);
+        if path.is_absolute() || path.exists() || Address::is_meant(location) {
+            return open(location);
+        }
+        let beside = self.plan.with_file_name(location);
+        if beside.exists() {
+            return crate::cli::command::hub::open_folder(&beside);
+        }
+        Err(CliError::input(
+            self.plan.display(),
+            format_args!("the model {location} is neither in the current folder nor beside the plan"),
+        )
+        .with_hint("run the command in the folder where the plan was made, or plan with absolute paths"))
+    }
+
     fn folder(&self) -> PathBuf {
         let beside = || self.plan.with_extension("shards");
         self.results.clone().unwrap_or_else(beside)
     }
 }
 
-/// Opens a planned model. Its name in the plan is the one it is found under.
+/// Opens a model.
 fn open(location: &str) -> Result<ModelFolder, CliError> {
     crate::cli::command::hub::open_folder(Path::new(location))
 }
