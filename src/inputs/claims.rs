@@ -13,6 +13,8 @@ use crate::domain::node::{Component, NodeName};
 use crate::domain::task::{Task, Variable};
 use crate::storage::read_json;
 
+use super::model::without_mark;
+
 /// Largest claims or behaviours file read. The largest network there can be here has some thousand
 /// nodes, of half a kilobyte each; read, a byte of JSON may become fifty of memory.
 pub const MAX_CLAIMS_BYTES: usize = 4 << 20;
@@ -114,7 +116,7 @@ fn read_dialect(
         });
     }
     let wire: Vec<WireNode> =
-        read_json(bytes).map_err(|source| ClaimsError::Json {
+        read_json(without_mark(bytes)).map_err(|source| ClaimsError::Json {
             file: file.into(),
             source,
         })?;

@@ -389,6 +389,7 @@ impl Hypothesis {
                 bytes: text.len(),
             });
         }
+        let text = text.trim_start_matches('\u{feff}');
         let grammar = |source| HypothesisError::Grammar {
             file: file.into(),
             source: Box::new(source),

@@ -26,7 +26,7 @@ use super::evidence::PropertyFile;
 use super::template::Template;
 use super::{Drawing, Property, PropertyError};
 use crate::domain::shape::MAX_DIGITS;
-use crate::inputs::model::RawFile;
+use crate::inputs::model::{RawFile, without_mark};
 use crate::storage::PlainText;
 
 /// Largest property file that is read; the bundled ones have half a kilobyte.
@@ -196,7 +196,7 @@ pub fn read(file: &RawFile, n_digits: usize) -> Result<Property, OwnError> {
             ),
         });
     }
-    let text = str::from_utf8(&file.bytes).map_err(|error| OwnError {
+    let text = str::from_utf8(without_mark(&file.bytes)).map_err(|error| OwnError {
         file: shown.clone(),
         line: 1 + file.bytes[..error.valid_up_to()]
             .iter()

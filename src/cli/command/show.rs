@@ -190,6 +190,7 @@ struct Training {
 impl From<&TrainingRecord> for Training {
     fn from(record: &TrainingRecord) -> Self {
         let last = record.training_loss.last().copied().map(f64::from);
+        let last = last.filter(|loss| loss.is_finite());
         Self {
             batches: record.training_loss.len(),
             final_loss: record.final_loss.or(last),

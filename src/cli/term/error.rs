@@ -202,6 +202,9 @@ fn load_hint(error: &LoadError) -> Option<&'static str> {
         }
         LoadError::TooLarge { file, .. } if is_weights(file) => STATE_DICT,
         LoadError::Pth { reason, .. } => match reason {
+            PthError::Legacy => {
+                r#"save it again in Python: torch.save(torch.load("old.pth", map_location="cpu"), "model.pth")"#
+            }
             PthError::NotZip(_) => {
                 r#"if it is from torch before 1.6, save it again in Python: torch.save(torch.load("old.pth", map_location="cpu"), "model.pth")"#
             }

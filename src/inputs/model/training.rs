@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::files::without_mark;
 use super::operations::Operations;
 
 /// What `training_loss.json` says, as far as it is used here.
@@ -31,7 +32,8 @@ pub struct TrainingRecord {
     /// Percent of training questions that were multiplications.
     pub perc_mult: Option<f64>,
     pub act_fn: Option<String>,
-    /// The loss of each training batch, in order; empty where it was not recorded.
+    /// The loss of each training batch, in order; empty where it was not recorded. NaN where it was null,
+    /// NaN or infinite.
     pub training_loss: Vec<f32>,
     pub final_loss: Option<f64>,
     /// The mean loss of the last batches.
@@ -56,7 +58,7 @@ pub enum TrainingError {
 #[serde(default, rename_all = "PascalCase", expecting = "an object")]
 struct File {
     config: Config,
-    training_loss: Vec<f32>,
+    training_loss: Vec<Option<f32>>,
     final_loss: Option<f64>,
     avg_final_loss: Option<f64>,
 }
@@ -80,13 +82,51 @@ struct Config {
     avg_final_loss: Option<f64>,
 }
 
+/// The JSON with null in place of `NaN`, `Infinity` and `-Infinity`, as Python's json writes them; `None`
+/// where there is none of these outside a text.
+fn without_nan(json: &[u8]) -> Option<Vec<u8>> {
+    let mut clean = Vec::with_capacity(json.len());
+    let (mut rest, mut quoted, mut replaced) = (json, false, false);
+    while let [byte, after @ ..] = rest {
+        let names: [&[u8]; 3] = [b"NaN", b"-Infinity", b"Infinity"];
+        let found = names.iter().find_map(|name| rest.strip_prefix(*name));
+        match (quoted, byte, found) {
+            (false, _, Some(after)) => {
+                clean.extend(b"null");
+                replaced = true;
+                rest = after;
+                continue;
+            }
+            (true, b'\\', _) => {
+                let (escape, after) = rest.split_at(rest.len().min(2));
+                clean.extend(escape);
+                rest = after;
+                continue;
+            }
+            (_, b'"', _) => quoted = !quoted,
+            _ => {}
+        }
+        clean.push(*byte);
+        rest = after;
+    }
+    replaced.then_some(clean)
+}
+
 impl TrainingRecord {
     /// Reads the bytes of a `training_loss.json`, of the present layout or the older one.
     ///
     /// # Errors
     /// If the bytes aren't JSON, or are JSON of another shape.
     pub fn from_json(bytes: &[u8]) -> Result<Self, TrainingError> {
-        let file: File = serde_json::from_slice(bytes).map_err(|error| {
+        let bytes = without_mark(bytes);
+        let read = serde_json::from_slice(bytes).or_else(|error: serde_json::Error| {
+            // Python writes NaN and Infinity, which JSON does not have.
+            match without_nan(bytes) {
+                Some(json) => serde_json::from_slice(&json),
+                None => Err(error),
+            }
+        });
+        let file: File = read.map_err(|error| {
             if error.is_data() {
                 TrainingError::OtherShape(error)
             } else {
@@ -107,7 +147,9 @@ impl TrainingRecord {
             perc_sub: config.perc_sub,
             perc_mult: config.perc_mult,
             act_fn: config.act_fn,
-            training_loss: file.training_loss,
+            training_loss: (file.training_loss.into_iter())
+                .map(|loss| loss.unwrap_or(f32::NAN))
+                .collect(),
             final_loss: config.final_loss.or(file.final_loss),
             avg_final_loss: config.avg_final_loss.or(file.avg_final_loss),
         })
@@ -147,6 +189,25 @@ mod tests {
         assert_eq!(read(newer).unwrap(), read(older).unwrap());
         assert_eq!(read(older).unwrap().final_loss, Some(0.5));
         assert_eq!(read(older).unwrap().training_loss, [2.0, 0.5]);
+    }
+
+    #[test]
+    fn losses_that_are_no_numbers_are_gaps() {
+        let python = r#"{"Config": {"model_name": "NaN \\" Infinity", "final_loss": NaN, "n_layers": 2},
+            "TrainingLoss": [2.0, NaN, Infinity, -Infinity, null, 0.5]}"#;
+        let record = read(python).unwrap();
+        assert_eq!(record.model_name.as_deref(), Some("NaN \" Infinity"));
+        assert_eq!((record.final_loss, record.n_layers), (None, Some(2)));
+        let losses = &record.training_loss;
+        assert_eq!((losses[0], losses[5], losses.len()), (2.0, 0.5, 6));
+        assert!(losses[1..5].iter().all(|loss| loss.is_nan()), "{losses:?}");
+        assert!(read(r#"{"TrainingLoss": [NaNa]}"#).is_err());
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        let marked = read("\u{feff}{\"TrainingLoss\": [0.5]}").unwrap();
+        assert_eq!(marked.training_loss, [0.5]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use circuitcheck::batch::shards::ShardPlan;
 use circuitcheck::inputs::hub::Address;
-use circuitcheck::inputs::model::{MAX_JSON_FILE_BYTES, ModelFolder};
+use circuitcheck::inputs::model::{MAX_JSON_FILE_BYTES, ModelFolder, without_mark};
 use clap::{Args, Subcommand};
 
 use crate::cli::term::error::CliError;
@@ -76,7 +76,7 @@ impl Planned {
             )));
         }
         let bytes = std::fs::read(&self.plan).map_err(|error| unreadable(&error))?;
-        Ok(ShardPlan::read(&shown, &bytes)?)
+        Ok(ShardPlan::read(&shown, without_mark(&bytes))?)
     }
 
     /// Opens a planned model. Its path, if it is a relative one, is taken from the current folder, or
