@@ -12,17 +12,7 @@ use std::fmt;
 
 /// A number of successes among a number of distinct trials.
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Default,
-    JsonSchema,
-    Serialize,
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, JsonSchema, Serialize,
 )]
 pub struct Count {
     /// Trials with the counted outcome.

@@ -52,7 +52,9 @@ pub enum ClaimsError {
     #[error("{file}: more than the {MAX_TAGS} tags that are read")]
     TooManyTags { file: String },
     /// A tag longer than any that is published.
-    #[error("{file}: node {node}: a tag of {bytes} bytes, more than the {MAX_TAG_BYTES} that are read")]
+    #[error(
+        "{file}: node {node}: a tag of {bytes} bytes, more than the {MAX_TAG_BYTES} that are read"
+    )]
     LongTag {
         file: String,
         node: NodeName,

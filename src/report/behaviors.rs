@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::storage::markdown_text;
 use crate::analysis::published::{Reproduction, TagEvidence, TagReading};
+use crate::storage::markdown_text;
 
 /// The name and version of the form of the evidence.
 pub const BEHAVIORS_SCHEMA: &str = "circuitcheck/behaviors/1";

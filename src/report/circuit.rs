@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use crate::analysis::circuit::{Circuit, CircuitEvidence, CircuitScore};
 use crate::analysis::hypothesis::{ClauseResult, TestedHypothesis};
-use crate::storage::{markdown_code, markdown_text};
 use crate::domain::node::NodeName;
 use crate::experiment::stats::Count;
+use crate::storage::{markdown_code, markdown_text};
 
 /// Rows of the minimality table.
 const SHOWN: usize = 12;

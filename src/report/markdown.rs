@@ -24,7 +24,11 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
     let protocol = &evidence.protocol;
     writeln!(text, "# Claims about {}\n", markdown_text(&inputs.model))?;
     for change in &report.changes {
-        writeln!(text, "> **Note:** {}.\n", markdown_text(&change.to_string()))?;
+        writeln!(
+            text,
+            "> **Note:** {}.\n",
+            markdown_text(&change.to_string())
+        )?;
     }
     writeln!(text, "{}.\n", summary_line(evidence))?;
     let shape = &inputs.shape;
@@ -50,7 +54,11 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
         protocol.seed
     )?;
     for filter in &protocol.filters {
-        writeln!(text, "Only claims of {} were tested.", markdown_text(filter))?;
+        writeln!(
+            text,
+            "Only claims of {} were tested.",
+            markdown_text(filter)
+        )?;
     }
 
     writeln!(text, "\n## The unpatched model\n")?;
@@ -182,7 +190,11 @@ fn write_explanation(
             "The counterexample's answer leads by {margin:.4} in logits at least; under {TIE_MARGIN} it would be a tie and refute nothing.\n"
         )?;
     }
-    writeln!(text, "Why: {}\n", why(claim.verdict, &markdown_text(&claim.note)))?;
+    writeln!(
+        text,
+        "Why: {}\n",
+        why(claim.verdict, &markdown_text(&claim.note))
+    )?;
     write_draws(text, trials, evidence)?;
     write_tried(text, trials)?;
     if let Some(test) = &claim.evidence.published_test {
@@ -369,7 +381,12 @@ fn why(verdict: VerdictKind, note: &str) -> String {
 }
 
 fn write_claim(text: &mut String, claim: &ClaimView, trials: &Trials) -> std::fmt::Result {
-    writeln!(text, "### {}: {}\n", markdown_text(claim.claim), claim.verdict)?;
+    writeln!(
+        text,
+        "### {}: {}\n",
+        markdown_text(claim.claim),
+        claim.verdict
+    )?;
     for (aspect, rate) in &trials.alone.interchange_accuracy {
         let aspect = format!("{aspect:?}").to_lowercase();
         writeln!(text, "- {aspect}: interchange accuracy {}", rate)?;
@@ -407,7 +424,10 @@ fn write_claim(text: &mut String, claim: &ClaimView, trials: &Trials) -> std::fm
         let by = if unreached.reached_by.is_empty() {
             String::new()
         } else {
-            format!(", which {} changes", markdown_text(&unreached.reached_by.join(" and ")))
+            format!(
+                ", which {} changes",
+                markdown_text(&unreached.reached_by.join(" and "))
+            )
         };
         writeln!(text, "- does not affect {}{by}", unreached.token)?;
     }

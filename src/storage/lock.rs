@@ -121,11 +121,17 @@ mod tests {
     #[test]
     fn a_link_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, target) = (folder.path().join(".work.lock"), folder.path().join("precious"));
+        let (path, target) = (
+            folder.path().join(".work.lock"),
+            folder.path().join("precious"),
+        );
         fs::write(&target, "kept").unwrap();
         std::os::unix::fs::symlink(&target, &path).unwrap();
         let refused = Lock::take(&path).unwrap_err().to_string();
-        assert!(refused.contains(".work.lock: cannot be written: a symbolic link"), "{refused}");
+        assert!(
+            refused.contains(".work.lock: cannot be written: a symbolic link"),
+            "{refused}"
+        );
         assert_eq!(fs::read_to_string(&target).unwrap(), "kept");
     }
 

@@ -149,7 +149,11 @@ impl Questions {
     /// [`QuestionsError::NoOperation`].
     pub fn enriched(folder: &ModelFolder, len: u64, seed: u64) -> Result<Self, QuestionsError> {
         let subtractions = subtraction_share(folder);
-        Self::new(folder, QuestionSource::Enriched { seed, subtractions }, len.into())
+        Self::new(
+            folder,
+            QuestionSource::Enriched { seed, subtractions },
+            len.into(),
+        )
     }
 
     /// Every question with operands in these ranges, for every operation trained.
@@ -172,7 +176,11 @@ impl Questions {
     }
 
     /// `len` questions or, of [`QuestionSource::Every`], so many of each operation.
-    fn new(folder: &ModelFolder, source: QuestionSource, len: u128) -> Result<Self, QuestionsError> {
+    fn new(
+        folder: &ModelFolder,
+        source: QuestionSource,
+        len: u128,
+    ) -> Result<Self, QuestionsError> {
         let trained = folder.operations();
         let operations: Vec<Operation> = [Operation::Add, Operation::Sub]
             .into_iter()

@@ -151,8 +151,7 @@ impl Saved {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(error.to_string())),
         };
-        let saved: Saved =
-            read_json(&json).map_err(|error| unreadable(error.to_string()))?;
+        let saved: Saved = read_json(&json).map_err(|error| unreadable(error.to_string()))?;
         if let Some((key, found, asked)) = first_difference(&saved.work, work) {
             return Err(SavedError::OtherWork {
                 file,

@@ -48,7 +48,8 @@ impl TryFrom<ReadTally> for AccuracyTally {
         let mut total = Count::default();
         for count in read.complexities.values() {
             let sum = |one: u64, other: u64| {
-                (one.checked_add(other)).ok_or_else(|| "more questions than a file can count".to_owned())
+                (one.checked_add(other))
+                    .ok_or_else(|| "more questions than a file can count".to_owned())
             };
             total.hits = sum(total.hits, count.hits)?;
             total.trials = sum(total.trials, count.trials)?;

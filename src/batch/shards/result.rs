@@ -133,8 +133,8 @@ impl ShardResult {
         shard: u64,
         bytes: &[u8],
     ) -> Result<Self, MergeError> {
-        let result: Self = read_json(bytes)
-            .map_err(|error| MergeError::Malformed(error.to_string()))?;
+        let result: Self =
+            read_json(bytes).map_err(|error| MergeError::Malformed(error.to_string()))?;
         if result.schema != SCHEMA {
             let reason = format!("schema {:?}, expected {SCHEMA:?}", result.schema);
             return Err(MergeError::Malformed(reason));

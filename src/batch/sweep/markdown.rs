@@ -40,7 +40,11 @@ impl Summary {
             let _ = writeln!(
                 text,
                 "| model | nodes of | nodes | {} |",
-                columns.iter().map(|name| markdown_text(name)).collect::<Vec<_>>().join(" | ")
+                columns
+                    .iter()
+                    .map(|name| markdown_text(name))
+                    .collect::<Vec<_>>()
+                    .join(" | ")
             );
             let _ = writeln!(text, "|---|---|--:|{}", "--:|".repeat(columns.len()));
             for circuit in circuits {
@@ -61,21 +65,45 @@ impl Summary {
                 text,
                 "\n# Tasks\nClaims that hold, of all claims of the task.\n"
             );
-            let _ = writeln!(text, "| model | {} |", tasks.iter().map(|task| markdown_text(task)).collect::<Vec<_>>().join(" | "));
+            let _ = writeln!(
+                text,
+                "| model | {} |",
+                tasks
+                    .iter()
+                    .map(|task| markdown_text(task))
+                    .collect::<Vec<_>>()
+                    .join(" | ")
+            );
             let _ = writeln!(text, "|---|{}", "---|".repeat(tasks.len()));
             for model in self.models.iter().filter(|model| model.error.is_none()) {
                 let counts: Vec<String> = tasks.iter().map(|task| model.task_text(task)).collect();
-                let _ = writeln!(text, "| {} | {} |", markdown_text(&model.model), counts.join(" | "));
+                let _ = writeln!(
+                    text,
+                    "| {} | {} |",
+                    markdown_text(&model.model),
+                    counts.join(" | ")
+                );
             }
         }
         let mut failures = String::new();
         for model in &self.models {
             if let Some(error) = &model.error {
-                let _ = writeln!(failures, "- {}: not opened: {}", markdown_text(&model.location), markdown_text(error));
+                let _ = writeln!(
+                    failures,
+                    "- {}: not opened: {}",
+                    markdown_text(&model.location),
+                    markdown_text(error)
+                );
             }
             for step in model.without_result() {
                 let said = step.messages.join(" / ");
-                let _ = writeln!(failures, "- {}, {}: {}", markdown_text(&model.model), markdown_text(&step.step), markdown_text(&said));
+                let _ = writeln!(
+                    failures,
+                    "- {}, {}: {}",
+                    markdown_text(&model.model),
+                    markdown_text(&step.step),
+                    markdown_text(&said)
+                );
             }
         }
         if !failures.is_empty() {

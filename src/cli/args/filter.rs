@@ -32,7 +32,9 @@ impl FromStr for Filter {
     fn from_str(text: &str) -> Result<Self, String> {
         let spaced = text.to_lowercase().replace('(', " ( ").replace(')', " ) ");
         if spaced.split_whitespace().nth(MAX_WORDS).is_some() {
-            return Err(format!("expected at most {MAX_WORDS} words and parentheses"));
+            return Err(format!(
+                "expected at most {MAX_WORDS} words and parentheses"
+            ));
         }
         let mut words = spaced.split_whitespace().peekable();
         let filter = any_of(&mut words)?;

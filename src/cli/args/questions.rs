@@ -119,7 +119,8 @@ pub fn draw_trained(model: &Model, count: usize, seed: u64) -> Result<Vec<Prompt
 pub fn read(model: &Model, path: &Path) -> Result<Vec<Prompt>, CliError> {
     let file = RawFile::read(path)?;
     let shown = &path.display();
-    let text = String::from_utf8(without_mark(&file.bytes).to_owned()).map_err(|error| CliError::input(shown, error))?;
+    let text = String::from_utf8(without_mark(&file.bytes).to_owned())
+        .map_err(|error| CliError::input(shown, error))?;
     let (unit, questions): (&str, Vec<String>) = if text.trim_start().starts_with('[') {
         let list = serde_json::from_str(&text).map_err(|error| {
             CliError::input(

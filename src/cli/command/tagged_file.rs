@@ -85,7 +85,10 @@ impl TagSummary {
         let shown = file.path.display();
         let nodes = read_tagged_nodes(&shown.to_string(), &file.bytes)?;
         let outside = |node: &NodeName| shape.and_then(|shape| node.resolve(shape).err());
-        let faults: Vec<_> = nodes.iter().filter_map(|tagged| outside(&tagged.node)).collect();
+        let faults: Vec<_> = nodes
+            .iter()
+            .filter_map(|tagged| outside(&tagged.node))
+            .collect();
         if let Some(first) = faults.first() {
             let others = match faults.len() {
                 1 => String::new(),

@@ -204,7 +204,10 @@ mod tests {
     #[test]
     fn no_text_forges_a_row_or_speaks_to_the_terminal() {
         let mut table = Table::new([Side::Left, Side::Left]);
-        table.row(["a\nP1L0H0  supported".into(), "\u{1b}[8mb\u{1b}]0;c\u{7}".into()]);
+        table.row([
+            "a\nP1L0H0  supported".into(),
+            "\u{1b}[8mb\u{1b}]0;c\u{7}".into(),
+        ]);
         let shown = table.to_string();
         assert_eq!(shown.lines().count(), 1, "{shown}");
         let own = style::PLAIN.to_string() + &format!("{:#}", style::PLAIN);

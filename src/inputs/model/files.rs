@@ -43,7 +43,9 @@ pub enum Disguise {
     LfsPointer,
     #[error("compressed with gzip; unpack it first")]
     Gzip,
-    #[error("a web page and not the file itself; download the file again, by its \"resolve\" address on the hub")]
+    #[error(
+        "a web page and not the file itself; download the file again, by its \"resolve\" address on the hub"
+    )]
     WebPage,
     #[error("text in UTF-16; save it as UTF-8")]
     Utf16,
@@ -52,14 +54,19 @@ pub enum Disguise {
 impl Disguise {
     fn of(bytes: &[u8]) -> Option<Self> {
         let kinds: [(&[u8], Self); 6] = [
-            (b"version https://git-lfs.github.com/spec/", Self::LfsPointer),
+            (
+                b"version https://git-lfs.github.com/spec/",
+                Self::LfsPointer,
+            ),
             (b"\x1f\x8b", Self::Gzip),
             (b"<!DOCTYPE html", Self::WebPage),
             (b"<html", Self::WebPage),
             (b"\xff\xfe", Self::Utf16),
             (b"\xfe\xff", Self::Utf16),
         ];
-        let found = kinds.into_iter().find(|(start, _)| bytes.starts_with(start));
+        let found = kinds
+            .into_iter()
+            .find(|(start, _)| bytes.starts_with(start));
         found.map(|(_, disguise)| disguise)
     }
 }

@@ -7,7 +7,9 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::agreement::{Agreement, NameContradiction, OperationsFrom};
-use super::files::{Content, Disguise, FEATURES, Files, PTH, RawFile, SAFETENSORS, TRAINING, sha256};
+use super::files::{
+    Content, Disguise, FEATURES, Files, PTH, RawFile, SAFETENSORS, TRAINING, sha256,
+};
 use super::name::ModelName;
 use super::operations::Operations;
 use super::pth::{PthError, entries_without_checksum, read_pth};

@@ -665,7 +665,10 @@ impl<'a> Machine<'a> {
         match (global, arguments.as_slice()) {
             (Global::OrderedDict, []) => self.push(PickleValue::Dict(Vec::new())),
             // storage, offset, size, stride, requires_grad, hooks and, of late, metadata
-            (Global::RebuildTensor, &[storage, offset, shape, strides, _, _, ref metadata @ ..]) => {
+            (
+                Global::RebuildTensor,
+                &[storage, offset, shape, strides, _, _, ref metadata @ ..],
+            ) => {
                 if !metadata.iter().all(|&value| self.is_nothing(value)) {
                     return Err(PickleError::Metadata {
                         offset: self.instruction,

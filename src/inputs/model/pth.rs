@@ -328,7 +328,9 @@ pub(super) fn entries_without_checksum(bytes: &[u8]) -> usize {
         return 0;
     };
     let entries = 0..zip.len();
-    entries.filter(|&index| has_no_checksum(&mut zip, index)).count()
+    entries
+        .filter(|&index| has_no_checksum(&mut zip, index))
+        .count()
 }
 
 /// The storages read so far; tensors may share one.

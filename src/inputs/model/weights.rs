@@ -422,12 +422,14 @@ fn check_size(shape: &Shape) -> Result<(), WeightsError> {
     at_most("d_head", shape.d_head, MAX_D_HEADS)?;
     at_most("n_heads times d_head", shape.d_heads(), MAX_D_HEADS)?;
     at_most("d_mlp", shape.d_mlp, MAX_D_MLP)?;
-    let position = shape.d_model
-        + 4 * shape.d_heads()
-        + shape.n_heads * shape.n_ctx()
-        + shape.d_mlp;
+    let position =
+        shape.d_model + 4 * shape.d_heads() + shape.n_heads * shape.n_ctx() + shape.d_mlp;
     let activations = shape.n_layers * shape.n_ctx() * position;
-    at_most("the number of activations of a question", activations, MAX_ACTIVATIONS)
+    at_most(
+        "the number of activations of a question",
+        activations,
+        MAX_ACTIVATIONS,
+    )
 }
 
 /// About normal with mean 0 and variance 1: the sum of twelve uniform numbers, less its mean.

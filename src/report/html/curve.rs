@@ -83,7 +83,9 @@ fn draw(losses: &[Option<f64>]) -> Markup {
     let (mut band, mut median) = (String::new(), String::new());
     for part in numbered.chunk_by(|one, next| one.1.is_some() == next.1.is_some()) {
         let line = |of: fn(&PixelColumn) -> f64| -> Vec<String> {
-            let points = part.iter().filter_map(|&(i, column)| Some((i, column.as_ref()?)));
+            let points = part
+                .iter()
+                .filter_map(|&(i, column)| Some((i, column.as_ref()?)));
             points.map(|(i, column)| point(i, of(column))).collect()
         };
         let (upper, mut lower) = (line(|c| c.highest), line(|c| c.lowest));
@@ -93,7 +95,11 @@ fn draw(losses: &[Option<f64>]) -> Markup {
             median += &format!("M{}", line(|c| c.median).join("L"));
         }
     }
-    let ends = losses.iter().flatten().next().zip(losses.iter().flatten().next_back());
+    let ends = losses
+        .iter()
+        .flatten()
+        .next()
+        .zip(losses.iter().flatten().next_back());
     let (first, last) = ends.expect("some batch has a loss");
     let decades: Vec<i32> = (bottom as i32..=top as i32).collect();
     let quarter = |i: usize| losses.len() * i / 4;

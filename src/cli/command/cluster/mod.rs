@@ -92,9 +92,13 @@ impl Planned {
         }
         Err(CliError::input(
             self.plan.display(),
-            format_args!("the model {location} is neither in the current folder nor beside the plan"),
+            format_args!(
+                "the model {location} is neither in the current folder nor beside the plan"
+            ),
         )
-        .with_hint("run the command in the folder where the plan was made, or plan with absolute paths"))
+        .with_hint(
+            "run the command in the folder where the plan was made, or plan with absolute paths",
+        ))
     }
 
     fn folder(&self) -> PathBuf {
