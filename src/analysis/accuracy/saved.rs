@@ -142,16 +142,31 @@ impl Saved {
         questions: &Questions,
     ) -> Result<Option<Self>, SavedError> {
         let file = path.display().to_string();
+        match std::fs::read(path) {
+            Ok(json) => Self::from_json(file, &json, work, questions).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(SavedError::Unreadable {
+                file,
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    /// As [`read`](Self::read), of the content of a file that errors call `file`.
+    ///
+    /// # Errors
+    /// [`SavedError`].
+    pub fn from_json(
+        file: String,
+        json: &[u8],
+        work: &Work,
+        questions: &Questions,
+    ) -> Result<Self, SavedError> {
         let unreadable = |reason: String| SavedError::Unreadable {
             file: file.clone(),
             reason,
         };
-        let json = match std::fs::read(path) {
-            Ok(json) => json,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(unreadable(error.to_string())),
-        };
-        let saved: Saved = read_json(&json).map_err(|error| unreadable(error.to_string()))?;
+        let saved: Saved = read_json(json).map_err(|error| unreadable(error.to_string()))?;
         if let Some((key, found, asked)) = first_difference(&saved.work, work) {
             return Err(SavedError::OtherWork {
                 file,
@@ -173,7 +188,7 @@ impl Saved {
             let done = saved.done;
             return Err(SavedError::OtherLength { file, done, asked });
         }
-        Ok(Some(saved))
+        Ok(saved)
     }
 
     /// Writes the file at `path` atomically.

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
+use crate::domain::text::line;
 use crate::inputs::model::{LoadError, ModelFolder, Operations, RawFile};
 use crate::storage::PlainText;
 
@@ -79,6 +80,7 @@ pub enum HypothesisError {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hypothesis {
+    #[serde(deserialize_with = "line")]
     pub name: String,
     /// Its statement in words, and where it was published.
     #[serde(default)]
@@ -211,6 +213,7 @@ impl Like {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exists {
+    #[serde(deserialize_with = "line")]
     pub says: String,
     pub claim: Pattern,
     /// The range of n.
@@ -244,6 +247,7 @@ impl Exists {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SharedClause {
+    #[serde(deserialize_with = "line")]
     pub says: String,
     pub claims: Vec<Pattern>,
     /// The range of n.
@@ -261,6 +265,7 @@ pub struct SharedClause {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
+    #[serde(deserialize_with = "line")]
     pub says: String,
     pub first: OrderSide,
     pub then: OrderSide,
@@ -279,6 +284,7 @@ pub struct Order {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InterventionClause {
+    #[serde(deserialize_with = "line")]
     pub says: String,
     /// The claims, each about its own nodes.
     pub claims: Vec<SetClaim>,
@@ -291,6 +297,7 @@ pub struct InterventionClause {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feeds {
+    #[serde(deserialize_with = "line")]
     pub says: String,
     pub from: Pattern,
     pub to: Fed,
@@ -310,6 +317,7 @@ pub struct Feeds {
 #[serde(deny_unknown_fields)]
 pub struct Keep {
     /// Why they belong to it.
+    #[serde(deserialize_with = "line")]
     pub says: String,
     #[serde(default)]
     pub nodes: Vec<NamedNode>,

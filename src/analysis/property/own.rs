@@ -26,6 +26,7 @@ use super::evidence::PropertyFile;
 use super::template::Template;
 use super::{Drawing, Property, PropertyError};
 use crate::domain::shape::MAX_DIGITS;
+use crate::domain::text::line;
 use crate::inputs::model::{RawFile, without_mark};
 use crate::storage::PlainText;
 
@@ -46,6 +47,7 @@ pub struct OwnError {
 #[serde(deny_unknown_fields)]
 struct Raw {
     name: Spanned<String>,
+    #[serde(deserialize_with = "line")]
     says: String,
     left: Spanned<String>,
     relation: Spanned<String>,
