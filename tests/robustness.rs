@@ -19,7 +19,9 @@ use circuitcheck::domain::plain::is_hidden;
 use circuitcheck::domain::shape::Shape;
 use circuitcheck::experiment::stats::{Count, Rate};
 use circuitcheck::inputs::claims::{MAX_TAG_BYTES, MAX_TAGS, read_tagged_nodes};
-use circuitcheck::inputs::model::{ModelFolder, Weights, WeightsError, read_pth, read_safetensors};
+use circuitcheck::inputs::model::{
+    ModelFolder, TrainingRecord, Weights, WeightsError, read_pth, read_safetensors,
+};
 use circuitcheck::network::engine::Engine;
 use circuitcheck::verify::evidence::Evidence;
 use serde_json::{Value, json};
@@ -500,6 +502,46 @@ fn a_safetensors_header_cannot_fill_memory() {
         read.unwrap();
         assert!(peak < 64 * MIB, "{peak}");
     }
+}
+
+#[test]
+fn the_largest_training_record_takes_no_more_than_promised() {
+    for (loss, last) in [("1,", "1"), ("1,", "NaN"), ("NaN,", "NaN"), ("null,", "1")] {
+        let end = format!("{last}]}}");
+        let file = filled(64 * MIB, r#"{"TrainingLoss":["#, loss, &end);
+        let (read, peak) = peak_memory(|| TrainingRecord::from_json(file.as_bytes()));
+        assert!(read.unwrap().training_loss.len() > 10 * MIB);
+        // With the file itself, the 256 MiB that SECURITY.md states.
+        assert!(peak <= 192 * MIB + MIB, "{loss} {last}: {peak}");
+    }
+}
+
+#[test]
+fn the_largest_set_of_questions_takes_no_more_than_promised() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("questions.txt");
+    let shown = file.to_str().unwrap();
+    // The last line is no question, so that none is asked.
+    let arguments = [
+        "ablate",
+        ADD,
+        "--node",
+        "P6L0H0",
+        "--by",
+        "zero",
+        "--questions",
+        shown,
+    ];
+    fs::write(&file, filled(4 * MIB, "", "1+1\n", "no question")).unwrap();
+    let (output, most) = peak_of(&arguments);
+    assert_eq!(output.status.code(), Some(INPUT));
+    assert!(most < 256 * MIB, "{most}");
+    fs::write(&file, filled(4 * MIB + 4, "", "1+1\n", "1+1\n")).unwrap();
+    let error = refusal(INPUT, &arguments);
+    assert!(
+        error.contains("more than the 4194304 that are read of a set"),
+        "{error}"
+    );
 }
 
 #[test]

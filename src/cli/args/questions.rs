@@ -14,6 +14,9 @@ use super::count::count_to;
 use super::model::Model;
 use crate::cli::term::error::CliError;
 
+/// Largest file of a set of questions: some 300,000 of them. The published sets have 512.
+const MAX_SET_BYTES: usize = 4 << 20;
+
 /// A set of questions, taken from a file.
 #[derive(Debug, Clone, Args)]
 pub struct SetArg {
@@ -119,6 +122,15 @@ pub fn draw_trained(model: &Model, count: usize, seed: u64) -> Result<Vec<Prompt
 pub fn read(model: &Model, path: &Path) -> Result<Vec<Prompt>, CliError> {
     let file = RawFile::read(path)?;
     let shown = &path.display();
+    if file.bytes.len() > MAX_SET_BYTES {
+        return Err(CliError::input(
+            shown,
+            format_args!(
+                "{} bytes, more than the {MAX_SET_BYTES} that are read of a set of questions",
+                file.bytes.len()
+            ),
+        ));
+    }
     let text = String::from_utf8(without_mark(&file.bytes).to_owned())
         .map_err(|error| CliError::input(shown, error))?;
     let (unit, questions): (&str, Vec<String>) = if text.trim_start().starts_with('[') {

@@ -1,5 +1,7 @@
 //! The training record that lies beside a model: its configuration and its loss per batch.
 
+use std::io::{self, BufReader, Read};
+
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -58,9 +60,20 @@ pub enum TrainingError {
 #[serde(default, rename_all = "PascalCase", expecting = "an object")]
 struct File {
     config: Config,
-    training_loss: Vec<Option<f32>>,
+    training_loss: Vec<Loss>,
     final_loss: Option<f64>,
     avg_final_loss: Option<f64>,
+}
+
+/// The loss of a batch; NaN where the file has null.
+#[derive(Deserialize)]
+#[serde(from = "Option<f32>")]
+struct Loss(f32);
+
+impl From<Option<f32>> for Loss {
+    fn from(loss: Option<f32>) -> Self {
+        Self(loss.unwrap_or(f32::NAN))
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -82,34 +95,60 @@ struct Config {
     avg_final_loss: Option<f64>,
 }
 
-/// The JSON with null in place of `NaN`, `Infinity` and `-Infinity`, as Python's json writes them; `None`
-/// where there is none of these outside a text.
-fn without_nan(json: &[u8]) -> Option<Vec<u8>> {
-    let mut clean = Vec::with_capacity(json.len());
-    let (mut rest, mut quoted, mut replaced) = (json, false, false);
-    while let [byte, after @ ..] = rest {
-        let names: [&[u8]; 3] = [b"NaN", b"-Infinity", b"Infinity"];
-        let found = names.iter().find_map(|name| rest.strip_prefix(*name));
-        match (quoted, byte, found) {
-            (false, _, Some(after)) => {
-                clean.extend(b"null");
-                replaced = true;
-                rest = after;
-                continue;
-            }
-            (true, b'\\', _) => {
-                let (escape, after) = rest.split_at(rest.len().min(2));
-                clean.extend(escape);
-                rest = after;
-                continue;
-            }
-            (_, b'"', _) => quoted = !quoted,
-            _ => {}
+/// JSON in which null takes the place of `NaN`, `Infinity` and `-Infinity`, as Python's json writes them.
+/// Read piece by piece, since a copy would double the memory taken.
+struct WithoutNan<'a> {
+    /// What is left of the file.
+    rest: &'a [u8],
+    /// Whether that begins within a text.
+    quoted: bool,
+    /// Whether a backslash precedes it.
+    escaped: bool,
+    /// What is left of a null.
+    null: &'static [u8],
+}
+
+impl<'a> WithoutNan<'a> {
+    const fn of(json: &'a [u8]) -> Self {
+        Self {
+            rest: json,
+            quoted: false,
+            escaped: false,
+            null: b"",
         }
-        clean.push(*byte);
-        rest = after;
     }
-    replaced.then_some(clean)
+
+    fn next(&mut self) -> Option<u8> {
+        const NAMES: [&[u8]; 3] = [b"NaN", b"-Infinity", b"Infinity"];
+        let named = |name: &&[u8]| self.rest.strip_prefix(*name);
+        if self.null.is_empty()
+            && !self.quoted
+            && let Some(rest) = NAMES.iter().find_map(named)
+        {
+            self.rest = rest;
+            self.null = b"null";
+        }
+        if let Some(byte) = self.null.split_off_first() {
+            return Some(*byte);
+        }
+        let byte = *self.rest.split_off_first()?;
+        self.quoted ^= byte == b'"' && !self.escaped;
+        self.escaped = byte == b'\\' && !self.escaped;
+        Some(byte)
+    }
+}
+
+impl Read for WithoutNan<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len()
+            && let Some(byte) = self.next()
+        {
+            buffer[filled] = byte;
+            filled += 1;
+        }
+        Ok(filled)
+    }
 }
 
 impl TrainingRecord {
@@ -121,10 +160,7 @@ impl TrainingRecord {
         let bytes = without_mark(bytes);
         let read = serde_json::from_slice(bytes).or_else(|error: serde_json::Error| {
             // Python writes NaN and Infinity, which JSON does not have.
-            match without_nan(bytes) {
-                Some(json) => serde_json::from_slice(&json),
-                None => Err(error),
-            }
+            serde_json::from_reader(BufReader::new(WithoutNan::of(bytes))).map_err(|_| error)
         });
         let file: File = read.map_err(|error| {
             if error.is_data() {
@@ -148,7 +184,7 @@ impl TrainingRecord {
             perc_mult: config.perc_mult,
             act_fn: config.act_fn,
             training_loss: (file.training_loss.into_iter())
-                .map(|loss| loss.unwrap_or(f32::NAN))
+                .map(|Loss(loss)| loss)
                 .collect(),
             final_loss: config.final_loss.or(file.final_loss),
             avg_final_loss: config.avg_final_loss.or(file.avg_final_loss),
