@@ -124,7 +124,10 @@ pub fn rounded<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Er
 }
 
 fn to_written(value: f64) -> f64 {
-    (value * WRITTEN_DECIMALS).round() / WRITTEN_DECIMALS
+    match value * WRITTEN_DECIMALS {
+        scaled if scaled.is_finite() => scaled.round() / WRITTEN_DECIMALS,
+        _ => value,
+    }
 }
 
 /// As [`rounded`], for a bound that may be absent.
@@ -184,6 +187,12 @@ impl<'de> Deserialize<'de> for Rate {
         let read = Read::deserialize(deserializer)?;
         let count = checked(read.hits, read.trials).map_err(D::Error::custom)?;
         let (lower, upper) = (read.lower, read.upper);
+        if ![lower, upper]
+            .iter()
+            .all(|bound| (0.0..=1.0).contains(bound))
+        {
+            return Err(D::Error::custom("a bound of a rate is not from 0 to 1"));
+        }
         Ok(Rate::with_bounds(
             count,
             read.exhaustive,

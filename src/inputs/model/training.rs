@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn losses_that_are_no_numbers_are_gaps() {
-        let python = r#"{"Config": {"model_name": "NaN \\" Infinity", "final_loss": NaN, "n_layers": 2},
+        let python = r#"{"Config": {"model_name": "NaN \" Infinity", "final_loss": NaN, "n_layers": 2},
             "TrainingLoss": [2.0, NaN, Infinity, -Infinity, null, 0.5]}"#;
         let record = read(python).unwrap();
         assert_eq!(record.model_name.as_deref(), Some("NaN \" Infinity"));

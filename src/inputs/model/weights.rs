@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
 
 use super::array::Array;
-use crate::domain::shape::{D_VOCAB, MAX_DIGITS, Shape};
+use crate::domain::shape::{D_VOCAB, MAX_DIGITS, Shape, TooLarge};
 
 /// A dimension of a tensor, by what it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,25 +87,6 @@ const BLOCK_BUFFERS: [&str; 2] = ["attn.mask", "attn.IGNORE"];
 /// only the order of magnitude matters, so that no layer drowns another.
 const RANDOM_GAIN: f32 = 0.8;
 
-/// Most layers of a network. Published ones have four; the limits are what engine and reports are made for,
-/// since a file of a few kilobytes may claim any shape.
-const MAX_LAYERS: usize = 64;
-
-/// Most heads in a layer.
-const MAX_HEADS: usize = 64;
-
-/// Widest residual stream.
-const MAX_D_MODEL: usize = 8192;
-
-/// Widest heads of a layer, side by side.
-const MAX_D_HEADS: usize = 32_768;
-
-/// Widest MLP.
-const MAX_D_MLP: usize = 65_536;
-
-/// Most activations of one question: 16 MiB. Of the largest published network there are a million.
-const MAX_ACTIVATIONS: usize = 4 << 20;
-
 /// A network's weights by their names in the state dict.
 ///
 /// Every tensor of the network is there, none besides, each of the shape that [`Weights::shape`]
@@ -171,13 +152,8 @@ pub enum WeightsError {
         found: usize,
     },
     /// A dimension is larger than any this program is made for.
-    #[error("{dimension} is {found} by the tensors, expected at most {most}")]
-    TooLarge {
-        dimension: &'static str,
-        found: usize,
-        /// The largest there may be.
-        most: usize,
-    },
+    #[error("{0} by the tensors")]
+    TooLarge(TooLarge),
     /// A weight is NaN or infinite.
     #[error("tensor `{name}` is {value} at index {index:?}, expected finite weights")]
     NotFinite {
@@ -199,7 +175,7 @@ impl Weights {
     pub fn from_arrays(mut arrays: BTreeMap<String, Array>) -> Result<Self, WeightsError> {
         arrays.retain(|name, _| !is_buffer(name));
         let n_layers = count_layers(&arrays);
-        at_most("the number of layers", n_layers, MAX_LAYERS)?;
+        Shape::check_layers(n_layers).map_err(WeightsError::TooLarge)?;
         let folded = are_layer_norms_folded(arrays.keys());
         let absent = |name: &str| folded && is_layer_norm(name);
         for (name, dims) in layout(n_layers).filter(|(name, _)| !absent(name)) {
@@ -216,7 +192,7 @@ impl Weights {
             }
         }
         let shape = derive_shape(&arrays, n_layers)?;
-        check_size(&shape)?;
+        shape.check_size().map_err(WeightsError::TooLarge)?;
         let expected: BTreeMap<String, &[Dim]> = layout(n_layers).collect();
         for (name, array) in &arrays {
             let Some(dims) = expected.get(name) else {
@@ -404,34 +380,6 @@ fn derive_shape(arrays: &BTreeMap<String, Array>, n_layers: usize) -> Result<Sha
     })
 }
 
-fn at_most(dimension: &'static str, found: usize, most: usize) -> Result<(), WeightsError> {
-    match found <= most {
-        true => Ok(()),
-        false => Err(WeightsError::TooLarge {
-            dimension,
-            found,
-            most,
-        }),
-    }
-}
-
-/// Checks that a network of this shape can be run.
-fn check_size(shape: &Shape) -> Result<(), WeightsError> {
-    at_most("n_heads", shape.n_heads, MAX_HEADS)?;
-    at_most("d_model", shape.d_model, MAX_D_MODEL)?;
-    at_most("d_head", shape.d_head, MAX_D_HEADS)?;
-    at_most("n_heads times d_head", shape.d_heads(), MAX_D_HEADS)?;
-    at_most("d_mlp", shape.d_mlp, MAX_D_MLP)?;
-    let position =
-        shape.d_model + 4 * shape.d_heads() + shape.n_heads * shape.n_ctx() + shape.d_mlp;
-    let activations = shape.n_layers * shape.n_ctx() * position;
-    at_most(
-        "the number of activations of a question",
-        activations,
-        MAX_ACTIVATIONS,
-    )
-}
-
 /// About normal with mean 0 and variance 1: the sum of twelve uniform numbers, less its mean.
 /// Unlike the exact methods it uses no logarithm or cosine, whose last bits differ by machine.
 fn normal(rng: &mut impl Rng) -> f32 {
@@ -524,7 +472,7 @@ mod tests {
     fn a_layer_that_is_named_must_be_whole_however_high_its_number() {
         assert_eq!(
             refusal_with("blocks.4294967295.ln1.w", &[4], 0.0),
-            "tensor `blocks.2.ln1.w` is missing, of a network with 4294967296 layers by its other tensors"
+            "the number of layers is 4294967296, more than 64 by the tensors"
         );
     }
 
