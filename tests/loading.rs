@@ -258,7 +258,7 @@ fn two_names_that_are_one_without_their_prefixes_are_refused() {
     let (tensors, storages) = state_dict(&arrays);
     assert_eq!(
         pth_refusal(&pth(&pickle(&tensors), &storages)),
-        "file has two tensors named `blocks.0.attn.W_K`"
+        "file has two entries named `blocks.0.attn.W_K`"
     );
     assert!(matches!(
         read_safetensors(&safetensors_of(&arrays)),
@@ -752,7 +752,13 @@ fn a_tensor_given_twice_is_refused() {
     let storages = [("model/data/0".to_owned(), floats(&twelve()))];
     assert_eq!(
         pth_refusal(&pth(&pickle(&twice), &storages)),
-        "file has two tensors named `a`"
+        "file has two entries named `a`"
+    );
+    let wrapped = || dict(&[("a", view().write())]);
+    let twice = dict(&[("model", wrapped()), ("model", wrapped())]);
+    assert_eq!(
+        pth_refusal(&pth(&pickle(&twice), &storages)),
+        "file has two entries named `model`"
     );
 }
 

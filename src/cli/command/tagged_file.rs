@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::domain::node::NodeName;
+use circuitcheck::domain::plain::one_line;
 use circuitcheck::domain::shape::Shape;
 use circuitcheck::inputs::claims::{claims_of, older_spellings, read_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
@@ -32,7 +33,8 @@ impl From<&RawFile> for FoundFile {
 
 impl fmt::Display for FoundFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}  sha256 {}", self.path.display(), self.sha256)
+        let path = self.path.display().to_string();
+        write!(f, "{}  sha256 {}", one_line(&path), self.sha256)
     }
 }
 

@@ -90,7 +90,7 @@ pub enum PthError {
     #[error("`{name}` is {found}, expected a tensor")]
     NotTensor { name: String, found: &'static str },
     /// Two values of the dict have the same key.
-    #[error("file has two tensors named `{name}`")]
+    #[error("file has two entries named `{name}`")]
     Duplicate { name: String },
     /// A tensor's elements aren't floating-point numbers.
     #[error("tensor `{name}` is kept in a {found}, expected floating-point elements")]
@@ -197,13 +197,22 @@ fn state_dict<'p>(pickle: &'p Pickle<'_>) -> Result<&'p [(Id, Id)], PthError> {
     let items = pickle.dict(root).ok_or_else(|| PthError::NotDict {
         found: pickle.kind(root),
     })?;
-    let wrapped = WRAPPER_KEYS.iter().find_map(|&wrapper| {
-        items
+    for wrapper in WRAPPER_KEYS {
+        let of_wrapper = items
             .iter()
-            .filter(|&&(key, _)| pickle.text(key) == Some(wrapper))
-            .find_map(|&(_, value)| pickle.dict(value))
-    });
-    Ok(wrapped.unwrap_or(items))
+            .filter(|&&(key, _)| pickle.text(key) == Some(wrapper));
+        let mut wrapped = of_wrapper.filter_map(|&(_, value)| pickle.dict(value));
+        if let Some(found) = wrapped.next() {
+            // Python would take the last of them.
+            return match wrapped.next() {
+                None => Ok(found),
+                Some(_) => Err(PthError::Duplicate {
+                    name: wrapper.to_owned(),
+                }),
+            };
+        }
+    }
+    Ok(items)
 }
 
 /// A tensor's name. Names reach error messages, so nothing but printable ASCII passes.
