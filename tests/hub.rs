@@ -269,6 +269,15 @@ fn the_cache_is_laid_out_as_pythons() {
         fs::read_to_string(folder.join("refs/main")).unwrap(),
         COMMIT
     );
+    // Another user of the cache may read it, as far as the umask lets them read the rest.
+    let mode = |path: &str| {
+        let metadata = fs::metadata(folder.join(path)).unwrap();
+        std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777
+    };
+    assert_eq!(
+        mode("refs/main"),
+        mode(&format!("blobs/{}", sha256(&weights())))
+    );
     let link = |file: &str| fs::read_link(fetched.path.join(file)).unwrap();
     let weights_id = sha256(&weights());
     assert_eq!(
@@ -659,6 +668,29 @@ fn other_content_than_announced_is_not_kept() {
                 .is_err()
         );
     }
+}
+
+#[test]
+fn a_length_that_head_leaves_out_is_found_by_fetching() {
+    let (server, _visitor, fetched) = visit(|request, mut answer| {
+        answer.without_length = request.method == "HEAD";
+        answer
+    });
+    assert_whole(&fetched.unwrap());
+    assert_eq!(server.count("HEAD", "features.json"), 1);
+    assert_eq!(server.count("GET", "features.json"), 2);
+}
+
+#[test]
+fn a_body_that_is_compressed_unasked_is_refused_by_name() {
+    let error = refusal(|request, answer| match request.delivery {
+        true => answer.with("Content-Encoding", "gzip"),
+        false => answer,
+    });
+    assert!(
+        error.contains("sends the file compressed (\"gzip\")"),
+        "{error}"
+    );
 }
 
 #[test]

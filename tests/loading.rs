@@ -258,7 +258,7 @@ fn two_names_that_are_one_without_their_prefixes_are_refused() {
     let (tensors, storages) = state_dict(&arrays);
     assert_eq!(
         pth_refusal(&pth(&pickle(&tensors), &storages)),
-        "file has two tensors named `blocks.0.attn.W_K`"
+        "file has two entries named `blocks.0.attn.W_K`"
     );
     assert!(matches!(
         read_safetensors(&safetensors_of(&arrays)),
@@ -752,7 +752,13 @@ fn a_tensor_given_twice_is_refused() {
     let storages = [("model/data/0".to_owned(), floats(&twelve()))];
     assert_eq!(
         pth_refusal(&pth(&pickle(&twice), &storages)),
-        "file has two tensors named `a`"
+        "file has two entries named `a`"
+    );
+    let wrapped = || dict(&[("a", view().write())]);
+    let twice = dict(&[("model", wrapped()), ("model", wrapped())]);
+    assert_eq!(
+        pth_refusal(&pth(&pickle(&twice), &storages)),
+        "file has two entries named `model`"
     );
 }
 
@@ -945,6 +951,41 @@ fn a_tensor_with_unequal_sizes_and_strides_is_refused_with_both() {
     .unwrap_err()
     .to_string();
     assert!(error.ends_with("of 2 sizes but 1 strides"), "{error}");
+}
+
+/// A tensor in a pickle with this as its metadata.
+fn with_metadata(metadata: &[u8]) -> Vec<u8> {
+    let plain = view().write();
+    // Before the mark that ends the tuple of arguments, and the call.
+    let (arguments, call) = plain.split_at(plain.len() - 2);
+    assert_eq!(call, b"tR");
+    [arguments, metadata, call].concat()
+}
+
+#[test]
+fn a_tensor_whose_metadata_change_it_is_refused() {
+    let read = |metadata: &[u8]| {
+        let pickle = pickle(&dict(&[("a", with_metadata(metadata))]));
+        let storage = ("model/data/0".to_owned(), floats(&twelve()));
+        read_pth(&pth(&pickle, &[storage]))
+    };
+    for set in [
+        dict(&[("neg", b"\x88".to_vec())]),
+        dict(&[("conj", b"\x88".to_vec())]),
+        dict(&[("unknown", int(1))]),
+        b"\x88".to_vec(),
+        [b"N".to_vec(), dict(&[("neg", b"\x88".to_vec())])].concat(),
+    ] {
+        let error = read(&set).unwrap_err();
+        assert!(
+            matches!(error, PthError::Pickle(PickleError::Metadata { .. })),
+            "{error}"
+        );
+        assert!(error.to_string().contains("negative or conjugate bit"));
+    }
+    for nothing in [&b""[..], b"N", b"}"] {
+        assert!(read(nothing).is_ok(), "{nothing:?}");
+    }
 }
 
 #[test]

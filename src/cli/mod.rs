@@ -11,7 +11,7 @@ use std::time::Instant;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use args::count::count;
+use args::count::count_to;
 use command::{
     ablate, accuracy, ask, circuit, cluster, compare, coverage, discover, explain, graph, hub,
     pages, patch, property, quirks, report, represents, selfcheck, show, sweep, test, verify,
@@ -50,11 +50,14 @@ pub struct Cli {
     global: GlobalOptions,
 }
 
+/// Most threads: beyond it, starting them takes longer than they save on any machine.
+const MAX_THREADS: u64 = 1024;
+
 /// Options of every command.
 #[derive(Debug, Args)]
 struct GlobalOptions {
     /// Threads to compute with; without it, as many as there are cores
-    #[arg(short = 'j', long, value_name = "N", global = true, value_parser = count::<usize>)]
+    #[arg(short = 'j', long, value_name = "N", global = true, value_parser = count_to::<usize>(MAX_THREADS))]
     threads: Option<usize>,
     /// Print only results, warnings and errors: no progress, no news of files written
     #[arg(short, long, global = true, conflicts_with = "verbose")]

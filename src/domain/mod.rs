@@ -4,6 +4,7 @@
 pub mod arithmetic;
 pub mod causal;
 pub mod node;
+pub mod plain;
 pub mod position;
 pub mod shape;
 pub mod task;

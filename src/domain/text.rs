@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, Error};
 
+use super::plain::one_line;
+
 /// Parses a value written by its `Display` with its `FromStr`.
 ///
 /// # Errors
@@ -17,6 +19,15 @@ where
 {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(D::Error::custom)
+}
+
+/// A text as one line, however the file lays it out.
+///
+/// # Errors
+/// If there is no text.
+pub fn line<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(one_line(text.trim()).into_owned())
 }
 
 /// A lower bound that may be infinite: JSON has no infinity, so it is stored as null.

@@ -5,30 +5,34 @@
 //! distributions (Brown, Cai and DasGupta, Statistical Science 16 (2001), section 4.2.1).
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use statrs::distribution::{Beta, ContinuousCDF};
 use std::fmt;
 
 /// A number of successes among a number of distinct trials.
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Default,
-    Deserialize,
-    JsonSchema,
-    Serialize,
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, JsonSchema, Serialize,
 )]
 pub struct Count {
     /// Trials with the counted outcome.
     pub hits: u64,
     /// All trials.
     pub trials: u64,
+}
+
+impl<'de> Deserialize<'de> for Count {
+    /// Refuses more hits than trials, of which there are no bounds.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename = "Count")]
+        struct Read {
+            hits: u64,
+            trials: u64,
+        }
+        let Read { hits, trials } = Read::deserialize(deserializer)?;
+        checked(hits, trials).map_err(D::Error::custom)
+    }
 }
 
 impl Count {
@@ -120,7 +124,10 @@ pub fn rounded<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Er
 }
 
 fn to_written(value: f64) -> f64 {
-    (value * WRITTEN_DECIMALS).round() / WRITTEN_DECIMALS
+    match value * WRITTEN_DECIMALS {
+        scaled if scaled.is_finite() => scaled.round() / WRITTEN_DECIMALS,
+        _ => value,
+    }
 }
 
 /// As [`rounded`], for a bound that may be absent.
@@ -149,7 +156,7 @@ pub struct Bounds {
 }
 
 /// A count with its bounds, as stored in evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, JsonSchema, Serialize)]
 pub struct Rate {
     /// Trials with the counted outcome.
     pub hits: u64,
@@ -163,6 +170,43 @@ pub struct Rate {
     /// Upper bound.
     #[serde(serialize_with = "rounded")]
     pub upper: f64,
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    /// Refuses more hits than trials, as [`Count`] does.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename = "Rate")]
+        struct Read {
+            hits: u64,
+            trials: u64,
+            exhaustive: bool,
+            lower: f64,
+            upper: f64,
+        }
+        let read = Read::deserialize(deserializer)?;
+        let count = checked(read.hits, read.trials).map_err(D::Error::custom)?;
+        let (lower, upper) = (read.lower, read.upper);
+        if ![lower, upper]
+            .iter()
+            .all(|bound| (0.0..=1.0).contains(bound))
+        {
+            return Err(D::Error::custom("a bound of a rate is not from 0 to 1"));
+        }
+        Ok(Rate::with_bounds(
+            count,
+            read.exhaustive,
+            Bounds { lower, upper },
+        ))
+    }
+}
+
+/// A count that was read.
+fn checked(hits: u64, trials: u64) -> Result<Count, String> {
+    match hits <= trials {
+        true => Ok(Count { hits, trials }),
+        false => Err(format!("{hits} hits of only {trials} trials")),
+    }
 }
 
 impl Rate {

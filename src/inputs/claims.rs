@@ -11,10 +11,20 @@ pub use super::dialect::OlderSpellings;
 pub use super::tag::Tag;
 use crate::domain::node::{Component, NodeName};
 use crate::domain::task::{Task, Variable};
+use crate::storage::read_json;
+
+use super::model::without_mark;
 
 /// Largest claims or behaviours file read. The largest network there can be here has some thousand
 /// nodes, of half a kilobyte each; read, a byte of JSON may become fifty of memory.
 pub const MAX_CLAIMS_BYTES: usize = 4 << 20;
+
+/// Most tags of a file. The largest network published has some 20,000; a claim that is tested, and its
+/// place in each report, takes some kilobytes.
+pub const MAX_TAGS: usize = 1 << 15;
+
+/// Longest tag, in bytes; those published have about 20.
+pub const MAX_TAG_BYTES: usize = 1 << 10;
 
 /// What can be wrong with a claims or behaviours file.
 #[derive(Debug, Error)]
@@ -37,6 +47,18 @@ pub enum ClaimsError {
         node: NodeName,
         tag: String,
         colons: usize,
+    },
+    /// More tags than the nodes of any network have.
+    #[error("{file}: more than the {MAX_TAGS} tags that are read")]
+    TooManyTags { file: String },
+    /// A tag longer than any that is published.
+    #[error(
+        "{file}: node {node}: a tag of {bytes} bytes, more than the {MAX_TAG_BYTES} that are read"
+    )]
+    LongTag {
+        file: String,
+        node: NodeName,
+        bytes: usize,
     },
     /// One node in two entries.
     #[error("{file}: node {node} is listed twice, as entries {first} and {second}")]
@@ -96,10 +118,13 @@ fn read_dialect(
         });
     }
     let wire: Vec<WireNode> =
-        serde_json::from_slice(bytes).map_err(|source| ClaimsError::Json {
+        read_json(without_mark(bytes)).map_err(|source| ClaimsError::Json {
             file: file.into(),
             source,
         })?;
+    if wire.iter().map(|node| node.tags.len()).sum::<usize>() > MAX_TAGS {
+        return Err(ClaimsError::TooManyTags { file: file.into() });
+    }
     let mut nodes: Vec<TaggedNode> = Vec::with_capacity(wire.len());
     let mut entries: BTreeMap<NodeName, usize> = BTreeMap::new();
     let mut older = OlderSpellings::default();
@@ -119,6 +144,13 @@ fn read_dialect(
                 node,
                 first,
                 second: entry,
+            });
+        }
+        if let Some(long) = wire.tags.iter().find(|tag| tag.len() > MAX_TAG_BYTES) {
+            return Err(ClaimsError::LongTag {
+                file: file.into(),
+                node,
+                bytes: long.len(),
             });
         }
         let tags = wire

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::domain::arithmetic::{Class, Prompt};
 use crate::domain::node::{Node, NodeName};
 use crate::experiment::Baseline;
 use crate::inputs::model::Operations;
 use crate::network::engine::{Engine, EngineError};
+use crate::storage::read_stored;
 use crate::verify::evidence::Evidence;
 
 /// The name and version of the form of `attention.json`.
@@ -48,7 +50,26 @@ fn heads(evidence: &Evidence) -> BTreeSet<NodeName> {
         .collect()
 }
 
+/// Why bytes are not stored attention.
+#[derive(Debug, Error)]
+pub enum AttentionError {
+    /// Not JSON, or JSON of another shape.
+    #[error("not stored attention: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// Another format.
+    #[error("the attention has the format {found:?}; this version reads {SCHEMA:?}")]
+    Schema { found: String },
+}
+
 impl Attention {
+    /// Reads an attention.json.
+    ///
+    /// # Errors
+    /// [`AttentionError`].
+    pub fn from_json(json: &[u8]) -> Result<Self, AttentionError> {
+        read_stored(json, SCHEMA, |found| AttentionError::Schema { found })
+    }
+
     /// Measures the attention of every head in the evidence, on the questions its baseline answered
     /// rightly.
     ///

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::analysis::published::{Reproduction, TagEvidence, TagReading};
+use crate::storage::markdown_text;
 
 /// The name and version of the form of the evidence.
 pub const BEHAVIORS_SCHEMA: &str = "circuitcheck/behaviors/1";
@@ -124,7 +125,7 @@ pub fn behaviors_markdown(evidence: &BehaviorEvidence) -> String {
 }
 
 fn write_markdown(text: &mut String, evidence: &BehaviorEvidence) -> std::fmt::Result {
-    writeln!(text, "# Behaviours of {}\n", evidence.model)?;
+    writeln!(text, "# Behaviours of {}\n", markdown_text(&evidence.model))?;
     writeln!(
         text,
         "Weights SHA-256 `{}`, behaviours `{}`.\n",
@@ -159,9 +160,9 @@ fn write_markdown(text: &mut String, evidence: &BehaviorEvidence) -> std::fmt::R
             text,
             "| {} | {} | {} | {} | {} |",
             tag.node,
-            tag.tag,
-            reading_text(tag.published.as_ref(), said(tag)),
-            reading_text(tag.strict.as_ref(), said(tag)),
+            markdown_text(&tag.tag),
+            markdown_text(&reading_text(tag.published.as_ref(), said(tag))),
+            markdown_text(&reading_text(tag.strict.as_ref(), said(tag))),
             verdict_text(&tag.reproduction)
         )?;
     }

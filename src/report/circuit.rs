@@ -6,6 +6,7 @@ use crate::analysis::circuit::{Circuit, CircuitEvidence, CircuitScore};
 use crate::analysis::hypothesis::{ClauseResult, TestedHypothesis};
 use crate::domain::node::NodeName;
 use crate::experiment::stats::Count;
+use crate::storage::{markdown_code, markdown_text};
 
 /// Rows of the minimality table.
 const SHOWN: usize = 12;
@@ -52,15 +53,15 @@ pub fn circuit_markdown(evidence: &CircuitEvidence) -> String {
 }
 
 fn write(text: &mut String, evidence: &CircuitEvidence) -> std::fmt::Result {
-    writeln!(text, "# Circuits of {}\n", evidence.model)?;
+    writeln!(text, "# Circuits of {}\n", markdown_text(&evidence.model))?;
     writeln!(
         text,
-        "Some nodes are kept and all others ablated: set to their mean over correctly answered questions of the class, each in its own layer, or to their value in one other question of the class. Up to {} correctly answered questions of each class; each score is compared with {} random sets of as many heads and MLPs; seed {}. With probability at least 1 − {}, all intervals of a circuit hold. Weights SHA-256 `{}`.\n",
+        "Some nodes are kept and all others ablated: set to their mean over correctly answered questions of the class, each in its own layer, or to their value in one other question of the class. Up to {} correctly answered questions of each class; each score is compared with {} random sets of as many heads and MLPs; seed {}. With probability at least 1 − {}, all intervals of a circuit hold. Weights SHA-256 {}.\n",
         evidence.questions,
         evidence.random_sets,
         evidence.seed,
         evidence.alpha,
-        evidence.weights_sha256
+        markdown_code(&evidence.weights_sha256)
     )?;
     writeln!(
         text,
@@ -89,7 +90,7 @@ fn write(text: &mut String, evidence: &CircuitEvidence) -> std::fmt::Result {
         writeln!(
             text,
             "| {} | {heads} heads, {mlps} MLPs | {} | {} | {} | {} |",
-            circuit.from,
+            markdown_text(&circuit.from),
             of_useful(&circuit.covered),
             circuit
                 .explained
@@ -115,7 +116,7 @@ fn write_circuit(
     evidence: &CircuitEvidence,
     circuit: &Circuit,
 ) -> std::fmt::Result {
-    writeln!(text, "## {}\n", circuit.from)?;
+    writeln!(text, "## {}\n", markdown_text(&circuit.from))?;
     if let Some(tested) = &circuit.tested {
         write_clauses(text, tested)?;
     }
@@ -222,16 +223,16 @@ fn write_clauses(text: &mut String, tested: &TestedHypothesis) -> std::fmt::Resu
         let unmet = clause.cases.iter().filter(|case| !case.met);
         let unmet: Vec<String> = unmet
             .map(|case| match case.n {
-                Some(n) => format!("n={n}: {}", case.note),
-                None => case.note.clone(),
+                Some(n) => format!("n={n}: {}", markdown_text(&case.note)),
+                None => markdown_text(&case.note),
             })
             .collect();
         writeln!(
             text,
             "| {} | {} | {} |",
-            clause.says,
+            markdown_text(&clause.says),
             clause_verdict(clause),
-            unmet.join("<br>").replace('|', "\\|")
+            unmet.join("<br>")
         )?;
     }
     writeln!(text)

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{DISCOVERED, EVIDENCE_FILE, PartKind, Report, StoredPart};
+use crate::domain::plain::is_hidden;
 use crate::experiment::Rules;
 use crate::verify::Options;
 
@@ -141,10 +142,27 @@ pub(super) fn argument(model: &str) -> String {
 /// A word as a shell takes it; nothing for an empty one.
 pub fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "_./:@%+,=-".contains(c);
-    match word.chars().all(is_plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
+    if word.chars().all(is_plain) {
+        return word.to_owned();
     }
+    if !word.contains(is_hidden) {
+        return format!("'{}'", word.replace('\'', "'\\''"));
+    }
+    // In bash's and zsh's other quotes, hidden characters can be seen.
+    let mut quoted = String::from("$'");
+    for c in word.chars() {
+        match c {
+            '\'' | '\\' => quoted.extend(['\\', c]),
+            c if is_hidden(c) => {
+                let mut bytes = [0; 4];
+                for byte in c.encode_utf8(&mut bytes).bytes() {
+                    quoted += &format!("\\x{byte:02x}");
+                }
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted + "'"
 }
 
 #[cfg(test)]
@@ -156,5 +174,6 @@ mod tests {
         assert_eq!(quoted("models/w126_add"), "models/w126_add");
         assert_eq!(quoted("my model"), "'my model'");
         assert_eq!(quoted("x; rm it's"), r"'x; rm it'\''s'");
+        assert_eq!(quoted("a\nb\u{1b}'"), r"$'a\x0ab\x1b\''");
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::attention::Attention;
+use super::attention::{Attention, AttentionError};
 use super::claim_view::ClaimView;
 use super::parts::{self, FoundPart, PartContent, PartKind, StoredPart};
 use crate::analysis::circuit::{CircuitError, CircuitEvidence};
@@ -133,7 +133,7 @@ pub enum ReportError {
     Attention {
         path: PathBuf,
         /// What is wrong with it.
-        reason: serde_json::Error,
+        reason: AttentionError,
     },
     /// The stored properties are of another form.
     #[error("{}: {reason}", .path.display())]
@@ -189,7 +189,7 @@ impl Report {
         let weights = &evidence.inputs.weights_sha256;
         let attention = match content(stored.join(ATTENTION_FILE))? {
             Some((path, bytes)) => {
-                let read = serde_json::from_slice::<Attention>(&bytes);
+                let read = Attention::from_json(&bytes);
                 Some(read.map_err(|reason| ReportError::Attention { path, reason })?)
             }
             None => None,

@@ -8,6 +8,7 @@ use crate::analysis::graph::{Vertex, mermaid};
 use crate::domain::node::NodeName;
 use crate::experiment::stats::Rate;
 use crate::experiment::{Aspect, TIE_MARGIN, TokenRate};
+use crate::storage::{markdown_code, markdown_text};
 use crate::verify::evidence::{Escalated, Evidence, Trials};
 use crate::verify::{Controls, SELECTIVITY_MARGIN, VerdictKind};
 
@@ -21,22 +22,26 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
     let evidence = &report.evidence;
     let inputs = &evidence.inputs;
     let protocol = &evidence.protocol;
-    writeln!(text, "# Claims about {}\n", inputs.model)?;
+    writeln!(text, "# Claims about {}\n", markdown_text(&inputs.model))?;
     for change in &report.changes {
-        writeln!(text, "> **Note:** {change}.\n")?;
+        writeln!(
+            text,
+            "> **Note:** {}.\n",
+            markdown_text(&change.to_string())
+        )?;
     }
     writeln!(text, "{}.\n", summary_line(evidence))?;
     let shape = &inputs.shape;
     writeln!(
         text,
-        "{} digits, {} layers of {} heads, d_model {}, trained for `{}`. Weights SHA-256 `{}`, claims `{}`.\n",
+        "{} digits, {} layers of {} heads, d_model {}, trained for {}. Weights SHA-256 {}, claims {}.\n",
         shape.n_digits,
         shape.n_layers,
         shape.n_heads,
         shape.d_model,
-        inputs.operations,
-        inputs.weights_sha256,
-        inputs.features_sha256,
+        markdown_code(&inputs.operations),
+        markdown_code(&inputs.weights_sha256),
+        markdown_code(&inputs.features_sha256),
     )?;
     writeln!(
         text,
@@ -49,7 +54,11 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
         protocol.seed
     )?;
     for filter in &protocol.filters {
-        writeln!(text, "Only claims of {filter} were tested.")?;
+        writeln!(
+            text,
+            "Only claims of {} were tested.",
+            markdown_text(filter)
+        )?;
     }
 
     writeln!(text, "\n## The unpatched model\n")?;
@@ -75,11 +84,11 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
             text,
             "| {} | {} | {} | {} | {} | {} |",
             claim.node,
-            claim.tag,
+            markdown_text(claim.tag),
             claim.published.name(),
             claim.verdict,
             claim.evidence.interchange_accuracy_text(),
-            claim.note.replace('|', "\\|"),
+            markdown_text(&claim.note),
         )?;
     }
 
@@ -169,7 +178,9 @@ fn write_explanation(
         return writeln!(
             text,
             "### {}: {}\n\n{}",
-            claim.claim, claim.verdict, claim.note
+            markdown_text(claim.claim),
+            claim.verdict,
+            markdown_text(&claim.note)
         );
     };
     write_claim(text, claim, trials)?;
@@ -179,7 +190,11 @@ fn write_explanation(
             "The counterexample's answer leads by {margin:.4} in logits at least; under {TIE_MARGIN} it would be a tie and refute nothing.\n"
         )?;
     }
-    writeln!(text, "Why: {}\n", why(claim.verdict, &claim.note))?;
+    writeln!(
+        text,
+        "Why: {}\n",
+        why(claim.verdict, &markdown_text(&claim.note))
+    )?;
     write_draws(text, trials, evidence)?;
     write_tried(text, trials)?;
     if let Some(test) = &claim.evidence.published_test {
@@ -366,7 +381,12 @@ fn why(verdict: VerdictKind, note: &str) -> String {
 }
 
 fn write_claim(text: &mut String, claim: &ClaimView, trials: &Trials) -> std::fmt::Result {
-    writeln!(text, "### {}: {}\n", claim.claim, claim.verdict)?;
+    writeln!(
+        text,
+        "### {}: {}\n",
+        markdown_text(claim.claim),
+        claim.verdict
+    )?;
     for (aspect, rate) in &trials.alone.interchange_accuracy {
         let aspect = format!("{aspect:?}").to_lowercase();
         writeln!(text, "- {aspect}: interchange accuracy {}", rate)?;
@@ -404,7 +424,10 @@ fn write_claim(text: &mut String, claim: &ClaimView, trials: &Trials) -> std::fm
         let by = if unreached.reached_by.is_empty() {
             String::new()
         } else {
-            format!(", which {} changes", unreached.reached_by.join(" and "))
+            format!(
+                ", which {} changes",
+                markdown_text(&unreached.reached_by.join(" and "))
+            )
         };
         writeln!(text, "- does not affect {}{by}", unreached.token)?;
     }

@@ -19,7 +19,7 @@ mod run;
 mod store;
 mod summary;
 
-pub use attention::{Attention, HeadAttention};
+pub use attention::{Attention, AttentionError, HeadAttention};
 pub use behaviors::{
     BEHAVIORS_SCHEMA, BehaviorEvidence, behaviors_markdown, count_tags, reading_text, said,
     verdict_names, verdict_text,

@@ -6,6 +6,7 @@ use crate::analysis::property::evidence::{
     FailingCase, PropertyEvidence, PropertyResult, PropertyStanding,
 };
 use crate::analysis::property::{NODES, Separates, Separation};
+use crate::storage::{markdown_code, markdown_text};
 
 /// One line that sums up property tests.
 pub fn property_summary(evidence: &PropertyEvidence) -> String {
@@ -64,17 +65,17 @@ pub fn property_markdown(evidence: &PropertyEvidence, model: &str) -> String {
 }
 
 fn write(text: &mut String, evidence: &PropertyEvidence, model: &str) -> std::fmt::Result {
-    writeln!(text, "# Properties of {}\n", evidence.model)?;
+    writeln!(text, "# Properties of {}\n", markdown_text(&evidence.model))?;
     writeln!(text, "{}.\n", property_summary(evidence))?;
     let shape = &evidence.shape;
     writeln!(
         text,
-        "{} digits, trained for `{}`. Weights SHA-256 `{}`. {} distinct cases of each property, decoding {}, seed {}. Each bound is wrong with probability at most {}.\n",
+        "{} digits, trained for {}. Weights SHA-256 {}. {} distinct cases of each property, decoding {}, seed {}. Each bound is wrong with probability at most {}.\n",
         shape.n_digits,
-        evidence.operations,
-        evidence.weights_sha256,
+        markdown_code(&evidence.operations),
+        markdown_code(&evidence.weights_sha256),
         evidence.cases,
-        evidence.decode,
+        markdown_text(&evidence.decode),
         evidence.seed,
         evidence.alpha,
     )?;
@@ -97,7 +98,7 @@ fn write(text: &mut String, evidence: &PropertyEvidence, model: &str) -> std::fm
             writeln!(
                 text,
                 "| {} | {} | {} | {} | {} |",
-                result.property,
+                markdown_text(&result.property),
                 result.standing.name(),
                 failures(result),
                 uniform.join("<br>"),
@@ -133,15 +134,16 @@ fn write_property(text: &mut String, result: &PropertyResult, model: &str) -> st
     writeln!(
         text,
         "### {}: {}\n\n{}\n",
-        result.property,
+        markdown_text(&result.property),
         result.standing.name(),
-        result.says
+        markdown_text(&result.says)
     )?;
     if let Some(file) = &result.file {
-        writeln!(text, "- from `{}`, SHA-256 `{}`", file.name, file.sha256)?;
+        let (name, sha256) = (markdown_code(&file.name), markdown_code(&file.sha256));
+        writeln!(text, "- from {name}, SHA-256 {sha256}")?;
     }
     for reason in &result.not_asked {
-        writeln!(text, "- not asked: {reason}")?;
+        writeln!(text, "- not asked: {}", markdown_text(reason))?;
     }
     if result.standing == PropertyStanding::NotAsked {
         return writeln!(text);
@@ -203,8 +205,11 @@ fn write_counterexample(text: &mut String, example: &FailingCase, model: &str) -
     let asked = example.question();
     write!(
         text,
-        "  - `{}` with {}: to {} the model answers {}, ",
-        example.clause, example.numbers, asked.question, asked.answer
+        "  - {} with {}: to {} the model answers {}, ",
+        markdown_code(&example.clause),
+        markdown_text(&example.numbers.to_string()),
+        asked.question,
+        asked.answer
     )?;
     match asked.wrong.is_empty() {
         true => write!(text, "which is right")?,
@@ -250,7 +255,8 @@ fn write_nodes(text: &mut String, nodes: &[Separation]) -> std::fmt::Result {
         let name = node.separates.name();
         let Some(measured) = &node.measured else {
             let reason = node.not_asked.as_deref().unwrap_or_default();
-            writeln!(text, "| {} | {name} | | | | {reason} |", node.claim)?;
+            let (claim, reason) = (markdown_text(&node.claim), markdown_text(reason));
+            writeln!(text, "| {claim} | {name} | | | | {reason} |")?;
             continue;
         };
         let mixed = measured.mixed.iter();
@@ -270,7 +276,7 @@ fn write_nodes(text: &mut String, nodes: &[Separation]) -> std::fmt::Result {
         writeln!(
             text,
             "| {} | {name} | {} | {} | {} | {} |",
-            node.claim,
+            markdown_text(&node.claim),
             measured.separation,
             measured.same_within,
             measured.different_beyond,

@@ -75,7 +75,16 @@ fn opened(path: &Path) -> io::Result<File> {
     }
     let mut options = File::options();
     options.create(true).read(true).write(true).truncate(false);
-    options.open(path)
+    // A link would have the file that it leads to overwritten.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW);
+    options.open(path).map_err(|error| match path.is_symlink() {
+        true => io::Error::new(
+            error.kind(),
+            "a symbolic link, and a lock must be a file; remove it",
+        ),
+        false => error,
+    })
 }
 
 /// Whether an error means that the file system does not support locks, as on a network share
@@ -106,6 +115,24 @@ mod tests {
         assert!(refused.ends_with(".work.lock"), "{refused}");
         drop(lock);
         Lock::take(&path).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, target) = (
+            folder.path().join(".work.lock"),
+            folder.path().join("precious"),
+        );
+        fs::write(&target, "kept").unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        let refused = Lock::take(&path).unwrap_err().to_string();
+        assert!(
+            refused.contains(".work.lock: cannot be written: a symbolic link"),
+            "{refused}"
+        );
+        assert_eq!(fs::read_to_string(&target).unwrap(), "kept");
     }
 
     #[test]

@@ -1,9 +1,11 @@
-//! Disk access: files written atomically, locks, and columns of values as Parquet.
+//! Disk access: files written atomically, locks, JSON, text in Markdown, and columns of values as Parquet.
 
 mod files;
 mod json;
 pub mod lock;
+mod markdown;
 pub mod parquet;
 
 pub use files::{OutputError, check_writable, write_files};
-pub use json::{pretty_json, read_stored};
+pub use json::{PlainText, pretty_json, read_json, read_stored};
+pub use markdown::{markdown_code, markdown_text};

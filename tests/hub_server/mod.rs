@@ -44,6 +44,8 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Length announced, where it is not the body's.
     pub announced: Option<usize>,
+    /// Whether the length is left out.
+    pub without_length: bool,
     /// Bytes after which the connection is cut.
     pub cut: Option<usize>,
     /// Bytes sent at a time, and the pause after each.
@@ -256,7 +258,9 @@ fn content(bytes: &[u8], range: Option<usize>) -> Answer {
 fn write(mut stream: &TcpStream, request: &Request, answer: &Answer) -> std::io::Result<()> {
     let announced = answer.announced.unwrap_or(answer.body.len());
     let mut head = format!("HTTP/1.1 {} Said\r\nConnection: close\r\n", answer.status);
-    head += &format!("Content-Length: {announced}\r\n");
+    if !answer.without_length {
+        head += &format!("Content-Length: {announced}\r\n");
+    }
     for (name, value) in &answer.headers {
         head += &format!("{name}: {value}\r\n");
     }

@@ -16,7 +16,9 @@ pub use measured::{
     ACCURACY_ALPHA, AccuracyShare, ClassShare, ComplexityShare, MeasuredAccuracy, StatedWrongAnswer,
 };
 pub use operations::{OperationAccuracy, QUESTIONS_PER_OPERATION, TRAINED_ACCURACY};
-pub use questions::{BLOCK, NotOperands, Operands, QuestionSource, Questions, QuestionsError};
+pub use questions::{
+    BLOCK, MAX_QUESTIONS, NotOperands, Operands, QuestionSource, Questions, QuestionsError,
+};
 pub use save_file::{AccuracyNews, SaveFile};
 pub use saved::{Saved, SavedError, Work};
 pub use tally::{AccuracyTally, WrongAnswer, nines, nines_at_least};

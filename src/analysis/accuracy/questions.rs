@@ -20,6 +20,9 @@ use crate::inputs::model::ModelFolder;
 /// comparison.
 pub const BLOCK: u64 = 1000;
 
+/// Most questions of one sequence: more than a million processors ask in a day.
+pub const MAX_QUESTIONS: u64 = 1_000_000_000_000_000;
+
 /// Where the questions come from.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "drawn", rename_all = "lowercase")]
@@ -113,8 +116,8 @@ pub enum QuestionsError {
         /// Digits in each operand of the model.
         n_digits: usize,
     },
-    /// More questions than can be indexed.
-    #[error("{questions} questions are too many to ask; restrict both operands")]
+    /// More questions than anyone can ask.
+    #[error("{questions} questions are more than the {MAX_QUESTIONS} that can be asked")]
     TooMany {
         /// How many there are, saturating.
         questions: u128,
@@ -137,7 +140,7 @@ impl Questions {
     /// # Errors
     /// [`QuestionsError::NoOperation`].
     pub fn uniform(folder: &ModelFolder, len: u64, seed: u64) -> Result<Self, QuestionsError> {
-        Self::new(folder, QuestionSource::Uniform { seed }, len)
+        Self::new(folder, QuestionSource::Uniform { seed }, len.into())
     }
 
     /// `len` questions drawn as in training.
@@ -146,7 +149,11 @@ impl Questions {
     /// [`QuestionsError::NoOperation`].
     pub fn enriched(folder: &ModelFolder, len: u64, seed: u64) -> Result<Self, QuestionsError> {
         let subtractions = subtraction_share(folder);
-        Self::new(folder, QuestionSource::Enriched { seed, subtractions }, len)
+        Self::new(
+            folder,
+            QuestionSource::Enriched { seed, subtractions },
+            len.into(),
+        )
     }
 
     /// Every question with operands in these ranges, for every operation trained.
@@ -158,22 +165,22 @@ impl Questions {
         first: Operands,
         second: Operands,
     ) -> Result<Self, QuestionsError> {
-        let mut questions = Self::new(folder, QuestionSource::Every { first, second }, 0)?;
-        let n_digits = questions.n_digits;
+        let n_digits = folder.weights.shape().n_digits;
         for operand in [first.highest, second.highest] {
             if operand >= power_of_ten(n_digits) {
                 return Err(QuestionsError::TooManyDigits { operand, n_digits });
             }
         }
-        let operations = questions.operations.len() as u128;
-        let len = first.len().saturating_mul(second.len());
-        let len = len.saturating_mul(operations);
-        questions.len =
-            u64::try_from(len).map_err(|_| QuestionsError::TooMany { questions: len })?;
-        Ok(questions)
+        let of_each = first.len().saturating_mul(second.len());
+        Self::new(folder, QuestionSource::Every { first, second }, of_each)
     }
 
-    fn new(folder: &ModelFolder, source: QuestionSource, len: u64) -> Result<Self, QuestionsError> {
+    /// `len` questions or, of [`QuestionSource::Every`], so many of each operation.
+    fn new(
+        folder: &ModelFolder,
+        source: QuestionSource,
+        len: u128,
+    ) -> Result<Self, QuestionsError> {
         let trained = folder.operations();
         let operations: Vec<Operation> = [Operation::Add, Operation::Sub]
             .into_iter()
@@ -185,6 +192,14 @@ impl Questions {
                 operations: trained.to_string(),
             });
         }
+        let questions = match source {
+            QuestionSource::Every { .. } => len.saturating_mul(operations.len() as u128),
+            _ => len,
+        };
+        let len = match u64::try_from(questions) {
+            Ok(len) if len <= MAX_QUESTIONS => len,
+            _ => return Err(QuestionsError::TooMany { questions }),
+        };
         Ok(Questions {
             n_digits: folder.weights.shape().n_digits,
             operations,

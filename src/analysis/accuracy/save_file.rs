@@ -24,6 +24,8 @@ pub enum AccuracyNews<'a> {
         done: u64,
         of: u64,
     },
+    /// What was saved earlier cannot be used, for this reason; the measurement starts from the beginning.
+    NotResumed(String),
     /// Progress cannot be saved, for this reason.
     NotSaved(String),
     /// Questions done so far.
@@ -41,20 +43,21 @@ pub struct SaveFile {
 }
 
 impl SaveFile {
-    /// The file the user named; otherwise one in reports/ and the model's name, which is optional:
-    /// nothing is saved if it cannot be used.
+    /// The file the user named; otherwise one in `folder` that belongs to this work on these questions
+    /// alone, and is optional: nothing is saved if it cannot be used.
     ///
     /// # Errors
     /// [`SavedError`] if a named file cannot be used.
     pub fn new(
         named: Option<&Path>,
-        model: &str,
+        folder: &Path,
         work: &Work,
+        questions: &Questions,
         tell: &mut dyn FnMut(AccuracyNews),
     ) -> Result<Self, SavedError> {
         let path = match named {
             Some(path) => path.to_owned(),
-            None => Path::new("reports").join(model).join(work.file_name()),
+            None => folder.join(work.file_name(questions.len())),
         };
         let named = named.is_some();
         if named {
@@ -78,7 +81,8 @@ impl SaveFile {
         Ok(SaveFile { path, named, lock })
     }
 
-    /// Asks the questions that have not been asked yet.
+    /// Asks the questions that have not been asked yet. What was counted stays saved; once the result is
+    /// where it belongs, [`result_is_kept`](Self::result_is_kept) removes what is no longer needed.
     ///
     /// # Errors
     /// [`SavedError`] where the file belongs to other work, or a named file cannot be written.
@@ -89,7 +93,7 @@ impl SaveFile {
         tell: &mut dyn FnMut(AccuracyNews),
     ) -> Result<Saved, SavedError> {
         let questions = measurement.questions;
-        let before = self.read(work, questions)?;
+        let before = self.read(work, questions, tell)?;
         if let Some(before) = &before {
             tell(AccuracyNews::GoingOn {
                 file: &self.path,
@@ -114,15 +118,27 @@ impl SaveFile {
                 last_save = Instant::now();
             }
         }
-        self.finish(&saved, tell)?;
+        self.save(&saved, tell)?;
         Ok(saved)
     }
 
     /// The part of this work saved earlier.
-    fn read(&self, work: &Work, questions: &Questions) -> Result<Option<Saved>, SavedError> {
-        match &self.lock {
-            Some(_) => Saved::read(&self.path, work, questions),
-            None => Ok(None),
+    fn read(
+        &self,
+        work: &Work,
+        questions: &Questions,
+        tell: &mut dyn FnMut(AccuracyNews),
+    ) -> Result<Option<Saved>, SavedError> {
+        if self.lock.is_none() {
+            return Ok(None);
+        }
+        match Saved::read(&self.path, work, questions) {
+            // Nobody asked for this file, so it must not stop a measurement.
+            Err(error) if !self.named => {
+                tell(AccuracyNews::NotResumed(error.to_string()));
+                Ok(None)
+            }
+            read => read,
         }
     }
 
@@ -141,14 +157,19 @@ impl SaveFile {
         }
     }
 
-    fn finish(&self, saved: &Saved, tell: &mut dyn FnMut(AccuracyNews)) -> Result<(), SavedError> {
+    /// Removes the file, unless the user named it: the result is where it belongs, and nothing remains
+    /// to be resumed.
+    ///
+    /// # Errors
+    /// [`OutputError`] if it cannot be removed.
+    pub fn result_is_kept(self) -> Result<(), OutputError> {
         if self.named || self.lock.is_none() {
-            return self.save(saved, tell);
+            return Ok(());
         }
         match std::fs::remove_file(&self.path) {
             Err(reason) if reason.kind() != std::io::ErrorKind::NotFound => {
-                let path = self.path.clone();
-                Err(OutputError { path, reason }.into())
+                let path = self.path;
+                Err(OutputError { path, reason })
             }
             _ => Ok(()),
         }

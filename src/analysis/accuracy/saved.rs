@@ -11,7 +11,7 @@ use super::tally::AccuracyTally;
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::{Decode, EngineError};
 use crate::storage::lock::LockError;
-use crate::storage::{OutputError, write_files};
+use crate::storage::{OutputError, read_json, write_files};
 
 /// The file's format; increased whenever the meaning of a block or a count changes.
 const SCHEMA: &str = "circuitcheck/accuracy/1";
@@ -43,10 +43,10 @@ impl Work {
         }
     }
 
-    /// A file name unique to this work.
-    pub fn file_name(&self) -> String {
+    /// A file name unique to this work on so many questions.
+    pub fn file_name(&self, questions: u64) -> String {
         let text = serde_json::to_string(self).expect("work has string keys");
-        let digest = Sha256::digest(text);
+        let digest = Sha256::digest(format!("{text}\n{questions}"));
         let short: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
         format!("accuracy-{short}.resume.json")
     }
@@ -87,7 +87,7 @@ pub enum SavedError {
     },
     /// It holds more questions than requested, or an incomplete block.
     #[error(
-        "{file}: contains {done} questions, which are not a valid part of the {asked} requested"
+        "{file}: contains {done} questions, which are not a valid part of the {asked} requested; choose another file or remove it"
     )]
     OtherLength { file: String, done: u64, asked: u64 },
 }
@@ -142,17 +142,31 @@ impl Saved {
         questions: &Questions,
     ) -> Result<Option<Self>, SavedError> {
         let file = path.display().to_string();
+        match std::fs::read(path) {
+            Ok(json) => Self::from_json(file, &json, work, questions).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(SavedError::Unreadable {
+                file,
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    /// As [`read`](Self::read), of the content of a file that errors call `file`.
+    ///
+    /// # Errors
+    /// [`SavedError`].
+    pub fn from_json(
+        file: String,
+        json: &[u8],
+        work: &Work,
+        questions: &Questions,
+    ) -> Result<Self, SavedError> {
         let unreadable = |reason: String| SavedError::Unreadable {
             file: file.clone(),
             reason,
         };
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(unreadable(error.to_string())),
-        };
-        let saved: Saved =
-            serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+        let saved: Saved = read_json(json).map_err(|error| unreadable(error.to_string()))?;
         if let Some((key, found, asked)) = first_difference(&saved.work, work) {
             return Err(SavedError::OtherWork {
                 file,
@@ -174,7 +188,7 @@ impl Saved {
             let done = saved.done;
             return Err(SavedError::OtherLength { file, done, asked });
         }
-        Ok(Some(saved))
+        Ok(saved)
     }
 
     /// Writes the file at `path` atomically.

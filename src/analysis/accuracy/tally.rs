@@ -22,6 +22,7 @@ pub struct WrongAnswer {
 /// Counts of questions and of wrong answers, and the first wrong answers. Tallies of disjoint parts
 /// of a sequence, merged in any order and grouping, give the tally of the whole.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
+#[serde(try_from = "ReadTally")]
 pub struct AccuracyTally {
     /// By complexity class: trials are questions, hits the wrong answers among them.
     pub complexities: BTreeMap<Complexity, Count>,
@@ -30,6 +31,45 @@ pub struct AccuracyTally {
     pub ties: u64,
     /// The wrong answers with the lowest indices, sorted; the rest are only counted.
     pub wrong: Vec<WrongAnswer>,
+}
+
+/// A tally as it is read, not yet checked.
+#[derive(Deserialize)]
+struct ReadTally {
+    complexities: BTreeMap<Complexity, Count>,
+    ties: u64,
+    wrong: Vec<WrongAnswer>,
+}
+
+impl TryFrom<ReadTally> for AccuracyTally {
+    type Error = String;
+
+    fn try_from(read: ReadTally) -> Result<Self, String> {
+        let mut total = Count::default();
+        for count in read.complexities.values() {
+            let sum = |one: u64, other: u64| {
+                (one.checked_add(other))
+                    .ok_or_else(|| "more questions than a file can count".to_owned())
+            };
+            total.hits = sum(total.hits, count.hits)?;
+            total.trials = sum(total.trials, count.trials)?;
+        }
+        let (kept, wrong) = (read.wrong.len(), total.hits);
+        if kept as u64 > wrong {
+            return Err(format!("{kept} wrong answers are listed, {wrong} counted"));
+        }
+        if read.ties > wrong {
+            return Err(format!("{} ties among {wrong} wrong answers", read.ties));
+        }
+        if !read.wrong.is_sorted_by(|one, next| one.place < next.place) {
+            return Err("wrong answers are not listed in order, each once".to_owned());
+        }
+        Ok(AccuracyTally {
+            complexities: read.complexities,
+            ties: read.ties,
+            wrong: read.wrong,
+        })
+    }
 }
 
 impl AccuracyTally {

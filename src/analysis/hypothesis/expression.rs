@@ -10,9 +10,8 @@ use crate::domain::shape::Shape;
 use crate::domain::task::{Task, Variable};
 use crate::inputs::claims::Claim;
 
-/// Largest literal: above any digit, layer or position of a model, and small enough that sums
-/// cannot overflow.
-const MAX_LITERAL: isize = 999;
+/// Largest literal: above any digit of a model, and small enough that a range of them is short.
+const MAX_LITERAL: isize = 99;
 
 /// A number: `n`, `N` (the digits of an operand) or a literal, plus or minus an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -16,10 +16,15 @@ use thiserror::Error;
 
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
+use crate::domain::text::line;
 use crate::inputs::model::{LoadError, ModelFolder, Operations, RawFile};
+use crate::storage::PlainText;
 
 /// Largest hypothesis file that is read; the bundled ones have 4 KB.
 pub const MAX_HYPOTHESIS_BYTES: usize = 1 << 20;
+
+/// Most clauses; the bundled hypotheses have at most twenty.
+pub const MAX_CLAUSES: usize = 1000;
 
 /// Errors in a hypothesis.
 #[derive(Debug, Error)]
@@ -49,6 +54,9 @@ pub enum HypothesisError {
         "{file}: no clause (expected [[exists]], [[shared]], [[order]], [[intervention]], [[feeds]] or [[keep]])"
     )]
     Empty { file: String },
+    /// A file with more clauses than any sensible hypothesis.
+    #[error("{file}: {clauses} clauses, more than the {MAX_CLAUSES} that are read")]
+    TooManyClauses { file: String, clauses: usize },
     /// A clause that uses n without a range for it.
     #[error("{file}: clause {clause:?} uses n but has no range (for = \"… to …\")")]
     NothingRuns { file: String, clause: String },
@@ -72,6 +80,7 @@ pub enum HypothesisError {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hypothesis {
+    #[serde(deserialize_with = "line")]
     pub name: String,
     /// Its statement in words, and where it was published.
     #[serde(default)]
@@ -204,6 +213,7 @@ impl Like {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exists {
+    #[serde(deserialize_with = "line")]
     pub says: String,
     pub claim: Pattern,
     /// The range of n.
@@ -237,6 +247,7 @@ impl Exists {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SharedClause {
+    #[serde(deserialize_with = "line")]
     pub says: String,
     pub claims: Vec<Pattern>,
     /// The range of n.
@@ -254,6 +265,7 @@ pub struct SharedClause {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
+    #[serde(deserialize_with = "line")]
     pub says: String,
     pub first: OrderSide,
     pub then: OrderSide,
@@ -272,6 +284,7 @@ pub struct Order {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InterventionClause {
+    #[serde(deserialize_with = "line")]
     pub says: String,
     /// The claims, each about its own nodes.
     pub claims: Vec<SetClaim>,
@@ -284,6 +297,7 @@ pub struct InterventionClause {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feeds {
+    #[serde(deserialize_with = "line")]
     pub says: String,
     pub from: Pattern,
     pub to: Fed,
@@ -303,6 +317,7 @@ pub struct Feeds {
 #[serde(deny_unknown_fields)]
 pub struct Keep {
     /// Why they belong to it.
+    #[serde(deserialize_with = "line")]
     pub says: String,
     #[serde(default)]
     pub nodes: Vec<NamedNode>,
@@ -382,11 +397,13 @@ impl Hypothesis {
                 bytes: text.len(),
             });
         }
-        let hypothesis: Hypothesis =
-            toml::from_str(text).map_err(|source| HypothesisError::Grammar {
-                file: file.into(),
-                source: Box::new(source),
-            })?;
+        let text = text.trim_start_matches('\u{feff}');
+        let grammar = |source| HypothesisError::Grammar {
+            file: file.into(),
+            source: Box::new(source),
+        };
+        toml::from_str::<PlainText<true>>(text).map_err(grammar)?;
+        let hypothesis: Hypothesis = toml::from_str(text).map_err(grammar)?;
         let clauses = hypothesis.exists.len()
             + hypothesis.shared.len()
             + hypothesis.order.len()
@@ -395,6 +412,12 @@ impl Hypothesis {
             + hypothesis.keep.len();
         if clauses == 0 {
             return Err(HypothesisError::Empty { file: file.into() });
+        }
+        if clauses > MAX_CLAUSES {
+            return Err(HypothesisError::TooManyClauses {
+                file: file.into(),
+                clauses,
+            });
         }
         match hypothesis.without_range() {
             Some(clause) => Err(HypothesisError::NothingRuns {

@@ -1,6 +1,7 @@
 //! Tests a hypothesis on a model, clause by clause.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::graph::NodeIndex;
 use serde::{Deserialize, Serialize};
@@ -222,8 +223,9 @@ impl Tester<'_> {
         let shape = self.engine.shape();
         let mut clauses = Vec::new();
         let claims = self.tries(hypothesis);
+        let mut judged = BTreeMap::new();
         for clause in &hypothesis.exists {
-            clauses.push(self.exists(file, clause, claims)?);
+            clauses.push(self.exists(file, clause, claims, &mut judged)?);
         }
         clauses.extend(hypothesis.shared.iter().map(|clause| self.shared(clause)));
         clauses.extend(hypothesis.order.iter().map(|clause| self.order(clause)));
@@ -313,7 +315,14 @@ impl Tester<'_> {
         given + searched
     }
 
-    fn exists(&self, file: &str, clause: &Exists, tries: usize) -> Result<ClauseResult, TestError> {
+    /// `judged` has what was found of nodes tried for earlier clauses.
+    fn exists(
+        &self,
+        file: &str,
+        clause: &Exists,
+        tries: usize,
+        judged: &mut BTreeMap<(Variable, Node), (ClauseCase, f64)>,
+    ) -> Result<ClauseResult, TestError> {
         let shape = self.engine.shape();
         let like = clause.like();
         let applies = self.applies(&clause.does);
@@ -333,11 +342,16 @@ impl Tester<'_> {
             let mut tried = Vec::new();
             if clause.search && applies {
                 for node in self.fitting(clause, n) {
-                    let claim = SetClaim {
-                        variable,
-                        nodes: vec![node.name()],
+                    let (case, interchange_accuracy) = match judged.entry((variable, node)) {
+                        Entry::Occupied(before) => before.get().clone(),
+                        Entry::Vacant(new) => {
+                            let claim = SetClaim {
+                                variable,
+                                nodes: vec![node.name()],
+                            };
+                            new.insert(self.judge_claim(file, &claim, tries)?).clone()
+                        }
                     };
-                    let (case, interchange_accuracy) = self.judge_claim(file, &claim, tries)?;
                     nodes.extend(case.met.then_some(node));
                     tried.push((interchange_accuracy, case.note));
                 }

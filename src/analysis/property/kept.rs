@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::case::Case;
 use super::{Property, PropertyError};
+use crate::domain::plain::is_hidden;
 
 /// The file's name, beside the report.
 pub const KEPT_FILE: &str = "property-kept.txt";
@@ -74,6 +75,13 @@ impl Kept {
         for (index, line) in text.lines().enumerate() {
             if line.trim().is_empty() || line.starts_with('#') {
                 continue;
+            }
+            if line.contains(|c| is_hidden(c) && c != '\t') {
+                return Err(KeptError {
+                    file: file.to_owned(),
+                    line: index + 1,
+                    reason: "a control character".to_owned(),
+                });
             }
             let parts: Vec<&str> = line.split('\t').collect();
             let [property, asked, numbers] = parts[..] else {

@@ -26,7 +26,12 @@ use super::evidence::PropertyFile;
 use super::template::Template;
 use super::{Drawing, Property, PropertyError};
 use crate::domain::shape::MAX_DIGITS;
-use crate::inputs::model::RawFile;
+use crate::domain::text::line;
+use crate::inputs::model::{RawFile, without_mark};
+use crate::storage::PlainText;
+
+/// Largest property file that is read; the bundled ones have half a kilobyte.
+pub const MAX_PROPERTY_BYTES: usize = 1 << 16;
 
 /// An error in a file, with its place.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -42,6 +47,7 @@ pub struct OwnError {
 #[serde(deny_unknown_fields)]
 struct Raw {
     name: Spanned<String>,
+    #[serde(deserialize_with = "line")]
     says: String,
     left: Spanned<String>,
     relation: Spanned<String>,
@@ -182,7 +188,17 @@ pub fn read_own(path: Option<&Path>, n_digits: usize) -> Result<Vec<Property>, P
 /// [`OwnError`], with the file and line.
 pub fn read(file: &RawFile, n_digits: usize) -> Result<Property, OwnError> {
     let shown = file.path.display().to_string();
-    let text = str::from_utf8(&file.bytes).map_err(|error| OwnError {
+    if file.bytes.len() > MAX_PROPERTY_BYTES {
+        return Err(OwnError {
+            file: shown,
+            line: 1,
+            reason: format!(
+                "{} bytes, more than the {MAX_PROPERTY_BYTES} that are read",
+                file.bytes.len()
+            ),
+        });
+    }
+    let text = str::from_utf8(without_mark(&file.bytes)).map_err(|error| OwnError {
         file: shown.clone(),
         line: 1 + file.bytes[..error.valid_up_to()]
             .iter()
@@ -191,8 +207,10 @@ pub fn read(file: &RawFile, n_digits: usize) -> Result<Property, OwnError> {
         reason: "not UTF-8".into(),
     })?;
     let reader = PropertyReader { file: &shown, text };
-    let raw: Raw = toml::from_str(text)
-        .map_err(|error| reader.error(error.span().unwrap_or(0..0), error.message()))?;
+    let grammar =
+        |error: toml::de::Error| reader.error(error.span().unwrap_or(0..0), error.message());
+    toml::from_str::<PlainText<true>>(text).map_err(grammar)?;
+    let raw: Raw = toml::from_str(text).map_err(grammar)?;
     let name = reader.name(&raw.name)?;
     let relation = reader.relation(&raw.relation)?;
     let side = |text: &Spanned<String>| -> Result<ClauseSide, OwnError> {

@@ -18,6 +18,12 @@ use thiserror::Error;
 
 use crate::domain::arithmetic::Operation;
 
+/// Longest template. Each of its questions is asked in each case.
+const MAX_TEMPLATE_BYTES: usize = 1000;
+
+/// Deepest nesting of parentheses.
+const MAX_DEPTH: usize = 16;
+
 /// Errors in the text of a template.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum TemplateError {
@@ -32,6 +38,12 @@ pub enum TemplateError {
     /// An offset next to other digits, where it is unclear what it is added to.
     #[error("{text:?}: {piece} has an offset, so no other digits may be next to it")]
     OffsetBeside { text: String, piece: String },
+    /// A template longer than any question that can be asked.
+    #[error("a template of {bytes} bytes, more than the {MAX_TEMPLATE_BYTES} that are read")]
+    Long { bytes: usize },
+    /// Parentheses within parentheses, deeper than anyone writes them.
+    #[error("parentheses are nested deeper than {MAX_DEPTH}")]
+    Deep,
     /// A number too long for any model.
     #[error("{text:?}: number {digits:?} is too long")]
     TooLong { text: String, digits: String },
@@ -150,10 +162,14 @@ impl FromStr for Template {
     type Err = TemplateError;
 
     fn from_str(text: &str) -> Result<Self, TemplateError> {
+        if text.len() > MAX_TEMPLATE_BYTES {
+            return Err(TemplateError::Long { bytes: text.len() });
+        }
         let mut reader = TemplateReader {
             text,
             characters: text.chars().collect(),
             at: 0,
+            depth: 0,
         };
         let template = reader.template()?;
         match reader.peek() {
@@ -170,6 +186,8 @@ struct TemplateReader<'a> {
     text: &'a str,
     characters: Vec<char>,
     at: usize,
+    /// Parentheses that are open.
+    depth: usize,
 }
 
 impl TemplateReader<'_> {
@@ -225,12 +243,17 @@ impl TemplateReader<'_> {
             return self.operand();
         }
         self.at += 1;
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(TemplateError::Deep);
+        }
         let first = self.factor()?;
         let operation = self
             .operation()
             .ok_or_else(|| self.unexpected("\"+\" or \"-\""))?;
         let second = self.factor()?;
         self.expect(')', "\")\"")?;
+        self.depth -= 1;
         Ok(Template::Ask(Box::new(Ask {
             first,
             operation,

@@ -53,6 +53,15 @@ pub struct Miss {
 }
 
 impl ClaimCount {
+    /// Whether so many pairs can give these counts.
+    pub(super) fn is_of(&self, pairs: u64) -> bool {
+        let tested = (self.counterfactual.trials)
+            .checked_add(self.control_pairs.trials)
+            .and_then(|tested| tested.checked_add(self.dropped));
+        let is_within = tested.is_some_and(|tested| tested <= pairs);
+        is_within && self.moved <= self.counterfactual.trials && self.ties <= pairs
+    }
+
     /// Adds the counts of other pairs.
     pub fn merge(&mut self, other: Self) {
         for (count, other) in [

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::claims::Claims;
-use crate::analysis::accuracy::{BLOCK, QuestionSource, Questions, QuestionsError};
+use crate::analysis::accuracy::{BLOCK, MAX_QUESTIONS, QuestionSource, Questions, QuestionsError};
 use crate::inputs::model::{ModelFolder, sha256};
 use crate::network::engine::Decode;
-use crate::storage::pretty_json;
+use crate::storage::{pretty_json, read_json};
 
 /// The format of plans; increased with every change.
 const SCHEMA: &str = "circuitcheck/plan/1";
@@ -267,7 +267,7 @@ impl ShardPlan {
             file: file.into(),
             reason: reason.to_string(),
         };
-        let plan: ShardPlan = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
+        let plan: ShardPlan = read_json(bytes).map_err(|error| malformed(&error))?;
         if plan.schema != SCHEMA {
             return Err(malformed(&format_args!(
                 "schema {:?}, expected {SCHEMA:?}",
@@ -290,16 +290,32 @@ impl ShardPlan {
         if Decode::named(&plan.decode).is_none() {
             return Err(malformed(&format_args!("decode {:?}", plan.decode)));
         }
-        let pieces: Vec<Piece> = plan.shards.iter().flatten().copied().collect();
-        if let Some(piece) = pieces.iter().find(|piece| piece.model >= plan.models.len()) {
-            return Err(malformed(&format_args!(
-                "there is no model {}",
-                piece.model
-            )));
+        if plan.models.is_empty() {
+            return Err(malformed(&"it has no models"));
         }
-        for (at, model) in plan.models.iter().enumerate() {
-            let of_model = pieces.iter().filter(|piece| piece.model == at);
-            cover(model, of_model.copied().collect()).map_err(|fault| PlanError::Cover {
+        if plan.shards.is_empty() {
+            return Err(malformed(&"it has no shards"));
+        }
+        let mut pieces: Vec<Vec<Piece>> = vec![Vec::new(); plan.models.len()];
+        for &piece in plan.shards.iter().flatten() {
+            match pieces.get_mut(piece.model) {
+                Some(of_model) => of_model.push(piece),
+                None => {
+                    return Err(malformed(&format_args!(
+                        "there is no model {}",
+                        piece.model
+                    )));
+                }
+            }
+        }
+        for (model, pieces) in plan.models.iter().zip(pieces) {
+            if model.questions > MAX_QUESTIONS {
+                return Err(malformed(&format_args!(
+                    "{} questions, more than the {MAX_QUESTIONS} that can be asked",
+                    model.questions
+                )));
+            }
+            cover(model, pieces).map_err(|fault| PlanError::Cover {
                 file: file.into(),
                 model: model.name.clone(),
                 fault,

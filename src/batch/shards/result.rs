@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::claims::ClaimCount;
 use super::plan::{Piece, ShardPlan};
 use crate::analysis::accuracy::{AccuracyTally, BLOCK};
+use crate::storage::read_json;
 
 /// The format of results; increased with every change.
 const SCHEMA: &str = "circuitcheck/shard/2";
@@ -132,8 +133,8 @@ impl ShardResult {
         shard: u64,
         bytes: &[u8],
     ) -> Result<Self, MergeError> {
-        let result: Self = serde_json::from_slice(bytes)
-            .map_err(|error| MergeError::Malformed(error.to_string()))?;
+        let result: Self =
+            read_json(bytes).map_err(|error| MergeError::Malformed(error.to_string()))?;
         if result.schema != SCHEMA {
             let reason = format!("schema {:?}, expected {SCHEMA:?}", result.schema);
             return Err(MergeError::Malformed(reason));
@@ -188,6 +189,11 @@ impl ShardResult {
                     "{} claims, not {}",
                     done.claims.len(),
                     planned.claims.len()
+                ));
+            }
+            if let Some(claim) = done.claims.iter().position(|claim| !claim.is_of(counted)) {
+                return Err(format!(
+                    "claim {claim} counts more than its {counted} pairs of questions"
                 ));
             }
             if let Some(wrong) = (done.tally.wrong.iter()).find(|w| !places.contains(&w.place)) {

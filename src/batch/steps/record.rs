@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Step, StepModel, unseen};
 use crate::analysis::property::KEPT_FILE;
 use crate::inputs::model::{ModelFolder, sha256};
-use crate::storage::{OutputError, pretty_json, write_files};
+use crate::storage::{OutputError, pretty_json, read_json, write_files};
 use crate::verify::Conclusion;
 
 /// The record of a step.
@@ -74,7 +74,7 @@ impl Step {
     /// on changed.
     fn before(&self, folder: &Path, fingerprint: &str) -> Option<StepRecord> {
         let record = fs::read(folder.join(record_name(&self.name()))).ok()?;
-        let record: StepRecord = serde_json::from_slice(&record).ok()?;
+        let record: StepRecord = read_json(&record).ok()?;
         let is_there = match self.result() {
             Some(name) => {
                 // A model that fails the baseline leaves no file, but the evidence says so.

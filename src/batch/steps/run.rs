@@ -102,7 +102,9 @@ impl Step {
         match self {
             Step::Verify { seed } => verified(model, folder, *seed, progress),
             Step::Accuracy { questions, seed } => {
-                self.write(folder, &accuracy(model, *questions, *seed, progress)?)?;
+                let (json, saved) = accuracy(model, folder, *questions, *seed, progress)?;
+                self.write(folder, &json)?;
+                saved.result_is_kept()?;
                 Ok(Conclusion::Sound)
             }
             Step::Property { cases, seed } => properties(model, folder, *cases, *seed, progress),
@@ -213,12 +215,14 @@ fn verified(
     Ok(evidence.conclusion())
 }
 
+/// What was measured, as JSON, and the file in `folder` from which it could be resumed.
 fn accuracy(
     model: &StepModel,
+    folder: &Path,
     questions: u64,
     seed: u64,
     progress: &mut dyn FnMut(Progress),
-) -> Result<String, Box<dyn Error>> {
+) -> Result<(String, SaveFile), Box<dyn Error>> {
     let questions = Questions::uniform(model.folder, questions, seed)?;
     let decode = Decode::Forced;
     let work = Work::new(model.folder, &questions, decode, WRONG_KEPT);
@@ -227,7 +231,7 @@ fn accuracy(
             progress(asked);
         }
     };
-    let file = SaveFile::new(None, &model.folder.name, &work, &mut tell)?;
+    let file = SaveFile::new(None, folder, &work, &questions, &mut tell)?;
     let measurement = Measurement {
         engine: model.engine,
         questions: &questions,
@@ -237,7 +241,7 @@ fn accuracy(
     let saved = file.measure(&measurement, &work, &mut tell)?;
     let identity = model.folder.identity();
     let measured = MeasuredAccuracy::new(identity, decode, &questions, saved.tally());
-    Ok(pretty_json(&measured))
+    Ok((pretty_json(&measured), file))
 }
 
 fn properties(

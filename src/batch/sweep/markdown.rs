@@ -3,11 +3,7 @@
 use std::fmt::Write;
 
 use super::{ModelSummary, Summary};
-
-/// Text in a cell of a table.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
-}
+use crate::storage::markdown_text;
 
 impl Summary {
     /// The content of `summary.md`.
@@ -27,12 +23,12 @@ impl Summary {
             let _ = writeln!(
                 text,
                 "| {} | {} | {} | {}, {} | {held} | {} |",
-                cell(name),
+                markdown_text(name),
                 model.operations,
-                cell(&shape),
+                markdown_text(&shape),
                 model.accuracy_text(),
                 model.accuracy_count(),
-                cell(&model.hypotheses_text()),
+                markdown_text(&model.hypotheses_text()),
             );
         }
         let (columns, circuits) = self.circuits();
@@ -44,7 +40,11 @@ impl Summary {
             let _ = writeln!(
                 text,
                 "| model | nodes of | nodes | {} |",
-                columns.join(" | ")
+                columns
+                    .iter()
+                    .map(|name| markdown_text(name))
+                    .collect::<Vec<_>>()
+                    .join(" | ")
             );
             let _ = writeln!(text, "|---|---|--:|{}", "--:|".repeat(columns.len()));
             for circuit in circuits {
@@ -52,8 +52,8 @@ impl Summary {
                 let _ = writeln!(
                     text,
                     "| {} | {} | {} | {} |",
-                    cell(circuit.model),
-                    cell(circuit.circuit),
+                    markdown_text(circuit.model),
+                    markdown_text(circuit.circuit),
                     circuit.nodes,
                     shares.collect::<Vec<_>>().join(" | ")
                 );
@@ -65,21 +65,45 @@ impl Summary {
                 text,
                 "\n# Tasks\nClaims that hold, of all claims of the task.\n"
             );
-            let _ = writeln!(text, "| model | {} |", tasks.join(" | "));
+            let _ = writeln!(
+                text,
+                "| model | {} |",
+                tasks
+                    .iter()
+                    .map(|task| markdown_text(task))
+                    .collect::<Vec<_>>()
+                    .join(" | ")
+            );
             let _ = writeln!(text, "|---|{}", "---|".repeat(tasks.len()));
             for model in self.models.iter().filter(|model| model.error.is_none()) {
                 let counts: Vec<String> = tasks.iter().map(|task| model.task_text(task)).collect();
-                let _ = writeln!(text, "| {} | {} |", cell(&model.model), counts.join(" | "));
+                let _ = writeln!(
+                    text,
+                    "| {} | {} |",
+                    markdown_text(&model.model),
+                    counts.join(" | ")
+                );
             }
         }
         let mut failures = String::new();
         for model in &self.models {
             if let Some(error) = &model.error {
-                let _ = writeln!(failures, "- {}: not opened: {error}", model.location);
+                let _ = writeln!(
+                    failures,
+                    "- {}: not opened: {}",
+                    markdown_text(&model.location),
+                    markdown_text(error)
+                );
             }
             for step in model.without_result() {
                 let said = step.messages.join(" / ");
-                let _ = writeln!(failures, "- {}, {}: {said}", model.model, step.step);
+                let _ = writeln!(
+                    failures,
+                    "- {}, {}: {}",
+                    markdown_text(&model.model),
+                    markdown_text(&step.step),
+                    markdown_text(&said)
+                );
             }
         }
         if !failures.is_empty() {

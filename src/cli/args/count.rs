@@ -8,6 +8,27 @@ pub fn count<N: TryFrom<u64>>(text: &str) -> Result<N, String> {
     }
 }
 
+/// Reads a count of one to `most`: more would take memory or time that nobody has.
+pub fn count_to<N: TryFrom<u64>>(
+    most: u64,
+) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync {
+    move |text| limited(count(text)?, most)
+}
+
+/// Reads a count that may be none, and is at most `most`.
+pub fn count_or_none_to<N: TryFrom<u64>>(
+    most: u64,
+) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync {
+    move |text| limited(count_or_none(text)?, most)
+}
+
+fn limited<N: TryFrom<u64>>(number: u64, most: u64) -> Result<N, String> {
+    match number <= most {
+        true => fitting(number),
+        false => Err(format!("expected at most {most}")),
+    }
+}
+
 /// Reads a count that may be none.
 pub fn count_or_none<N: TryFrom<u64>>(text: &str) -> Result<N, String> {
     let number = read(text).ok_or_else(|| expected("a whole number, 0 or more"))?;
@@ -72,6 +93,12 @@ mod tests {
             let error = count::<u64>(text).unwrap_err();
             assert!(error.contains("a whole number above 0"), "{text}: {error}");
         }
+        assert_eq!(count_to::<u64>(7)("7"), Ok(7));
+        let error = count_to::<u64>(7)("8").unwrap_err();
+        assert_eq!(error, "expected at most 7");
+        assert!(count_to::<u64>(7)("0").is_err());
+        assert_eq!(count_or_none_to::<u64>(7)("0"), Ok(0));
+        assert!(count_or_none_to::<u64>(7)("1e3").is_err());
         assert_eq!(count_or_none::<u64>("0"), Ok(0));
         assert!(count::<u8>("1k").unwrap_err().contains("too large"));
     }

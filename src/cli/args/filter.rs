@@ -23,11 +23,19 @@ impl Filter {
     }
 }
 
+/// Most words and parentheses of an expression. Each may nest one level deeper.
+const MAX_WORDS: usize = 1000;
+
 impl FromStr for Filter {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let spaced = text.to_lowercase().replace('(', " ( ").replace(')', " ) ");
+        if spaced.split_whitespace().nth(MAX_WORDS).is_some() {
+            return Err(format!(
+                "expected at most {MAX_WORDS} words and parentheses"
+            ));
+        }
         let mut words = spaced.split_whitespace().peekable();
         let filter = any_of(&mut words)?;
         match words.next() {

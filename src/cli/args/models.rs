@@ -117,6 +117,7 @@ fn listed(path: &Path) -> Result<Vec<String>, CliError> {
     }
     let text = fs::read_to_string(path).map_err(|error| told(&error))?;
     let mut found = Vec::new();
+    let text = text.trim_start_matches('\u{feff}');
     for (number, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
         if line.is_empty() {

@@ -2,17 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use circuitcheck::analysis::accuracy::{Operands, Questions};
+use circuitcheck::analysis::accuracy::{MAX_QUESTIONS, Operands, Questions};
 use circuitcheck::domain::arithmetic::{Class, Prompt};
 use circuitcheck::domain::causal::Space;
-use circuitcheck::inputs::model::{ModelFolder, RawFile};
+use circuitcheck::inputs::model::{ModelFolder, RawFile, without_mark};
 use clap::Args;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::count::count;
+use super::count::count_to;
 use super::model::Model;
 use crate::cli::term::error::CliError;
+
+/// Largest file of a set of questions: some 300,000 of them. The published sets have 512.
+const MAX_SET_BYTES: usize = 4 << 20;
 
 /// A set of questions, taken from a file.
 #[derive(Debug, Clone, Args)]
@@ -42,7 +45,7 @@ pub struct AskedArgs {
         alias = "questions",
         value_name = "N",
         default_value = "100000",
-        value_parser = count::<u64>,
+        value_parser = count_to::<u64>(MAX_QUESTIONS),
         allow_negative_numbers = true,
         conflicts_with = "exhaustive"
     )]
@@ -119,7 +122,17 @@ pub fn draw_trained(model: &Model, count: usize, seed: u64) -> Result<Vec<Prompt
 pub fn read(model: &Model, path: &Path) -> Result<Vec<Prompt>, CliError> {
     let file = RawFile::read(path)?;
     let shown = &path.display();
-    let text = String::from_utf8(file.bytes).map_err(|error| CliError::input(shown, error))?;
+    if file.bytes.len() > MAX_SET_BYTES {
+        return Err(CliError::input(
+            shown,
+            format_args!(
+                "{} bytes, more than the {MAX_SET_BYTES} that are read of a set of questions",
+                file.bytes.len()
+            ),
+        ));
+    }
+    let text = String::from_utf8(without_mark(&file.bytes).to_owned())
+        .map_err(|error| CliError::input(shown, error))?;
     let (unit, questions): (&str, Vec<String>) = if text.trim_start().starts_with('[') {
         let list = serde_json::from_str(&text).map_err(|error| {
             CliError::input(

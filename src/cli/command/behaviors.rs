@@ -15,7 +15,7 @@ use circuitcheck::verify::Progress;
 use clap::Args;
 
 use super::tagged_file::read_tagged_file;
-use crate::cli::args::count::count;
+use crate::cli::args::count::count_to;
 use crate::cli::args::model::Model;
 use crate::cli::args::questions;
 use crate::cli::term::error::CliError;
@@ -46,7 +46,7 @@ pub struct Behaviors {
     #[arg(long, value_name = "FILE", requires = "behaviors")]
     questions: Option<PathBuf>,
     /// With --behaviors: fresh question sets, and draws of clustering questions
-    #[arg(long, value_name = "N", default_value_t = SETS, requires = "behaviors", value_parser = count::<usize>)]
+    #[arg(long, value_name = "N", default_value_t = SETS, requires = "behaviors", value_parser = count_to::<usize>(1000))]
     sets: usize,
 }
 
@@ -154,18 +154,20 @@ pub fn report(
     json: bool,
 ) -> Result<ExitCode, CliError> {
     let text = pretty_json(evidence);
-    if let Some(out) = out {
+    // Where files cannot be written, what was measured is printed nevertheless.
+    let stored = out.map(|out| {
         let files = [
             ("behaviors-evidence.json", text.clone()),
             ("behaviors.md", behaviors_markdown(evidence)),
         ];
-        write_files(out, &files)?;
-    }
+        write_files(out, &files)
+    });
     if json {
         write(&text)?;
     } else {
         write(table(evidence))?;
     }
+    stored.transpose()?;
     if let Some(out) = out {
         wrote("behaviors-evidence.json and behaviors.md", out);
     }

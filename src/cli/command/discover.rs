@@ -164,7 +164,8 @@ impl Discover {
             summary.add(&file, None)?;
         }
         files.extend(made.more);
-        write_files(&self.out, &files)?;
+        // Where files cannot be written, what was found is printed nevertheless.
+        let stored = write_files(&self.out, &files);
         self.format.print(&Discovery {
             identity: model.identity(),
             protocol: self.protocol.name(),
@@ -176,6 +177,7 @@ impl Discover {
             summary,
             strict: made.strict,
         })?;
+        stored?;
         let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
         wrote(&names.join(", "), &self.out);
         Ok(ExitCode::Success)

@@ -13,14 +13,14 @@ use clap::{Args, ValueEnum};
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 
-use crate::cli::args::count::count;
+use crate::cli::args::count::count_to;
 use crate::cli::args::known_claims::{Known, untested};
 use crate::cli::args::model::ModelArg;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::heading::Heading;
-use crate::cli::term::output::{hold, write, wrote};
+use crate::cli::term::output::{Printed, hold, write, wrote};
 use crate::cli::term::progress::{phase, with_progress};
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
@@ -98,7 +98,7 @@ pub struct GraphCommand {
     #[arg(long, num_args = 2, value_names = ["FROM", "TO"], group = "part")]
     between: Option<Vec<Selector>>,
     /// Counterfactual trials for each edge, and as many control trials
-    #[arg(long, value_name = "N", default_value_t = TRIALS, value_parser = count::<usize>, requires = "measure")]
+    #[arg(long, value_name = "N", default_value_t = TRIALS, value_parser = count_to::<usize>(1_000_000), requires = "measure")]
     trials: usize,
     /// Chance of any wrong verdict on an edge
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, requires = "measure")]
@@ -134,9 +134,8 @@ impl GraphCommand {
             ..whole
         };
         let graph = &found.graph;
-        if let Some(out) = &self.out {
-            store_graph(out, &found)?;
-        }
+        // Where files cannot be written, what was measured is printed nevertheless.
+        let stored = out.map(|out| store_graph(out, &found)).transpose();
         match if self.json {
             GraphForm::Json
         } else {
@@ -148,7 +147,8 @@ impl GraphCommand {
             GraphForm::Svg => write(svg(graph))?,
             GraphForm::Html => write(html(graph, &found.title()))?,
             GraphForm::Json => write(found.to_json())?,
-        }
+        };
+        stored?;
         if let Some(out) = &self.out {
             wrote("graph.json, graph.svg and graph.html", out);
         }
@@ -232,7 +232,7 @@ fn route_text(route: &Route) -> String {
     )
 }
 
-fn print_text(heading: &Heading, graph: &Graph) -> Result<(), CliError> {
+fn print_text(heading: &Heading, graph: &Graph) -> Result<Printed, CliError> {
     let measured = graph.protocol.is_some();
     let mut table = Table::new([Side::Left; 5]);
     if measured {

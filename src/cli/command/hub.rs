@@ -55,6 +55,9 @@ pub fn open_folder_with(
             path.display()
         ));
     }
+    for warning in &folder.warnings {
+        warn(warning);
+    }
     for file in folder.features.iter().chain(&folder.behaviors) {
         note_older_spellings(file);
     }

@@ -14,7 +14,7 @@ use clap::Args;
 use clap::error::ErrorKind;
 use serde::Serialize;
 
-use crate::cli::args::count::count;
+use crate::cli::args::count::count_to;
 use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::ModelArg;
 use crate::cli::args::names::nearest;
@@ -60,7 +60,7 @@ pub struct PropertyTest {
     #[arg(long, value_name = "PATH")]
     properties: Option<PathBuf>,
     /// Distinct cases drawn of each property
-    #[arg(long, value_name = "N", default_value_t = PropertyOptions::default().cases, value_parser = count::<usize>, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = PropertyOptions::default().cases, value_parser = count_to::<usize>(100_000_000), allow_negative_numbers = true)]
     cases: usize,
     #[command(flatten)]
     draws: SeedArg,
@@ -109,9 +109,11 @@ impl PropertyTest {
         let mut kept = Kept::read(&beside)?;
         let evidence =
             with_progress(|progress| check(&folder, own, &mut kept, &options, progress))?;
-        if writes {
-            store_properties(&beside, &evidence, &kept, &self.model.shown())?;
-        }
+        // Where files cannot be written, what was measured is printed nevertheless.
+        let stored = match writes {
+            true => store_properties(&beside, &evidence, &kept, &self.model.shown()),
+            false => Ok(()),
+        };
         let heading = self.model.heading(&folder.name).seed(self.draws.seed);
         let heading = heading.decode(self.reading.decode());
         self.format.print_under(
@@ -122,6 +124,7 @@ impl PropertyTest {
             },
         )?;
         warn_of_what_was_not_asked(&evidence);
+        stored?;
         if writes {
             wrote("property.json and property.md", &beside);
         }

@@ -12,7 +12,7 @@ use circuitcheck::storage::{pretty_json, write_files};
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::args::count::count;
+use crate::cli::args::count::count_to;
 use crate::cli::args::model::{Identity, ModelArg};
 use crate::cli::args::names::NodesArg;
 use crate::cli::args::seed::SeedArg;
@@ -70,7 +70,7 @@ pub struct RepresentsCommand {
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = share)]
     alpha: f64,
     /// Trials after which the sampling of one variable at one node set ends
-    #[arg(long, value_name = "N", default_value_t = MAX_TRIALS, value_parser = count::<usize>)]
+    #[arg(long, value_name = "N", default_value_t = MAX_TRIALS, value_parser = count_to::<usize>(1_000_000))]
     max_trials: usize,
     #[command(flatten)]
     draws: SeedArg,
@@ -113,19 +113,21 @@ impl RepresentsCommand {
             named: !nodes.is_empty(),
             found: found?,
         };
-        if writes {
+        // Where files cannot be written, what was measured is printed nevertheless.
+        let stored = if writes {
             let markdown = shown.found.markdown(&model.folder.name);
-            write_files(
-                &beside,
-                &[
-                    ("represents.json", pretty_json(&shown)),
-                    ("represents.md", markdown),
-                ],
-            )?;
-        }
+            let files = [
+                ("represents.json", pretty_json(&shown)),
+                ("represents.md", markdown),
+            ];
+            write_files(&beside, &files)
+        } else {
+            Ok(())
+        };
         let heading = model.heading().seed(self.draws.seed);
         let heading = heading.decode(Decode::Forced);
         self.format.print_under(&heading, &shown)?;
+        stored?;
         if writes {
             wrote("represents.json and represents.md", &beside);
         }

@@ -96,7 +96,7 @@ impl Selfcheck {
             self.draws.seed,
             &mut |check| {
                 if !self.format.json && shown.is_ok() {
-                    shown = write(ShownCheck(check));
+                    shown = write(ShownCheck(check)).map(drop);
                 }
             },
         )?;

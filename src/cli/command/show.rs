@@ -74,7 +74,7 @@ impl Show {
         match &self.features_only {
             Some(file) => self.format.print(&TaggedFile::read(file)?)?,
             None => self.format.print(&self.model()?)?,
-        }
+        };
         Ok(ExitCode::Success)
     }
 
@@ -190,6 +190,7 @@ struct Training {
 impl From<&TrainingRecord> for Training {
     fn from(record: &TrainingRecord) -> Self {
         let last = record.training_loss.last().copied().map(f64::from);
+        let last = last.filter(|loss| loss.is_finite());
         Self {
             batches: record.training_loss.len(),
             final_loss: record.final_loss.or(last),

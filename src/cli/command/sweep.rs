@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use circuitcheck::analysis::accuracy::MAX_QUESTIONS;
 use circuitcheck::analysis::hypothesis::Hypothesis;
 use circuitcheck::batch::steps::{Step, StepModel, StepSettings, StepState, forget, run_steps};
 use circuitcheck::batch::sweep::{ModelSummary, Summary};
@@ -12,7 +13,7 @@ use circuitcheck::storage::write_files;
 use clap::Args;
 
 use super::hub::open_folder;
-use crate::cli::args::count::count;
+use crate::cli::args::count::count_to;
 use crate::cli::args::models::Zoo;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
@@ -52,10 +53,10 @@ pub struct Sweep {
     #[arg(long, value_name = "DIR")]
     hypotheses: Option<PathBuf>,
     /// Questions to count right answers over
-    #[arg(long, alias = "questions", value_name = "N", default_value_t = 1_000_000, value_parser = count::<u64>, allow_negative_numbers = true)]
+    #[arg(long, alias = "questions", value_name = "N", default_value_t = 1_000_000, value_parser = count_to::<u64>(MAX_QUESTIONS), allow_negative_numbers = true)]
     count: u64,
     /// Cases of each property
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = count::<usize>)]
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = count_to::<usize>(100_000_000))]
     cases: usize,
     #[command(flatten)]
     draws: SeedArg,

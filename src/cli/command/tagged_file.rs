@@ -5,12 +5,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::domain::node::NodeName;
+use circuitcheck::domain::plain::one_line;
 use circuitcheck::domain::shape::Shape;
 use circuitcheck::inputs::claims::{claims_of, older_spellings, read_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
 use serde::Serialize;
 
-use crate::cli::term::error::{CliError, note};
+use crate::cli::term::error::{CliError, note, warn};
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
@@ -32,7 +33,8 @@ impl From<&RawFile> for FoundFile {
 
 impl fmt::Display for FoundFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}  sha256 {}", self.path.display(), self.sha256)
+        let path = self.path.display().to_string();
+        write!(f, "{}  sha256 {}", one_line(&path), self.sha256)
     }
 }
 
@@ -76,25 +78,36 @@ impl Serialize for NodeTags {
 }
 
 impl TagSummary {
-    /// Adds what a file says. With a shape, every node must be inside that model.
+    /// Adds what a file says. With a shape, nodes outside that model are listed as `verify` lists them:
+    /// their claims cannot be tested.
     ///
     /// # Errors
-    /// If the file can't be understood or speaks of nodes that the model doesn't have.
+    /// If the file can't be understood.
     pub fn add(&mut self, file: &RawFile, shape: Option<&Shape>) -> Result<(), CliError> {
         let shown = file.path.display();
         let nodes = read_tagged_nodes(&shown.to_string(), &file.bytes)?;
-        if let Some(shape) = shape {
-            for tagged in &nodes {
-                let resolved = tagged.node.resolve(shape);
-                resolved.map_err(|error| CliError::input(&shown, error))?;
-            }
+        let outside = |node: &NodeName| shape.and_then(|shape| node.resolve(shape).err());
+        let faults: Vec<_> = nodes
+            .iter()
+            .filter_map(|tagged| outside(&tagged.node))
+            .collect();
+        if let Some(first) = faults.first() {
+            let others = match faults.len() {
+                1 => String::new(),
+                count => format!(", and {} more nodes are outside it", count - 1),
+            };
+            warn(format_args!("{shown}: {first}{others}"));
         }
         for claim in claims_of(&nodes) {
-            match &claim.variable {
-                Ok(variable) => {
+            match (&claim.variable, outside(&claim.node)) {
+                (Ok(_), Some(error)) => self.untestable.push(UntestableClaim {
+                    claim: claim.to_string(),
+                    reason: error.to_string(),
+                }),
+                (Ok(variable), None) => {
                     *self.claims.entry(variable.task.to_string()).or_default() += 1;
                 }
-                Err(reason) => self.untestable.push(UntestableClaim {
+                (Err(reason), _) => self.untestable.push(UntestableClaim {
                     claim: claim.to_string(),
                     reason: reason.to_string(),
                 }),

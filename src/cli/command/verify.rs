@@ -24,7 +24,7 @@ use clap::error::ErrorKind;
 use super::behaviors::{Behaviors, Shared, report};
 use super::report::{REPORTS, ReportForm, write_forms};
 use super::tagged_file::read_tagged_file;
-use crate::cli::args::count::count;
+use crate::cli::args::count::count_to;
 use crate::cli::args::decode::{decoding, spelled};
 use crate::cli::args::filter::Filter;
 use crate::cli::args::model::{Model, ModelArg};
@@ -95,7 +95,7 @@ pub struct Verify {
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = share)]
     alpha: f64,
     /// Counterfactual trials after which a claim's sampling ends
-    #[arg(long, value_name = "N", default_value_t = Rules::default().max_trials, value_parser = count::<usize>, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = Rules::default().max_trials, value_parser = count_to::<usize>(1_000_000), allow_negative_numbers = true)]
     max_trials: usize,
     #[command(flatten)]
     draws: SeedArg,
@@ -150,31 +150,43 @@ impl Verify {
         let out = self.out_folder(&model.folder);
         let _held = out.as_deref().map(|out| hold(out, "verify")).transpose()?;
         let (evidence, elapsed) = measure(&model.folder, features.as_ref(), &options)?;
-        if let Some(out) = &out {
-            store_evidence(out, &model.engine, &evidence, elapsed)?;
-            store_attention(out, &model.folder, &model.engine)?;
-            // The claims that were tested are the report's, whichever file they stand in.
-            let mut folder = model.folder.clone();
-            folder.features = features.or(folder.features);
-            let mut report = stored_report(out, Some(&folder), &self.model.shown())?;
-            report.features = self.features.clone();
-            write_forms(&report, &model, out, &self.format)?;
-        }
+        // Where files cannot be written, what was measured is printed nevertheless.
+        let stored = (out.as_deref())
+            .map(|out| self.store(out, &model, features, &evidence, elapsed))
+            .transpose();
+        let mut code = evidence.conclusion().into();
         if self.json {
             write(evidence.to_json())?;
         } else if let Some(explained) = &explained {
-            let code = explain(&model, &evidence, explained, &self.model.shown())?;
-            if let Some(out) = &out {
-                wrote("evidence.json and the report", out);
-            }
-            return Ok(code);
+            code = explain(&model, &evidence, explained, &self.model.shown())?;
         } else {
             print_table(&self.heading(&model, &evidence), &evidence)?;
         }
+        stored?;
         if let Some(out) = &out {
             wrote("evidence.json and the report", out);
         }
-        Ok(evidence.conclusion().into())
+        Ok(code)
+    }
+
+    /// Writes the evidence and the report. The claims that were tested are the report's, whichever file
+    /// they are in.
+    fn store(
+        &self,
+        out: &Path,
+        model: &Model,
+        features: Option<RawFile>,
+        evidence: &Evidence,
+        elapsed: Duration,
+    ) -> Result<(), CliError> {
+        store_evidence(out, &model.engine, evidence, elapsed)?;
+        store_attention(out, &model.folder, &model.engine)?;
+        let mut folder = model.folder.clone();
+        folder.features = features.or(folder.features);
+        let mut report = stored_report(out, Some(&folder), &self.model.shown())?;
+        report.features = self.features.clone();
+        write_forms(&report, model, out, &self.format)?;
+        Ok(())
     }
 
     fn options(&self) -> Options {

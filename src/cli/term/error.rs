@@ -9,6 +9,7 @@ use circuitcheck::analysis::hypothesis::{HypothesisError, TestError};
 use circuitcheck::analysis::property::PropertyError;
 use circuitcheck::analysis::strict::StrictError;
 use circuitcheck::batch::shards::{PlanError, ShardStoreError};
+use circuitcheck::domain::plain::lines;
 use circuitcheck::inputs::claims::ClaimsError;
 use circuitcheck::inputs::hub::{AddressError, HubError};
 use circuitcheck::inputs::model::{
@@ -93,9 +94,9 @@ impl CliError {
 fn tell(message: &str, hint: Option<&str>) -> io::Result<()> {
     let mut stderr = anstream::stderr().lock();
     let (error, cyan) = (style::ERROR, style::HINT);
-    writeln!(stderr, "{error}error:{error:#} {message}")?;
+    writeln!(stderr, "{error}error:{error:#} {}", lines(message))?;
     match hint {
-        Some(hint) => writeln!(stderr, "{cyan}hint:{cyan:#} {hint}"),
+        Some(hint) => writeln!(stderr, "{cyan}hint:{cyan:#} {}", lines(hint)),
         None => Ok(()),
     }
 }
@@ -104,12 +105,16 @@ fn tell(message: &str, hint: Option<&str>) -> io::Result<()> {
 pub fn warn(message: impl fmt::Display) {
     let yellow = style::WARNING;
     // A warning nobody can read must not stop the command either.
+    let message = message.to_string();
+    let message = lines(&message);
     let _ = writeln!(anstream::stderr(), "{yellow}warning:{yellow:#} {message}");
 }
 
 /// Says on stderr how an input was read.
 pub fn note(message: impl fmt::Display) {
     let cyan = style::HINT;
+    let message = message.to_string();
+    let message = lines(&message);
     let _ = writeln!(anstream::stderr(), "{cyan}note:{cyan:#} {message}");
 }
 
@@ -167,7 +172,9 @@ told_with_hint! {
         _ => None,
     };
     QuestionsError: |error| match error {
-        QuestionsError::TooMany { .. } => Some("for example --a 0..999 --b 0..999"),
+        QuestionsError::TooMany { .. } => {
+            Some("give a smaller --count or, with --exhaustive, ranges such as --a 0..999 --b 0..999")
+        }
         _ => None,
     };
     ShardStoreError: |error| match error {
@@ -195,6 +202,9 @@ fn load_hint(error: &LoadError) -> Option<&'static str> {
         }
         LoadError::TooLarge { file, .. } if is_weights(file) => STATE_DICT,
         LoadError::Pth { reason, .. } => match reason {
+            PthError::Legacy => {
+                r#"save it again in Python: torch.save(torch.load("old.pth", map_location="cpu"), "model.pth")"#
+            }
             PthError::NotZip(_) => {
                 r#"if it is from torch before 1.6, save it again in Python: torch.save(torch.load("old.pth", map_location="cpu"), "model.pth")"#
             }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::OnceLock;
 
+use circuitcheck::domain::plain::lines;
 use circuitcheck::storage::lock::{Lock, LockError};
 use circuitcheck::storage::{check_writable, pretty_json};
 use clap::Args;
@@ -30,7 +31,7 @@ impl JsonArg {
         self,
         heading: &Heading,
         result: &R,
-    ) -> Result<(), CliError> {
+    ) -> Result<Printed, CliError> {
         if self.json {
             self.print(result)
         } else {
@@ -42,7 +43,7 @@ impl JsonArg {
     ///
     /// # Errors
     /// If stdout can't be written to, other than for want of a reader.
-    pub fn print<R: Serialize + Display>(self, result: &R) -> Result<(), CliError> {
+    pub fn print<R: Serialize + Display>(self, result: &R) -> Result<Printed, CliError> {
         if self.json {
             write(pretty_json(result))
         } else {
@@ -51,15 +52,24 @@ impl JsonArg {
     }
 }
 
+/// How much of a result reached its reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Printed {
+    Whole,
+    /// The reader closed the pipe before the end, as in `… | head -1`.
+    InPart,
+}
+
 /// Writes to stdout. A reader that has gone, as in `… | head -1`, has read all it wanted.
 ///
 /// # Errors
 /// If stdout can't be written to for another reason.
-pub fn write(text: impl Display) -> Result<(), CliError> {
+pub fn write(text: impl Display) -> Result<Printed, CliError> {
     let mut stdout = anstream::stdout().lock();
     match write!(stdout, "{text}").and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Output(error)),
-        _ => Ok(()),
+        Ok(()) => Ok(Printed::Whole),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Printed::InPart),
+        Err(error) => Err(CliError::Output(error)),
     }
 }
 
@@ -86,7 +96,8 @@ pub fn loudness() -> Loudness {
 pub fn tell(news: impl Display) {
     if loudness() >= Loudness::Normal {
         // News that nobody can read must not stop the command.
-        let _ = writeln!(anstream::stderr(), "{news}");
+        let news = news.to_string();
+        let _ = writeln!(anstream::stderr(), "{}", lines(&news));
     }
 }
 

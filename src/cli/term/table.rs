@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anstyle::Style;
+use circuitcheck::domain::plain::one_line;
 
 use super::style;
 
@@ -21,7 +22,7 @@ pub struct Cell {
 impl Cell {
     pub fn styled(text: impl ToString, style: Style) -> Self {
         Self {
-            text: text.to_string(),
+            text: one_line(&text.to_string()).into_owned(),
             style,
         }
     }
@@ -199,6 +200,20 @@ fn wrapped(text: &str, width: usize) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_text_forges_a_row_or_speaks_to_the_terminal() {
+        let mut table = Table::new([Side::Left, Side::Left]);
+        table.row([
+            "a\nP1L0H0  supported".into(),
+            "\u{1b}[8mb\u{1b}]0;c\u{7}".into(),
+        ]);
+        let shown = table.to_string();
+        assert_eq!(shown.lines().count(), 1, "{shown}");
+        let own = style::PLAIN.to_string() + &format!("{:#}", style::PLAIN);
+        assert_eq!(own, "", "plain cells have no style");
+        assert!(!shown.contains(['\u{1b}', '\u{7}']), "{shown:?}");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

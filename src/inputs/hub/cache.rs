@@ -3,11 +3,12 @@
 //! commit.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::address::is_name;
 use super::error::HubError;
+use crate::storage::{OutputError, write_files};
 
 /// The part of the cache that holds one repository.
 pub(super) struct RepositoryCache {
@@ -67,15 +68,10 @@ impl RepositoryCache {
         if fs::read_to_string(&path).is_ok_and(|known| known == commit) {
             return Ok(());
         }
-        let write = || -> io::Result<()> {
-            let folder = parent(&path);
-            fs::create_dir_all(folder)?;
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            file.write_all(commit.as_bytes())?;
-            file.persist(&path)?;
-            Ok(())
-        };
-        write().map_err(failed(&path))
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // Readable by other users of a shared cache, as the rest of it.
+        write_files(parent(&path), &[(&*name, commit)])
+            .map_err(|OutputError { path, reason }| HubError::Cache { path, reason })
     }
 
     /// Keeps other processes, Python's among them, from fetching the same content at the same time. Waits

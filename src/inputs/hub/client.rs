@@ -1,5 +1,6 @@
 //! Speaks the hub's protocol: one request at a time, with redirects, refusals and waiting.
 
+use std::io;
 use std::thread;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use ureq::{Agent, Body};
 
 use super::error::HubError;
 use super::settings::HubSettings;
+use crate::inputs::model::MAX_MODEL_FILE_BYTES;
 
 /// Redirects followed for one request: a renamed repository and a delivery network make two.
 const MAX_REDIRECTS: usize = 5;
@@ -127,14 +129,27 @@ impl Client {
         let commit = checked_name(url, "commit", text(["x-repo-commit", "X-Repo-Commit"])?)?;
         let etag = text(["x-linked-etag", "etag"])?;
         let etag = etag.trim_start_matches("W/").trim_matches('"');
-        let size = text(["x-linked-size", "content-length"])?;
-        Ok(Metadata {
-            commit,
-            etag: checked_name(url, "ETag", etag)?,
-            size: size.parse().map_err(|_| HubError::Protocol {
+        let etag = checked_name(url, "ETag", etag)?;
+        let size = match text(["x-linked-size", "content-length"]) {
+            Ok(size) => size.parse().map_err(|_| HubError::Protocol {
                 url: url.to_owned(),
                 reason: format!("{size:?} is no length"),
             })?,
+            // A proxy may leave the length out of the answer to HEAD.
+            Err(_) => self.length(url)?,
+        };
+        Ok(Metadata { commit, etag, size })
+    }
+
+    /// The length of a file by fetching it.
+    fn length(&self, url: &str) -> Result<u64, HubError> {
+        let mut response = self.fetch(url, 0)?;
+        let mut body = (response.body_mut().with_config())
+            .limit(MAX_MODEL_FILE_BYTES + 1)
+            .reader();
+        io::copy(&mut body, &mut io::sink()).map_err(|error| HubError::Protocol {
+            url: url.to_owned(),
+            reason: format!("its length is not announced, and fetching it fails: {error}"),
         })
     }
 
@@ -143,7 +158,16 @@ impl Client {
     pub(super) fn fetch(&self, url: &str, from: u64) -> Result<Response<Body>, HubError> {
         let range = format!("bytes={from}-");
         let headers: &[(&str, &str)] = if from == 0 { &[] } else { &[("range", &range)] };
-        self.ask(&Method::GET, url, "file", headers)
+        let response = self.ask(&Method::GET, url, "file", headers)?;
+        match response.headers().get("content-encoding") {
+            Some(encoding) if encoding != "identity" => Err(HubError::Protocol {
+                url: url.to_owned(),
+                reason: format!(
+                    "the server sends the file compressed ({encoding:?}), which was not asked for"
+                ),
+            }),
+            _ => Ok(response),
+        }
     }
 
     /// The wait before another attempt.

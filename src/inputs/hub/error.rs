@@ -12,6 +12,11 @@ pub enum HubError {
     /// The variable of the environment that says where the hub is says something else.
     #[error("HF_ENDPOINT {0:?} is no address such as https://huggingface.co")]
     Endpoint(String),
+    /// The token is none. It is not repeated: what is wrong with it may be one character.
+    #[error(
+        "HF_TOKEN, or the file of the token, holds a blank, a line break or another character that no token has; copy it again"
+    )]
+    Token,
     /// There is no folder for the cache.
     #[error("none of HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME and HOME says where the cache is")]
     NoCache,

@@ -54,7 +54,7 @@ impl HubSettings {
     /// `HF_HUB_OFFLINE` and `HF_HUB_DOWNLOAD_TIMEOUT`.
     ///
     /// # Errors
-    /// [`HubError::Endpoint`] and [`HubError::NoCache`].
+    /// [`HubError::Endpoint`], [`HubError::NoCache`] and [`HubError::Token`].
     pub fn from_env() -> Result<Self, HubError> {
         Self::read(|name| match std::env::var(name) {
             Ok(value) => Some(value).filter(|value| !value.is_empty()),
@@ -87,9 +87,18 @@ impl HubSettings {
         };
         let is_true =
             |value: String| matches!(value.to_uppercase().as_str(), "1" | "TRUE" | "YES" | "ON");
+        // A line copied with its end is still the token.
+        let token = variable("HF_TOKEN").map(|token| token.trim().to_owned());
+        let token = token.filter(|token| !token.is_empty()).or_else(from_file);
+        if token
+            .as_ref()
+            .is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            return Err(HubError::Token);
+        }
         Ok(Self {
             endpoint,
-            token: variable("HF_TOKEN").or_else(from_file),
+            token,
             cache,
             offline: variable("HF_HUB_OFFLINE").is_some_and(is_true),
             silence: variable("HF_HUB_DOWNLOAD_TIMEOUT")
@@ -144,6 +153,18 @@ mod tests {
         assert_eq!(settings.token.as_deref(), Some("hf_kept"));
         let settings = read(&[("HF_HOME", home), ("HF_TOKEN", "hf_given")]).unwrap();
         assert_eq!(settings.token.as_deref(), Some("hf_given"));
+    }
+
+    #[test]
+    fn a_line_break_after_the_token_is_dropped_and_one_within_it_refused() {
+        let token = |token: &str| read(&[("HF_TOKEN", token), ("HOME", "/h")]);
+        assert_eq!(token("hf_a\r\n").unwrap().token.as_deref(), Some("hf_a"));
+        assert_eq!(token("\n").unwrap().token, None);
+        for wrong in ["hf_a\nhf_b", "hf_a b", "hf_\u{e9}"] {
+            let error = token(wrong).unwrap_err();
+            assert!(matches!(error, HubError::Token), "{wrong:?}");
+            assert!(!error.to_string().contains("hf_a"), "{error}");
+        }
     }
 
     #[test]

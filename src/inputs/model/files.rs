@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use thiserror::Error;
 
 use super::folder::LoadError;
 
@@ -35,6 +36,46 @@ pub const FOLDER_FILES: [&str; 3] = [TRAINING, FEATURES, BEHAVIORS];
 /// What stands for them in the flat layout, as in `<name>_train.json`.
 pub const FLAT_ENDINGS: [&str; 3] = ["train", "maths", "behavior"];
 
+/// What a file may be instead of what its name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Disguise {
+    #[error("a git-LFS pointer and not the file itself; fetch that with `git lfs pull`")]
+    LfsPointer,
+    #[error("compressed with gzip; unpack it first")]
+    Gzip,
+    #[error(
+        "a web page and not the file itself; download the file again, by its \"resolve\" address on the hub"
+    )]
+    WebPage,
+    #[error("text in UTF-16; save it as UTF-8")]
+    Utf16,
+}
+
+impl Disguise {
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let kinds: [(&[u8], Self); 6] = [
+            (
+                b"version https://git-lfs.github.com/spec/",
+                Self::LfsPointer,
+            ),
+            (b"\x1f\x8b", Self::Gzip),
+            (b"<!DOCTYPE html", Self::WebPage),
+            (b"<html", Self::WebPage),
+            (b"\xff\xfe", Self::Utf16),
+            (b"\xfe\xff", Self::Utf16),
+        ];
+        let found = kinds
+            .into_iter()
+            .find(|(start, _)| bytes.starts_with(start));
+        found.map(|(_, disguise)| disguise)
+    }
+}
+
+/// The text after a byte order mark, which Windows' editors put at its beginning.
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
 /// A file as it was found, not yet read for what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawFile {
@@ -58,7 +99,7 @@ impl RawFile {
     /// Reads a JSON file that lies anywhere.
     ///
     /// # Errors
-    /// [`LoadError::Io`], [`LoadError::NotAFile`] or [`LoadError::TooLarge`].
+    /// [`LoadError::Io`], [`LoadError::NotAFile`], [`LoadError::TooLarge`] or [`LoadError::Disguised`].
     pub fn read(path: &Path) -> Result<Self, LoadError> {
         let content = Content {
             path: path.to_owned(),
@@ -250,7 +291,13 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, LoadError> {
     if bytes.len() as u64 > limit {
         return Err(too_large(bytes.len() as u64));
     }
-    Ok(bytes)
+    match Disguise::of(&bytes) {
+        None => Ok(bytes),
+        Some(disguise) => Err(LoadError::Disguised {
+            file: path.to_owned(),
+            disguise,
+        }),
+    }
 }
 
 /// SHA-256 in lowercase hex.

@@ -1,18 +1,22 @@
 //! A model as published: a folder of files that must agree with each other.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use thiserror::Error;
 
 use super::agreement::{Agreement, NameContradiction, OperationsFrom};
-use super::files::{Content, FEATURES, Files, PTH, RawFile, SAFETENSORS, TRAINING, sha256};
+use super::files::{
+    Content, Disguise, FEATURES, Files, PTH, RawFile, SAFETENSORS, TRAINING, sha256,
+};
 use super::name::ModelName;
 use super::operations::Operations;
-use super::pth::{PthError, read_pth};
+use super::pth::{PthError, entries_without_checksum, read_pth};
 use super::safetensors::{SafetensorsError, read_safetensors};
 use super::training::{TrainingError, TrainingRecord};
 use super::weights::{Weights, WeightsError, are_layer_norms_folded};
+use crate::domain::plain::one_line;
 
 /// The name of the model that is part of this library.
 pub const BUNDLED_NAME: &str = "w126_mix_d5_l3_h4_t40K_s372001";
@@ -30,6 +34,8 @@ pub struct ModelFolder {
     pub weights: Weights,
     /// Whether the file has no layer norm's weights, so that they were read as folded.
     pub folded_layer_norms: bool,
+    /// What was read with doubts.
+    pub warnings: Vec<LoadWarning>,
     /// SHA-256 of the file of weights, in hex.
     pub weights_sha256: String,
     /// How it was trained, if that was published.
@@ -39,6 +45,40 @@ pub struct ModelFolder {
     /// The observations of what nodes do (`behaviors.json`), if there are any.
     pub behaviors: Option<RawFile>,
     operations: Operations,
+}
+
+/// What is odd about a model that loads nevertheless.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoadWarning {
+    /// The archive has no checksums for some of its entries.
+    NoChecksums { file: PathBuf, entries: usize },
+    /// Some losses of the training record are NaN or infinite.
+    LossesNotFinite {
+        file: PathBuf,
+        losses: usize,
+        batches: usize,
+    },
+}
+
+impl fmt::Display for LoadWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoChecksums { file, entries } => write!(
+                f,
+                "{}: {entries} entries of the archive have no checksum, so damage to them would go unseen",
+                file.display()
+            ),
+            Self::LossesNotFinite {
+                file,
+                losses,
+                batches,
+            } => write!(
+                f,
+                "{}: {losses} of {batches} losses are NaN or infinite; the curve has gaps there",
+                file.display()
+            ),
+        }
+    }
 }
 
 /// Which model a result is about.
@@ -86,6 +126,9 @@ pub enum LoadError {
         /// The largest size read.
         limit: u64,
     },
+    /// The file is something else that stands in its place, as its first bytes say.
+    #[error("{}: {disguise}", .file.display())]
+    Disguised { file: PathBuf, disguise: Disguise },
     /// The file isn't a `.pth` file of tensors.
     #[error("{}: {reason}", .file.display())]
     Pth {
@@ -226,11 +269,12 @@ impl ModelFolder {
             bytes: features,
         };
         Self {
-            name: name.to_owned(),
+            name: one_line(name).into_owned(),
             model_name: None,
             weights_sha256: sha256(&bytes),
             weights,
             folded_layer_norms: false,
+            warnings: Vec::new(),
             training: None,
             features: Some(features.to_raw()),
             behaviors: None,
@@ -252,13 +296,31 @@ impl ModelFolder {
         })?;
         let (weights, folded_layer_norms) = read_weights(weights_file)?;
         let training = files.training.as_ref().map(read_training).transpose()?;
+        let mut warnings = Vec::new();
+        let entries = entries_without_checksum(weights_file.bytes.as_ref());
+        if entries > 0 {
+            let file = weights_file.path.clone();
+            warnings.push(LoadWarning::NoChecksums { file, entries });
+        }
+        if let (Some(record), Some(file)) = (&training, &files.training) {
+            let is_gap = |loss: &&f32| !loss.is_finite();
+            let losses = record.training_loss.iter().filter(is_gap).count();
+            if losses > 0 {
+                warnings.push(LoadWarning::LossesNotFinite {
+                    file: file.path.clone(),
+                    losses,
+                    batches: record.training_loss.len(),
+                });
+            }
+        }
         let agreed = Agreement::reach(files, &weights, training.as_ref(), operations)?;
         Ok(Self {
-            name: files.name.clone(),
+            name: one_line(&files.name).into_owned(),
             model_name: agreed.model_name,
             operations: agreed.operations,
             weights,
             folded_layer_norms,
+            warnings,
             weights_sha256: sha256(weights_file.bytes.as_ref()),
             training,
             features: files.features.as_ref().map(Content::to_raw),

@@ -20,10 +20,10 @@ mod weights;
 pub use agreement::{NameContradiction, OperationsFrom};
 pub use array::{Array, ArrayError};
 pub use files::{
-    FLAT_ENDINGS, FOLDER_FILES, MAX_JSON_FILE_BYTES, MAX_MODEL_FILE_BYTES, RawFile, WEIGHTS_FILES,
-    is_weights, sha256,
+    Disguise, FLAT_ENDINGS, FOLDER_FILES, MAX_JSON_FILE_BYTES, MAX_MODEL_FILE_BYTES, RawFile,
+    WEIGHTS_FILES, is_weights, sha256, without_mark,
 };
-pub use folder::{BUNDLED_NAME, Identity, LoadError, ModelFolder};
+pub use folder::{BUNDLED_NAME, Identity, LoadError, LoadWarning, ModelFolder};
 pub use name::{ModelName, NameError};
 pub use operations::{Operations, OperationsError};
 pub use pickle::PickleError;

@@ -102,6 +102,14 @@ pub enum PickleError {
         /// Where in the pickle.
         offset: usize,
     },
+    /// A tensor has metadata, such as torch's negative bit, with which its elements mean something else.
+    #[error(
+        "pickle has a tensor with metadata at byte {offset}, such as torch's negative or conjugate bit, which changes what its elements mean"
+    )]
+    Metadata {
+        /// Where in the pickle.
+        offset: usize,
+    },
     /// A tensor gives unequal numbers of sizes and strides.
     #[error("pickle has a tensor at byte {offset} of {sizes} sizes but {strides} strides")]
     Strides {
@@ -657,7 +665,15 @@ impl<'a> Machine<'a> {
         match (global, arguments.as_slice()) {
             (Global::OrderedDict, []) => self.push(PickleValue::Dict(Vec::new())),
             // storage, offset, size, stride, requires_grad, hooks and, of late, metadata
-            (Global::RebuildTensor, &[storage, offset, shape, strides, ..]) => {
+            (
+                Global::RebuildTensor,
+                &[storage, offset, shape, strides, _, _, ref metadata @ ..],
+            ) => {
+                if !metadata.iter().all(|&value| self.is_nothing(value)) {
+                    return Err(PickleError::Metadata {
+                        offset: self.instruction,
+                    });
+                }
                 let tensor = self.tensor(storage, offset, shape, strides)?;
                 self.push(PickleValue::Tensor(Box::new(tensor)))
             }
@@ -674,6 +690,15 @@ impl<'a> Machine<'a> {
                 found: "a call with others",
                 offset: self.instruction,
             }),
+        }
+    }
+
+    /// Whether a value is None or an empty dict.
+    fn is_nothing(&self, id: Id) -> bool {
+        match &self.values[id.0] {
+            PickleValue::None => true,
+            PickleValue::Dict(items) => items.is_empty(),
+            _ => false,
         }
     }
 

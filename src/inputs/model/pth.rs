@@ -19,7 +19,7 @@ use std::io::{Cursor, Read};
 
 use half::{bf16, f16};
 use thiserror::Error;
-use zip::ZipArchive;
+use zip::{CompressionMethod, ZipArchive};
 
 use super::array::{Array, element_count};
 use super::pickle::{Element, Id, Pickle, PickleError, StorageRef, TensorRef};
@@ -35,9 +35,15 @@ const MAX_TENSOR_NAME: usize = 256;
 /// The keys under which a training script may keep the state dict next to other things.
 const WRAPPER_KEYS: [&str; 3] = ["model", "state_dict", "model_state_dict"];
 
+/// How a file of torch before 1.6 begins: a pickle of the number 0x1950a86a20f9469cfc6c.
+const LEGACY_START: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
+
 /// Why bytes aren't a `.pth` file of float tensors.
 #[derive(Debug, Error)]
 pub enum PthError {
+    /// The bytes are a file of torch before 1.6, which was no archive.
+    #[error("a file of torch before 1.6, only its newer form is read")]
+    Legacy,
     /// The bytes aren't a zip archive, or a damaged one.
     #[error("not a zip archive as torch.save writes: {0}")]
     NotZip(String),
@@ -84,7 +90,7 @@ pub enum PthError {
     #[error("`{name}` is {found}, expected a tensor")]
     NotTensor { name: String, found: &'static str },
     /// Two values of the dict have the same key.
-    #[error("file has two tensors named `{name}`")]
+    #[error("file has two entries named `{name}`")]
     Duplicate { name: String },
     /// A tensor's elements aren't floating-point numbers.
     #[error("tensor `{name}` is kept in a {found}, expected floating-point elements")]
@@ -191,13 +197,22 @@ fn state_dict<'p>(pickle: &'p Pickle<'_>) -> Result<&'p [(Id, Id)], PthError> {
     let items = pickle.dict(root).ok_or_else(|| PthError::NotDict {
         found: pickle.kind(root),
     })?;
-    let wrapped = WRAPPER_KEYS.iter().find_map(|&wrapper| {
-        items
+    for wrapper in WRAPPER_KEYS {
+        let of_wrapper = items
             .iter()
-            .filter(|&&(key, _)| pickle.text(key) == Some(wrapper))
-            .find_map(|&(_, value)| pickle.dict(value))
-    });
-    Ok(wrapped.unwrap_or(items))
+            .filter(|&&(key, _)| pickle.text(key) == Some(wrapper));
+        let mut wrapped = of_wrapper.filter_map(|&(_, value)| pickle.dict(value));
+        if let Some(found) = wrapped.next() {
+            // Python would take the last of them.
+            return match wrapped.next() {
+                None => Ok(found),
+                Some(_) => Err(PthError::Duplicate {
+                    name: wrapper.to_owned(),
+                }),
+            };
+        }
+    }
+    Ok(items)
 }
 
 /// A tensor's name. Names reach error messages, so nothing but printable ASCII passes.
@@ -224,6 +239,9 @@ struct Archive<'a> {
 
 impl<'a> Archive<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self, PthError> {
+        if bytes.starts_with(LEGACY_START) {
+            return Err(PthError::Legacy);
+        }
         let zip = ZipArchive::new(Cursor::new(bytes))
             .map_err(|error| PthError::NotZip(error.to_string()))?;
         let names = zip
@@ -283,10 +301,14 @@ impl<'a> Archive<'a> {
             entry: path.clone(),
             reason,
         };
-        let file = self
-            .zip
-            .by_name(&path)
-            .map_err(|error| unreadable(error.to_string()))?;
+        let index = self.zip.index_for_name(&path);
+        let index = index.ok_or_else(|| unreadable("no such entry".to_owned()))?;
+        let file = match has_no_checksum(&mut self.zip, index) {
+            // What is stored is read as it is, without a comparison.
+            true => self.zip.by_index_raw(index),
+            false => self.zip.by_index(index),
+        };
+        let file = file.map_err(|error| unreadable(error.to_string()))?;
         let claimed = usize::try_from(file.size()).unwrap_or(usize::MAX);
         let mut bytes = Vec::with_capacity(claimed.min(limit).min(self.file_bytes));
         file.take(limit as u64 + 1)
@@ -297,6 +319,27 @@ impl<'a> Archive<'a> {
         }
         Ok(bytes)
     }
+}
+
+/// Whether an entry is stored with the checksum zero, as some writers leave it.
+fn has_no_checksum(zip: &mut ZipArchive<Cursor<&[u8]>>, index: usize) -> bool {
+    zip.by_index_raw(index).is_ok_and(|file| {
+        file.crc32() == 0
+            && file.size() > 0
+            && file.compression() == CompressionMethod::Stored
+            && !file.encrypted()
+    })
+}
+
+/// The entries of an archive that are read without a checksum; none of what is no archive.
+pub(super) fn entries_without_checksum(bytes: &[u8]) -> usize {
+    let Ok(mut zip) = ZipArchive::new(Cursor::new(bytes)) else {
+        return 0;
+    };
+    let entries = 0..zip.len();
+    entries
+        .filter(|&index| has_no_checksum(&mut zip, index))
+        .count()
 }
 
 /// The storages read so far; tensors may share one.

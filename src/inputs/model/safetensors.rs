@@ -9,12 +9,19 @@ use thiserror::Error;
 use super::array::Array;
 use super::weights::{is_buffer, without_wrappers};
 
+/// Longest header read: names, shapes and metadata. That of a published network has about 10 KB. Read, each
+/// byte may become twenty.
+pub const MAX_HEADER_BYTES: u64 = 1 << 20;
+
 /// Why bytes aren't a `.safetensors` file of float tensors.
 #[derive(Debug, Error)]
 pub enum SafetensorsError {
     /// The bytes aren't in the format; the reason is the format's own reader's.
     #[error("not a safetensors file: {0}")]
     Format(String),
+    /// The header is longer than that of any network.
+    #[error("header is {bytes} bytes, more than the {MAX_HEADER_BYTES} that are read")]
+    Header { bytes: u64 },
     /// A tensor's elements aren't floating-point numbers.
     #[error("tensor {name:?} has elements of type {found}, expected F64, F32, F16 or BF16")]
     NotFloat {
@@ -34,6 +41,12 @@ pub enum SafetensorsError {
 /// # Errors
 /// See [`SafetensorsError`].
 pub fn read_safetensors(bytes: &[u8]) -> Result<BTreeMap<String, Array>, SafetensorsError> {
+    if let Some((length, _)) = bytes.split_first_chunk() {
+        let length = u64::from_le_bytes(*length);
+        if length > MAX_HEADER_BYTES && length <= bytes.len() as u64 {
+            return Err(SafetensorsError::Header { bytes: length });
+        }
+    }
     let file = SafeTensors::deserialize(bytes)
         .map_err(|error| SafetensorsError::Format(error.to_string()))?;
     let mut arrays = BTreeMap::new();

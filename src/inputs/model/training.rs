@@ -1,8 +1,11 @@
 //! The training record that lies beside a model: its configuration and its loss per batch.
 
+use std::io::{self, BufReader, Read};
+
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::files::without_mark;
 use super::operations::Operations;
 
 /// What `training_loss.json` says, as far as it is used here.
@@ -31,7 +34,8 @@ pub struct TrainingRecord {
     /// Percent of training questions that were multiplications.
     pub perc_mult: Option<f64>,
     pub act_fn: Option<String>,
-    /// The loss of each training batch, in order; empty where it was not recorded.
+    /// The loss of each training batch, in order; empty where it was not recorded. NaN where it was null,
+    /// NaN or infinite.
     pub training_loss: Vec<f32>,
     pub final_loss: Option<f64>,
     /// The mean loss of the last batches.
@@ -56,9 +60,20 @@ pub enum TrainingError {
 #[serde(default, rename_all = "PascalCase", expecting = "an object")]
 struct File {
     config: Config,
-    training_loss: Vec<f32>,
+    training_loss: Vec<Loss>,
     final_loss: Option<f64>,
     avg_final_loss: Option<f64>,
+}
+
+/// The loss of a batch; NaN where the file has null.
+#[derive(Deserialize)]
+#[serde(from = "Option<f32>")]
+struct Loss(f32);
+
+impl From<Option<f32>> for Loss {
+    fn from(loss: Option<f32>) -> Self {
+        Self(loss.unwrap_or(f32::NAN))
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -80,13 +95,74 @@ struct Config {
     avg_final_loss: Option<f64>,
 }
 
+/// JSON in which null takes the place of `NaN`, `Infinity` and `-Infinity`, as Python's json writes them.
+/// Read piece by piece, since a copy would double the memory taken.
+struct WithoutNan<'a> {
+    /// What is left of the file.
+    rest: &'a [u8],
+    /// Whether that begins within a text.
+    quoted: bool,
+    /// Whether a backslash precedes it.
+    escaped: bool,
+    /// What is left of a null.
+    null: &'static [u8],
+}
+
+impl<'a> WithoutNan<'a> {
+    const fn of(json: &'a [u8]) -> Self {
+        Self {
+            rest: json,
+            quoted: false,
+            escaped: false,
+            null: b"",
+        }
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        const NAMES: [&[u8]; 3] = [b"NaN", b"-Infinity", b"Infinity"];
+        let named = |name: &&[u8]| self.rest.strip_prefix(*name);
+        if self.null.is_empty()
+            && !self.quoted
+            && let Some(rest) = NAMES.iter().find_map(named)
+        {
+            self.rest = rest;
+            self.null = b"null";
+        }
+        if let Some(byte) = self.null.split_off_first() {
+            return Some(*byte);
+        }
+        let byte = *self.rest.split_off_first()?;
+        self.quoted ^= byte == b'"' && !self.escaped;
+        self.escaped = byte == b'\\' && !self.escaped;
+        Some(byte)
+    }
+}
+
+impl Read for WithoutNan<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len()
+            && let Some(byte) = self.next()
+        {
+            buffer[filled] = byte;
+            filled += 1;
+        }
+        Ok(filled)
+    }
+}
+
 impl TrainingRecord {
     /// Reads the bytes of a `training_loss.json`, of the present layout or the older one.
     ///
     /// # Errors
     /// If the bytes aren't JSON, or are JSON of another shape.
     pub fn from_json(bytes: &[u8]) -> Result<Self, TrainingError> {
-        let file: File = serde_json::from_slice(bytes).map_err(|error| {
+        let bytes = without_mark(bytes);
+        let read = serde_json::from_slice(bytes).or_else(|error: serde_json::Error| {
+            // Python writes NaN and Infinity, which JSON does not have.
+            serde_json::from_reader(BufReader::new(WithoutNan::of(bytes))).map_err(|_| error)
+        });
+        let file: File = read.map_err(|error| {
             if error.is_data() {
                 TrainingError::OtherShape(error)
             } else {
@@ -107,7 +183,9 @@ impl TrainingRecord {
             perc_sub: config.perc_sub,
             perc_mult: config.perc_mult,
             act_fn: config.act_fn,
-            training_loss: file.training_loss,
+            training_loss: (file.training_loss.into_iter())
+                .map(|Loss(loss)| loss)
+                .collect(),
             final_loss: config.final_loss.or(file.final_loss),
             avg_final_loss: config.avg_final_loss.or(file.avg_final_loss),
         })
@@ -147,6 +225,25 @@ mod tests {
         assert_eq!(read(newer).unwrap(), read(older).unwrap());
         assert_eq!(read(older).unwrap().final_loss, Some(0.5));
         assert_eq!(read(older).unwrap().training_loss, [2.0, 0.5]);
+    }
+
+    #[test]
+    fn losses_that_are_no_numbers_are_gaps() {
+        let python = r#"{"Config": {"model_name": "NaN \" Infinity", "final_loss": NaN, "n_layers": 2},
+            "TrainingLoss": [2.0, NaN, Infinity, -Infinity, null, 0.5]}"#;
+        let record = read(python).unwrap();
+        assert_eq!(record.model_name.as_deref(), Some("NaN \" Infinity"));
+        assert_eq!((record.final_loss, record.n_layers), (None, Some(2)));
+        let losses = &record.training_loss;
+        assert_eq!((losses[0], losses[5], losses.len()), (2.0, 0.5, 6));
+        assert!(losses[1..5].iter().all(|loss| loss.is_nan()), "{losses:?}");
+        assert!(read(r#"{"TrainingLoss": [NaNa]}"#).is_err());
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        let marked = read("\u{feff}{\"TrainingLoss\": [0.5]}").unwrap();
+        assert_eq!(marked.training_loss, [0.5]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
 
 use super::array::Array;
-use crate::domain::shape::{D_VOCAB, MAX_DIGITS, Shape};
+use crate::domain::shape::{D_VOCAB, MAX_DIGITS, Shape, TooLarge};
 
 /// A dimension of a tensor, by what it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +151,9 @@ pub enum WeightsError {
         /// Digits by the position embedding.
         found: usize,
     },
+    /// A dimension is larger than any this program is made for.
+    #[error("{0} by the tensors")]
+    TooLarge(TooLarge),
     /// A weight is NaN or infinite.
     #[error("tensor `{name}` is {value} at index {index:?}, expected finite weights")]
     NotFinite {
@@ -172,6 +175,7 @@ impl Weights {
     pub fn from_arrays(mut arrays: BTreeMap<String, Array>) -> Result<Self, WeightsError> {
         arrays.retain(|name, _| !is_buffer(name));
         let n_layers = count_layers(&arrays);
+        Shape::check_layers(n_layers).map_err(WeightsError::TooLarge)?;
         let folded = are_layer_norms_folded(arrays.keys());
         let absent = |name: &str| folded && is_layer_norm(name);
         for (name, dims) in layout(n_layers).filter(|(name, _)| !absent(name)) {
@@ -188,6 +192,7 @@ impl Weights {
             }
         }
         let shape = derive_shape(&arrays, n_layers)?;
+        shape.check_size().map_err(WeightsError::TooLarge)?;
         let expected: BTreeMap<String, &[Dim]> = layout(n_layers).collect();
         for (name, array) in &arrays {
             let Some(dims) = expected.get(name) else {
@@ -467,7 +472,7 @@ mod tests {
     fn a_layer_that_is_named_must_be_whole_however_high_its_number() {
         assert_eq!(
             refusal_with("blocks.4294967295.ln1.w", &[4], 0.0),
-            "tensor `blocks.2.ln1.w` is missing, of a network with 4294967296 layers by its other tensors"
+            "the number of layers is 4294967296, more than 64 by the tensors"
         );
     }
 

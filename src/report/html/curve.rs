@@ -25,13 +25,13 @@ struct PixelColumn {
 }
 
 pub fn section(report: &Report) -> Option<Section> {
-    let losses: Vec<f64> = report
+    // A batch whose loss is no number, or has no logarithm, is a gap.
+    let losses: Vec<Option<f64>> = report
         .losses
         .iter()
-        .map(|&loss| f64::from(loss))
-        .filter(|loss| loss.is_finite() && *loss > 0.0)
+        .map(|&loss| Some(f64::from(loss)).filter(|loss| loss.is_finite() && *loss > 0.0))
         .collect();
-    (losses.len() > 1).then(|| Section {
+    (losses.iter().flatten().count() > 1).then(|| Section {
         id: "training",
         title: "Training",
         about: html! {
@@ -41,18 +41,19 @@ pub fn section(report: &Report) -> Option<Section> {
     })
 }
 
-fn columns(losses: &[f64]) -> Vec<PixelColumn> {
+/// The columns; `None` where no batch has a loss.
+fn columns(losses: &[Option<f64>]) -> Vec<Option<PixelColumn>> {
     let size = losses.len().div_ceil(COLUMNS);
     losses
         .chunks(size)
         .map(|chunk| {
-            let mut sorted = chunk.to_vec();
+            let mut sorted: Vec<f64> = chunk.iter().flatten().copied().collect();
             sorted.sort_by(f64::total_cmp);
-            PixelColumn {
-                lowest: sorted[0],
+            Some(PixelColumn {
+                lowest: *sorted.first()?,
                 median: sorted[sorted.len() / 2],
-                highest: sorted[sorted.len() - 1],
-            }
+                highest: *sorted.last()?,
+            })
         })
         .collect()
 }
@@ -66,10 +67,11 @@ fn loss_text(loss: f64) -> String {
     }
 }
 
-fn draw(losses: &[f64]) -> Markup {
+fn draw(losses: &[Option<f64>]) -> Markup {
     let columns = columns(losses);
-    let lowest = columns.iter().map(|c| c.lowest).fold(f64::MAX, f64::min);
-    let highest = columns.iter().map(|c| c.highest).fold(0.0, f64::max);
+    let drawn = || columns.iter().flatten();
+    let lowest = drawn().map(|c| c.lowest).fold(f64::MAX, f64::min);
+    let highest = drawn().map(|c| c.highest).fold(0.0, f64::max);
     let (bottom, top) = (lowest.log10().floor(), highest.log10().ceil());
     let x = |column: f64| LEFT + (WIDTH - LEFT - MARGIN) * column / (columns.len() - 1) as f64;
     let y = |loss: f64| {
@@ -77,19 +79,33 @@ fn draw(losses: &[f64]) -> Markup {
         HEIGHT - BOTTOM - (HEIGHT - BOTTOM - MARGIN) * share
     };
     let point = |i: usize, loss: f64| format!("{:.1} {:.1}", x(i as f64), y(loss));
-    let line = |of: fn(&PixelColumn) -> f64| -> Vec<String> {
-        let points = columns.iter().enumerate();
-        points.map(|(i, column)| point(i, of(column))).collect()
-    };
-    let (upper, mut lower) = (line(|c| c.highest), line(|c| c.lowest));
-    lower.reverse();
-    let band = format!("M{}L{}Z", upper.join("L"), lower.join("L"));
-    let median = format!("M{}", line(|c| c.median).join("L"));
+    let numbered: Vec<(usize, &Option<PixelColumn>)> = columns.iter().enumerate().collect();
+    let (mut band, mut median) = (String::new(), String::new());
+    for part in numbered.chunk_by(|one, next| one.1.is_some() == next.1.is_some()) {
+        let line = |of: fn(&PixelColumn) -> f64| -> Vec<String> {
+            let points = part
+                .iter()
+                .filter_map(|&(i, column)| Some((i, column.as_ref()?)));
+            points.map(|(i, column)| point(i, of(column))).collect()
+        };
+        let (upper, mut lower) = (line(|c| c.highest), line(|c| c.lowest));
+        if !upper.is_empty() {
+            lower.reverse();
+            band += &format!("M{}L{}Z", upper.join("L"), lower.join("L"));
+            median += &format!("M{}", line(|c| c.median).join("L"));
+        }
+    }
+    let ends = losses
+        .iter()
+        .flatten()
+        .next()
+        .zip(losses.iter().flatten().next_back());
+    let (first, last) = ends.expect("some batch has a loss");
     let decades: Vec<i32> = (bottom as i32..=top as i32).collect();
     let quarter = |i: usize| losses.len() * i / 4;
     html! {
         div.scroll tabindex="0" role="group" aria-label="Loss over training" {
-            svg.curve viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label={ "Training loss falls from " (loss_text(losses[0])) " to " (loss_text(losses[losses.len() - 1])) " over " (losses.len()) " batches; the table below gives values between." } {
+            svg.curve viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label={ "Training loss falls from " (loss_text(*first)) " to " (loss_text(*last)) " over " (losses.len()) " batches; the table below gives values between." } {
                 @for decade in &decades {
                     @let at = y(10f64.powi(*decade));
                     line.rule x1=(LEFT) x2=(WIDTH - MARGIN) y1=(format!("{at:.1}")) y2=(format!("{at:.1}")) {}
@@ -107,7 +123,7 @@ fn draw(losses: &[f64]) -> Markup {
     }
 }
 
-fn in_words(losses: &[f64]) -> Markup {
+fn in_words(losses: &[Option<f64>]) -> Markup {
     html! {
         details.in-words {
             summary { "The curve as a table" }
@@ -116,7 +132,7 @@ fn in_words(losses: &[f64]) -> Markup {
                 tbody {
                     @for i in 0..=NAMED {
                         @let batch = (losses.len() - 1) * i / NAMED;
-                        tr { th scope="row" { (batch) } td { (loss_text(losses[batch])) } }
+                        tr { th scope="row" { (batch) } td { (losses[batch].map_or_else(|| "–".to_owned(), loss_text)) } }
                     }
                 }
             }

@@ -4,14 +4,15 @@ mod measured;
 
 pub use measured::ShownAccuracy;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::accuracy::{
     AccuracyNews, MeasuredAccuracy, Measurement, SaveFile, Work,
 };
 use clap::Args;
 
-use crate::cli::args::count::count_or_none;
+use super::report::REPORTS;
+use crate::cli::args::count::count_or_none_to;
 use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::ModelArg;
 use crate::cli::args::questions::AskedArgs;
@@ -19,7 +20,7 @@ use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::interrupt::on_interrupt;
-use crate::cli::term::output::{JsonArg, tell};
+use crate::cli::term::output::{JsonArg, Printed, tell};
 use crate::cli::term::progress::Bar;
 
 /// Measure how often the model answers rightly
@@ -29,7 +30,7 @@ use crate::cli::term::progress::Bar;
 /// asked, and what comes out is a fact, not an estimate.
 ///
 /// An interrupted measurement resumes when the same command is run again: it is saved every two
-/// seconds, in reports/<model>/ until it is done, or with --resume in a file of your choice, which is
+/// seconds, in reports/<model>/ until its result is printed, or with --resume in a file of your choice, which is
 /// kept and from which a longer measurement can resume. The questions depend on the seed alone, so
 /// results are the same for any number of threads and interruptions.
 #[derive(Debug, Args)]
@@ -72,7 +73,7 @@ pub struct Accuracy {
     #[command(flatten)]
     draws: SeedArg,
     /// Keep this many wrong answers, the first; the others are counted
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = count_or_none::<usize>)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = count_or_none_to::<usize>(10_000_000))]
     keep: usize,
     /// Resume from this file, and save there
     #[arg(long, value_name = "FILE")]
@@ -93,6 +94,9 @@ impl Accuracy {
                 "resuming from {}: {done} of {of} questions were asked before",
                 file.display()
             )),
+            AccuracyNews::NotResumed(reason) => {
+                warn(format_args!("{reason}; starting from the beginning"));
+            }
             AccuracyNews::NotSaved(reason) => {
                 warn(format_args!("{reason}; this run cannot be resumed"));
                 on_interrupt("nothing was kept");
@@ -102,8 +106,11 @@ impl Accuracy {
         on_interrupt(
             "what was counted is kept, except for the last two seconds; run the same command to resume",
         );
-        let (resume, name) = (self.resume.as_deref(), &model.folder.name);
-        let file = SaveFile::new(resume, name, &work, &mut tell_news)?;
+        let (resume, beside) = (
+            self.resume.as_deref(),
+            Path::new(REPORTS).join(&model.folder.name),
+        );
+        let file = SaveFile::new(resume, &beside, &work, &questions, &mut tell_news)?;
         let measurement = Measurement {
             engine: &model.engine,
             questions: &questions,
@@ -114,7 +121,9 @@ impl Accuracy {
         drop(bar);
         let tally = saved.tally();
         let measured = MeasuredAccuracy::new(model.identity(), decode, &questions, tally);
-        self.format.print(&ShownAccuracy(measured))?;
+        if self.format.print(&ShownAccuracy(measured))? == Printed::Whole {
+            file.result_is_kept()?;
+        }
         Ok(ExitCode::Success)
     }
 }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use circuitcheck::analysis::accuracy::{MeasuredAccuracy, QuestionSource};
 use circuitcheck::batch::shards::{ClaimCount, Claims, Merged, Miss, PlannedModel, Store};
 use circuitcheck::experiment::stats::{Count, Rate};
-use circuitcheck::storage::{pretty_json, write_files};
+use circuitcheck::storage::{markdown_code, markdown_text, pretty_json, write_files};
 use clap::Args;
 use serde::Serialize;
 
-use super::{Planned, open};
+use super::Planned;
 use crate::cli::args::model::Identity;
 use crate::cli::command::accuracy::ShownAccuracy;
 use crate::cli::term::error::CliError;
@@ -154,7 +154,9 @@ impl Whole {
             } = &model.identity;
             let _ = write!(
                 text,
-                "\n## {name}\nWeights with SHA-256 `{weights_sha256}`, circuitcheck {}.\n\n{}\n",
+                "\n## {}\nWeights with SHA-256 {}, circuitcheck {}.\n\n{}\n",
+                markdown_text(name),
+                markdown_code(weights_sha256),
                 env!("CARGO_PKG_VERSION"),
                 model.certificate()
             );
@@ -169,7 +171,7 @@ impl Whole {
                 let _ = writeln!(
                     text,
                     "| {} | {} | {} | {miss} |",
-                    claim.claim,
+                    markdown_text(&claim.claim),
                     claim.interchange_accuracy.rare_text(),
                     claim.control_pairs.rare_text()
                 );
@@ -221,7 +223,7 @@ impl Merge {
         let merged = Store::new(&plan, &self.planned.folder()).merge()?;
         let mut models = Vec::new();
         for (planned, merged) in plan.models().iter().zip(&merged) {
-            let folder = open(&planned.location)?;
+            let folder = self.planned.open(&planned.location)?;
             let questions = planned.questions(&folder)?;
             planned.claims(Claims::of(&folder)?.0)?;
             let model = WholeModel::new(planned, merged);

@@ -13,7 +13,8 @@ use work::WorkCommand;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::batch::shards::ShardPlan;
-use circuitcheck::inputs::model::{MAX_JSON_FILE_BYTES, ModelFolder};
+use circuitcheck::inputs::hub::Address;
+use circuitcheck::inputs::model::{MAX_JSON_FILE_BYTES, ModelFolder, without_mark};
 use clap::{Args, Subcommand};
 
 use crate::cli::term::error::CliError;
@@ -75,7 +76,29 @@ impl Planned {
             )));
         }
         let bytes = std::fs::read(&self.plan).map_err(|error| unreadable(&error))?;
-        Ok(ShardPlan::read(&shown, &bytes)?)
+        Ok(ShardPlan::read(&shown, without_mark(&bytes))?)
+    }
+
+    /// Opens a planned model. Its path, if it is a relative one, is taken from the current folder, or
+    /// from that of the plan.
+    fn open(&self, location: &str) -> Result<ModelFolder, CliError> {
+        let path = Path::new(location);
+        if path.is_absolute() || path.exists() || Address::is_meant(location) {
+            return open(location);
+        }
+        let beside = self.plan.with_file_name(location);
+        if beside.exists() {
+            return crate::cli::command::hub::open_folder(&beside);
+        }
+        Err(CliError::input(
+            self.plan.display(),
+            format_args!(
+                "the model {location} is neither in the current folder nor beside the plan"
+            ),
+        )
+        .with_hint(
+            "run the command in the folder where the plan was made, or plan with absolute paths",
+        ))
     }
 
     fn folder(&self) -> PathBuf {
@@ -84,7 +107,7 @@ impl Planned {
     }
 }
 
-/// Opens a planned model. Its name in the plan is the one it is found under.
+/// Opens a model.
 fn open(location: &str) -> Result<ModelFolder, CliError> {
     crate::cli::command::hub::open_folder(Path::new(location))
 }

@@ -8,7 +8,7 @@ use circuitcheck::verify::Progress;
 use clap::Args;
 use clap::error::ErrorKind;
 
-use super::{Planned, open};
+use super::Planned;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::interrupt::on_interrupt;
@@ -58,6 +58,7 @@ impl WorkCommand {
             ));
         }
         let mut watch = Watch {
+            planned: &self.planned,
             store: &store,
             index,
             done: of - left,
@@ -102,6 +103,7 @@ impl WorkCommand {
 
 /// What becomes of a shard while it is done.
 struct Watch<'a> {
+    planned: &'a Planned,
     store: &'a Store<'a>,
     index: u64,
     done: u64,
@@ -118,7 +120,7 @@ fn do_piece(
     watch: &mut Watch<'_>,
 ) -> Result<(), CliError> {
     let planned = &plan.models()[piece.model];
-    let folder = open(&planned.location)?;
+    let folder = watch.planned.open(&planned.location)?;
     let questions = planned.questions(&folder)?;
     let claims = planned.claims(Claims::of(&folder)?.0)?;
     let engine = Engine::new(&folder.weights);
