@@ -1,5 +1,23 @@
 //! Counts as people write them: `1000`, `1_000`, `10k`, `1e6`.
 
+/// Most trials of a claim or an edge: a dozen times what decides any of the published ones.
+pub const MOST_TRIALS: u64 = 1_000_000;
+
+/// Most questions of a class, which are held in memory with what the network makes of them.
+pub const MOST_OF_CLASS: u64 = 1_000_000;
+
+/// Most random sets of nodes, and most nodes to add to one.
+pub const MOST_SETS: u64 = 10_000;
+
+/// Most fresh sets of questions that behaviours are measured on.
+pub const MOST_QUESTION_SETS: u64 = 1000;
+
+/// Most cases of a property, which are held in memory.
+pub const MOST_CASES: u64 = 10_000_000;
+
+/// Most wrong answers that are kept.
+pub const MOST_KEPT: u64 = 1_000_000;
+
 /// Reads a count of one or more.
 pub fn count<N: TryFrom<u64>>(text: &str) -> Result<N, String> {
     match read(text) {

@@ -15,7 +15,7 @@ use circuitcheck::verify::Progress;
 use clap::Args;
 
 use super::tagged_file::read_tagged_file;
-use crate::cli::args::count::count_to;
+use crate::cli::args::count::{MOST_QUESTION_SETS, count_to};
 use crate::cli::args::model::Model;
 use crate::cli::args::questions;
 use crate::cli::term::error::CliError;
@@ -46,7 +46,7 @@ pub struct Behaviors {
     #[arg(long, value_name = "FILE", requires = "behaviors")]
     questions: Option<PathBuf>,
     /// With --behaviors: fresh question sets, and draws of clustering questions
-    #[arg(long, value_name = "N", default_value_t = SETS, requires = "behaviors", value_parser = count_to::<usize>(1000))]
+    #[arg(long, value_name = "N", default_value_t = SETS, requires = "behaviors", value_parser = count_to::<usize>(MOST_QUESTION_SETS))]
     sets: usize,
 }
 

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::tagged_file::read_tagged_file;
 use super::test::test_file;
-use crate::cli::args::count::count_to;
+use crate::cli::args::count::{MOST_OF_CLASS, MOST_SETS, count_to};
 use crate::cli::args::known_claims::Known;
 use crate::cli::args::model::{Model, ModelArg};
 use crate::cli::args::seed::SeedArg;
@@ -68,10 +68,10 @@ pub struct CircuitCommand {
     #[command(flatten)]
     known: Known,
     /// Rightly answered questions of each class
-    #[arg(long, alias = "questions", value_name = "N", default_value_t = QUESTIONS, value_parser = count_to::<usize>(1_000_000), allow_negative_numbers = true)]
+    #[arg(long, alias = "questions", value_name = "N", default_value_t = QUESTIONS, value_parser = count_to::<usize>(MOST_OF_CLASS), allow_negative_numbers = true)]
     count: usize,
     /// Random sets of as many heads and MLPs to compare with
-    #[arg(long, value_name = "N", default_value_t = RANDOM_SETS, value_parser = count_to::<usize>(10_000))]
+    #[arg(long, value_name = "N", default_value_t = RANDOM_SETS, value_parser = count_to::<usize>(MOST_SETS))]
     random_sets: usize,
     /// Also leave out each node in turn
     #[arg(long)]
@@ -86,7 +86,7 @@ pub struct CircuitCommand {
     #[arg(long, value_name = "SHARE", default_value_t = ENOUGH)]
     until: f64,
     /// Most nodes to add
-    #[arg(long, value_name = "N", default_value_t = MOST_ADDED, value_parser = count_to::<usize>(10_000))]
+    #[arg(long, value_name = "N", default_value_t = MOST_ADDED, value_parser = count_to::<usize>(MOST_SETS))]
     most: usize,
     /// Chance of any wrong interval
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha)]

@@ -11,7 +11,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::tagged_file::read_tagged_file;
-use crate::cli::args::count::count_to;
+use crate::cli::args::count::{MOST_OF_CLASS, count_to};
 use crate::cli::args::model::{Identity, Model, ModelArg};
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
@@ -60,7 +60,7 @@ pub struct CoverageCommand {
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,
     /// Rightly answered questions of each class
-    #[arg(long, alias = "questions", value_name = "N", default_value_t = QUESTIONS, value_parser = count_to::<usize>(1_000_000), allow_negative_numbers = true)]
+    #[arg(long, alias = "questions", value_name = "N", default_value_t = QUESTIONS, value_parser = count_to::<usize>(MOST_OF_CLASS), allow_negative_numbers = true)]
     count: usize,
     /// Chance of any wrong interval
     #[arg(long, value_name = "SHARE", default_value_t = 0.01)]

@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 
-use crate::cli::args::count::count_to;
+use crate::cli::args::count::{MOST_TRIALS, count_to};
 use crate::cli::args::known_claims::{Known, untested};
 use crate::cli::args::model::ModelArg;
 use crate::cli::args::seed::SeedArg;
@@ -98,7 +98,7 @@ pub struct GraphCommand {
     #[arg(long, num_args = 2, value_names = ["FROM", "TO"], group = "part")]
     between: Option<Vec<Selector>>,
     /// Counterfactual trials for each edge, and as many control trials
-    #[arg(long, value_name = "N", default_value_t = TRIALS, value_parser = count_to::<usize>(1_000_000), requires = "measure")]
+    #[arg(long, value_name = "N", default_value_t = TRIALS, value_parser = count_to::<usize>(MOST_TRIALS), requires = "measure")]
     trials: usize,
     /// Chance of any wrong verdict on an edge
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, requires = "measure")]

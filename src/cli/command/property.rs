@@ -14,7 +14,7 @@ use clap::Args;
 use clap::error::ErrorKind;
 use serde::Serialize;
 
-use crate::cli::args::count::count_to;
+use crate::cli::args::count::{MOST_CASES, count_to};
 use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::ModelArg;
 use crate::cli::args::names::nearest;
@@ -60,7 +60,7 @@ pub struct PropertyTest {
     #[arg(long, value_name = "PATH")]
     properties: Option<PathBuf>,
     /// Distinct cases drawn of each property
-    #[arg(long, value_name = "N", default_value_t = PropertyOptions::default().cases, value_parser = count_to::<usize>(100_000_000), allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = PropertyOptions::default().cases, value_parser = count_to::<usize>(MOST_CASES), allow_negative_numbers = true)]
     cases: usize,
     #[command(flatten)]
     draws: SeedArg,

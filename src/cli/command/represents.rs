@@ -12,7 +12,7 @@ use circuitcheck::storage::{pretty_json, write_files};
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::args::count::count_to;
+use crate::cli::args::count::{MOST_TRIALS, count_to};
 use crate::cli::args::model::{Identity, ModelArg};
 use crate::cli::args::names::NodesArg;
 use crate::cli::args::seed::SeedArg;
@@ -70,7 +70,7 @@ pub struct RepresentsCommand {
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = share)]
     alpha: f64,
     /// Trials after which the sampling of one variable at one node set ends
-    #[arg(long, value_name = "N", default_value_t = MAX_TRIALS, value_parser = count_to::<usize>(1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = MAX_TRIALS, value_parser = count_to::<usize>(MOST_TRIALS))]
     max_trials: usize,
     #[command(flatten)]
     draws: SeedArg,

@@ -13,7 +13,7 @@ use circuitcheck::storage::write_files;
 use clap::Args;
 
 use super::hub::open_folder;
-use crate::cli::args::count::count_to;
+use crate::cli::args::count::{MOST_CASES, count_to};
 use crate::cli::args::models::Zoo;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
@@ -56,7 +56,7 @@ pub struct Sweep {
     #[arg(long, alias = "questions", value_name = "N", default_value_t = 1_000_000, value_parser = count_to::<u64>(MAX_QUESTIONS), allow_negative_numbers = true)]
     count: u64,
     /// Cases of each property
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = count_to::<usize>(100_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = count_to::<usize>(MOST_CASES))]
     cases: usize,
     #[command(flatten)]
     draws: SeedArg,

@@ -24,7 +24,7 @@ use clap::error::ErrorKind;
 use super::behaviors::{Behaviors, Shared, report};
 use super::report::{REPORTS, ReportForm, write_forms};
 use super::tagged_file::read_tagged_file;
-use crate::cli::args::count::count_to;
+use crate::cli::args::count::{MOST_TRIALS, count_to};
 use crate::cli::args::decode::{decoding, spelled};
 use crate::cli::args::filter::Filter;
 use crate::cli::args::model::{Model, ModelArg};
@@ -95,7 +95,7 @@ pub struct Verify {
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = share)]
     alpha: f64,
     /// Counterfactual trials after which a claim's sampling ends
-    #[arg(long, value_name = "N", default_value_t = Rules::default().max_trials, value_parser = count_to::<usize>(1_000_000), allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = Rules::default().max_trials, value_parser = count_to::<usize>(MOST_TRIALS), allow_negative_numbers = true)]
     max_trials: usize,
     #[command(flatten)]
     draws: SeedArg,

@@ -12,7 +12,7 @@ use circuitcheck::analysis::accuracy::{
 use clap::Args;
 
 use super::report::REPORTS;
-use crate::cli::args::count::count_or_none_to;
+use crate::cli::args::count::{MOST_KEPT, count_or_none_to};
 use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::ModelArg;
 use crate::cli::args::questions::AskedArgs;
@@ -73,7 +73,7 @@ pub struct Accuracy {
     #[command(flatten)]
     draws: SeedArg,
     /// Keep this many wrong answers, the first; the others are counted
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = count_or_none_to::<usize>(10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = count_or_none_to::<usize>(MOST_KEPT))]
     keep: usize,
     /// Resume from this file, and save there
     #[arg(long, value_name = "FILE")]

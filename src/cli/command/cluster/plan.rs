@@ -8,7 +8,7 @@ use circuitcheck::network::engine::Engine;
 use clap::Args;
 
 use super::open;
-use crate::cli::args::count::count_or_none_to;
+use crate::cli::args::count::{MOST_KEPT, count_or_none_to};
 use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::models::Zoo;
 use crate::cli::args::questions::AskedArgs;
@@ -64,7 +64,7 @@ pub struct PlanCommand {
     #[command(flatten)]
     draws: SeedArg,
     /// Keep this many wrong answers of each model, the first; the others are counted
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = count_or_none_to::<usize>(10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = count_or_none_to::<usize>(MOST_KEPT))]
     keep: usize,
 }
 
