@@ -131,7 +131,7 @@ enum SampleUse {
 
 /// The pairs of a block, run already or not.
 enum SampleTrials {
-    Held(Prepared),
+    Held(Box<Prepared>),
     Drawn(Vec<(Stratum, Pair)>),
 }
 
@@ -208,7 +208,7 @@ impl<'a> Search<'a> {
                 let trials = match room.checked_sub(pairs.len()) {
                     Some(left) => {
                         room = left;
-                        SampleTrials::Held(self.prepared(pairs)?)
+                        SampleTrials::Held(Box::new(self.prepared(pairs)?))
                     }
                     None => SampleTrials::Drawn(pairs.to_vec()),
                 };
