@@ -61,6 +61,35 @@ fn stored_evidence_is_read_and_written_again_byte_for_byte() {
 }
 
 #[test]
+fn a_page_draws_the_failures_of_a_carry_by_digit_sum() {
+    let json: Value = serde_json::from_str(&committed(ADD, "evidence.json")).unwrap();
+    let page = committed(ADD, "report.html");
+    let claims = json["claims"].as_array().unwrap();
+    let claim = claims
+        .iter()
+        .find(|c| c["claim"] == "P13L0H2 A3.SC")
+        .unwrap();
+    let weakness = &claim["because"]["fails_where"][0];
+    assert_eq!(weakness["feature"], "source sum of digit 3");
+    let (_, figure) = page
+        .split_once("<figcaption>Failures by source sum of digit 3</figcaption>")
+        .unwrap();
+    let (figure, _) = figure.split_once("</figure>").unwrap();
+    let drawn: Vec<&str> = figure.split("<li title=\"").skip(1).collect();
+    let by_value = weakness["by_value"].as_array().unwrap();
+    assert_eq!(drawn.len(), by_value.len());
+    assert!(by_value.len() > 15, "{by_value:?}");
+    for (drawn, at) in drawn.iter().zip(by_value) {
+        let (value, failures) = (at["value"].as_str().unwrap(), &at["failures"]);
+        let (hits, trials) = (&failures["hits"], &failures["trials"]);
+        let text = format!("{value}: {hits} of {trials} fail\"");
+        assert!(drawn.starts_with(&text), "{drawn} is not {text}");
+        let height = 100.0 * hits.as_f64().unwrap() / trials.as_f64().unwrap();
+        assert!(drawn.contains(&format!("height:{height:.1}%")), "{drawn}");
+    }
+}
+
+#[test]
 fn a_page_states_how_many_nodes_each_circuit_has() {
     for model in [ADD, SUB, MIX] {
         let json = committed(model, "circuit.json");

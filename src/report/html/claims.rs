@@ -403,7 +403,9 @@ fn others(trials: &Trials) -> Markup {
     html! {
         h4 { "Necessity" }
         p.small {
-            "Mean-ablated, " (count(&necessity.needing)) " questions that need the variable are still answered correctly, and " (count(&necessity.not_needing)) " others."
+            "Mean-ablated, " (count(&necessity.needing)) " questions that need the variable are still answered correctly"
+            @if necessity.not_needing.trials > 0 { ", and " (count(&necessity.not_needing)) " others" }
+            "."
         }
     }
 }
