@@ -396,3 +396,15 @@ fn printed_commands_give_the_operations_that_were_given() {
     let model = format!("verify {} --operations add", folder.display());
     assert!(report.contains(&model), "{report}");
 }
+
+#[test]
+fn a_model_without_claims_is_told_how_to_find_some() {
+    let (_keep, folder) = mine(ADD);
+    let (code, _, stderr) = run("verify", &folder, &["--operations", "add"]);
+    assert_eq!(code, 4);
+    assert!(stderr.contains("no features.json"), "{stderr}");
+    assert!(
+        stderr.contains("hint: circuitcheck discover DIR --out found"),
+        "{stderr}"
+    );
+}

@@ -13,7 +13,7 @@ use circuitcheck::domain::plain::lines;
 use circuitcheck::inputs::claims::ClaimsError;
 use circuitcheck::inputs::hub::{AddressError, HubError};
 use circuitcheck::inputs::model::{
-    LoadError, PthError, SafetensorsError, WeightsError, is_weights,
+    LoadError, PickleError, PthError, SafetensorsError, WeightsError, is_weights,
 };
 use circuitcheck::network::engine::EngineError;
 use circuitcheck::report::{ReportError, StoreError};
@@ -211,6 +211,9 @@ fn load_hint(error: &LoadError) -> Option<&'static str> {
             PthError::NotFloat { .. } => {
                 r#"save floating-point weights, in Python: torch.save({k: v.float() for k, v in model.state_dict().items()}, "model.pth")"#
             }
+            PthError::Pickle(PickleError::Metadata { .. }) => {
+                r#"save the elements themselves, in Python: torch.save({k: v.resolve_conj().resolve_neg() for k, v in model.state_dict().items()}, "model.pth")"#
+            }
             PthError::Pickle(_)
             | PthError::NotDict { .. }
             | PthError::NotTensor { .. }
@@ -248,6 +251,8 @@ impl From<VerifyError> for CliError {
             VerifyError::NothingSelected { .. } => {
                 usage_error("verify", ErrorKind::ValueValidation, error)
             }
+            VerifyError::NoFeatures { .. } => Self::told(error)
+                .with_hint("circuitcheck discover DIR --out found finds claims: --features found/features.json"),
             _ => Self::told(error),
         }
     }
