@@ -53,7 +53,7 @@ fn a_graph_is_written_in_every_form() {
         ("svg", "<svg "),
         ("html", "<!doctype html>"),
         ("json", "{"),
-        ("text", "from"),
+        ("text", "w126_add"),
     ] {
         let text = text(SUCCESS, &["graph", ADD, "--format", form]);
         assert!(text.starts_with(opening), "{form}: {text:.60}");
