@@ -287,9 +287,9 @@ fn counterexamples(report: &str) -> Vec<(Vec<String>, String)> {
     let mut found = Vec::new();
     let mut given = None;
     for line in report.lines() {
-        if let Some(answers) = line.strip_prefix("- counterexample: ") {
-            let (_, answer) = answers.split_once(" predicted, ").unwrap();
-            given = answer.strip_suffix(" given").map(str::to_owned);
+        if let Some(answers) = line.strip_prefix("- counterexample: expected ") {
+            let (_, answer) = answers.split_once(", got ").unwrap();
+            given = Some(answer.to_owned());
         } else if let Some(command) = line.trim().strip_prefix("circuitcheck ")
             && command.starts_with("patch ")
         {
