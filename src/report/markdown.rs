@@ -365,7 +365,7 @@ fn why(verdict: VerdictKind, note: &str) -> String {
             "interchange accuracy is below one half, and the node does something else, or nothing for the variable"
         }
         VerdictKind::NotShown => {
-            "the node alone fails, and no set with it was found that holds: that is no proof that there is none"
+            "the node alone fails, and no set was found that holds and needs it, which does not prove that there is none"
         }
         VerdictKind::Correlational => {
             "the node attends as claimed, and patching it does not move answers to the predicted value"
@@ -500,12 +500,14 @@ fn write_controls(text: &mut String, trials: &Trials) -> std::fmt::Result {
         controls.own_activation.trials
     )?;
     let necessity = &trials.necessity;
-    writeln!(
+    write!(
         text,
-        "- mean-ablated, {} of {} questions that need it are still answered correctly, {} of {} others",
-        necessity.needing.hits,
-        necessity.needing.trials,
-        necessity.not_needing.hits,
-        necessity.not_needing.trials
-    )
+        "- mean-ablated, {} of {} questions that need it are still answered correctly",
+        necessity.needing.hits, necessity.needing.trials,
+    )?;
+    let others = necessity.not_needing;
+    if others.trials > 0 {
+        write!(text, ", {} of {} others", others.hits, others.trials)?;
+    }
+    writeln!(text)
 }

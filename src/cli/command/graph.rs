@@ -47,7 +47,7 @@ Examples:
   circuitcheck graph --between A0.ST A3 --json
 
 Verdicts of an edge: feeds; relayed (only by way of nodes that nothing is claimed of); unspecific
-(control_pairs pairs move the answer as often); silent; open; untestable (no pair of questions tells);
+(control pairs move the answer as often); silent; open; untestable (there is no counterfactual pair);
 unmeasured.
 
 svg and html draw token positions as columns and layers as rows. The page of html needs nothing

@@ -274,7 +274,7 @@ impl fmt::Display for Tested<'_> {
 impl Tested<'_> {
     fn write_properties(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new([Side::Left, Side::Left, Side::Right, Side::Right, Side::Left]);
-        table.heading(["property", "stands", "cases", "failures", "drawn uniformly"]);
+        table.heading(["property", "holds", "cases", "failures", "drawn uniformly"]);
         for result in &self.evidence.properties {
             let style = match result.standing {
                 PropertyStanding::Holds => style::RIGHT,
@@ -307,7 +307,7 @@ impl Tested<'_> {
             let asked = example.question();
             writeln!(
                 f,
-                "\n{}: {}={}, truly {}; {} leads by {:.2}\n  fails in {}",
+                "\n{}: {}={}, expected {}; {} leads by {:.2}\n  fails in {}",
                 result.property,
                 asked.question,
                 asked.answer,

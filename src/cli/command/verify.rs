@@ -408,7 +408,7 @@ fn in_words(claim: &ClaimView) -> String {
             "is supported: patching {node} changes the answer as {variable} predicts{rate}, and little else"
         ),
         VerdictKind::Unspecific => format!(
-            "is unspecific: patching {node} also changes what {variable} does not predict, or other nodes do as well{rate}"
+            "is unspecific: patching {node} gives the answer that {variable} predicts{rate}, but it also changes other answers, or other nodes do as well"
         ),
         VerdictKind::Joint => format!(
             "is true only of a set: {} together represent {variable}{rate}, and no part of them does",
@@ -428,7 +428,7 @@ fn in_words(claim: &ClaimView) -> String {
             "is refuted: patching {node} does not change the answer as {variable} predicts{rate}"
         ),
         VerdictKind::NotShown => format!(
-            "is not shown: {node} alone does not represent {variable}{rate}, and no set with it was found that does"
+            "is not shown: {node} alone does not represent {variable}{rate}, and no set was found that does and needs it"
         ),
         VerdictKind::Correlational => format!(
             "is correlational: {node} attends as claimed, but patching it does not change the answer as {variable} predicts{rate}"

@@ -105,7 +105,7 @@ impl fmt::Display for ShownAccuracy<'_> {
             return Ok(());
         }
         let mut table = Table::new([Side::Left; 4]);
-        table.heading(["wrong", "answer", "truly"]);
+        table.heading(["wrong", "answer", "expected"]);
         for wrong in found.wrong_answers.iter().take(LISTED) {
             table.row([
                 wrong.question.into(),
