@@ -517,7 +517,7 @@ fn what_is_no_evidence_of_this_form_is_refused() {
     let error = |json: &str| Evidence::from_json(json.as_bytes()).unwrap_err();
     assert!(matches!(error("{"), EvidenceError::Malformed(_)));
     assert!(matches!(error("{}"), EvidenceError::Malformed(_)));
-    let schema = "circuitcheck/evidence/3";
+    let schema = "circuitcheck/evidence/4";
     let older = error(r#"{"schema": "circuitcheck/evidence/1"}"#).to_string();
     assert_eq!(
         older,

@@ -523,10 +523,38 @@ fn nothing_is_tested_after_the_first_variable_with_a_refuted_claim() {
         claim_names(&evidence(&result.get_output().stdout)).join(", ")
     };
     assert_eq!(run(&["-x"]), "P17L0H0 A0.SA");
+    let out = folder.path().join("out");
+    let mut command = verify();
+    command.args([ADD, "-x", "--max-trials", "1024", "--features"]);
+    let result = command
+        .arg(&features)
+        .arg("--out")
+        .arg(&out)
+        .assert()
+        .code(1);
+    let stderr = String::from_utf8_lossy(&result.get_output().stderr).into_owned();
+    assert!(stderr.contains("stopped at a refuted claim"), "{stderr}");
+    let report = fs::read_to_string(out.join("report.md")).unwrap();
+    assert!(report.contains(" --exitfirst --out "), "{report}");
+    assert!(
+        report.contains("Testing ended at the first variable"),
+        "{report}"
+    );
     assert_eq!(
         run(&["--node", "P17L0H0,P17L0H1"]),
         "P17L0H1 A1.SA, P17L0H0 A0.SA"
     );
+}
+
+#[test]
+fn evidence_does_not_depend_on_exitfirst_where_nothing_is_refuted() {
+    let run = |exit_first: &[&str]| {
+        let mut command = verify();
+        command.args([ADD, "--json", "--max-trials", "1024", "--task", "SA,SC"]);
+        let result = command.args(exit_first).assert();
+        result.get_output().stdout.clone()
+    };
+    assert!(run(&["-x"]) == run(&[]));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a reader needs of a claim, in order: every form of a report is made from this.
 
 use super::commands::argument;
+use crate::domain::causal::Stratum;
 use crate::domain::node::NodeName;
 use crate::experiment::stats::Rate;
 use crate::experiment::{Counterexample, Measures};
@@ -81,5 +82,16 @@ impl<'a> ClaimView<'a> {
     pub fn lowest_interchange_accuracy(&self) -> Option<&'a Rate> {
         let rates = self.measures?.interchange_accuracy.values();
         rates.min_by(|a, b| a.share().total_cmp(&b.share()))
+    }
+}
+
+/// The stratum of pairs that a rate is of, in words; empty for the only one.
+pub(super) fn stratum_text(stratum: Stratum) -> String {
+    match stratum {
+        Stratum::Whole => String::new(),
+        Stratum::Depth(depth) => format!("at depth {depth}"),
+        Stratum::Order => "by order".into(),
+        Stratum::Operation(class) => format!("operation of {class}"),
+        Stratum::Sign(class) => format!("sign of {class}"),
     }
 }

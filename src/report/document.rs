@@ -15,8 +15,8 @@ use crate::analysis::graph::{Flows, Graph, GraphError, GraphEvidence, KnownClaim
 use crate::analysis::property::evidence::{PropertyEvidence, PropertyEvidenceError};
 use crate::inputs::claims::{ClaimsError, TaggedNode, read_tagged_nodes};
 use crate::inputs::model::{ModelFolder, sha256};
-use crate::verify::VerdictKind;
 use crate::verify::evidence::{Evidence, EvidenceError};
+use crate::verify::{EXIT_FIRST, VerdictKind};
 
 /// The evidence of a verification.
 pub const EVIDENCE_FILE: &str = "evidence.json";
@@ -60,6 +60,14 @@ pub struct Report {
     /// and the network can do.
     pub graph: Graph,
     pub parts: Vec<StoredPart>,
+}
+
+/// A filter of the evidence, as a sentence without its full stop.
+pub(super) fn restriction(filter: &str) -> String {
+    match filter {
+        EXIT_FIRST => "Testing ended at the first variable with a refuted claim".to_owned(),
+        _ => format!("Only claims of {filter} were tested"),
+    }
 }
 
 /// A difference between the model that evidence is of and the one it is reported for.

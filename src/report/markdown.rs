@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::claim_view::stratum_text;
+use super::document::restriction;
 use super::{ClaimView, Report, summary_line};
 use crate::analysis::graph::{Vertex, mermaid};
 use crate::domain::node::NodeName;
@@ -54,11 +56,7 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
         protocol.seed
     )?;
     for filter in &protocol.filters {
-        writeln!(
-            text,
-            "Only claims of {} were tested.",
-            markdown_text(filter)
-        )?;
+        writeln!(text, "{}.", markdown_text(&restriction(filter)))?;
     }
 
     writeln!(text, "\n## The unpatched model\n")?;
@@ -233,7 +231,7 @@ fn write_draws(text: &mut String, trials: &Trials, evidence: &Evidence) -> std::
     )?;
     writeln!(
         text,
-        "Bounds: the claim spends {:.2e} in each direction, half of its share in α = {}; the sets tried for it spend the other half. The last look was look {}, which spends 2^-{} of that. Bounds that speak against the claim (interchange accuracy's upper, off-target effect's and control pairs's lower) share it evenly, those that speak for it need no share.\n",
+        "Bounds: the claim spends {:.2e} in each direction, half of its share in α = {}; the sets tried for it spend the other half. The last interim analysis was number {}, which spends 2^-{} of that. Bounds against the claim (the upper one of interchange accuracy, the lower ones of off-target effect and control pairs) share it evenly; those in its favour need no share.\n",
         trials.alpha, protocol.alpha, trials.alone.analyses, trials.alone.analyses
     )
 }
@@ -242,11 +240,11 @@ fn write_draws(text: &mut String, trials: &Trials, evidence: &Evidence) -> std::
 fn write_tokens(text: &mut String, tokens: &[TokenRate]) -> std::fmt::Result {
     writeln!(text, "Tokens moved as predicted, by stratum of pairs:\n")?;
     for cell in tokens {
-        let stratum = serde_json::to_string(&cell.stratum).expect("a stratum has string keys");
+        let name = format!("{} {}", cell.token, stratum_text(cell.stratum));
         writeln!(
             text,
-            "- {stratum} {}: {}, {}; moved elsewhere in {}",
-            cell.token,
+            "- {}: {}, {}; moved elsewhere in {}",
+            name.trim_end(),
             cell.moved,
             cell.outcome.name(),
             cell.astray
@@ -257,7 +255,9 @@ fn write_tokens(text: &mut String, tokens: &[TokenRate]) -> std::fmt::Result {
 
 /// What else passes, and what the nodes pass elsewhere.
 fn write_elsewhere(text: &mut String, controls: &Controls) -> std::fmt::Result {
-    writeln!(text, "\nDecoys, the closest first:\n")?;
+    if !controls.decoys.is_empty() {
+        writeln!(text, "\nDecoys, the closest first:\n")?;
+    }
     for decoy in &controls.decoys {
         let names: Vec<String> = decoy.nodes.iter().map(ToString::to_string).collect();
         writeln!(
@@ -348,7 +348,7 @@ fn why(verdict: VerdictKind, note: &str) -> String {
         VerdictKind::Supported => {
             "the predicted answers come out at the threshold, control pairs and off-target effect are negligible, and every decoy and wrong digit is beaten"
         }
-        VerdictKind::Unspecific => "more changes than is predicted, or decoys do as well",
+        VerdictKind::Unspecific => "more changes than predicted, or decoys do as well",
         VerdictKind::Joint => {
             "a set that holds the node passes every test, and neither the node alone nor the rest of the set does"
         }
@@ -470,11 +470,14 @@ fn write_claim(text: &mut String, claim: &ClaimView, trials: &Trials) -> std::fm
 /// How the nodes do against controls, and whether they are needed.
 fn write_controls(text: &mut String, trials: &Trials) -> std::fmt::Result {
     let controls = &trials.controls;
-    writeln!(
-        text,
-        "- beats every decoy by at least {:.2} ({SELECTIVITY_MARGIN} required), over {} trials",
-        controls.beats_decoys_by, controls.interchange_accuracy.trials
-    )?;
+    // A claim that fails has no decoys to beat.
+    if !controls.decoys.is_empty() {
+        writeln!(
+            text,
+            "- exceeds the best decoy by at least {:.2} ({SELECTIVITY_MARGIN} required), over {} trials",
+            controls.beats_decoys_by, controls.interchange_accuracy.trials
+        )?;
+    }
     for decoy in controls.decoys.iter().filter(|decoy| decoy.carries) {
         let names: Vec<String> = decoy.nodes.iter().map(ToString::to_string).collect();
         writeln!(

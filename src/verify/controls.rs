@@ -22,9 +22,9 @@ use crate::experiment::{
 };
 use crate::network::engine::EngineError;
 
-/// Counterfactual pairs per panel on which decoys and wrong digits are compared with the claim's
-/// own nodes. Each larger panel is run only for claims whose difference the previous one suggests
-/// but does not settle.
+/// Counterfactual pairs, in total, after which decoys and wrong digits are compared with the claim's
+/// own nodes. More are run only for claims whose difference is suggested but not settled. Each
+/// comparison spends an equal share of the error.
 pub(super) const PANELS: [usize; 5] = [32, 128, 512, 2048, 4096];
 
 /// Control pairs that a decoy must leave unchanged to count as an additional carrier.
@@ -75,7 +75,7 @@ pub struct ElsewhereResult {
 }
 
 /// The controls of one claim, and the selectivity that follows from them.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Controls {
     /// Trials in which patching with the base run's own activation changed anything.
     pub own_activation: Count,
@@ -179,8 +179,7 @@ type AgreementColumn = Vec<Option<bool>>;
 
 impl Setting<'_> {
     /// The controls of every claim in `claims`, in order. Claims that share a panel of trials share
-    /// its runs. Each panel size spends an equal share of the claim's error. Decoys and wrong
-    /// digits are tried only for claims whose verdict depends on them.
+    /// its runs. Decoys and wrong digits are tried only for claims whose verdict depends on them.
     ///
     /// `progress` is given the panels of the first size that are done, and how many there are.
     ///
@@ -195,57 +194,52 @@ impl Setting<'_> {
             .map(|claim| Asked {
                 claim,
                 decoys: self.decoys(claim),
-                beaten: Vec::new(),
+                controls: Controls::default(),
                 leaves_control_pairs_alone: BTreeMap::new(),
             })
             .collect();
         let mut panels = Panels::default();
         let [first, larger @ ..] = PANELS;
-        self.try_panel(&mut panels, &mut asked, first, progress)?;
-        let mut controls = Vec::new();
+        let mut all: Vec<&mut Asked> = asked.iter_mut().collect();
+        self.try_panel(&mut panels, &mut all, first, progress)?;
         for asked in &mut asked {
-            let side = SideControls {
-                own_activation: self.own_activation(asked.claim)?,
-                wrong_tasks: self.tried_elsewhere(
-                    &panels,
-                    asked.claim,
-                    self.wrong_tasks(asked.claim.variable),
-                    &self.everything(),
-                ),
-                untrained: self.untrained(asked.claim)?,
-            };
-            controls.push(self.assemble(asked, &panels, side)?);
+            self.try_aside(asked, &panels)?;
+            self.compare(asked, &panels)?;
         }
         for size in larger {
-            let open: Vec<usize> = (0..claims.len())
-                .filter(|&i| claims[i].hangs_on_selectivity)
-                .filter(|&i| controls[i].selectivity() == Selectivity::Open)
-                .collect();
-            let mut again: Vec<Asked> = open.iter().map(|&i| asked[i].clone()).collect();
-            self.try_panel(&mut panels, &mut again, size, &mut |_, _| {})?;
-            for (i, mut again) in open.into_iter().zip(again) {
-                let side = SideControls {
-                    own_activation: controls[i].own_activation,
-                    wrong_tasks: std::mem::take(&mut controls[i].wrong_tasks),
-                    untrained: controls[i].untrained,
-                };
-                controls[i] = self.assemble(&mut again, &panels, side)?;
-                asked[i] = again;
+            let is_open = |asked: &&mut Asked| {
+                asked.claim.hangs_on_selectivity
+                    && asked.controls.selectivity() == Selectivity::Open
+            };
+            let mut open: Vec<&mut Asked> = asked.iter_mut().filter(is_open).collect();
+            self.try_panel(&mut panels, &mut open, size, &mut |_, _| {})?;
+            for asked in open {
+                self.compare(asked, &panels)?;
             }
         }
-        Ok(controls)
+        Ok(asked.into_iter().map(|asked| asked.controls).collect())
     }
 
-    /// Runs the panels of one size. Decoys that are clearly beaten on it are not tried on larger
-    /// ones.
+    /// The controls that are tried once, whatever the size of the panels, and decide nothing.
+    fn try_aside(&self, asked: &mut Asked, panels: &Panels) -> Result<(), EngineError> {
+        let (claim, controls) = (asked.claim, &mut asked.controls);
+        controls.own_activation = self.own_activation(claim)?;
+        controls.untrained = self.untrained(claim)?;
+        let wrong_tasks = self.wrong_tasks(claim.variable);
+        controls.wrong_tasks = self.tried_elsewhere(panels, claim, wrong_tasks, &self.everything());
+        Ok(())
+    }
+
+    /// Continues the panels of the claims up to a size.
     fn try_panel(
         &self,
         panels: &mut Panels,
-        asked: &mut [Asked],
+        asked: &mut [&mut Asked],
         size: usize,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<(), EngineError> {
-        for Asked { claim, decoys, .. } in &*asked {
+        for asked in asked {
+            let Asked { claim, decoys, .. } = &**asked;
             panels.ask(claim.variable, &claim.node_set, &claim.affected_tokens);
             for decoy in decoys {
                 panels.ask(claim.variable, decoy, &claim.affected_tokens);
@@ -266,19 +260,15 @@ impl Setting<'_> {
         AffectedTokens::everything(self.bench.engine.shape().n_digits)
     }
 
-    fn assemble(
-        &self,
-        asked: &mut Asked,
-        panels: &Panels,
-        side: SideControls,
-    ) -> Result<Controls, EngineError> {
+    /// Compares a claim with its decoys and with itself at other digits, on all pairs so far.
+    fn compare(&self, asked: &mut Asked, panels: &Panels) -> Result<(), EngineError> {
         let claim = asked.claim;
         let alpha = claim.alpha / PANELS.len() as f64;
         let own = panels.get(claim.variable, &claim.node_set, &claim.affected_tokens);
         let interchange_accuracy = count(own);
         let wrong_digits = self.wrong_digits(claim);
         // Every control must be beaten; a single one that is not is enough against the claim.
-        let controls = asked.decoys.len() + asked.beaten.len() + wrong_digits.len();
+        let controls = asked.decoys.len() + asked.controls.decoys.len() + wrong_digits.len();
         let errors = Errors {
             lower: alpha,
             upper: alpha / controls.max(1) as f64,
@@ -297,20 +287,16 @@ impl Setting<'_> {
             |by| by.upper,
             interchange_accuracy.upper(errors.upper),
         );
-        Ok(Controls {
-            own_activation: side.own_activation,
-            interchange_accuracy,
-            decoys: asked.beaten.clone(),
-            wrong_digits,
-            wrong_tasks: side.wrong_tasks,
-            untrained: side.untrained,
-            beats_decoys_by: (asked.beaten.iter())
-                .filter(|decoy| !decoy.carries)
-                .map(|decoy| decoy.difference_lower)
-                .fold(interchange_accuracy.lower(alpha), f64::min),
-            beats_wrong_digits_by: by_digit.iter().map(|by| by.lower).min_by(f64::total_cmp),
-            beats_all_by_at_most: lowest(&by_digit, |by| by.upper, most),
-        })
+        let controls = &mut asked.controls;
+        controls.interchange_accuracy = interchange_accuracy;
+        controls.wrong_digits = wrong_digits;
+        controls.beats_decoys_by = (controls.decoys.iter())
+            .filter(|decoy| !decoy.carries)
+            .map(|decoy| decoy.difference_lower)
+            .fold(interchange_accuracy.lower(alpha), f64::min);
+        controls.beats_wrong_digits_by = by_digit.iter().map(|by| by.lower).min_by(f64::total_cmp);
+        controls.beats_all_by_at_most = lowest(&by_digit, |by| by.upper, most);
+        Ok(())
     }
 
     /// The results of a claim's nodes for other variables, on all pairs of their panels so far.
@@ -331,8 +317,8 @@ impl Setting<'_> {
             .collect()
     }
 
-    /// Compares a claim with its decoys and sets aside those that are clearly beaten. Returns the
-    /// margin over each decoy tried.
+    /// Compares a claim with its decoys; those that are clearly beaten are not tried again. Returns
+    /// the margin over each decoy tried.
     fn try_decoys(
         &self,
         asked: &mut Asked,
@@ -350,9 +336,7 @@ impl Setting<'_> {
             .iter()
             .map(|decoy| Node::names(&decoy.nodes))
             .collect();
-        asked
-            .beaten
-            .retain(|decoy| !asked_again.contains(&decoy.nodes));
+        (asked.controls.decoys).retain(|decoy| !asked_again.contains(&decoy.nodes));
         for decoy in std::mem::take(&mut asked.decoys) {
             let theirs = panels.get(claim.variable, &decoy, &claim.affected_tokens);
             let interchange_accuracy = count(theirs);
@@ -375,7 +359,7 @@ impl Setting<'_> {
             if !may_carry {
                 bounds.push(by);
             }
-            asked.beaten.push(DecoyResult {
+            asked.controls.decoys.push(DecoyResult {
                 nodes: Node::names(&decoy.nodes),
                 interchange_accuracy,
                 difference_lower: by.lower,
@@ -386,7 +370,7 @@ impl Setting<'_> {
             }
         }
         asked.decoys = left;
-        asked.beaten.sort_by(|a, b| {
+        asked.controls.decoys.sort_by(|a, b| {
             (a.difference_lower.total_cmp(&b.difference_lower)).then(a.nodes.cmp(&b.nodes))
         });
         Ok(bounds)
@@ -589,23 +573,15 @@ pub fn paired(first: &[Option<bool>], second: &[Option<bool>], errors: Errors) -
     }
 }
 
-/// A claim with the decoys still to be tried on a larger panel, and the results of those already
-/// beaten.
-#[derive(Clone)]
+/// A claim with its controls so far.
 struct Asked<'a> {
     claim: &'a Controlled,
+    /// The decoys to try on the next panel.
     decoys: Vec<NodeSet>,
-    /// From the last panel each was tried on.
-    beaten: Vec<DecoyResult>,
+    /// The result of each decoy is of the last panel it was tried on.
+    controls: Controls,
     /// Of decoys that may be additional carriers: whether they leave control pairs unchanged.
     leaves_control_pairs_alone: BTreeMap<NodeSet, bool>,
-}
-
-/// Controls that are run once, whatever the size of the panels.
-struct SideControls {
-    own_activation: Count,
-    wrong_tasks: Vec<ElsewhereResult>,
-    untrained: Count,
 }
 
 /// The affected tokens of the claim's nodes for another variable, in every group of pairs.

@@ -54,8 +54,8 @@ pub struct ControlPlan {
     pub first_analysis: usize,
     /// Sets tried as decoys of a set. For a single node, every eligible node is a decoy.
     pub decoys: usize,
-    /// Panel sizes on which decoys, and the claim's nodes at every other digit, are tried; each is
-    /// used where the previous one leaves the result open.
+    /// Pairs, in total, on which decoys, and the claim's nodes at every other digit, are tried; more
+    /// are run where the result is still open.
     pub decoy_panels: Vec<usize>,
     /// Control pairs that a decoy must leave unchanged to count as an additional carrier.
     pub carrier_control_pairs: usize,

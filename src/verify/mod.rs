@@ -36,7 +36,7 @@ pub use cost::PhaseCost;
 pub use free_order::FreeOrder;
 pub use limits::{ControlPlan, Limits};
 pub use necessity::Necessity;
-pub use options::{Decoding, Options};
+pub use options::{Decoding, EXIT_FIRST, Options};
 pub use parity::EngineParity;
 pub use published_test::{
     AttentionPercents, AttentionSources, ImpactReading, Published, PublishedResult, PublishedTests,
@@ -193,6 +193,10 @@ pub fn verify(
     meter.charge("baseline");
     let claims = verification.run(&mut meter, progress)?;
     let cost = meter.into_costs();
+    let mut filters = options.filters();
+    if claims.len() < plan.selected.len() {
+        filters.push(EXIT_FIRST.to_owned());
+    }
 
     let mut summary = BTreeMap::new();
     for claim in &claims {
@@ -217,7 +221,7 @@ pub fn verify(
             seed: options.rules.seed,
             limits: Limits::default(),
             controls: ControlPlan::default(),
-            filters: options.filters(),
+            filters,
         },
         engine_parity,
         baseline,

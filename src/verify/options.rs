@@ -50,6 +50,10 @@ impl fmt::Display for Decoding {
     }
 }
 
+/// The filter stated in evidence that lacks claims since an earlier one was refuted, named as the
+/// option of the command line.
+pub const EXIT_FIRST: &str = "exitfirst";
+
 /// What to verify, and how strictly.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
@@ -107,9 +111,6 @@ impl Options {
         let nodes = self.nodes.iter().map(|node| format!("node {node}"));
         let claims =
             (self.claims.iter()).map(|(node, variable)| format!("claim {node} {variable}"));
-        let exit_first = self
-            .exit_first
-            .then(|| "until a claim is refuted".to_owned());
-        tasks.chain(nodes).chain(claims).chain(exit_first).collect()
+        tasks.chain(nodes).chain(claims).collect()
     }
 }

@@ -16,7 +16,7 @@ use circuitcheck::report::{
 };
 use circuitcheck::verify::evidence::Evidence;
 use circuitcheck::verify::{
-    Decoding, MOVE_FOR_OTHERS, Options, VerdictKind, claims_to_verify, verify,
+    Decoding, EXIT_FIRST, MOVE_FOR_OTHERS, Options, VerdictKind, claims_to_verify, verify,
 };
 use clap::Args;
 use clap::error::ErrorKind;
@@ -103,7 +103,7 @@ pub struct Verify {
     /// predicts (free-running), or one beside the other
     #[arg(long, value_name = "HOW", default_value = spelled(Decoding::Forced.name()), value_parser = decoding(Decoding::ALL, Decoding::name))]
     decode: Decoding,
-    /// Folder for the report; without it, reports/<model>/, and none where a filter is on
+    /// Folder for the report; without it, reports/<model>/, and none with -k, -x or another filter
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Forms of the report
@@ -161,6 +161,9 @@ impl Verify {
             code = explain(&model, &evidence, explained, &self.model.shown())?;
         } else {
             print_table(&self.heading(&model, &evidence), &evidence)?;
+            if evidence.protocol.filters.iter().any(|f| f == EXIT_FIRST) {
+                tell("stopped at a refuted claim; later variables were not tested");
+            }
         }
         stored?;
         if let Some(out) = &out {

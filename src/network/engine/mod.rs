@@ -173,7 +173,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Digits`] where a question has another size than the model's.
     pub fn run(&self, prompts: &[Prompt]) -> Result<Run, EngineError> {
-        self.check_digits(prompts)?;
+        self.admit(prompts)?;
         let sorted = Sorted::new(prompts, self.shape().n_ctx());
         let slices: Vec<(Cache, Vec<AnswerLogits>)> = sorted
             .slices()
@@ -203,7 +203,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::run`].
     pub fn logits(&self, prompts: &[Prompt]) -> Result<Vec<AnswerLogits>, EngineError> {
-        self.check_digits(prompts)?;
+        self.admit(prompts)?;
         let sorted = Sorted::new(prompts, self.shape().n_ctx());
         let slices: Vec<Vec<AnswerLogits>> = sorted
             .slices()
@@ -260,8 +260,14 @@ impl Engine {
         Ok(())
     }
 
-    fn check_digits(&self, prompts: &[Prompt]) -> Result<(), EngineError> {
+    /// Checks prompts that are about to be run unpatched, and counts them.
+    fn admit(&self, prompts: &[Prompt]) -> Result<(), EngineError> {
+        self.check_digits(prompts)?;
         (self.unpatched).fetch_add(prompts.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn check_digits(&self, prompts: &[Prompt]) -> Result<(), EngineError> {
         let expected = self.shape().n_digits;
         match (prompts.iter())
             .flat_map(|prompt| [prompt.question.n_digits(), prompt.forced.n_digits()])

@@ -116,7 +116,7 @@ impl Engine {
         prompts: &[Prompt],
         sites: impl IntoIterator<Item = Site>,
     ) -> Result<Activations, EngineError> {
-        self.check_digits(prompts)?;
+        self.admit(prompts)?;
         let mut all = Activations::zeros(self, sites, prompts.len());
         let sorted = Sorted::new(prompts, self.shape().n_ctx());
         let slices: Vec<SiteRows> = sorted
@@ -186,7 +186,7 @@ impl Engine {
         prompts: &[Prompt],
         sites: impl IntoIterator<Item = Site>,
     ) -> Result<Activations, EngineError> {
-        self.check_digits(prompts)?;
+        self.admit(prompts)?;
         let mut means = Activations::zeros(self, sites, 1);
         let n_ctx = self.shape().n_ctx();
         let tokens: Vec<Token> = prompts.iter().flat_map(Prompt::tokens).collect();
@@ -260,7 +260,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::run`].
     pub fn mean_attention(&self, prompts: &[Prompt]) -> Result<Vec<f32>, EngineError> {
-        self.check_digits(prompts)?;
+        self.admit(prompts)?;
         let shape = self.shape();
         let size = shape.n_layers * shape.n_heads * shape.n_ctx() * shape.n_ctx();
         // Attention is needed at every position of the last layer, so the residuals entering it are

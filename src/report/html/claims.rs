@@ -11,6 +11,7 @@ use crate::domain::arithmetic::{Answer, AnswerToken, Prompt};
 use crate::domain::node::NodeName;
 use crate::experiment::stats::Rate;
 use crate::experiment::{Aspect, Counterexample, Measures};
+use crate::report::claim_view::stratum_text;
 use crate::report::{ClaimView, Report};
 use crate::verify::evidence::{ClaimEvidence, Escalated, Trials};
 use crate::verify::{Controls, FailuresAt, PublishedResult, Verdict, VerdictKind, Weakness};
@@ -338,23 +339,12 @@ fn tokens(trials: &Trials, claim: &ClaimView) -> Markup {
         ul.counts {
             @for cell in &measures.tokens {
                 li {
-                    b { (cell.token) } " " (stratum(cell.stratum)) " "
+                    b { (cell.token) } " " (stratum_text(cell.stratum)) " "
                     span.figure { (count(&cell.moved.count())) } " " (cell.outcome.name())
                     @if cell.astray > 0 { ", elsewhere in " (cell.astray) }
                 }
             }
         }
-    }
-}
-
-fn stratum(stratum: crate::domain::causal::Stratum) -> String {
-    use crate::domain::causal::Stratum;
-    match stratum {
-        Stratum::Whole => String::new(),
-        Stratum::Depth(depth) => format!("at depth {depth}"),
-        Stratum::Order => "by order".into(),
-        Stratum::Operation(class) => format!("operation of {class}"),
-        Stratum::Sign(class) => format!("sign of {class}"),
     }
 }
 
@@ -368,7 +358,10 @@ fn selectivity(report: &Report, controls: &Controls) -> Markup {
     html! {
         h4 { "Controls" }
         ul.plain {
-            li { "Beats every decoy by at least " b { (by(controls.beats_decoys_by)) } " (" (margin) " required), over " (controls.interchange_accuracy.trials) " trials, of which it passes " (controls.interchange_accuracy.hits) "." }
+            // A claim that fails has no decoys to beat.
+            @if !controls.decoys.is_empty() {
+                li { "Exceeds the best decoy by at least " b { (by(controls.beats_decoys_by)) } " (" (margin) " required), over " (controls.interchange_accuracy.trials) " trials, of which it passes " (controls.interchange_accuracy.hits) "." }
+            }
             @if let Some(digits) = controls.beats_wrong_digits_by {
                 li { "Beats itself at every other digit by at least " b { (by(digits)) } "." }
             }

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::{Section, command};
 use crate::report::Report;
+use crate::report::document::restriction;
 
 pub fn section(report: &Report) -> Section {
     Section {
@@ -80,7 +81,7 @@ fn rules(report: &Report) -> Markup {
         protocol
             .filters
             .iter()
-            .map(|filter| ("only", filter.clone())),
+            .map(|filter| ("filter", restriction(filter))),
     );
     list(&rows)
 }

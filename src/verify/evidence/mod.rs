@@ -31,7 +31,7 @@ use crate::network::engine::Decode;
 use crate::storage::read_stored;
 
 /// The name and version of the format of `evidence.json`.
-pub const SCHEMA: &str = "circuitcheck/evidence/3";
+pub const SCHEMA: &str = "circuitcheck/evidence/4";
 
 /// Everything a verification found. The same input and seed give the same bytes: it holds no times,
 /// and from logits only the resulting tokens.

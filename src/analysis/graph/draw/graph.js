@@ -40,6 +40,9 @@
       view = [...whole];
       show();
     };
+    // On a narrow page of its own, a graph starts large enough to read, at the answer.
+    const width = svg.getBoundingClientRect().width;
+    if ("page" in figure.dataset && whole[2] > 2 * width) zoom((1.25 * width) / whole[2], whole[2]);
 
     const choose = (vertex) => {
       chosen = vertex;
