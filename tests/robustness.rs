@@ -27,7 +27,7 @@ use circuitcheck::verify::evidence::Evidence;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use common::{program, root};
+use common::{SMALL_SHAPE, program, root};
 use counting::peak_memory;
 use torch_file::{pickle, pth, state_dict};
 
@@ -82,18 +82,10 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 /// A small model that learnt nothing, with these other files.
 fn small(name: &str, others: &[(&str, &[u8])]) -> (TempDir, PathBuf) {
-    let shape = Shape {
-        n_digits: 2,
-        n_layers: 1,
-        n_heads: 2,
-        d_model: 8,
-        d_head: 4,
-        d_mlp: 32,
-    };
     let keep = tempfile::tempdir().unwrap();
     let folder = keep.path().join(name);
     fs::create_dir(&folder).unwrap();
-    let (dict, storages) = state_dict(&Weights::random(shape, 1).into());
+    let (dict, storages) = state_dict(&Weights::random(SMALL_SHAPE, 1).into());
     fs::write(folder.join("model.pth"), pth(&pickle(&dict), &storages)).unwrap();
     for (file, content) in others {
         fs::write(folder.join(file), content).unwrap();
@@ -964,12 +956,9 @@ fn no_text_of_stored_results_speaks_to_the_terminal_or_a_page() {
     }
 }
 
-#[test]
-fn no_text_of_a_plan_or_a_shard_speaks_to_the_terminal() {
-    let folder = tempfile::tempdir().unwrap();
-    let plan = folder.path().join("plan.json");
-    let named = plan.to_str().unwrap();
-    let made = run(&[
+/// The plan of a thousand questions of the addition model in one shard, as `shard plan` prints it.
+fn planned() -> Output {
+    run(&[
         "shard",
         "plan",
         ADD,
@@ -978,7 +967,15 @@ fn no_text_of_a_plan_or_a_shard_speaks_to_the_terminal() {
         "--shards",
         "1",
         "--no-claims",
-    ]);
+    ])
+}
+
+#[test]
+fn no_text_of_a_plan_or_a_shard_speaks_to_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = folder.path().join("plan.json");
+    let named = plan.to_str().unwrap();
+    let made = planned();
     let document: Value = serde_json::from_slice(&made.stdout).unwrap();
     for nasty in NASTY {
         each_text(&document, nasty, &mut |changed| {
@@ -1213,16 +1210,7 @@ fn a_node_outside_the_model_is_listed_alike_by_show_and_verify() {
 fn a_plan_without_shards_or_models_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let plan = folder.path().join("plan.json");
-    let made = run(&[
-        "shard",
-        "plan",
-        ADD,
-        "--count",
-        "1000",
-        "--shards",
-        "1",
-        "--no-claims",
-    ]);
+    let made = planned();
     let document: Value = serde_json::from_slice(&made.stdout).unwrap();
     for (key, said) in [
         ("shards", "it has no shards"),

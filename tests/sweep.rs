@@ -12,7 +12,6 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use assert_cmd::Command;
-use circuitcheck::domain::shape::Shape;
 use circuitcheck::inputs::model::Weights;
 use circuitcheck::network::handmade;
 use parquet::record::Field;
@@ -20,7 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use torch_file::{pickle, pth, state_dict};
 
-use common::rows;
+use common::{SMALL_SHAPE, rows};
 
 /// Two networks that learnt nothing, and a folder that is no model.
 struct Zoo {
@@ -38,15 +37,7 @@ impl Zoo {
         let keep = tempfile::tempdir().unwrap();
         let zoo = Self { keep };
         for (name, seed) in [(ADD, 1), (SUB, 2)] {
-            let shape = Shape {
-                n_digits: 2,
-                n_layers: 1,
-                n_heads: 2,
-                d_model: 8,
-                d_head: 4,
-                d_mlp: 32,
-            };
-            zoo.add(name, &Weights::random(shape, seed));
+            zoo.add(name, &Weights::random(SMALL_SHAPE, seed));
         }
         let broken = zoo.path("models/broken");
         fs::create_dir(&broken).unwrap();

@@ -1,5 +1,4 @@
-//! Text from files on its way to a terminal, a page or a table: a reader sees every character, and none
-//! does more than be seen.
+//! Text from files, made safe for terminals, pages and tables: control characters are shown, not obeyed.
 
 use std::borrow::Cow;
 use std::fmt::Write;

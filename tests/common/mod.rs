@@ -7,8 +7,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use assert_cmd::cargo::cargo_bin;
+use circuitcheck::domain::shape::Shape;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
+
+/// The shape of a network that is run in no time: 2 digits, width 8.
+pub const SMALL_SHAPE: Shape = Shape {
+    n_digits: 2,
+    n_layers: 1,
+    n_heads: 2,
+    d_model: 8,
+    d_head: 4,
+    d_mlp: 32,
+};
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
