@@ -24,10 +24,15 @@ pub const FIRST_ANALYSIS: usize = 256;
 /// claim in a hundred.
 const SECOND_ANALYSIS: usize = 320;
 
-/// Most pairs of a family that are all run, instead of drawn from; most control pairs drawn; and the
-/// trials after which tokens that hold no longer wait for those that are open. Only what decides
-/// whether anything holds is worth more.
-const ENOUGH: usize = 20_000;
+/// Most pairs of a family that are all run, instead of drawn from.
+const ALL_PAIRS: usize = 20_000;
+
+/// Most control pairs drawn for one node set.
+const CONTROL_PAIRS: usize = 8192;
+
+/// Trials after which tokens that hold no longer wait for those that are open: more would tell which
+/// tokens the node set moves, not whether it holds.
+const OPEN_TOKENS_WAIT: u64 = 4096;
 
 /// Judged trials kept per node set, to describe failures and find counterexamples.
 const KEPT_TRIALS: usize = 4096;
@@ -322,7 +327,7 @@ impl Sampling {
             direction_only,
             ..
         } = self.shares;
-        let last = last || self.tally.counterfactual_trials() >= ENOUGH as u64;
+        let last = last || self.tally.counterfactual_trials() >= OPEN_TOKENS_WAIT;
         self.standing = self.measures.standing(threshold, direction_only, last);
     }
 
@@ -369,9 +374,12 @@ pub fn judge(
     let n_digits = bench.engine.shape().n_digits;
     let counterfactual = Family::new(quantity, Kind::Counterfactual, n_digits);
     let control_pairs = Family::new(quantity, Kind::Control, n_digits);
-    let most = rules.max_trials.min(ENOUGH);
-    let few = |family: &Family| family.len() <= most as f64;
+    let few = |family: &Family| family.len() <= rules.max_trials.min(ALL_PAIRS) as f64;
     let exhaustive = (few(&counterfactual), few(&control_pairs));
+    let most_controls = match exhaustive.1 {
+        true => ALL_PAIRS,
+        false => CONTROL_PAIRS.min(rules.max_trials),
+    };
     let strata = counterfactual.strata();
     let groups: Vec<Family> = (strata.iter())
         .map(|&stratum| {
@@ -418,6 +426,7 @@ pub fn judge(
             break;
         }
         let more = total - drawn;
+        let more_controls = FIRST_ANALYSIS.max(total).min(most_controls) - controls_drawn;
         // What each may still spend on each stratum that it wants. Where pairs are few, the first
         // analysis already saw all of them.
         let allowed: Vec<usize> = (open.iter_mut())
@@ -427,7 +436,9 @@ pub fn judge(
                     .filter(|&&s| candidate.sampling.wants(s))
                     .count();
                 let left = (rules.max_trials - candidate.spent) / wanted.max(1);
-                candidate.ended = exhaustive.0 || left <= more;
+                let gets_more =
+                    wanted > 0 || (candidate.sampling.wants_control() && more_controls > 0);
+                candidate.ended = exhaustive.0 || left <= more || !gets_more;
                 if exhaustive.0 {
                     usize::MAX
                 } else {
@@ -436,6 +447,10 @@ pub fn judge(
             })
             .collect();
         for (source, &stratum) in sources.iter_mut().zip(&strata) {
+            // Once no node set wants a stratum, none will.
+            if !open.iter().any(|candidate| candidate.sampling.wants(stratum)) {
+                continue;
+            }
             let pairs = source.take(more);
             let mut by_length: BTreeMap<usize, Vec<&mut Candidate>> = BTreeMap::new();
             for (candidate, &allowed) in open.iter_mut().zip(&allowed) {
@@ -455,9 +470,8 @@ pub fn judge(
                 )?;
             }
         }
-        let controls_wanted = (FIRST_ANALYSIS.max(total)).min(most);
-        let pairs = control_source.take(controls_wanted - controls_drawn);
-        controls_drawn = controls_wanted;
+        let pairs = control_source.take(more_controls);
+        controls_drawn += more_controls;
         let mut wanting: Vec<&mut Candidate> = (open.iter_mut())
             .filter(|candidate| candidate.sampling.wants_control())
             .map(|candidate| &mut **candidate)
