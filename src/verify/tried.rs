@@ -6,8 +6,9 @@ use super::evidence::{Escalated, Trials, Unreached};
 use super::free_order::FreeOrder;
 use super::necessity::Necessity;
 use super::verdict::VerdictKind;
+use crate::domain::arithmetic::AnswerToken;
 use crate::domain::node::Node;
-use crate::experiment::{Finding, Standing};
+use crate::experiment::{Finding, HALF, Standing};
 
 /// A claim after all trials of its node and of the sets tried in its place.
 pub(super) struct TriedClaim {
@@ -75,8 +76,14 @@ impl TriedClaim {
             VerdictKind::Joint | VerdictKind::JointInPart | VerdictKind::Redundant => self.chosen(),
             _ => &self.finding,
         };
+        // A token that is open, or moves in part, is not known to be unaffected.
+        let may_move = |token: &AnswerToken| {
+            let mut cells = judged.measures.tokens.iter();
+            cells.any(|cell| cell.token == *token && cell.moved.upper >= HALF)
+        };
         let unreached = judged.possible().difference(judged.reached());
-        let unreached = unreached.iter().map(|token| Unreached {
+        let unreached = unreached.iter().filter(|token| !may_move(token));
+        let unreached = unreached.map(|token| Unreached {
             token,
             reached_by: Vec::new(),
         });

@@ -289,7 +289,7 @@ pub struct Trials {
     pub necessity: Necessity,
 }
 
-/// A token that a node does not move.
+/// A token that a node moves in less than half of the trials, in every stratum.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema, Serialize)]
 pub struct Unreached {
     /// The token.
