@@ -23,6 +23,7 @@ use circuitcheck::inputs::model::{
     ModelFolder, TrainingRecord, Weights, WeightsError, read_pth, read_safetensors,
 };
 use circuitcheck::network::engine::Engine;
+use circuitcheck::storage::MAX_RESULT_BYTES;
 use circuitcheck::verify::evidence::Evidence;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -524,6 +525,30 @@ fn the_largest_training_record_takes_no_more_than_promised() {
         // With the file itself, the 256 MiB that SECURITY.md states.
         assert!(peak <= 192 * MIB + MIB, "{loss} {last}: {peak}");
     }
+}
+
+#[test]
+fn the_largest_result_takes_no_more_than_promised_and_a_larger_one_is_refused() {
+    let stored =
+        fs::read_to_string(root().join("reports").join(NAME).join("evidence.json")).unwrap();
+    let (before, after) = stored.split_once("\"nodes\": [").unwrap();
+    let before = format!("{before}\"nodes\": [");
+    let largest = |bytes| filled(bytes, &before, "\"P6L0H0\",", after);
+    let file = largest(MAX_RESULT_BYTES as usize);
+    let (read, peak) = peak_memory(|| Evidence::from_json(file.as_bytes()));
+    assert!(read.unwrap().claims[0].nodes.len() > 6 * MIB);
+    // With the file itself, the 512 MiB that SECURITY.md states.
+    assert!(peak <= 512 * MIB - file.len(), "{peak}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("evidence.json");
+    fs::write(&path, largest(MAX_RESULT_BYTES as usize + 32)).unwrap();
+    let out = folder.path().to_str().unwrap();
+    let error = refusal(INPUT, &["report", ADD, "--stored", "--out", out]);
+    assert!(
+        error.contains("more than the 67108864 bytes that are read of a result"),
+        "{error}"
+    );
 }
 
 #[test]

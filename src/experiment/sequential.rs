@@ -448,7 +448,10 @@ pub fn judge(
             .collect();
         for (source, &stratum) in sources.iter_mut().zip(&strata) {
             // Once no node set wants a stratum, none will.
-            if !open.iter().any(|candidate| candidate.sampling.wants(stratum)) {
+            if !open
+                .iter()
+                .any(|candidate| candidate.sampling.wants(stratum))
+            {
                 continue;
             }
             let pairs = source.take(more);

@@ -15,6 +15,7 @@ use crate::analysis::graph::{Flows, Graph, GraphError, GraphEvidence, KnownClaim
 use crate::analysis::property::evidence::{PropertyEvidence, PropertyEvidenceError};
 use crate::inputs::claims::{ClaimsError, TaggedNode, read_tagged_nodes};
 use crate::inputs::model::{ModelFolder, sha256};
+use crate::storage::read_result;
 use crate::verify::evidence::{Evidence, EvidenceError};
 use crate::verify::{EXIT_FIRST, VerdictKind};
 
@@ -171,7 +172,7 @@ pub enum ReportError {
 
 /// The content of a file, or `None` where there is none.
 fn content(path: PathBuf) -> Result<Option<(PathBuf, Vec<u8>)>, ReportError> {
-    match std::fs::read(&path) {
+    match read_result(&path) {
         Ok(bytes) => Ok(Some((path, bytes))),
         Err(reason) if reason.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(reason) => Err(ReportError::Unreadable { path, reason }),

@@ -1,6 +1,6 @@
 //! Output files, each written atomically.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -65,6 +65,27 @@ pub fn write_files<B: AsRef<[u8]>>(folder: &Path, files: &[(&str, B)]) -> Result
         write().map_err(failed(path.clone()))?;
     }
     Ok(())
+}
+
+/// Most bytes that are read of a file that the program itself wrote: results, records, and what is kept
+/// to resume.
+pub const MAX_RESULT_BYTES: u64 = 64 << 20;
+
+/// The content of such a file.
+///
+/// # Errors
+/// The operating system's, and [`io::ErrorKind::FileTooLarge`] above [`MAX_RESULT_BYTES`].
+pub fn read_result(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(MAX_RESULT_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_RESULT_BYTES {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("more than the {MAX_RESULT_BYTES} bytes that are read of a result"),
+        ));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

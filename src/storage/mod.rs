@@ -6,6 +6,6 @@ pub mod lock;
 mod markdown;
 pub mod parquet;
 
-pub use files::{OutputError, check_writable, write_files};
+pub use files::{MAX_RESULT_BYTES, OutputError, check_writable, read_result, write_files};
 pub use json::{PlainText, pretty_json, read_json, read_stored};
 pub use markdown::{markdown_code, markdown_text};

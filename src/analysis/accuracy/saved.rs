@@ -11,7 +11,7 @@ use super::tally::AccuracyTally;
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::{Decode, EngineError};
 use crate::storage::lock::LockError;
-use crate::storage::{OutputError, read_json, write_files};
+use crate::storage::{OutputError, read_json, read_result, write_files};
 
 /// The file's format; increased whenever the meaning of a block or a count changes.
 const SCHEMA: &str = "circuitcheck/accuracy/1";
@@ -142,7 +142,7 @@ impl Saved {
         questions: &Questions,
     ) -> Result<Option<Self>, SavedError> {
         let file = path.display().to_string();
-        match std::fs::read(path) {
+        match read_result(path) {
             Ok(json) => Self::from_json(file, &json, work, questions).map(Some),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(SavedError::Unreadable {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::Path;
 
 use thiserror::Error;
@@ -10,6 +11,7 @@ use thiserror::Error;
 use super::case::Case;
 use super::{Property, PropertyError};
 use crate::domain::plain::is_hidden;
+use crate::storage::read_result;
 
 /// The file's name, beside the report.
 pub const KEPT_FILE: &str = "property-kept.txt";
@@ -57,7 +59,11 @@ impl Kept {
         if !path.exists() {
             return Ok(Kept::default());
         }
-        match std::fs::read_to_string(&path) {
+        let text = read_result(&path).and_then(|bytes| {
+            String::from_utf8(bytes)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
+        });
+        match text {
             Ok(text) => Ok(Kept::parse(&path.display().to_string(), &text)?),
             Err(reason) => Err(PropertyError::Unreadable { path, reason }),
         }

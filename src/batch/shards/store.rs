@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::plan::ShardPlan;
 use super::result::{MergeError, Merged, ShardResult};
 use crate::storage::lock::{Lock, LockError};
-use crate::storage::{OutputError, write_files};
+use crate::storage::{OutputError, read_result, write_files};
 
 /// The results of one plan's shards.
 pub struct Store<'a> {
@@ -91,7 +91,7 @@ impl<'a> Store<'a> {
 
     fn read(&self, shard: u64, name: &str) -> Result<Option<ShardResult>, ShardStoreError> {
         let file = self.folder.join(name);
-        let bytes = match fs::read(&file) {
+        let bytes = match read_result(&file) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(reason) => return Err(ShardStoreError::Unreadable { file, reason }),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Step, StepModel, unseen};
 use crate::analysis::property::KEPT_FILE;
 use crate::inputs::model::{ModelFolder, sha256};
-use crate::storage::{OutputError, pretty_json, read_json, write_files};
+use crate::storage::{OutputError, pretty_json, read_json, read_result, write_files};
 use crate::verify::Conclusion;
 
 /// The record of a step.
@@ -73,7 +73,7 @@ impl Step {
     /// The record of an earlier run, unless it failed, its result is gone, or something it depends
     /// on changed.
     fn before(&self, folder: &Path, fingerprint: &str) -> Option<StepRecord> {
-        let record = fs::read(folder.join(record_name(&self.name()))).ok()?;
+        let record = read_result(&folder.join(record_name(&self.name()))).ok()?;
         let record: StepRecord = read_json(&record).ok()?;
         let is_there = match self.result() {
             Some(name) => {

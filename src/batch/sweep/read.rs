@@ -11,6 +11,7 @@ use crate::analysis::circuit::{Circuit, CircuitEvidence};
 use crate::analysis::hypothesis::{ClauseResult, TestedHypothesis};
 use crate::inputs::model::ModelFolder;
 use crate::report::claim_rows;
+use crate::storage::read_result;
 use crate::verify::evidence::{Evidence, by_name};
 
 /// Prefix of the names of steps that test hypotheses.
@@ -93,7 +94,7 @@ fn found<T, E: Display>(
     name: &str,
     read: impl Fn(&[u8]) -> Result<T, E>,
 ) -> Result<Option<T>, String> {
-    match std::fs::read(folder.join(name)) {
+    match read_result(&folder.join(name)) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{name}: {error}")),
         Ok(bytes) => read(&bytes)

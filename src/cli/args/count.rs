@@ -16,7 +16,7 @@ pub const MOST_QUESTION_SETS: u64 = 1000;
 pub const MOST_CASES: u64 = 10_000_000;
 
 /// Most wrong answers that are kept.
-pub const MOST_KEPT: u64 = 1_000_000;
+pub const MOST_KEPT: u64 = 100_000;
 
 /// Reads a count of one or more.
 pub fn count<N: TryFrom<u64>>(text: &str) -> Result<N, String> {
