@@ -18,7 +18,7 @@ use crate::experiment::stats::{
 };
 use crate::experiment::{
     AffectedTokens, Baseline, Bench, HALF, NEGLIGIBLE, NodeSet, Reference, Rules, SourceFrom,
-    Terms, stream,
+    Terms, TrialBlock, stream,
 };
 use crate::network::engine::EngineError;
 
@@ -202,10 +202,8 @@ impl Setting<'_> {
         let [first, larger @ ..] = PANELS;
         let mut all: Vec<&mut Asked> = asked.iter_mut().collect();
         self.try_panel(&mut panels, &mut all, first, progress)?;
-        for asked in &mut asked {
-            self.try_aside(asked, &panels)?;
-            self.compare(asked, &panels)?;
-        }
+        self.try_aside(&mut all, &panels)?;
+        self.compare(&mut all, &panels)?;
         for size in larger {
             let is_open = |asked: &&mut Asked| {
                 asked.claim.hangs_on_selectivity
@@ -213,20 +211,28 @@ impl Setting<'_> {
             };
             let mut open: Vec<&mut Asked> = asked.iter_mut().filter(is_open).collect();
             self.try_panel(&mut panels, &mut open, size, &mut |_, _| {})?;
-            for asked in open {
-                self.compare(asked, &panels)?;
-            }
+            self.compare(&mut open, &panels)?;
         }
         Ok(asked.into_iter().map(|asked| asked.controls).collect())
     }
 
     /// The controls that are tried once, whatever the size of the panels, and decide nothing.
-    fn try_aside(&self, asked: &mut Asked, panels: &Panels) -> Result<(), EngineError> {
-        let (claim, controls) = (asked.claim, &mut asked.controls);
-        controls.own_activation = self.own_activation(claim)?;
-        controls.untrained = self.untrained(claim)?;
-        let wrong_tasks = self.wrong_tasks(claim.variable);
-        controls.wrong_tasks = self.tried_elsewhere(panels, claim, wrong_tasks, &self.everything());
+    fn try_aside(&self, asked: &mut [&mut Asked], panels: &Panels) -> Result<(), EngineError> {
+        for (variable, asked) in by_variable(asked) {
+            let own_activation = self.own_activation(variable, &asked)?;
+            let untrained = self.untrained(variable, &asked)?;
+            for (asked, (own_activation, untrained)) in asked
+                .into_iter()
+                .zip(own_activation.into_iter().zip(untrained))
+            {
+                let wrong_tasks = self.wrong_tasks(variable);
+                let everything = self.everything();
+                asked.controls.own_activation = own_activation;
+                asked.controls.untrained = untrained;
+                asked.controls.wrong_tasks =
+                    self.tried_elsewhere(panels, asked.claim, wrong_tasks, &everything);
+            }
+        }
         Ok(())
     }
 
@@ -260,25 +266,29 @@ impl Setting<'_> {
         AffectedTokens::everything(self.bench.engine.shape().n_digits)
     }
 
-    /// Compares a claim with its decoys and with itself at other digits, on all pairs so far.
-    fn compare(&self, asked: &mut Asked, panels: &Panels) -> Result<(), EngineError> {
+    /// Compares claims with their decoys and with themselves at other digits, on all pairs so far.
+    fn compare(&self, asked: &mut [&mut Asked], panels: &Panels) -> Result<(), EngineError> {
+        for (variable, mut asked) in by_variable(asked) {
+            self.find_carriers(variable, &mut asked, panels)?;
+            for asked in asked {
+                self.compare_one(asked, panels);
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_one(&self, asked: &mut Asked, panels: &Panels) {
         let claim = asked.claim;
-        let alpha = claim.alpha / PANELS.len() as f64;
         let own = panels.get(claim.variable, &claim.node_set, &claim.affected_tokens);
         let interchange_accuracy = count(own);
+        let errors = self.errors(asked);
         let wrong_digits = self.wrong_digits(claim);
-        // Every control must be beaten; a single one that is not is enough against the claim.
-        let controls = asked.decoys.len() + asked.controls.decoys.len() + wrong_digits.len();
-        let errors = Errors {
-            lower: alpha,
-            upper: alpha / controls.max(1) as f64,
-        };
         let wrong_digits = self.tried_elsewhere(panels, claim, wrong_digits, &elsewhere(claim));
         let by_digit: Vec<Bounds> = wrong_digits
             .iter()
             .map(|wrong| difference(interchange_accuracy, wrong.interchange_accuracy, errors))
             .collect();
-        let by_decoys = self.try_decoys(asked, panels, errors)?;
+        let by_decoys = try_decoys(asked, panels, errors);
         let lowest = |bounds: &[Bounds], bound: fn(&Bounds) -> f64, start: f64| {
             bounds.iter().map(bound).fold(start, f64::min)
         };
@@ -293,9 +303,45 @@ impl Setting<'_> {
         controls.beats_decoys_by = (controls.decoys.iter())
             .filter(|decoy| !decoy.carries)
             .map(|decoy| decoy.difference_lower)
-            .fold(interchange_accuracy.lower(alpha), f64::min);
+            .fold(interchange_accuracy.lower(errors.lower), f64::min);
         controls.beats_wrong_digits_by = by_digit.iter().map(|by| by.lower).min_by(f64::total_cmp);
         controls.beats_all_by_at_most = lowest(&by_digit, |by| by.upper, most);
+    }
+
+    /// The error of a comparison of a claim with one control.
+    fn errors(&self, asked: &Asked) -> Errors {
+        let alpha = asked.claim.alpha / PANELS.len() as f64;
+        // Every control must be beaten; a single one that is not is enough against the claim.
+        let decoys = asked.decoys.len() + asked.controls.decoys.len();
+        let controls = decoys + self.wrong_digits(asked.claim).len();
+        Errors {
+            lower: alpha,
+            upper: alpha / controls.max(1) as f64,
+        }
+    }
+
+    /// For decoys that may be additional carriers of a variable: whether they leave control pairs
+    /// unchanged.
+    fn find_carriers(
+        &self,
+        variable: Variable,
+        asked: &mut [&mut Asked],
+        panels: &Panels,
+    ) -> Result<(), EngineError> {
+        let mut unknown: BTreeSet<NodeSet> = BTreeSet::new();
+        for asked in &*asked {
+            let errors = self.errors(asked);
+            let may_carry = (asked.decoys.iter())
+                .filter(|decoy| compared(asked.claim, decoy, panels, errors).may_carry)
+                .filter(|decoy| !asked.leaves_control_pairs_alone.contains_key(*decoy));
+            unknown.extend(may_carry.cloned());
+        }
+        let unknown: Vec<NodeSet> = unknown.into_iter().collect();
+        let found = self.leave_control_pairs_alone(variable, &unknown)?;
+        for asked in asked {
+            let found = unknown.iter().cloned().zip(found.iter().copied());
+            asked.leaves_control_pairs_alone.extend(found);
+        }
         Ok(())
     }
 
@@ -315,65 +361,6 @@ impl Setting<'_> {
         results
             .filter(|result| result.interchange_accuracy.trials > 0)
             .collect()
-    }
-
-    /// Compares a claim with its decoys; those that are clearly beaten are not tried again. Returns
-    /// the margin over each decoy tried.
-    fn try_decoys(
-        &self,
-        asked: &mut Asked,
-        panels: &Panels,
-        errors: Errors,
-    ) -> Result<Vec<Bounds>, EngineError> {
-        let claim = asked.claim;
-        let own = panels.get(claim.variable, &claim.node_set, &claim.affected_tokens);
-        // Half as often as the claim's own nodes.
-        let enough = HALF * count(own).share();
-        let mut bounds = Vec::new();
-        let mut left = Vec::new();
-        let asked_again: BTreeSet<Vec<NodeName>> = asked
-            .decoys
-            .iter()
-            .map(|decoy| Node::names(&decoy.nodes))
-            .collect();
-        (asked.controls.decoys).retain(|decoy| !asked_again.contains(&decoy.nodes));
-        for decoy in std::mem::take(&mut asked.decoys) {
-            let theirs = panels.get(claim.variable, &decoy, &claim.affected_tokens);
-            let interchange_accuracy = count(theirs);
-            let by = paired(own, theirs, errors);
-            let mut may_carry =
-                by.lower < SELECTIVITY_MARGIN && interchange_accuracy.upper(errors.upper) >= enough;
-            if may_carry {
-                may_carry = match asked.leaves_control_pairs_alone.get(&decoy) {
-                    Some(&known) => known,
-                    None => {
-                        let found = self.leaves_control_pairs_alone(claim, &decoy)?;
-                        (asked.leaves_control_pairs_alone).insert(decoy.clone(), found);
-                        found
-                    }
-                };
-            }
-            let carries = may_carry && interchange_accuracy.lower(errors.lower) >= enough;
-            // If it is open whether a decoy is an additional carrier, what it says about the claim
-            // is open too.
-            if !may_carry {
-                bounds.push(by);
-            }
-            asked.controls.decoys.push(DecoyResult {
-                nodes: Node::names(&decoy.nodes),
-                interchange_accuracy,
-                difference_lower: by.lower,
-                carries,
-            });
-            if by.lower < SELECTIVITY_MARGIN && !carries {
-                left.push(decoy);
-            }
-        }
-        asked.decoys = left;
-        asked.controls.decoys.sort_by(|a, b| {
-            (a.difference_lower.total_cmp(&b.difference_lower)).then(a.nodes.cmp(&b.nodes))
-        });
-        Ok(bounds)
     }
 
     /// For a single node: every node of its kind that is not claimed for the variable, lies at or
@@ -434,28 +421,23 @@ impl Setting<'_> {
         found
     }
 
-    fn leaves_control_pairs_alone(
+    /// For each node set, whether it leaves control pairs unchanged.
+    fn leave_control_pairs_alone(
         &self,
-        claim: &Controlled,
-        decoy: &NodeSet,
-    ) -> Result<bool, EngineError> {
-        let trials = self.side_pairs(claim.variable, Kind::Control, CARRIER_CONTROL_PAIRS);
-        let mut changed = Count::default();
-        let node_sets = std::slice::from_ref(decoy);
-        self.bench.run(
-            claim.variable,
-            &trials,
-            SourceFrom::Source,
-            node_sets,
-            |block| {
-                for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
-                    if let Some(outcome) = outcome {
-                        changed.add(outcome.answer != trial.reference);
-                    }
-                }
-            },
-        )?;
-        Ok(changed.share() <= NEGLIGIBLE)
+        variable: Variable,
+        node_sets: &[NodeSet],
+    ) -> Result<Vec<bool>, EngineError> {
+        if node_sets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let trials = self.side_pairs(variable, Kind::Control, CARRIER_CONTROL_PAIRS);
+        let mut changed = vec![Count::default(); node_sets.len()];
+        (self.bench).run(variable, &trials, SourceFrom::Source, node_sets, |block| {
+            count_changed(&block, &mut changed);
+        })?;
+        Ok((changed.iter())
+            .map(|changed| changed.share() <= NEGLIGIBLE)
+            .collect())
     }
 
     fn side_pairs(
@@ -471,46 +453,44 @@ impl Setting<'_> {
         family.draws().take(trials, &mut rng)
     }
 
-    fn own_activation(&self, claim: &Controlled) -> Result<Count, EngineError> {
-        let pairs = self.side_pairs(claim.variable, Kind::Counterfactual, SIDE_TRIALS);
-        let mut changed = Count::default();
-        // Nothing else is patched here, so mean-ablated nodes play no part.
-        let node_set = [NodeSet::of(claim.node_set.nodes.iter().copied())];
-        self.bench.run(
-            claim.variable,
-            &pairs,
-            SourceFrom::Base,
-            &node_set,
-            |block| {
-                for (trial, outcome) in block.trials.iter().zip(block.outcomes[0].iter().flatten())
-                {
-                    changed.add(outcome.answer != trial.reference);
-                }
-            },
-        )?;
+    /// How often patching each claim's nodes with their own activations changes an answer.
+    fn own_activation(
+        &self,
+        variable: Variable,
+        asked: &[&mut Asked],
+    ) -> Result<Vec<Count>, EngineError> {
+        let pairs = self.side_pairs(variable, Kind::Counterfactual, SIDE_TRIALS);
+        let mut changed = vec![Count::default(); asked.len()];
+        let node_sets = without_ablation(asked);
+        (self.bench).run(variable, &pairs, SourceFrom::Base, &node_sets, |block| {
+            count_changed(&block, &mut changed);
+        })?;
         Ok(changed)
     }
 
-    fn untrained(&self, claim: &Controlled) -> Result<Count, EngineError> {
-        let pairs = self.side_pairs(claim.variable, Kind::Counterfactual, SIDE_TRIALS);
-        let terms = Terms::new(claim.variable, claim.affected_tokens.clone());
-        let mut agreed = Count::default();
-        let node_set = [NodeSet::of(claim.node_set.nodes.iter().copied())];
-        self.untrained.run(
-            claim.variable,
-            &pairs,
-            SourceFrom::Source,
-            &node_set,
-            |block| {
-                for (trial, outcome) in block.trials.iter().zip(&block.outcomes[0]) {
+    /// How often each claim's nodes of the untrained network give the answer predicted.
+    fn untrained(
+        &self,
+        variable: Variable,
+        asked: &[&mut Asked],
+    ) -> Result<Vec<Count>, EngineError> {
+        debug_assert_eq!(self.untrained.reference, Reference::Own);
+        let pairs = self.side_pairs(variable, Kind::Counterfactual, SIDE_TRIALS);
+        let terms: Vec<Terms> = (asked.iter())
+            .map(|asked| Terms::new(variable, asked.claim.affected_tokens.clone()))
+            .collect();
+        let mut agreed = vec![Count::default(); asked.len()];
+        let node_sets = without_ablation(asked);
+        (self.untrained).run(variable, &pairs, SourceFrom::Source, &node_sets, |block| {
+            for ((agreed, terms), outcomes) in agreed.iter_mut().zip(&terms).zip(&block.outcomes) {
+                for (trial, outcome) in block.trials.iter().zip(outcomes) {
                     let agrees = outcome
                         .as_ref()
-                        .and_then(|o| trial.interchange_accuracy(o, &terms));
+                        .and_then(|o| trial.interchange_accuracy(o, terms));
                     agrees.into_iter().for_each(|agrees| agreed.add(agrees));
                 }
-            },
-        )?;
-        debug_assert_eq!(self.untrained.reference, Reference::Own);
+            }
+        })?;
         Ok(agreed)
     }
 
@@ -542,6 +522,100 @@ impl Setting<'_> {
             .filter(|&variable| self.testable(variable))
             .collect()
     }
+}
+
+/// Claims by variable, in order.
+fn by_variable<'a, 'c>(
+    asked: &'a mut [&mut Asked<'c>],
+) -> BTreeMap<Variable, Vec<&'a mut Asked<'c>>> {
+    let mut by_variable: BTreeMap<Variable, Vec<&mut Asked>> = BTreeMap::new();
+    for asked in asked {
+        let of = by_variable.entry(asked.claim.variable).or_default();
+        of.push(asked);
+    }
+    by_variable
+}
+
+/// The claims' nodes, where nothing else is patched, so that mean-ablated nodes play no part.
+fn without_ablation(asked: &[&mut Asked]) -> Vec<NodeSet> {
+    (asked.iter())
+        .map(|asked| NodeSet::of(asked.claim.node_set.nodes.iter().copied()))
+        .collect()
+}
+
+/// Counts, for each node set, the trials of a block whose answer changed.
+fn count_changed(block: &TrialBlock, changed: &mut [Count]) {
+    for (changed, outcomes) in changed.iter_mut().zip(&block.outcomes) {
+        for (trial, outcome) in block.trials.iter().zip(outcomes) {
+            if let Some(outcome) = outcome {
+                changed.add(outcome.answer != trial.reference);
+            }
+        }
+    }
+}
+
+/// A decoy compared with a claim's nodes.
+struct Compared {
+    interchange_accuracy: Count,
+    /// Margin of the claim's nodes over the decoy.
+    by: Bounds,
+    /// Whether the decoy may be an additional carrier: not clearly beaten, and possibly as predicted
+    /// half as often as the claim's own nodes.
+    may_carry: bool,
+    /// Whether it is known to be as predicted that often.
+    as_often: bool,
+}
+
+fn compared(claim: &Controlled, decoy: &NodeSet, panels: &Panels, errors: Errors) -> Compared {
+    let own = panels.get(claim.variable, &claim.node_set, &claim.affected_tokens);
+    let theirs = panels.get(claim.variable, decoy, &claim.affected_tokens);
+    let enough = HALF * count(own).share();
+    let interchange_accuracy = count(theirs);
+    let by = paired(own, theirs, errors);
+    Compared {
+        interchange_accuracy,
+        by,
+        may_carry: by.lower < SELECTIVITY_MARGIN
+            && interchange_accuracy.upper(errors.upper) >= enough,
+        as_often: interchange_accuracy.lower(errors.lower) >= enough,
+    }
+}
+
+/// Compares a claim with its decoys; those that are clearly beaten are not tried again. Returns the
+/// margin over each decoy tried that is no additional carrier.
+fn try_decoys(asked: &mut Asked, panels: &Panels, errors: Errors) -> Vec<Bounds> {
+    let mut bounds = Vec::new();
+    let mut left = Vec::new();
+    let asked_again: BTreeSet<Vec<NodeName>> = asked
+        .decoys
+        .iter()
+        .map(|decoy| Node::names(&decoy.nodes))
+        .collect();
+    (asked.controls.decoys).retain(|decoy| !asked_again.contains(&decoy.nodes));
+    for decoy in std::mem::take(&mut asked.decoys) {
+        let found = compared(asked.claim, &decoy, panels, errors);
+        let may_carry = found.may_carry && asked.leaves_control_pairs_alone[&decoy];
+        let carries = may_carry && found.as_often;
+        // If it is open whether a decoy is an additional carrier, what it says about the claim is
+        // open too.
+        if !may_carry {
+            bounds.push(found.by);
+        }
+        asked.controls.decoys.push(DecoyResult {
+            nodes: Node::names(&decoy.nodes),
+            interchange_accuracy: found.interchange_accuracy,
+            difference_lower: found.by.lower,
+            carries,
+        });
+        if found.by.lower < SELECTIVITY_MARGIN && !carries {
+            left.push(decoy);
+        }
+    }
+    asked.decoys = left;
+    asked.controls.decoys.sort_by(|a, b| {
+        (a.difference_lower.total_cmp(&b.difference_lower)).then(a.nodes.cmp(&b.nodes))
+    });
+    bounds
 }
 
 fn count(column: &AgreementColumn) -> Count {
