@@ -5,7 +5,7 @@ use super::lanes::{Kernel, LANES, Lanes, dispatch};
 /// The layout of heads side by side: padded with zeros to whole vectors in queries, keys and
 /// values; unpadded in the results of attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Heads {
+pub(in crate::network) struct Heads {
     pub count: usize,
     pub width: usize,
 }
@@ -27,7 +27,7 @@ impl Heads {
     }
 }
 
-pub(super) struct Asking<'a> {
+pub(in crate::network) struct Asking<'a> {
     /// All heads' queries, `[heads.total()]`.
     pub query: &'a [f32],
     /// Index of the first row attended to.
@@ -36,14 +36,14 @@ pub(super) struct Asking<'a> {
 }
 
 /// Receives each row's attention weights: row, head, and a weight for each row attended to.
-pub(super) type Weighed<'a> = &'a mut dyn FnMut(usize, usize, &[f32]);
+pub(in crate::network) type Weighed<'a> = &'a mut dyn FnMut(usize, usize, &[f32]);
 
 /// Writes every head's weighted values for each querying row into `z`, `[rows, heads.results()]`.
 /// `looked_at` has rows of all heads' keys, then all heads' values.
 ///
 /// # Panics
 /// If a length does not fit `heads`.
-pub(super) fn attend<'a>(
+pub(in crate::network) fn attend<'a>(
     heads: Heads,
     rows: &'a [Asking<'a>],
     looked_at: &'a [&'a [f32]],
@@ -115,7 +115,7 @@ impl Kernel for AttentionKernel<'_> {
 
 /// The inner product of two rows of whole vectors.
 #[inline(always)]
-fn product_sum<L: Lanes>(lanes: L, a: &[f32], b: &[f32]) -> f32 {
+pub(in crate::network) fn product_sum<L: Lanes>(lanes: L, a: &[f32], b: &[f32]) -> f32 {
     let ((a, _), (b, _)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     let mut sum = lanes.splat(0.0);
     for (a, b) in a.iter().zip(b) {

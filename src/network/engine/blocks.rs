@@ -9,7 +9,7 @@ use crate::domain::shape::{D_VOCAB, Shape};
 use crate::inputs::model::Weights;
 
 #[derive(Debug, Clone)]
-pub(super) struct LayerWeights {
+pub(in crate::network) struct LayerWeights {
     pub ln1: NormWeights,
     /// `[d_model, heads]`, heads side by side, scaled by `1/sqrt(d_head)`.
     pub query: Matrix,
@@ -97,7 +97,7 @@ impl Heads {
 
 /// A row for each token at each position.
 #[derive(Debug, Clone)]
-pub(super) struct TokenTable {
+pub(in crate::network) struct TokenTable {
     width: usize,
     /// `[n_ctx, 15, width]`
     data: Vec<f32>,
@@ -106,13 +106,22 @@ pub(super) struct TokenTable {
 impl TokenTable {
     /// The row of a token at a position, `[width]`.
     pub fn row(&self, position: usize, token: Token) -> &[f32] {
-        let row = position * D_VOCAB + usize::from(token);
-        &self.data[row * self.width..][..self.width]
+        &self.data[Self::index(position, token) * self.width..][..self.width]
+    }
+
+    /// The index of that row.
+    pub const fn index(position: usize, token: Token) -> usize {
+        position * D_VOCAB + token as usize
+    }
+
+    /// All rows, `[n_ctx * 15, width]`.
+    pub fn rows(&self) -> &[f32] {
+        &self.data
     }
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Packed {
+pub(in crate::network) struct Packed {
     pub shape: Shape,
     pub heads: Heads,
     /// Residual stream entering layer 0, `[d_model]` per row.

@@ -6,10 +6,10 @@
 use std::sync::LazyLock;
 
 /// Values in a vector: one AVX-512 register, or two of AVX2.
-pub(super) const LANES: usize = 16;
+pub(in crate::network) const LANES: usize = 16;
 
 /// Instructions on vectors of [`LANES`] values.
-pub(super) trait Lanes: Copy {
+pub(in crate::network) trait Lanes: Copy {
     type V: Copy;
     /// The tile of a product that fits the registers: rows, and vectors side by side.
     const TILE: (usize, usize);
@@ -36,7 +36,7 @@ pub(super) trait Lanes: Copy {
 }
 
 /// Work that any implementation can run.
-pub(super) trait Kernel {
+pub(in crate::network) trait Kernel {
     /// Runs the work. Implementations are `inline(always)`, so that they are compiled for `lanes`.
     fn run<L: Lanes>(self, lanes: L);
 }
@@ -79,7 +79,7 @@ pub fn instruction_set() -> &'static str {
 }
 
 /// Runs a kernel on the widest available instructions.
-pub(super) fn dispatch(kernel: impl Kernel) {
+pub(in crate::network) fn dispatch(kernel: impl Kernel) {
     run_on(*WIDEST, kernel);
 }
 

@@ -62,6 +62,52 @@ impl Matrix {
         }
     }
 
+    pub const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub const fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The transpose, `[columns, rows]`.
+    pub fn transposed(&self) -> Self {
+        let mut panels = vec![PanelRow([0.0; PANEL]); self.rows.div_ceil(PANEL) * self.columns];
+        for (to, start) in panels
+            .chunks_exact_mut(self.columns)
+            .zip((0..self.rows).step_by(PANEL))
+        {
+            let width = PANEL.min(self.rows - start);
+            for (column, line) in to.iter_mut().enumerate() {
+                let from = &self.panels[column / PANEL * self.rows + start..][..width];
+                for (to, from) in line.0.iter_mut().zip(from) {
+                    *to = from.0[column % PANEL];
+                }
+            }
+        }
+        Matrix {
+            rows: self.columns,
+            columns: self.rows,
+            panels,
+        }
+    }
+
+    /// Adds the rows of the matrix to `sums`, `[columns]`, one after the other.
+    pub fn add_column_sums(&self, sums: &mut [f32]) {
+        assert_eq!(sums.len(), self.columns);
+        let panels = self.panels.chunks_exact(self.rows);
+        for (panel, sums) in panels.zip(sums.chunks_mut(PANEL)) {
+            let mut wide = [0.0; PANEL];
+            wide[..sums.len()].copy_from_slice(sums);
+            for line in panel {
+                for (sum, value) in wide.iter_mut().zip(line.0) {
+                    *sum += value;
+                }
+            }
+            sums.copy_from_slice(&wide[..sums.len()]);
+        }
+    }
+
     /// `lhs · self` added to `onto` for every row of `lhs` (`[m, rows]`), into `out` (`[m, columns]`).
     pub fn multiply(&self, lhs: &[f32], onto: Onto, out: &mut [f32]) {
         self.product(0..self.rows, lhs, onto, false, out);
@@ -76,6 +122,13 @@ impl Matrix {
     pub fn apply(&self, lhs: &[f32], bias: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; lhs.len() / self.rows * self.columns];
         self.multiply(lhs, Onto::Bias(bias), &mut out);
+        out
+    }
+
+    /// `lhs · self` for every row of `lhs`, `[m, columns]`.
+    pub fn times(&self, lhs: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; lhs.len() / self.rows * self.columns];
+        self.multiply(lhs, Onto::Result, &mut out);
         out
     }
 
@@ -331,6 +384,26 @@ mod tests {
                 .chunks_exact(inner)
                 .flat_map(|row| matrix.apply(row, &bias));
             assert_eq!(bits(&together), bits(&alone.collect::<Vec<f32>>()));
+        }
+    }
+
+    #[test]
+    fn a_transpose_multiplies_as_the_matrix_turned_by_hand() {
+        for (m, rows, columns) in SHAPES {
+            let (lhs, data) = (values(m * columns), values(rows * columns));
+            let turned: Vec<f32> = (0..columns * rows)
+                .map(|i| data[i % rows * columns + i / rows])
+                .collect();
+            let matrix = Matrix::new(rows, columns, &data);
+            let by_hand = Matrix::new(columns, rows, &turned);
+            let transposed = matrix.transposed();
+            assert_eq!(bits(&transposed.times(&lhs)), bits(&by_hand.times(&lhs)));
+            let mut sums = values(columns);
+            matrix.add_column_sums(&mut sums);
+            let ones = vec![1.0; rows];
+            let mut expected = values(columns);
+            matrix.multiply(&ones, Onto::Result, &mut expected);
+            assert_eq!(bits(&sums), bits(&expected));
         }
     }
 

@@ -5,14 +5,14 @@
 //! rows. Every row is computed exactly as it would be alone (`matrix`), so results do not depend on
 //! slices, threads, or the other questions of a run.
 
-mod attention;
+pub(super) mod attention;
 mod base;
-mod blocks;
+pub(super) mod blocks;
 mod intervene;
 mod intervention;
-mod lanes;
-mod matrix;
-mod norm;
+pub(super) mod lanes;
+pub(super) mod matrix;
+pub(super) mod norm;
 mod pass;
 mod path;
 mod read;
@@ -86,6 +86,9 @@ pub enum EngineError {
         fired: usize,
         expected: usize,
     },
+    /// A site that the network does not have.
+    #[error("the network has no site {site}")]
+    NoSite { site: String },
     /// A question, or its forced answer, of another size than the model's.
     #[error("a question has {found} digits, the model takes {expected}")]
     Digits { found: usize, expected: usize },
@@ -262,19 +265,19 @@ impl Engine {
 
     /// Checks prompts that are about to be run unpatched, and counts them.
     fn admit(&self, prompts: &[Prompt]) -> Result<(), EngineError> {
-        self.check_digits(prompts)?;
+        check_digits(self.shape().n_digits, prompts)?;
         (self.unpatched).fetch_add(prompts.len() as u64, Ordering::Relaxed);
         Ok(())
     }
+}
 
-    fn check_digits(&self, prompts: &[Prompt]) -> Result<(), EngineError> {
-        let expected = self.shape().n_digits;
-        match (prompts.iter())
-            .flat_map(|prompt| [prompt.question.n_digits(), prompt.forced.n_digits()])
-            .find(|&found| found != expected)
-        {
-            Some(found) => Err(EngineError::Digits { found, expected }),
-            None => Ok(()),
-        }
+/// Checks that prompts have the digits that a network takes.
+pub(super) fn check_digits(expected: usize, prompts: &[Prompt]) -> Result<(), EngineError> {
+    match (prompts.iter())
+        .flat_map(|prompt| [prompt.question.n_digits(), prompt.forced.n_digits()])
+        .find(|&found| found != expected)
+    {
+        Some(found) => Err(EngineError::Digits { found, expected }),
+        None => Ok(()),
     }
 }

@@ -85,7 +85,7 @@ impl Kernel for ChangeAtScale<'_> {
 }
 
 #[inline(always)]
-fn mean<L: Lanes>(lanes: L, row: &[f32]) -> f32 {
+pub(in crate::network) fn mean<L: Lanes>(lanes: L, row: &[f32]) -> f32 {
     let (whole, rest) = row.as_chunks::<LANES>();
     let mut sum = lanes.splat(0.0);
     for values in whole {
@@ -94,9 +94,21 @@ fn mean<L: Lanes>(lanes: L, row: &[f32]) -> f32 {
     (lanes.sum(sum) + rest.iter().sum::<f32>()) / row.len() as f32
 }
 
+/// The mean of the products of two rows' values.
+#[inline(always)]
+pub(in crate::network) fn product_mean<L: Lanes>(lanes: L, a: &[f32], b: &[f32]) -> f32 {
+    let ((whole, rest), (others, other_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut sum = lanes.splat(0.0);
+    for (a, b) in whole.iter().zip(others) {
+        sum = lanes.mul_add(lanes.load(a), lanes.load(b), sum);
+    }
+    let rest: f32 = rest.iter().zip(other_rest).map(|(a, b)| a * b).sum();
+    (lanes.sum(sum) + rest) / a.len() as f32
+}
+
 /// One over the standard deviation.
 #[inline(always)]
-fn scale<L: Lanes>(lanes: L, row: &[f32], mean: f32) -> f32 {
+pub(in crate::network) fn scale<L: Lanes>(lanes: L, row: &[f32], mean: f32) -> f32 {
     let (whole, rest) = row.as_chunks::<LANES>();
     let (mut sum, middle) = (lanes.splat(0.0), lanes.splat(mean));
     for values in whole {

@@ -143,7 +143,7 @@ impl Engine {
         sites: impl IntoIterator<Item = Site>,
     ) -> Result<Activations, EngineError> {
         assert_eq!(prompts.len(), interventions.len());
-        self.check_digits(prompts)?;
+        super::check_digits(self.shape().n_digits, prompts)?;
         for intervention in interventions {
             self.check_widths(intervention)?;
             let mut sites = intervention.overwrites().iter().map(|o| o.site);

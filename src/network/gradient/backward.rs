@@ -1,0 +1,122 @@
+//! The backward pass of a slice of questions: the gradient of every activation.
+
+use super::Differentiable;
+use super::attention::AttentionBackward;
+use super::forward::{LayerTape, Tape, asking, attended, live};
+use super::norm::{NormGradient, norm_backward};
+use crate::domain::arithmetic::Token;
+use crate::domain::shape::Shape;
+use crate::network::engine::matrix::Onto;
+
+/// The gradients of a slice's activations, with rows as in its [`Tape`].
+pub(super) struct Adjoint {
+    pub layers: Vec<LayerAdjoint>,
+    pub ln_final: NormGradient,
+}
+
+/// The gradients of one layer's activations.
+pub(super) struct LayerAdjoint {
+    /// `[rows, d_model]`: in the first layer along the residual stream alone, without what attention
+    /// reads.
+    pub x: Vec<f32>,
+    /// `[asking rows, heads]`
+    pub query: Vec<f32>,
+    /// `[rows, 2 * heads]`
+    pub key_value: Vec<f32>,
+    /// `[asking rows, n_heads * d_head]`
+    pub z: Vec<f32>,
+    /// `[asking rows, d_model]`
+    pub mid: Vec<f32>,
+    /// After the ReLU, `[asking rows, d_mlp]`.
+    pub post: Vec<f32>,
+    /// Before the ReLU.
+    pub pre: Vec<f32>,
+    /// `[asking rows, d_model]`
+    pub after: Vec<f32>,
+    /// Zero in the first layer, whose norm reads a table.
+    pub ln1: NormGradient,
+    pub ln2: NormGradient,
+}
+
+/// Goes back from the gradient of the logits, `[answer rows, 15]`.
+pub(super) fn backward(
+    network: &Differentiable,
+    tokens: &[Token],
+    tape: &Tape,
+    logits: &[f32],
+) -> Adjoint {
+    let forward = &network.forward;
+    let mut gradient = vec![0.0; tape.x.len()];
+    let normed = network.unembed.times(logits);
+    let ln_final = norm_backward(&forward.ln_final, &tape.x, &normed, &mut gradient);
+    let mut layers = Vec::with_capacity(tape.layers.len());
+    for (layer, of_layer) in tape.layers.iter().enumerate().rev() {
+        let adjoint = backward_layer(network, layer, tokens, of_layer, gradient);
+        gradient = adjoint.x.clone();
+        layers.push(adjoint);
+    }
+    layers.reverse();
+    Adjoint { layers, ln_final }
+}
+
+fn backward_layer(
+    network: &Differentiable,
+    layer: usize,
+    tokens: &[Token],
+    tape: &LayerTape,
+    after: Vec<f32>,
+) -> LayerAdjoint {
+    let forward = &network.forward;
+    let shape = &forward.shape;
+    let (block, back) = (&forward.blocks[layer], &network.layers[layer]);
+    let post = back.mlp_out.times(&after);
+    let masked = post.iter().zip(&tape.post);
+    let pre: Vec<f32> = masked
+        .map(|(gradient, &post)| if post > 0.0 { *gradient } else { 0.0 })
+        .collect();
+    let mut mid = after.clone();
+    let ln2 = norm_backward(&block.ln2, &tape.mid, &back.mlp_in.times(&pre), &mut mid);
+    let z = back.output.times(&mid);
+    let (query, key_value) = AttentionBackward {
+        heads: forward.heads,
+        live: live(shape),
+        first_asking: asking(shape, layer).start,
+        attended: &attended(forward, layer, tokens, tape.projected.as_ref()),
+        pattern: &tape.pattern,
+        z: &z,
+    }
+    .run();
+    let mut x = spread(shape, layer, &mid);
+    let ln1 = match &tape.projected {
+        None => NormGradient::zeros(shape.d_model),
+        Some(_) => {
+            let mut normed = spread(shape, layer, &back.query.times(&query));
+            (back.key_value).multiply(&key_value, Onto::Result, &mut normed);
+            norm_backward(&block.ln1, &tape.x, &normed, &mut x)
+        }
+    };
+    LayerAdjoint {
+        x,
+        query,
+        key_value,
+        z,
+        mid,
+        post,
+        pre,
+        after,
+        ln1,
+        ln2,
+    }
+}
+
+/// Asking rows among zeros for all others: `[rows, d_model]`.
+fn spread(shape: &Shape, layer: usize, asked: &[f32]) -> Vec<f32> {
+    let (asking, live, width) = (asking(shape, layer), live(shape), shape.d_model);
+    let questions = asked.len() / (asking.len() * width);
+    let mut rows = vec![0.0; questions * live * width];
+    let asked = asked.chunks_exact(asking.len() * width);
+    for (rows, asked) in rows.chunks_exact_mut(live * width).zip(asked) {
+        rows[asking.start * width..].copy_from_slice(asked);
+    }
+    rows
+}
