@@ -44,6 +44,11 @@ impl Array {
         &self.data
     }
 
+    /// The elements, to be changed in place.
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        &mut self.data
+    }
+
     /// The index along each dimension of the element at `offset` in [`Array::data`].
     pub(super) fn index_of(&self, offset: usize) -> Vec<usize> {
         let mut rest = offset;

@@ -1,5 +1,5 @@
 //! Reads a published model: its name, its weights, how it was trained, and the files of claims
-//! that lie beside it.
+//! that lie beside it. Weights are also written.
 //!
 //! Every file is untrusted. Bytes become a validated type at one door per file
 //! ([`ModelName`], [`TrainingRecord`], [`Weights`]), and [`ModelFolder`] is the door of the
@@ -16,6 +16,7 @@ mod pth;
 mod safetensors;
 mod training;
 mod weights;
+mod write;
 
 pub use agreement::{NameContradiction, OperationsFrom};
 pub use array::{Array, ArrayError};
@@ -31,3 +32,4 @@ pub use pth::{MAX_PICKLE_BYTES, PthError, read_pth};
 pub use safetensors::{SafetensorsError, read_safetensors};
 pub use training::{TrainingError, TrainingRecord};
 pub use weights::{Weights, WeightsError};
+pub use write::{write_pth, write_safetensors};

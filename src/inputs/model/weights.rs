@@ -83,8 +83,7 @@ const WRAPPER_PREFIXES: [&str; 3] = ["module.", "_orig_mod.", "model."];
 /// score that masked positions get.
 const BLOCK_BUFFERS: [&str; 2] = ["attn.mask", "attn.IGNORE"];
 
-/// Spread of the matrices of a random network, over 1/√d_model. Near that of training's start;
-/// only the order of magnitude matters, so that no layer drowns another.
+/// Spread of the matrices of an untrained network, over 1/√d_model: HookedTransformer's default.
 const RANDOM_GAIN: f32 = 0.8;
 
 /// A network's weights by their names in the state dict.
@@ -227,8 +226,8 @@ impl Weights {
         Ok(Self { shape, arrays })
     }
 
-    /// An untrained network: matrices normally distributed around 0 with standard deviation
-    /// 0.8/√d_model, biases 0, layer-norm weights 1. The same `shape` and `seed` give the same
+    /// An untrained network, drawn as HookedTransformer draws it: matrices about normally distributed
+    /// around 0 with standard deviation 0.8/√d_model, biases 0, layer-norm weights 1. The same `shape` and `seed` give the same
     /// weights, bit for bit, on every machine.
     ///
     /// # Panics
