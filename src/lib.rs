@@ -43,8 +43,9 @@
 //! | [`domain`] | questions, arithmetic, causal models, nodes, tasks, shapes: integers and names |
 //! | [`storage`] | files written whole, locks, Parquet columns |
 //! | [`inputs`] | model folders, claims files, the hub: read and validated |
-//! | [`network`] | the plain forward pass, the engine, ablations, networks written by hand |
+//! | [`network`] | the plain forward pass, the engine, derivatives, ablations, networks written by hand |
 //! | [`experiment`] | pairs and their runs, counts, exact bounds, sequential sampling |
+//! | [`training`] | models made: recipe, questions, optimiser, insertion |
 //! | [`verify`] | from claims to verdicts and evidence |
 //! | [`analysis`] | accuracy, properties, the graph, circuits, hypotheses, the published protocol |
 //! | [`report`] | each form of report, from evidence |
@@ -58,4 +59,5 @@ pub mod inputs;
 pub mod network;
 pub mod report;
 pub mod storage;
+pub mod training;
 pub mod verify;

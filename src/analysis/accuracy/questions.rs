@@ -9,11 +9,12 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
-use crate::analysis::published::{subtraction_share, training_question};
+use crate::analysis::published::subtraction_share;
 use crate::domain::arithmetic::{Operation, Question, power_of_ten};
 use crate::domain::text::deserialize_from_text;
 use crate::experiment::stream;
 use crate::inputs::model::ModelFolder;
+use crate::training::training_question;
 
 /// Questions in a block. A round number, so that blocks of a bounded space share their first
 /// operand and most of the second; large enough that seeding a block's generator costs nothing in

@@ -15,7 +15,6 @@ pub use clusters::{Clustering, Scores};
 pub use effect::{QuirkEffect, effects};
 pub use questions::{
     Enrichment, RANDOM_QUESTIONS, SET_SEED, draw_set, draw_set_with, subtraction_share,
-    training_question,
 };
 pub use quirk::{Quirk, Quirks, UnknownQuirk};
 pub use reproduce::{Predicted, Remeasuring, Reproduction, TagEvidence, TagReading, remeasure};

@@ -3,32 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 use serde::Deserialize;
 
 use crate::domain::arithmetic::{Operation, Prompt, Question, complexity, power_of_ten};
 use crate::inputs::model::{ModelFolder, Operations};
+use crate::training::{ENRICHED_BATCHES, MIXED_SUBTRACTIONS, random_batch};
 
 /// Seed of question sets, as in the published models.
 pub const SET_SEED: u64 = 372_001;
 
 /// Random questions in a set, as in most published sets.
 pub const RANDOM_QUESTIONS: usize = 512;
-
-/// Probability that a batch of random questions is enriched: 2 of 5 batches.
-const ENRICHED_BATCHES: f64 = 0.4;
-
-/// Share of an enriched batch's digit pairs that are made to sum to nine.
-const NINES: f64 = 0.4;
-
-/// Probability that an enriched batch of subtractions has equal operands: 1 in 100. Otherwise each
-/// digit of the second operand below 9 is raised by one.
-const EQUAL_OPERANDS: f64 = 0.01;
-
-/// Share of subtractions among a mixed model's random questions, if its training record does not
-/// specify it.
-const MIXED_SUBTRACTIONS: f64 = 0.66;
 
 const CURATED: &str = include_str!("curated.json");
 
@@ -142,90 +128,6 @@ pub fn subtraction_share(folder: &ModelFolder) -> f64 {
     }
 }
 
-/// One batch of random questions, enriched or not.
-fn random_batch(
-    operation: Operation,
-    count: usize,
-    n_digits: usize,
-    enriched: bool,
-    rng: &mut impl Rng,
-) -> Vec<Question> {
-    let digits = |rng: &mut _| -> Vec<u8> {
-        (0..count * n_digits)
-            .map(|_| RngExt::random_range(rng, 0..10u8))
-            .collect()
-    };
-    let (mut first, mut second) = (digits(rng), digits(rng));
-    if enriched {
-        let nines = match operation {
-            Operation::Add => {
-                let mut places: Vec<usize> = (0..first.len()).collect();
-                places.shuffle(rng);
-                places.truncate((first.len() as f64 * NINES) as usize);
-                places
-            }
-            Operation::Sub => Vec::new(),
-        };
-        enrich(operation, &mut first, &mut second, &nines, rng);
-    }
-    first
-        .chunks(n_digits)
-        .zip(second.chunks(n_digits))
-        .map(|(a, b)| Question::new(number(a), operation, number(b), n_digits))
-        .collect()
-}
-
-/// Enriches a batch given by its operands' digits. For additions, `nines` are the places whose
-/// digits should sum to nine.
-fn enrich(
-    operation: Operation,
-    first: &mut [u8],
-    second: &mut [u8],
-    nines: &[usize],
-    rng: &mut impl Rng,
-) {
-    match operation {
-        Operation::Add => {
-            let (from, to) = if rng.random_bool(0.5) {
-                (&*first, second)
-            } else {
-                (&*second, first)
-            };
-            for &place in nines {
-                to[place] = 9 - from[place];
-            }
-        }
-        Operation::Sub if rng.random_bool(EQUAL_OPERANDS) => second.copy_from_slice(first),
-        Operation::Sub => second
-            .iter_mut()
-            .filter(|digit| **digit < 9)
-            .for_each(|digit| *digit += 1),
-    }
-}
-
-fn number(digits: &[u8]) -> u128 {
-    digits
-        .iter()
-        .fold(0, |value, &digit| value * 10 + u128::from(digit))
-}
-
-/// One question of a training batch, with all random choices of the batch made for it alone. Such
-/// questions are independent of each other, and each is as likely as in training.
-pub fn training_question(subtractions: f64, n_digits: usize, rng: &mut impl Rng) -> Question {
-    let operation = if rng.random_bool(subtractions) {
-        Operation::Sub
-    } else {
-        Operation::Add
-    };
-    let mut digits = || -> Vec<u8> { (0..n_digits).map(|_| rng.random_range(0..10)).collect() };
-    let (mut first, mut second) = (digits(), digits());
-    if rng.random_bool(ENRICHED_BATCHES) {
-        let nines: Vec<usize> = (0..n_digits).filter(|_| rng.random_bool(NINES)).collect();
-        enrich(operation, &mut first, &mut second, &nines, rng);
-    }
-    Question::new(number(&first), operation, number(&second), n_digits)
-}
-
 /// The curated pairs that fit the operands and belong to the class they are listed under.
 fn curated(operations: Operations, n_digits: usize) -> Vec<Question> {
     let curated: Curated =
@@ -282,24 +184,5 @@ mod tests {
         assert!((300..=338).contains(&subtractions), "{subtractions}");
         let unique: BTreeSet<&Prompt> = set.iter().collect();
         assert_eq!(unique.len(), set.len());
-    }
-
-    #[test]
-    fn two_of_five_batches_of_additions_have_more_nines() {
-        let mut rng = ChaCha8Rng::seed_from_u64(3);
-        let enriched = (0..200)
-            .filter(|_| {
-                let enriched = Enrichment::toss(&mut rng).additions;
-                let batch = random_batch(Operation::Add, 100, 5, enriched, &mut rng);
-                let nines = batch
-                    .iter()
-                    .flat_map(|question| (0..5).map(move |k| question.column(k)))
-                    .filter(|(a, b)| a + b == 9)
-                    .count();
-                // 10 % of 500 pairs without enrichment, 46 % with it.
-                nines > 140
-            })
-            .count();
-        assert!((60..=100).contains(&enriched), "{enriched}");
     }
 }

@@ -1,0 +1,15 @@
+//! Trains models by the published recipe: questions, optimiser, insertion, and a run that can be resumed.
+
+mod insertion;
+mod optimiser;
+mod questions;
+mod recipe;
+mod run;
+mod state;
+
+pub use insertion::{Inserted, Insertion, InsertionError};
+pub use optimiser::{AdamW, grokfast};
+pub use questions::{ENRICHED_BATCHES, MIXED_SUBTRACTIONS, random_batch, training_question};
+pub use recipe::{Overrides, Recipe, RecipeError};
+pub use run::{Losses, News, Run, STATE_FILE, Trained, Training, TrainingError};
+pub use state::StateError;
