@@ -1,5 +1,7 @@
-//! Many models and many machines: steps, sweeps, and questions divided into shards.
+//! Many models and many machines: steps, sweeps, checkpoints of a training, and questions divided into
+//! shards.
 
+pub mod checkpoints;
 pub mod shards;
 pub mod steps;
 pub mod sweep;

@@ -9,7 +9,7 @@ use super::term::style;
 
 /// Each group's title and its commands, in the order of the help. A command that is in no group is not
 /// listed, which a test refuses.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     ("Check claims", &["verify", "test", "property", "coverage"]),
     (
         "Inspect a model",
@@ -23,6 +23,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "explain",
         ],
     ),
+    ("Make a model", &["train"]),
     ("Derive claims", &["discover", "graph", "circuit"]),
     ("Report", &["report", "compare"]),
     ("Scale up", &["sweep", "shard"]),

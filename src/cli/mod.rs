@@ -14,7 +14,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use args::count::count_to;
 use command::{
     ablate, accuracy, ask, circuit, cluster, compare, coverage, discover, explain, graph, hub,
-    pages, patch, property, quirks, report, represents, selfcheck, show, sweep, test, verify,
+    pages, patch, property, quirks, report, represents, selfcheck, show, sweep, test, train,
+    verify,
 };
 use term::error::CliError;
 use term::exit_code::ExitCode;
@@ -112,6 +113,7 @@ enum Command {
     Graph(graph::GraphCommand),
     Report(report::ReportCommand),
     Test(test::Test),
+    Train(train::Train),
     Circuit(circuit::CircuitCommand),
     List(hub::List),
     Sweep(sweep::Sweep),
@@ -174,6 +176,7 @@ impl Command {
             Command::Graph(graph) => graph.run(),
             Command::Report(report) => report.run(),
             Command::Test(test) => test.run(),
+            Command::Train(train) => train.run(),
             Command::Circuit(circuit) => circuit.run(),
             Command::List(list) => list.run(),
             Command::Sweep(sweep) => sweep.run(),

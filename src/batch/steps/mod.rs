@@ -7,6 +7,7 @@ mod run;
 
 pub use record::{StepRecord, StepState, forget};
 pub use run::StepFailure;
+pub(super) use run::discovered;
 
 use std::path::{Path, PathBuf};
 

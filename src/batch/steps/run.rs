@@ -263,7 +263,12 @@ fn properties(
     Ok(evidence.conclusion())
 }
 
-fn discovered(model: &StepModel, out: &Path, seed: u64) -> Result<Conclusion, Box<dyn Error>> {
+/// Writes behaviors.json and features.json by the published protocol.
+pub(in crate::batch) fn discovered(
+    model: &StepModel,
+    out: &Path,
+    seed: u64,
+) -> Result<Conclusion, Box<dyn Error>> {
     let set = draw_set(model.folder, &mut stream(seed, "question set"));
     let quirks = Quirks::published();
     let made = describe(model.folder, model.engine, &set, &quirks, seed, None)?;

@@ -24,4 +24,5 @@ pub mod show;
 pub mod sweep;
 pub mod tagged_file;
 pub mod test;
+pub mod train;
 pub mod verify;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::output::{Loudness, detail, loudness};
 use circuitcheck::inputs::hub::FetchProgress;
+use circuitcheck::training::News;
 use circuitcheck::verify::Progress;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
@@ -83,6 +84,11 @@ impl Bar {
         Self::styled("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}")
     }
 
+    /// A bar of a training's batches.
+    pub fn of_batches() -> Self {
+        Self::styled("{msg} {wide_bar} {pos}/{len} {per_sec} ETA {eta}")
+    }
+
     fn styled(template: &str) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         let style = ProgressStyle::with_template(template).expect("templates are well-formed");
@@ -114,6 +120,17 @@ impl Bar {
             self.bar.reset();
         }
         self.set(progress.done, progress.of);
+    }
+
+    /// Shows a batch, with the loss and what the held-out questions last gave.
+    pub fn show_training(&mut self, news: &News) {
+        if let Some(right) = news.held_out {
+            self.bar.set_prefix(format!("{:.1} % right", 100.0 * right));
+        }
+        let held_out = self.bar.prefix();
+        self.bar
+            .set_message(format!("loss {:.1e} {held_out}", news.loss));
+        self.set(news.step as u64, news.steps as u64);
     }
 
     /// Sets the phase; returns whether it is another one.
