@@ -19,7 +19,7 @@ use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::engine::instruction_set;
 
 use peer::Peer;
-use work::{Ablation, Forward, Patches};
+use work::{Ablation, Forward, Patches, Steps};
 
 /// The mixed model, which is part of the library too.
 const BUNDLED: &str = "models/w126_mix_d5_l3_h4_t40K_s372001/model.pth";
@@ -147,6 +147,16 @@ fn main() {
         }
         if wants("limit") {
             limit::report(node_set);
+        }
+        if wants("train") {
+            let steps = Steps::new(node_set, 4 * node_set.scale * node_set.scale);
+            let peer = Peer::start("train", &steps.task(node_set));
+            let row = Row {
+                job: "train",
+                floor: if large { 1.0 } else { 1.5 },
+                unit: "steps",
+            };
+            compare(node_set, &row, peer, 5, || steps.run(), |_| (0, 0));
         }
     }
     if wants("discover") {

@@ -6,8 +6,11 @@ use std::collections::HashSet;
 use circuitcheck::domain::arithmetic::{AnswerToken, Prompt, Question};
 use circuitcheck::domain::node::Node;
 use circuitcheck::experiment::{default_block, stream};
+use circuitcheck::inputs::model::Weights;
 use circuitcheck::network::engine::{Activations, Decode, Engine, Intervention, Site, Source};
+use circuitcheck::network::gradient::Differentiable;
 use circuitcheck::network::logits::AnswerLogits;
+use circuitcheck::training::AdamW;
 use rand::RngExt;
 
 use crate::peer::{Task, nodes};
@@ -224,5 +227,42 @@ impl Patches {
 
     pub fn same(&self, theirs: &[u8]) -> (usize, usize) {
         differing(self.logits.borrow().iter().flat_map(tokens), theirs)
+    }
+}
+
+/// Questions in a batch of a training.
+const BATCH: usize = 64;
+
+/// Batches to train on.
+pub struct Steps {
+    weights: Weights,
+    prompts: Vec<Prompt>,
+}
+
+impl Steps {
+    pub fn new(node_set: &Subject, count: usize) -> Self {
+        Steps {
+            weights: node_set.folder.weights.clone(),
+            prompts: questions(node_set, count * BATCH),
+        }
+    }
+
+    pub fn task(&self, node_set: &Subject) -> Task {
+        Task::new(node_set, self.prompts.len() / BATCH)
+            .with("batch", BATCH.into())
+            .with_prompts("questions", &self.prompts)
+    }
+
+    /// A step on each batch: gradient and optimiser.
+    pub fn run(&self) -> Turn {
+        timed(self.prompts.len() / BATCH, || {
+            let mut weights = self.weights.clone();
+            let mut optimiser = AdamW::new(&weights);
+            for batch in self.prompts.chunks(BATCH) {
+                let descent = Differentiable::new(&weights).descent(batch).unwrap();
+                let moved = optimiser.step(weights, &descent.gradient, 1e-4, 0.1);
+                weights = moved.unwrap();
+            }
+        })
     }
 }

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 import discover
 import lens
+import train
 from network import Network
 
 JOB, FOLDER = sys.argv[1], Path(sys.argv[2])
@@ -112,6 +113,7 @@ JOBS = {
     "patch-in-batches": lambda task, state: patch(task, state, batched=True),
     "discover": discover.parts,
     "gemm": gemm,
+    "train": lambda task, state: train.train(task, state, tokens("questions", task["n_ctx"])),
 }
 
 
