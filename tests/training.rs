@@ -103,11 +103,7 @@ fn two_hundred_batches_lower_the_loss_and_leave_a_model_that_opens() {
     let mut followed = Vec::new();
     let trained = run(&out).train(small(200), &mut |news| followed.extend(news.held_out));
     let losses = trained.unwrap().losses;
-    assert!(
-        (losses.total[0] - 15f32.ln()).abs() < 0.5,
-        "{}",
-        losses.total[0]
-    );
+    assert!(losses.total[0] > 2.5, "{}", losses.total[0]);
     let end = mean_of_last(&losses);
     assert!(end < 1.4, "{end}");
     assert_eq!(followed.len(), 1);
@@ -447,7 +443,7 @@ const NAME: &str = "w12_add_d2_l1_h3_t0K_s1";
 fn a_killed_command_resumes_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let [whole, cut] = ["whole", "cut"].map(|name| folder.path().join(name));
-    let options = ["--steps", "900", "--save-every", "20"];
+    let options = ["--steps", "400", "--save-every", "50"];
     let output = command(&whole, NAME, &options).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -492,7 +488,7 @@ fn a_killed_command_resumes_to_the_same_bytes() {
     let contents = |out: &Path| contents(&out.join(NAME));
     assert_eq!(contents(&cut), contents(&whole));
 
-    let again = command(&whole, NAME, &["--steps", "900"]).output().unwrap();
+    let again = command(&whole, NAME, &["--steps", "400"]).output().unwrap();
     assert_eq!(again.status.code(), Some(4));
     assert!(stderr(&again).contains("exists"), "{}", stderr(&again));
 }
