@@ -362,6 +362,9 @@ struct Candidate {
 
 /// Judges node sets on fresh pairs of the stream `name`. All are run on the same pairs; each stops
 /// when its bounds decide.
+///
+/// # Errors
+/// [`EngineError`] where an intervention was not applied.
 pub fn judge(
     bench: &Bench,
     quantity: impl Into<Quantity>,
@@ -375,47 +378,26 @@ pub fn judge(
     let counterfactual = Family::new(quantity, Kind::Counterfactual, n_digits);
     let control_pairs = Family::new(quantity, Kind::Control, n_digits);
     let few = |family: &Family| family.len() <= rules.max_trials.min(ALL_PAIRS) as f64;
-    let exhaustive = (few(&counterfactual), few(&control_pairs));
-    let most_controls = match exhaustive.1 {
-        true => ALL_PAIRS,
-        false => CONTROL_PAIRS.min(rules.max_trials),
+    let judging = Judging {
+        bench,
+        quantity,
+        rules,
+        strata: counterfactual.strata(),
+        exhaustive: (few(&counterfactual), few(&control_pairs)),
+        terms: Terms::new(quantity, AffectedTokens::everything(n_digits)),
     };
-    let strata = counterfactual.strata();
-    let groups: Vec<Family> = (strata.iter())
+    let groups: Vec<Family> = (judging.strata.iter())
         .map(|&stratum| {
             counterfactual
                 .clone()
                 .restricted_to(|other| other == stratum)
         })
         .collect();
-    let mut sources: Vec<PairSource> = (groups.iter().zip(&strata))
-        .map(|(group, stratum)| {
-            let stream_name = match groups.len() {
-                1 => format!("{quantity}/telling/{name}"),
-                _ => format!("{quantity}/telling/{name}/{stratum:?}"),
-            };
-            PairSource::new(group, stream(rules.seed, &stream_name), exhaustive.0)
-        })
-        .collect();
+    let mut sources = judging.sources(&groups, name);
     let control_stream = stream(rules.seed, &format!("{quantity}/placebo/{name}"));
-    let mut control_source = PairSource::new(&control_pairs, control_stream, exhaustive.1);
-    let direction_only = quantity.predicts_only_direction();
-    let terms = Terms::new(quantity, AffectedTokens::everything(n_digits));
+    let mut control_source = PairSource::new(&control_pairs, control_stream, judging.exhaustive.1);
     let mut candidates: Vec<Candidate> = (node_sets.into_iter())
-        .map(|node_set| {
-            let unmoved = out_of_sight(bench, quantity, &node_set);
-            let n_cells = cells(quantity, &strata, n_digits, unmoved);
-            let mut sampling = Sampling::new(rules, n_cells, direction_only, exhaustive);
-            sampling.tally.out_of_sight = unmoved;
-            Candidate {
-                sampling,
-                node_set,
-                kept: Vec::new(),
-                dropped: 0,
-                spent: 0,
-                ended: false,
-            }
-        })
+        .map(|node_set| judging.candidate(node_set))
         .collect();
     let (mut drawn, mut controls_drawn) = (0, 0);
     for total in analyses(groups.len()) {
@@ -426,61 +408,24 @@ pub fn judge(
             break;
         }
         let more = total - drawn;
-        let more_controls = FIRST_ANALYSIS.max(total).min(most_controls) - controls_drawn;
-        // What each may still spend on each stratum that it wants. Where pairs are few, the first
-        // analysis already saw all of them.
+        let controls = FIRST_ANALYSIS.max(total).min(judging.most_controls());
+        let more_controls = controls - controls_drawn;
         let allowed: Vec<usize> = (open.iter_mut())
-            .map(|candidate| {
-                let wanted = strata
-                    .iter()
-                    .filter(|&&s| candidate.sampling.wants(s))
-                    .count();
-                let left = (rules.max_trials - candidate.spent) / wanted.max(1);
-                let gets_more =
-                    wanted > 0 || (candidate.sampling.wants_control() && more_controls > 0);
-                candidate.ended = exhaustive.0 || left <= more || !gets_more;
-                if exhaustive.0 {
-                    usize::MAX
-                } else {
-                    left.min(more)
-                }
-            })
+            .map(|candidate| judging.allow(candidate, more, more_controls))
             .collect();
-        for (source, &stratum) in sources.iter_mut().zip(&strata) {
+        for (source, &stratum) in sources.iter_mut().zip(&judging.strata) {
             // Once no node set wants a stratum, none will.
-            if !open
-                .iter()
-                .any(|candidate| candidate.sampling.wants(stratum))
-            {
-                continue;
-            }
-            let pairs = source.take(more);
-            let mut by_length: BTreeMap<usize, Vec<&mut Candidate>> = BTreeMap::new();
-            for (candidate, &allowed) in open.iter_mut().zip(&allowed) {
-                if candidate.sampling.wants(stratum) {
-                    let length = allowed.min(pairs.len());
-                    by_length.entry(length).or_default().push(&mut **candidate);
-                }
-            }
-            for (length, mut wanting) in by_length {
-                run(
-                    bench,
-                    quantity,
-                    &pairs[..length],
-                    Kind::Counterfactual,
-                    &mut wanting,
-                    &terms,
-                )?;
+            if (open.iter()).any(|candidate| candidate.sampling.wants(stratum)) {
+                judging.run_stratum(stratum, &source.take(more), &mut open, &allowed)?;
             }
         }
         let pairs = control_source.take(more_controls);
-        controls_drawn += more_controls;
         let mut wanting: Vec<&mut Candidate> = (open.iter_mut())
             .filter(|candidate| candidate.sampling.wants_control())
             .map(|candidate| &mut **candidate)
             .collect();
-        run(bench, quantity, &pairs, Kind::Control, &mut wanting, &terms)?;
-        drawn = total;
+        judging.run(&pairs, Kind::Control, &mut wanting)?;
+        (drawn, controls_drawn) = (total, controls);
         for candidate in open {
             candidate.sampling.analyse();
         }
@@ -490,23 +435,113 @@ pub fn judge(
         .collect())
 }
 
-fn run(
-    bench: &Bench,
+/// What all node sets that are judged together have in common.
+struct Judging<'a> {
+    bench: &'a Bench<'a>,
     quantity: Quantity,
-    pairs: &[(Stratum, Pair)],
-    kind: Kind,
-    wanting: &mut [&mut Candidate],
-    terms: &Terms,
-) -> Result<(), EngineError> {
-    let node_sets: Vec<NodeSet> = wanting.iter().map(|c| c.node_set.clone()).collect();
-    if node_sets.is_empty() || pairs.is_empty() {
-        return Ok(());
+    rules: Rules,
+    strata: Vec<Stratum>,
+    /// Whether all counterfactual and all control pairs, respectively, are run.
+    exhaustive: (bool, bool),
+    terms: Terms,
+}
+
+impl Judging<'_> {
+    /// The pairs of each stratum, `groups[stratum]`.
+    fn sources<'f>(&self, groups: &'f [Family], name: &str) -> Vec<PairSource<'f>> {
+        let quantity = self.quantity;
+        (groups.iter().zip(&self.strata))
+            .map(|(group, stratum)| {
+                let stream_name = match groups.len() {
+                    1 => format!("{quantity}/telling/{name}"),
+                    _ => format!("{quantity}/telling/{name}/{stratum:?}"),
+                };
+                let stream = stream(self.rules.seed, &stream_name);
+                PairSource::new(group, stream, self.exhaustive.0)
+            })
+            .collect()
     }
-    bench.run(quantity, pairs, SourceFrom::Source, &node_sets, |block| {
-        for (candidate, outcomes) in wanting.iter_mut().zip(&block.outcomes) {
-            candidate.add(kind, &block, outcomes, terms);
+
+    fn most_controls(&self) -> usize {
+        match self.exhaustive.1 {
+            true => ALL_PAIRS,
+            false => CONTROL_PAIRS.min(self.rules.max_trials),
         }
-    })
+    }
+
+    fn candidate(&self, node_set: NodeSet) -> Candidate {
+        let quantity = self.quantity;
+        let n_digits = self.bench.engine.shape().n_digits;
+        let unmoved = out_of_sight(self.bench, quantity, &node_set);
+        let n_cells = cells(quantity, &self.strata, n_digits, unmoved);
+        let direction_only = quantity.predicts_only_direction();
+        let mut sampling = Sampling::new(self.rules, n_cells, direction_only, self.exhaustive);
+        sampling.tally.out_of_sight = unmoved;
+        Candidate {
+            sampling,
+            node_set,
+            kept: Vec::new(),
+            dropped: 0,
+            spent: 0,
+            ended: false,
+        }
+    }
+
+    /// How many of the next pairs of each stratum a candidate may spend, and whether this is the last
+    /// time. Where pairs are few, the first analysis sees all of them.
+    fn allow(&self, candidate: &mut Candidate, more: usize, more_controls: usize) -> usize {
+        let wanted = (self.strata.iter())
+            .filter(|&&stratum| candidate.sampling.wants(stratum))
+            .count();
+        let left = (self.rules.max_trials - candidate.spent) / wanted.max(1);
+        let gets_more = wanted > 0 || (candidate.sampling.wants_control() && more_controls > 0);
+        candidate.ended = self.exhaustive.0 || left <= more || !gets_more;
+        match self.exhaustive.0 {
+            true => usize::MAX,
+            false => left.min(more),
+        }
+    }
+
+    /// Runs the candidates that want a stratum on as many of its pairs as they are allowed.
+    fn run_stratum(
+        &self,
+        stratum: Stratum,
+        pairs: &[(Stratum, Pair)],
+        open: &mut [&mut Candidate],
+        allowed: &[usize],
+    ) -> Result<(), EngineError> {
+        let mut by_length: BTreeMap<usize, Vec<&mut Candidate>> = BTreeMap::new();
+        for (candidate, &allowed) in open.iter_mut().zip(allowed) {
+            if candidate.sampling.wants(stratum) {
+                let length = allowed.min(pairs.len());
+                by_length.entry(length).or_default().push(&mut **candidate);
+            }
+        }
+        for (length, mut wanting) in by_length {
+            self.run(&pairs[..length], Kind::Counterfactual, &mut wanting)?;
+        }
+        Ok(())
+    }
+
+    fn run(
+        &self,
+        pairs: &[(Stratum, Pair)],
+        kind: Kind,
+        wanting: &mut [&mut Candidate],
+    ) -> Result<(), EngineError> {
+        let node_sets: Vec<NodeSet> = wanting.iter().map(|c| c.node_set.clone()).collect();
+        if node_sets.is_empty() || pairs.is_empty() {
+            return Ok(());
+        }
+        let Judging {
+            bench, quantity, ..
+        } = *self;
+        bench.run(quantity, pairs, SourceFrom::Source, &node_sets, |block| {
+            for (candidate, outcomes) in wanting.iter_mut().zip(&block.outcomes) {
+                candidate.add(kind, &block, outcomes, &self.terms);
+            }
+        })
+    }
 }
 
 impl Candidate {
