@@ -8,6 +8,7 @@ use candle_nn::ops::{layer_norm_slow, log_softmax, softmax};
 use circuitcheck::domain::arithmetic::{Operation, Prompt, Question};
 use circuitcheck::domain::node::Node;
 use circuitcheck::domain::shape::{D_VOCAB, Shape};
+use circuitcheck::domain::site::{Hook, Point};
 use circuitcheck::experiment::stream;
 use circuitcheck::inputs::model::{Array, Weights};
 use circuitcheck::network::engine::{
@@ -213,9 +214,9 @@ fn the_gradient_of_every_tensor_is_candles() {
 /// Every site of a network.
 fn sites(shape: &Shape) -> Vec<Site> {
     let residual = (0..shape.n_ctx()).flat_map(|position| {
-        (0..shape.n_layers).map(move |layer| Site::Residual { position, layer })
+        (0..shape.n_layers).map(move |layer| Site::resid_post(position, layer))
     });
-    let nodes = Node::all(shape).into_iter().map(Site::Node);
+    let nodes = Node::all(shape).into_iter().map(Site::from);
     nodes.chain(residual).collect()
 }
 
@@ -253,12 +254,14 @@ fn the_gradient_by_every_site_is_candles() {
         let gradients = sum.backward().unwrap();
         let mut reaching = 0;
         for (index, site) in sites.iter().enumerate() {
-            let (kind, head) = match site {
-                Site::Node(node) => node.head().map_or(("post", 0), |head| ("z", head)),
-                Site::Residual { .. } => ("resid", 0),
+            let (kind, head) = match (site.point(), site.head()) {
+                (Point::Z, Some(head)) => ("z", head),
+                (Point::Post, _) => ("post", 0),
+                _ => ("resid", 0),
             };
             let width = site.width(&shape);
-            let gradient = gradients.get(&network.added[&format!("{kind} {}", site.layer())]);
+            let gradient =
+                gradients.get(&network.added[&format!("{kind} {}", site.layer_in(&shape))]);
             let gradient = flat(gradient.unwrap());
             for (prompt, found) in found.iter().enumerate() {
                 let slots = if kind == "z" { shape.n_heads } else { 1 };
@@ -386,12 +389,18 @@ fn what_a_network_does_not_have_is_refused() {
             expected: 3
         }
     );
-    let site = Site::Residual {
-        position: 2,
-        layer: 7,
-    };
+    let site = Site::resid_post(2, 7);
     let prompts = &prompts(SHAPE)[..1];
     let zeros = [AnswerLogits::zeros(SHAPE.n_answer())];
     let error = network.by_sites(prompts, &zeros, &[site]).unwrap_err();
-    assert_eq!(error.to_string(), "the network has no site P2L7RESID");
+    assert_eq!(
+        error.to_string(),
+        "site P2L7 is layer 7, the model has layers 0 to 1"
+    );
+    let site = Site::at(2, Hook::of(Point::Ln1, 1));
+    let error = network.by_sites(prompts, &zeros, &[site]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no gradient is computed at P2L1.ln1: expected a head, an MLP or the stream after a layer"
+    );
 }

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use circuitcheck::domain::arithmetic::{Answer, AnswerToken, Operation, Prompt, Question, Token};
-use circuitcheck::domain::node::{Component, NodeName};
 use circuitcheck::domain::shape::{D_VOCAB, Shape};
+use circuitcheck::domain::site::{Hook, Point};
 use circuitcheck::inputs::model::{Array, ModelFolder, Weights};
 use circuitcheck::network::engine::{
     Decode, Engine, EngineError, Intervention, Overwrite, Run, Site, Source,
@@ -304,22 +304,30 @@ fn any_prompt() -> impl Strategy<Value = AnyPrompt> {
         })
 }
 
-/// A site, drawn without knowing the network: position, layer and which of the layer's parts.
-type AnySite = (Index, Index, Index);
+/// A site, drawn without knowing the network: position, layer, hook, head, and a slice of its values.
+type AnySite = (Index, Index, Index, Index, Option<(Index, Index)>);
 
-fn site((position, layer, part): AnySite, shape: &Shape) -> Site {
-    let (position, layer) = (position.index(shape.n_ctx()), layer.index(shape.n_layers));
-    let component = match part.index(shape.n_heads + 2) {
-        part if part == shape.n_heads + 1 => return Site::Residual { position, layer },
-        part if part == shape.n_heads => Component::Mlp(0),
-        head => Component::Head(head),
+fn site((position, layer, point, head, columns): AnySite, shape: &Shape) -> Site {
+    let point = *point.get(&Point::ALL);
+    let hook = match point {
+        Point::Embed => Hook::EMBED,
+        Point::PosEmbed => Hook::POS_EMBED,
+        Point::LnFinal => Hook::LN_FINAL,
+        point => Hook::of(point, layer.index(shape.n_layers)),
     };
-    let name = NodeName {
-        position,
-        layer,
-        component,
+    let position = position.index(shape.n_ctx());
+    let site = match point.is_of_head() {
+        true => Site::of_head(position, hook, head.index(shape.n_heads)),
+        false => Site::at(position, hook),
     };
-    Site::Node(name.resolve(shape).unwrap())
+    match columns {
+        None => site,
+        Some((start, length)) => {
+            let start = start.index(site.width(shape));
+            let end = start + 1 + length.index(site.width(shape) - start);
+            site.slice(start..end)
+        }
+    }
 }
 
 /// Trials of a network from `origin` with at most so many prompts and jobs. Everything is drawn
@@ -676,6 +684,28 @@ fn activations_are_the_plain_network_s() {
 }
 
 #[test]
+fn activations_under_an_intervention_are_the_plain_network_s() {
+    holds(|model @ Model { engine, network }, trial| {
+        let values = trial.values(model);
+        let jobs = trial.placed(&values);
+        let prompts: Vec<Prompt> = jobs.iter().map(|job| job.prompt).collect();
+        let interventions: Vec<_> = jobs.iter().map(|job| job.intervention.clone()).collect();
+        let sites = trial.sites();
+        let expected = network.read_under(&prompts, &interventions, &sites);
+        let found = engine.activations_under(&prompts, &interventions, sites.clone());
+        let (found, expected) = (found.unwrap(), expected.unwrap());
+        for (prompt, expected) in expected.iter().enumerate() {
+            for (&site, expected) in sites.iter().zip(expected) {
+                let found = found.get(prompt, site);
+                let what = format!("{site} under {}", interventions[prompt]);
+                close(what, found, expected, BETWEEN_IMPLEMENTATIONS)?;
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn mean_activations_are_the_means_of_activations() {
     holds_in_large_batches(|Model { engine, .. }, trial| {
         let sites = trial.sites();
@@ -807,6 +837,35 @@ fn the_number_of_threads_changes_no_bit() {
 
 // What is refused.
 
+/// Sites one beyond the last position, layer, head or value of a network.
+fn sites_outside(shape: &Shape) -> Vec<Site> {
+    let live = shape.first_answer_position();
+    let mut sites = Vec::new();
+    for point in Point::ALL {
+        let of = |layer: usize| match point {
+            Point::Embed => Hook::EMBED,
+            Point::PosEmbed => Hook::POS_EMBED,
+            Point::LnFinal => Hook::LN_FINAL,
+            point => Hook::of(point, layer),
+        };
+        let at = |position: usize, layer: usize, head: usize| match point.is_of_head() {
+            true => Site::of_head(position, of(layer), head),
+            false => Site::at(position, of(layer)),
+        };
+        sites.push(at(shape.n_ctx(), 0, 0));
+        if point.is_in_layer() {
+            sites.push(at(live, shape.n_layers, 0));
+        }
+        if point.is_of_head() {
+            sites.push(at(live, 0, shape.n_heads));
+            sites.push(at(shape.n_ctx() - 1, 0, shape.n_heads));
+        }
+        let width = at(live, 0, 0).width(shape);
+        sites.push(at(live, 0, 0).slice(0..width + 1));
+    }
+    sites
+}
+
 #[test]
 fn a_value_of_another_width_is_an_error() {
     holds(|Model { engine, .. }, trial| {
@@ -875,37 +934,10 @@ fn a_prompt_of_another_size_is_an_error() {
 fn an_overwrite_at_a_site_the_network_lacks_is_an_error() {
     holds(|Model { engine, .. }, trial| {
         let shape = engine.shape();
-        let (position, layer, head) = (shape.n_ctx(), shape.n_layers, shape.n_heads);
-        // The nodes of a larger model are nodes too.
-        let larger = Shape {
-            n_digits: shape.n_digits + 1,
-            n_layers: layer + 1,
-            n_heads: head + 1,
-            ..shape
-        };
-        let node = |position, layer, component| {
-            let name = NodeName {
-                position,
-                layer,
-                component,
-            };
-            Site::Node(name.resolve(&larger).unwrap())
-        };
-        let live = shape.first_answer_position();
         let run = engine.run(&trial.prompts).unwrap();
-        for site in [
-            Site::Residual { position, layer: 0 },
-            Site::Residual {
-                position: live,
-                layer,
-            },
-            node(position, 0, Component::Mlp(0)),
-            node(position, 0, Component::Head(0)),
-            node(live, layer, Component::Mlp(0)),
-            node(live, layer, Component::Head(0)),
-            node(live, 0, Component::Head(head)),
-            node(shape.n_ctx() - 1, 0, Component::Head(head)),
-        ] {
+        for site in sites_outside(&shape) {
+            let read = engine.activations(&trial.prompts, [site]);
+            prop_assert!(matches!(read, Err(EngineError::Site(_))), "{}", site);
             let value = vec![0.0; site.width(&shape)];
             let source = Source::Zero;
             let value = &value;

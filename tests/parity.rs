@@ -194,7 +194,7 @@ impl Case {
 
     fn site(&self, node: &str) -> Site {
         let name: NodeName = node.parse().unwrap();
-        Site::Node(name.resolve(&self.shape()).unwrap())
+        Site::from(name.resolve(&self.shape()).unwrap())
     }
 }
 
@@ -447,7 +447,7 @@ fn positions_ablated_by_their_mean_agree_with_transformer_lens() {
         let sites: Vec<Site> = (entries.iter())
             .flat_map(|entry| {
                 let position = entry.position;
-                (0..n_layers).map(move |layer| Site::Residual { position, layer })
+                (0..n_layers).map(move |layer| Site::resid_post(position, layer))
             })
             .collect();
         let means = implementation.means(&case.questions, &sites);

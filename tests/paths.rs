@@ -175,10 +175,7 @@ impl Bench {
                 *to += (stored - own) * weight;
             }
         }
-        let last = Site::Residual {
-            position: source.position(),
-            layer: SHAPE.n_layers - 1,
-        };
+        let last = Site::resid_post(source.position(), SHAPE.n_layers - 1);
         let x = wide(&self.network.read(&[self.base], &[last]).unwrap()[0][0]);
         let mean = |row: &[f64]| row.iter().sum::<f64>() / d as f64;
         let variance = mean(&x.iter().map(|v| (v - mean(&x)).powi(2)).collect::<Vec<_>>());

@@ -3,9 +3,11 @@
 
 pub mod arithmetic;
 pub mod causal;
+pub mod edge;
 pub mod node;
 pub mod plain;
 pub mod position;
 pub mod shape;
+pub mod site;
 pub mod task;
 pub(crate) mod text;

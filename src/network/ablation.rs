@@ -36,10 +36,10 @@ impl Ablation {
         }
     }
 
-    /// An intervention that overwrites nodes with a row of values.
+    /// An intervention that overwrites sites with a row of values.
     fn intervention<'v>(
         self,
-        nodes: &[Node],
+        sites: impl IntoIterator<Item = Site>,
         values: &'v Activations,
         row: usize,
     ) -> Intervention<'v> {
@@ -49,9 +49,9 @@ impl Ablation {
             Self::Resample => Source::Stored,
         };
         Intervention::new(
-            nodes
-                .iter()
-                .map(|&node| values.overwrite(row, node, source)),
+            sites
+                .into_iter()
+                .map(|site| values.overwrite(row, site, source)),
         )
     }
 }
@@ -98,24 +98,24 @@ pub enum AblationError {
     Engine(#[from] EngineError),
 }
 
-/// The values that replace those of some nodes.
+/// The values that replace those of some sites.
 #[derive(Debug, Clone)]
 pub struct Replacement<'a> {
     ablation: Ablation,
-    nodes: Vec<Node>,
+    sites: Vec<Site>,
     set: &'a [Prompt],
     values: Activations,
 }
 
 impl<'a> Replacement<'a> {
-    /// Reads from `set` the values that replace those of `nodes`. Zero ablation needs no set.
+    /// Reads from `set` the values that replace those of `sites`. Zero ablation needs no set.
     ///
     /// # Errors
     /// See [`AblationError`].
     pub fn new(
         ablation: Ablation,
         engine: &Engine,
-        nodes: &[Node],
+        sites: &[Site],
         set: &'a [Prompt],
     ) -> Result<Self, AblationError> {
         if ablation != Ablation::Zero && !set.iter().any(|prompt| prompt != &set[0]) {
@@ -124,21 +124,21 @@ impl<'a> Replacement<'a> {
                 found: set.len().min(1),
             });
         }
-        let sites = nodes.iter().map(|&node| Site::from(node));
+        let read = sites.iter().copied();
         let values = match ablation {
-            Ablation::Mean => engine.mean_activations(set, sites)?,
-            Ablation::Zero => Activations::zeros(engine, sites, 1),
-            Ablation::Resample => engine.activations(set, sites)?,
+            Ablation::Mean => engine.mean_activations(set, read)?,
+            Ablation::Zero => Activations::zeros(engine, read, 1),
+            Ablation::Resample => engine.activations(set, read)?,
         };
         Ok(Self {
             ablation,
-            nodes: nodes.to_vec(),
+            sites: sites.to_vec(),
             set,
             values,
         })
     }
 
-    /// The intervention that ablates all nodes in a run of `prompt`. Only resampling draws random
+    /// The intervention that ablates all sites in a run of `prompt`. Only resampling draws random
     /// values.
     pub fn intervention(&self, prompt: &Prompt, rng: &mut impl Rng) -> Intervention<'_> {
         let row = match self.ablation {
@@ -151,7 +151,8 @@ impl<'a> Replacement<'a> {
                 }
             },
         };
-        self.ablation.intervention(&self.nodes, &self.values, row)
+        let sites = self.sites.iter().copied();
+        self.ablation.intervention(sites, &self.values, row)
     }
 }
 
@@ -250,7 +251,8 @@ impl AblationBlock<'_> {
         let jobs: Vec<(usize, Intervention)> = (0..self.prompts().len())
             .map(|i| {
                 let row = if ablation == Ablation::Resample { i } else { 0 };
-                (i, ablation.intervention(nodes, values, row))
+                let sites = nodes.iter().map(|&node| Site::from(node));
+                (i, ablation.intervention(sites, values, row))
             })
             .collect();
         engine.intervene(&self.run, &jobs, Decode::Forced)
@@ -286,9 +288,8 @@ mod tests {
             .collect()
     }
 
-    fn node(name: &str) -> Node {
-        let name: crate::domain::node::NodeName = name.parse().unwrap();
-        name.resolve(&ENGINE.shape()).unwrap()
+    fn site(name: &str) -> Site {
+        name.parse().unwrap()
     }
 
     #[test]
@@ -310,7 +311,7 @@ mod tests {
             (Ablation::Resample, &set[..1], 1),
             (Ablation::Mean, &set[..0], 0),
         ] {
-            let error = Replacement::new(ablation, &ENGINE, &[node("P15L0H2")], set).unwrap_err();
+            let error = Replacement::new(ablation, &ENGINE, &[site("P15L0H2")], set).unwrap_err();
             assert_eq!(error, AblationError::SetTooSmall { ablation, found });
         }
     }
@@ -319,7 +320,7 @@ mod tests {
     fn zeros_need_no_set() {
         let asked = prompts(&["22222+66966"]);
         let replacement =
-            Replacement::new(Ablation::Zero, &ENGINE, &[node("P15L0H2")], &[]).unwrap();
+            Replacement::new(Ablation::Zero, &ENGINE, &[site("P15L0H2")], &[]).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let intervention = replacement.intervention(&asked[0], &mut rng);
         assert_eq!(intervention.to_string(), "P15L0H2=zero");
@@ -329,9 +330,9 @@ mod tests {
     #[test]
     fn a_resampled_value_is_never_the_questions_own() {
         let set = prompts(&["22222+66966", "33333+55555", "22222+66966"]);
-        let nodes = [node("P15L0H2"), node("P15L0M0")];
-        let replacement = Replacement::new(Ablation::Resample, &ENGINE, &nodes, &set).unwrap();
-        let read = ENGINE.activations(&set, nodes.map(Site::from)).unwrap();
+        let sites = [site("P15L0H2"), site("P15L0M0")];
+        let replacement = Replacement::new(Ablation::Resample, &ENGINE, &sites, &set).unwrap();
+        let read = ENGINE.activations(&set, sites).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         for _ in 0..20 {
             let intervention = replacement.intervention(&set[0], &mut rng);
@@ -346,10 +347,10 @@ mod tests {
         let set = prompts(&["22222+66966", "33333+55555"]);
         let run = ENGINE.run(&set).unwrap();
         // The last position's logits predict nothing.
-        let nodes = [node("P18L2M0")];
+        let sites = [site("P18L2M0")];
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         for ablation in Ablation::ALL {
-            let replacement = Replacement::new(ablation, &ENGINE, &nodes, &set).unwrap();
+            let replacement = Replacement::new(ablation, &ENGINE, &sites, &set).unwrap();
             let jobs: Vec<_> = set
                 .iter()
                 .map(|prompt| replacement.intervention(prompt, &mut rng))

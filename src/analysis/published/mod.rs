@@ -200,13 +200,13 @@ fn cluster_drawn(
     outputs: &[HeadOutput],
     drawn: &TriCase,
 ) -> Result<Vec<Clustering>, EngineError> {
-    let sites = outputs.iter().map(|output| Site::Node(output.node()));
+    let sites = outputs.iter().map(|output| Site::from(output.node()));
     let values = engine.activations(&drawn.questions, sites)?;
     Ok(outputs
         .par_iter()
         .map(|output| {
             let z = (0..drawn.questions.len())
-                .map(|question| values.get(question, Site::Node(output.node())));
+                .map(|question| values.get(question, Site::from(output.node())));
             output.cluster(z)
         })
         .collect())

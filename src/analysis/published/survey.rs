@@ -77,9 +77,9 @@ impl<'a> Survey<'a> {
         quirks: &'a Quirks,
     ) -> Result<Self, EngineError> {
         let shape = engine.shape();
-        let nodes = Node::all(&shape).into_iter().map(Site::Node);
+        let nodes = Node::all(&shape).into_iter().map(Site::from);
         let residuals = (0..shape.n_ctx()).flat_map(|position| {
-            (0..shape.n_layers).map(move |layer| Site::Residual { position, layer })
+            (0..shape.n_layers).map(move |layer| Site::resid_post(position, layer))
         });
         let means = engine.mean_activations(set, nodes.chain(residuals))?;
         Ok(Survey {
@@ -92,25 +92,9 @@ impl<'a> Survey<'a> {
 
     /// The mean to write at a site.
     fn overwrite(&self, site: Site) -> Overwrite<'_> {
-        let first = |layer: &mut usize| {
-            if self.quirks.has(Quirk::FirstLayerMeans) {
-                *layer = 0;
-            }
-        };
-        let from = match site {
-            Site::Node(node) => {
-                let mut name = node.name();
-                first(&mut name.layer);
-                let shape = self.engine.shape();
-                Site::Node(name.resolve(&shape).expect("every model has layer 0"))
-            }
-            Site::Residual {
-                position,
-                mut layer,
-            } => {
-                first(&mut layer);
-                Site::Residual { position, layer }
-            }
+        let from = match self.quirks.has(Quirk::FirstLayerMeans) {
+            true => site.in_layer(0),
+            false => site,
         };
         Overwrite {
             site,
@@ -130,7 +114,7 @@ impl<'a> Survey<'a> {
             .map(|position| {
                 Intervention::new(
                     (0..shape.n_layers)
-                        .map(|layer| self.overwrite(Site::Residual { position, layer })),
+                        .map(|layer| self.overwrite(Site::resid_post(position, layer))),
                 )
             })
             .collect();
@@ -144,7 +128,7 @@ impl<'a> Survey<'a> {
     pub fn nodes(&self, nodes: &[Node]) -> Result<Vec<Failures>, EngineError> {
         let ablations: Vec<Intervention> = nodes
             .iter()
-            .map(|&node| Intervention::new([self.overwrite(Site::Node(node))]))
+            .map(|&node| Intervention::new([self.overwrite(node.into())]))
             .collect();
         self.failures(&ablations)
     }

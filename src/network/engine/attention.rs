@@ -27,6 +27,7 @@ impl Heads {
     }
 }
 
+#[derive(Debug, Clone, Copy)]
 pub(in crate::network) struct Asking<'a> {
     /// All heads' queries, `[heads.total()]`.
     pub query: &'a [f32],

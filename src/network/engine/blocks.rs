@@ -126,6 +126,9 @@ pub(in crate::network) struct Packed {
     pub heads: Heads,
     /// Residual stream entering layer 0, `[d_model]` per row.
     pub embedding: TokenTable,
+    /// Its two parts: `[15, d_model]` and `[n_ctx, d_model]`.
+    token_embeddings: Vec<f32>,
+    position_embeddings: Vec<f32>,
     /// Layer 0's queries, `[heads]` per row.
     pub first_query: TokenTable,
     /// Layer 0's keys and values, `[2 * heads]` per row.
@@ -164,6 +167,8 @@ impl Packed {
                 first.key_value.apply(&normed, &first.key_value_bias),
             ),
             embedding: table(shape.d_model, embedding),
+            token_embeddings: tokens.to_vec(),
+            position_embeddings: positions.to_vec(),
             blocks,
             ln_final: NormWeights {
                 weight: array("ln_final.w").to_vec(),
@@ -172,5 +177,17 @@ impl Packed {
             unembed: Matrix::new(shape.d_model, D_VOCAB, array("unembed.W_U")),
             unembed_bias: array("unembed.b_U").to_vec(),
         }
+    }
+
+    /// A token's own embedding, `[d_model]`.
+    pub fn token_embedding(&self, token: Token) -> &[f32] {
+        let d = self.shape.d_model;
+        &self.token_embeddings[usize::from(token) * d..][..d]
+    }
+
+    /// A position's own embedding, `[d_model]`.
+    pub fn position_embedding(&self, position: usize) -> &[f32] {
+        let d = self.shape.d_model;
+        &self.position_embeddings[position * d..][..d]
     }
 }

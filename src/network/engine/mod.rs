@@ -8,6 +8,7 @@
 pub(super) mod attention;
 mod base;
 pub(super) mod blocks;
+mod edges;
 mod intervene;
 mod intervention;
 pub(super) mod lanes;
@@ -18,9 +19,12 @@ mod path;
 mod read;
 mod record;
 mod rows;
+mod sites;
 mod slices;
 
-pub use intervention::{Intervention, Overwrite, Site, Source};
+pub use crate::domain::site::Site;
+pub use edges::{Contributions, Exchange, Received};
+pub use intervention::{Intervention, Overwrite, Source};
 pub use lanes::instruction_set;
 pub use path::{PathPatch, Scale, Target};
 pub use read::Activations;
@@ -33,6 +37,7 @@ use thiserror::Error;
 use super::logits::AnswerLogits;
 use crate::domain::arithmetic::{Prompt, Token};
 use crate::domain::shape::{D_VOCAB, Shape};
+use crate::domain::site::SiteError;
 use crate::inputs::model::Weights;
 use base::{Base, Cache};
 use blocks::Packed;
@@ -87,8 +92,13 @@ pub enum EngineError {
         expected: usize,
     },
     /// A site that the network does not have.
-    #[error("the network has no site {site}")]
-    NoSite { site: String },
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    /// A site that no gradient is computed at.
+    #[error(
+        "no gradient is computed at {site}: expected a head, an MLP or the stream after a layer"
+    )]
+    NoGradient { site: String },
     /// A question, or its forced answer, of another size than the model's.
     #[error("a question has {found} digits, the model takes {expected}")]
     Digits { found: usize, expected: usize },

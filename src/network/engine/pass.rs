@@ -13,12 +13,14 @@ use std::ops::Range;
 use super::attention::{Asking, attend};
 use super::base::{Base, Cache, LayerCache};
 use super::blocks::Packed;
-use super::intervention::{Intervention, Overwrite, Site};
+use super::intervention::{Intervention, Overwrite};
 use super::matrix::Onto;
 use super::record::Record;
 use super::rows::{Needed, Overlay, Rows, shared_with_the_one_before};
+use super::sites::{Points, ReplacedRows};
 use crate::domain::arithmetic::Token;
 use crate::domain::shape::D_VOCAB;
+use crate::domain::site::Point;
 
 /// Values of the widest activation that are processed together: few enough to stay in a core's own
 /// cache between matrices.
@@ -33,20 +35,24 @@ pub(super) struct Item<'a> {
 
 /// The state of a pass; each further step adds later positions.
 pub(super) struct Pass<'p, 'a> {
-    packed: &'p Packed,
-    needed: Needed,
-    items: &'p [Item<'a>],
+    pub(super) packed: &'p Packed,
+    pub(super) needed: Needed,
+    pub(super) items: &'p [Item<'a>],
     /// The input tokens of each item, `[items, n_ctx]`.
     tokens: Vec<Token>,
     /// Positions that each item shares with the previous one, whose rows it uses.
     shared: Vec<usize>,
-    overlays: Vec<Overlay>,
+    pub(super) overlays: Vec<Overlay>,
+    /// The rows of each layer where what enters it is overwritten.
+    pub(super) replaced: Vec<ReplacedRows>,
+    /// Where any item overwrites.
+    pub(super) overwritten: Points,
     /// How many of each item's overwrites were applied.
     pub fired: Vec<usize>,
 }
 
 /// Rows of a layer before its heads.
-struct Entering {
+pub(super) struct Entering {
     /// Residuals of the dirty rows of this step, `[rows, d_model]`.
     x: Vec<f32>,
     /// The slot of the first of them.
@@ -86,6 +92,13 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
             shared: vec![0; items.len()],
             tokens,
             overlays,
+            replaced: (0..packed.shape.n_layers)
+                .map(|_| ReplacedRows::new())
+                .collect(),
+            overwritten: Points::of(items.iter().flat_map(|item| {
+                let overwrites = item.intervention.overwrites().iter();
+                overwrites.map(|overwrite| overwrite.site)
+            })),
             fired,
         }
     }
@@ -111,7 +124,7 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
         self.tokens[item * self.packed.shape.n_ctx() + position] = token;
     }
 
-    fn token(&self, item: usize, position: usize) -> Token {
+    pub(super) fn token(&self, item: usize, position: usize) -> Token {
         self.tokens[item * self.packed.shape.n_ctx() + position]
     }
 
@@ -170,9 +183,11 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
             },
             _ => self.enter(layer, &rows.at, rows.x, first_slot),
         };
+        self.replace_entering(layer, window, &entering);
+        self.record_entering(layer, &rows.at, &entering, record);
         let at = self.asking_rows(layer, window);
         let mut x = vec![0.0; at.len() * d];
-        if !record.ends_before_heads(layer) {
+        if !record.ends_before_heads(layer, &shape) {
             let height = block_height(packed);
             for (at, x) in at.chunks(height).zip(x.chunks_mut(height * d)) {
                 self.block(layer, at, &entering, x, record);
@@ -251,6 +266,7 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
 
     /// The rows of a layer whose output can differ from the base run's and is needed.
     fn asking_rows(&self, layer: usize, window: &Range<usize>) -> Vec<(usize, usize)> {
+        let shape = self.packed.shape;
         let mut at = Vec::new();
         for (item, first) in self.overlays[layer].first_dirty.iter().enumerate() {
             let overwrites = self.items[item].intervention.overwrites();
@@ -258,7 +274,7 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
                 let overwritten = || {
                     overwrites
                         .iter()
-                        .any(|o| o.site.layer() == layer && o.site.position() == position)
+                        .any(|o| o.site.layer_in(&shape) == layer && o.site.position() == position)
                 };
                 if self.needed.at(layer, position) && (position >= *first || overwritten()) {
                     at.push((item, position));
@@ -280,20 +296,14 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
     ) {
         let packed = self.packed;
         let shape = packed.shape;
-        let (d, d_head, d_mlp) = (shape.d_model, shape.d_head, shape.d_mlp);
-        let heads = packed.heads.results();
+        let (d, d_mlp) = (shape.d_model, shape.d_mlp);
         let block = &packed.blocks[layer];
 
-        let mut z = self.attention(layer, at, entering, record);
-        self.overwrite(layer, at, &mut z, |site| match site {
-            Site::Node(node) => node.head().map(|head| (head * d_head, heads)),
-            Site::Residual { .. } => None,
-        });
-        record.store(layer, at, &z, heads, |site| match site {
-            Site::Node(node) => node.head().map(|head| head * d_head..(head + 1) * d_head),
-            Site::Residual { .. } => None,
-        });
-        if record.ends_with_heads(layer) {
+        let patterns = self.take(Point::Pattern, layer, at);
+        let mut z = self.attention(layer, at, entering, &patterns, record);
+        self.overwrite(Point::Z, layer, at, &mut z);
+        record.store(Point::Z, layer, at, &z, &shape);
+        if record.ends_with_heads(layer, &shape) {
             return;
         }
 
@@ -301,30 +311,28 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
             x.copy_from_slice(self.entering_x(layer, item, position, entering));
         }
         (block.output).multiply(&z, Onto::ResultAnd(&block.output_bias), x);
+        self.attention_out(layer, at, &z, entering, x, record);
+        self.overwrite(Point::ResidMid, layer, at, x);
+        record.store(Point::ResidMid, layer, at, x, &shape);
 
-        let normed = block.ln2.apply(x);
+        let mut normed = block.ln2.apply(x);
+        self.overwrite(Point::Ln2, layer, at, &mut normed);
+        record.store(Point::Ln2, layer, at, &normed, &shape);
         let mut hidden = vec![0.0; at.len() * d_mlp];
         (block.mlp_in).multiply_relu(&normed, Onto::Bias(&block.mlp_in_bias), &mut hidden);
-        self.overwrite(layer, at, &mut hidden, |site| match site {
-            Site::Node(node) if node.head().is_none() => Some((0, d_mlp)),
-            _ => None,
-        });
-        record.store(layer, at, &hidden, d_mlp, |site| match site {
-            Site::Node(node) if node.head().is_none() => Some(0..d_mlp),
-            _ => None,
-        });
+        self.before_relu(layer, at, &normed, &mut hidden, record);
+        self.overwrite(Point::Post, layer, at, &mut hidden);
+        record.store(Point::Post, layer, at, &hidden, &shape);
 
+        let before = self.overwritten.has(Point::MlpOut).then(|| x.to_vec());
         (block.mlp_out).multiply(&hidden, Onto::ResultAnd(&block.mlp_out_bias), x);
-        self.overwrite(layer, at, x, |site| {
-            matches!(site, Site::Residual { .. }).then_some((0, d))
-        });
-        record.store(layer, at, x, d, |site| {
-            matches!(site, Site::Residual { .. }).then_some(0..d)
-        });
+        self.mlp_out(layer, at, &hidden, before, x, record);
+        self.overwrite(Point::ResidPost, layer, at, x);
+        record.store(Point::ResidPost, layer, at, x, &shape);
     }
 
-    fn entering_x<'e>(
-        &self,
+    pub(super) fn entering_x<'e>(
+        &'e self,
         layer: usize,
         item: usize,
         position: usize,
@@ -333,6 +341,9 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
     where
         'p: 'e,
     {
+        if let Some(replaced) = self.replaced[layer].get(&(item, position)) {
+            return &replaced.x;
+        }
         let packed = self.packed;
         let d = packed.shape.d_model;
         if layer == 0 {
@@ -344,8 +355,8 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
         }
     }
 
-    fn query<'e>(
-        &self,
+    pub(super) fn query<'e>(
+        &'e self,
         layer: usize,
         item: usize,
         position: usize,
@@ -354,6 +365,9 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
     where
         'p: 'e,
     {
+        if let Some(replaced) = self.replaced[layer].get(&(item, position)) {
+            return &replaced.query;
+        }
         let packed = self.packed;
         let heads = packed.heads.total();
         if layer == 0 {
@@ -368,7 +382,10 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
         }
     }
 
-    fn key_value(&self, layer: usize, item: usize, position: usize) -> &[f32] {
+    pub(super) fn key_value(&self, layer: usize, item: usize, position: usize) -> &[f32] {
+        if let Some(replaced) = self.replaced[layer].get(&(item, position)) {
+            return &replaced.key_value;
+        }
         let packed = self.packed;
         let width = 2 * packed.heads.total();
         if layer == 0 {
@@ -386,6 +403,7 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
         layer: usize,
         at: &[(usize, usize)],
         entering: &Entering,
+        patterns: &[(usize, Overwrite)],
         record: &mut Record,
     ) -> Vec<f32> {
         let heads = self.packed.heads;
@@ -405,46 +423,51 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
             }
         }
         let mut z = vec![0.0; at.len() * heads.results()];
-        let mut weighed = record.weighed(layer, at, &self.packed.shape);
-        let weighed = weighed
-            .as_mut()
-            .map(|w| w as &mut dyn FnMut(usize, usize, &[f32]));
-        attend(heads, &asking, &looked_at, &mut z, weighed);
+        {
+            let mut weighed = record.weighed(layer, at, &self.packed.shape);
+            let weighed = weighed
+                .as_mut()
+                .map(|w| w as &mut dyn FnMut(usize, usize, &[f32]));
+            attend(heads, &asking, &looked_at, &mut z, weighed);
+        }
+        let rows = (&asking[..], &looked_at[..]);
+        self.weigh_again(layer, at, rows, patterns, &mut z, record);
         z
     }
 
-    /// Applies the overwrites of `layer` for which `place` returns a start and a row width.
-    fn overwrite(
-        &mut self,
-        layer: usize,
-        at: &[(usize, usize)],
-        values: &mut [f32],
-        place: impl Fn(&Site) -> Option<(usize, usize)>,
-    ) {
-        let (Some(&(first, _)), Some(&(last, _))) = (at.first(), at.last()) else {
-            return;
-        };
-        for item in first..=last {
-            for overwrite in self.items[item].intervention.overwrites() {
-                // A head that exists only in a larger network would write into the next row.
-                if overwrite.site.layer() != layer || !overwrite.site.is_in(&self.packed.shape) {
-                    continue;
-                }
-                let Some((start, width)) = place(&overwrite.site) else {
-                    continue;
-                };
-                if let Ok(row) = at.binary_search(&(item, overwrite.site.position())) {
-                    values[row * width + start..][..overwrite.value.len()]
-                        .copy_from_slice(overwrite.value);
-                    self.fired[item] += 1;
-                }
-            }
+    /// Applies the overwrites at a point of `layer` to its values in some rows, each with all heads
+    /// side by side.
+    fn overwrite(&mut self, point: Point, layer: usize, at: &[(usize, usize)], values: &mut [f32]) {
+        let width = values.len() / at.len().max(1);
+        for (row, Overwrite { site, value, .. }) in self.take(point, layer, at) {
+            values[row * width..][site.part(&self.packed.shape)].copy_from_slice(value);
+        }
+    }
+
+    /// What the logits of the rows leaving the last layer are read from, `[rows, d_model]`.
+    fn normed(&mut self, rows: &Rows) -> Vec<f32> {
+        let mut normed = self.packed.ln_final.apply(&rows.x);
+        let last = self.packed.shape.n_layers - 1;
+        self.overwrite(Point::LnFinal, last, &rows.at, &mut normed);
+        normed
+    }
+
+    /// Records what the logits of the rows leaving the last layer are read from.
+    pub fn record_final(&mut self, rows: &Rows, record: &mut Record) {
+        let shape = self.packed.shape;
+        let last = shape.n_layers - 1;
+        if !record
+            .rows(Point::LnFinal, last, &rows.at, &shape)
+            .is_empty()
+        {
+            let normed = self.normed(rows);
+            record.store(Point::LnFinal, last, &rows.at, &normed, &shape);
         }
     }
 
     /// The logits of the rows leaving the last layer, with the item and position of each.
-    pub fn logits(&self, rows: &Rows) -> Vec<((usize, usize), [f32; D_VOCAB])> {
-        let normed = self.packed.ln_final.apply(&rows.x);
+    pub fn logits(&mut self, rows: &Rows) -> Vec<((usize, usize), [f32; D_VOCAB])> {
+        let normed = self.normed(rows);
         let logits = self
             .packed
             .unembed

@@ -68,7 +68,7 @@ impl<'a> PathPatch<'a> {
 }
 
 /// Exchanged contributions to the residual stream, by position, `[d_model]` each.
-type Deltas = BTreeMap<usize, Vec<f32>>;
+pub(super) type Deltas = BTreeMap<usize, Vec<f32>>;
 
 impl Engine {
     /// Applies one path patch each to questions of a base run, `(question, patch)`, teacher-forced,
@@ -134,9 +134,8 @@ impl Engine {
                     }
                 }
                 Target::Answer(tokens) => {
-                    sites.extend(tokens.iter().map(|token| Site::Residual {
-                        position: shape.predicting(token),
-                        layer: shape.n_layers - 1,
+                    sites.extend(tokens.iter().map(|token| {
+                        Site::resid_post(shape.predicting(token), shape.n_layers - 1)
                     }));
                 }
             }
@@ -214,7 +213,7 @@ impl Engine {
             .collect()
     }
 
-    fn head_value(
+    pub(super) fn head_value(
         &self,
         base: Base,
         target: Node,
@@ -307,13 +306,7 @@ impl Engine {
             let Some((&position, delta)) = deltas.first_key_value() else {
                 continue;
             };
-            let x = clean.get(
-                question,
-                Site::Residual {
-                    position,
-                    layer: shape.n_layers - 1,
-                },
-            );
+            let x = clean.get(question, Site::resid_post(position, shape.n_layers - 1));
             let row = read(
                 &self.packed.ln_final,
                 &self.packed.unembed,

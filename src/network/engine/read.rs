@@ -2,12 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::intervention::{Intervention, Overwrite, Site, Source};
+use super::intervention::{Intervention, Overwrite, Source};
 use super::pass::{Item, Pass};
 use super::record::Record;
 use super::rows::Needed;
 use super::slices::{Sorted, slice_length};
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, Site};
 use crate::domain::arithmetic::{Prompt, Token};
 
 /// Prompts whose values are summed together. Larger sums combine these in order, so that they do
@@ -110,7 +110,7 @@ impl Engine {
     /// The activations of prompts at `sites`, computing no more than they depend on.
     ///
     /// # Errors
-    /// As [`Engine::run`].
+    /// As [`Engine::run`]; [`EngineError::Site`] for a site that this network does not have.
     pub fn activations(
         &self,
         prompts: &[Prompt],
@@ -118,6 +118,7 @@ impl Engine {
     ) -> Result<Activations, EngineError> {
         self.admit(prompts)?;
         let mut all = Activations::zeros(self, sites, prompts.len());
+        self.check_sites(&all.sites)?;
         let sorted = Sorted::new(prompts, self.shape().n_ctx());
         let slices: Vec<SiteRows> = sorted
             .slices()
@@ -131,7 +132,7 @@ impl Engine {
     /// teacher-forced. An overwritten site gives the overwriting value.
     ///
     /// # Errors
-    /// As [`Engine::run`]; [`EngineError::Width`] for a value that does not fit its site, and
+    /// As [`Engine::activations`]; [`EngineError::Width`] for a value that does not fit its site, and
     /// [`EngineError::DidNotFire`] for a site that this network does not have.
     ///
     /// # Panics
@@ -156,6 +157,7 @@ impl Engine {
             }
         }
         let mut all = Activations::zeros(self, sites, prompts.len());
+        self.check_sites(&all.sites)?;
         let length = slice_length(prompts.len());
         let slices: Vec<SiteRows> = prompts
             .par_chunks(length)
@@ -180,7 +182,7 @@ impl Engine {
     /// The mean activation over prompts at `sites`, as the single row of the result.
     ///
     /// # Errors
-    /// As [`Engine::run`].
+    /// As [`Engine::activations`].
     pub fn mean_activations(
         &self,
         prompts: &[Prompt],
@@ -188,6 +190,7 @@ impl Engine {
     ) -> Result<Activations, EngineError> {
         self.admit(prompts)?;
         let mut means = Activations::zeros(self, sites, 1);
+        self.check_sites(&means.sites)?;
         let n_ctx = self.shape().n_ctx();
         let tokens: Vec<Token> = prompts.iter().flat_map(Prompt::tokens).collect();
         // Sum in double precision.
@@ -218,6 +221,11 @@ impl Engine {
         Ok(means)
     }
 
+    fn check_sites(&self, sites: &[Site]) -> Result<(), EngineError> {
+        let shape = self.shape();
+        sites.iter().try_for_each(|site| Ok(site.check(&shape)?))
+    }
+
     /// The activations at `sites` of unpatched prompts, in the order of `tokens` (`[prompts,
     /// n_ctx]`). Consecutive prompts share the rows of a common prefix.
     fn untouched_rows(&self, tokens: &[Token], sites: &[Site]) -> SiteRows {
@@ -236,7 +244,8 @@ impl Engine {
             values: &mut values,
         };
         let extent = pass.extent();
-        pass.step(0..extent, &mut record);
+        let rows = pass.step(0..extent, &mut record);
+        pass.record_final(&rows, &mut record);
         // A shared row was computed for the first item that shares it.
         for (site, values) in sites.iter().zip(&mut values) {
             let width = site.width(&self.shape());
@@ -266,10 +275,7 @@ impl Engine {
         // Attention is needed at every position of the last layer, so the residuals entering it are
         // too.
         let everywhere: Vec<Site> = (0..shape.n_ctx())
-            .map(|position| Site::Residual {
-                position,
-                layer: shape.n_layers - 1,
-            })
+            .map(|position| Site::resid_post(position, shape.n_layers - 1))
             .collect();
         let tokens: Vec<Token> = prompts.iter().flat_map(Prompt::tokens).collect();
         let slices: Vec<Vec<f64>> = tokens

@@ -1,10 +1,8 @@
 //! What a pass records.
 
-use std::ops::Range;
-
 use super::base::Cache;
-use super::intervention::Site;
 use crate::domain::shape::Shape;
+use crate::domain::site::{Point, Site};
 
 /// What a pass records.
 pub(super) enum Record<'r> {
@@ -22,29 +20,50 @@ pub(super) enum Record<'r> {
 }
 
 impl Record<'_> {
-    /// Stores the part of each site of `layer` that `part` finds in rows of `width` values.
+    /// Stores the part of each site of a point of `layer` from `rows`, each with all heads side by
+    /// side.
     pub fn store(
         &mut self,
+        point: Point,
         layer: usize,
         at: &[(usize, usize)],
         rows: &[f32],
-        width: usize,
-        part: impl Fn(&Site) -> Option<Range<usize>>,
+        shape: &Shape,
     ) {
         let Record::Sites { sites, values } = self else {
             return;
         };
+        let width = rows.len() / at.len().max(1);
         for (site, values) in sites.iter().zip(values.iter_mut()) {
-            if site.layer() != layer {
+            if site.point() != point || site.layer_in(shape) != layer {
                 continue;
             }
-            let Some(part) = part(site) else { continue };
+            let part = site.part(shape);
             for (row, (_, position)) in at.iter().enumerate() {
                 if *position == site.position() {
                     values.extend_from_slice(&rows[row * width..][part.clone()]);
                 }
             }
         }
+    }
+
+    /// Indices of the rows in which a point of `layer` is recorded.
+    pub fn rows(
+        &self,
+        point: Point,
+        layer: usize,
+        at: &[(usize, usize)],
+        shape: &Shape,
+    ) -> Vec<usize> {
+        let Record::Sites { sites, .. } = self else {
+            return Vec::new();
+        };
+        let here = |site: &&Site| site.point() == point && site.layer_in(shape) == layer;
+        let positions: Vec<usize> = sites.iter().filter(here).map(Site::position).collect();
+        let rows = at.iter().enumerate();
+        rows.filter(|(_, (_, position))| positions.contains(position))
+            .map(|(row, _)| row)
+            .collect()
     }
 
     /// The callback for the attention weights of some rows of a layer, if they are recorded.
@@ -67,21 +86,22 @@ impl Record<'_> {
         })
     }
 
-    /// Whether nothing of `layer` or later is needed.
-    pub fn ends_before_heads(&self, layer: usize) -> bool {
-        match self {
-            Record::Sites { sites, .. } => sites.iter().all(|site| site.layer() < layer),
-            _ => false,
-        }
+    /// Whether nothing after what enters `layer` is needed.
+    pub fn ends_before_heads(&self, layer: usize, shape: &Shape) -> bool {
+        self.ends_before((layer, Point::Pattern), shape)
     }
 
     /// Whether nothing after the heads of `layer` is needed.
-    pub fn ends_with_heads(&self, layer: usize) -> bool {
+    pub fn ends_with_heads(&self, layer: usize, shape: &Shape) -> bool {
+        self.ends_before((layer, Point::Result), shape)
+    }
+
+    fn ends_before(&self, end: (usize, Point), shape: &Shape) -> bool {
         match self {
-            Record::Sites { sites, .. } => sites.iter().all(|site| match site {
-                Site::Node(node) if node.head().is_some() => site.layer() <= layer,
-                _ => site.layer() < layer,
-            }),
+            Record::Sites { sites, .. } => {
+                let mut sites = sites.iter();
+                sites.all(|site| (site.layer_in(shape), site.point()) < end)
+            }
             _ => false,
         }
     }

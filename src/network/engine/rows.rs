@@ -1,8 +1,8 @@
 //! Which rows a pass computes: a row is one token position of one item.
 
 use super::blocks::Packed;
-use super::intervention::Site;
 use crate::domain::arithmetic::Token;
+use crate::domain::site::Site;
 
 /// Which rows each layer must compute queries for, `[n_layers][n_ctx]`.
 pub(super) struct Needed(Vec<Vec<bool>>);
@@ -29,8 +29,9 @@ impl Needed {
         let shape = packed.shape;
         let needed = |layer: usize, position: usize| {
             sites.iter().any(|site| {
-                (site.layer() > layer && position <= site.position())
-                    || (site.layer() == layer && position == site.position())
+                let of = site.layer_in(&shape);
+                (of > layer && position <= site.position())
+                    || (of == layer && position == site.position())
             })
         };
         Needed(

@@ -23,6 +23,7 @@ use super::engine::{EngineError, Site, check_digits};
 use super::logits::AnswerLogits;
 use crate::domain::arithmetic::{Prompt, Token};
 use crate::domain::shape::{D_VOCAB, Shape};
+use crate::domain::site::Point;
 use crate::inputs::model::Weights;
 
 pub use self::weights::Tensors;
@@ -129,7 +130,8 @@ impl Differentiable {
     ///
     /// # Errors
     /// [`EngineError::Digits`] where a question has another size than the model's, and
-    /// [`EngineError::NoSite`] for a site that the network does not have.
+    /// [`EngineError::Site`] for a site that the network does not have, [`EngineError::NoGradient`] for
+    /// another than a head's `hook_z`, an MLP's `hook_post` or `hook_resid_post`.
     ///
     /// # Panics
     /// If there are more or fewer weights than prompts, or than a prompt has answer tokens.
@@ -141,10 +143,13 @@ impl Differentiable {
     ) -> Result<Vec<Vec<Vec<f32>>>, EngineError> {
         let shape = self.shape();
         assert_eq!(prompts.len(), weights.len());
-        if let Some(site) = sites.iter().find(|site| !site.is_in(&shape)) {
-            return Err(EngineError::NoSite {
-                site: site.to_string(),
-            });
+        for site in sites {
+            site.check(&shape)?;
+            let is_known = matches!(site.point(), Point::Z | Point::Post | Point::ResidPost);
+            if !is_known {
+                let site = site.to_string();
+                return Err(EngineError::NoGradient { site });
+            }
         }
         let tokens = self.tokens(prompts)?;
         let slices: Vec<Vec<Vec<Vec<f32>>>> = (self.slices(&tokens))
@@ -158,7 +163,12 @@ impl Differentiable {
                 let logits: Vec<f32> = rows.copied().collect();
                 let adjoint = backward(self, tokens, &tape, &logits);
                 let at = |question, site: &Site| {
-                    at_site(&shape, &adjoint.layers[site.layer()], question, *site)
+                    at_site(
+                        &shape,
+                        &adjoint.layers[site.layer_in(&shape)],
+                        question,
+                        *site,
+                    )
                 };
                 (0..weights.len())
                     .map(|question| sites.iter().map(|site| at(question, site)).collect())
@@ -212,17 +222,15 @@ fn cross_entropy(
 
 /// The gradient at a site of one question of a slice; zero where the layer need not compute the site.
 fn at_site(shape: &Shape, layer: &LayerAdjoint, question: usize, site: Site) -> Vec<f32> {
-    let (width, asking) = (site.width(shape), asking(shape, site.layer()));
+    let asking = asking(shape, site.layer_in(shape));
     if !asking.contains(&site.position()) {
-        return vec![0.0; width];
+        return vec![0.0; site.width(shape)];
     }
     let row = question * asking.len() + site.position() - asking.start;
-    let (of_layer, first) = match site {
-        Site::Node(node) => match node.head() {
-            Some(head) => (&layer.z, row * shape.d_heads() + head * width),
-            None => (&layer.post, row * width),
-        },
-        Site::Residual { .. } => (&layer.after, row * width),
+    let (of_layer, width) = match site.point() {
+        Point::Z => (&layer.z, shape.d_heads()),
+        Point::Post => (&layer.post, shape.d_mlp),
+        _ => (&layer.after, shape.d_model),
     };
-    of_layer[first..first + width].to_vec()
+    of_layer[row * width..][site.part(shape)].to_vec()
 }

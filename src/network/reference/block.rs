@@ -4,8 +4,9 @@ use candle_core::{D, Device, Module, Result, Tensor};
 use candle_nn::ops::{layer_norm_slow, softmax_last_dim};
 use candle_nn::{Linear, VarBuilder};
 
-use super::hooks::{HookPoint, Hooks};
+use super::hooks::Hooks;
 use crate::domain::shape::Shape;
+use crate::domain::site::{Hook, Point};
 
 /// Epsilon of every layer norm: TransformerLens' default, used by all published models.
 const LAYER_NORM_EPS: f32 = 1e-5;
@@ -86,23 +87,44 @@ impl SelfAttention {
     /// `[batch, n_ctx, d_model]` to the same.
     fn forward(&self, x: &Tensor, hooks: &mut Hooks) -> Result<Tensor> {
         let (batch, n_ctx, _d_model) = x.dims3()?;
-        let heads = |projected: Tensor| {
-            projected
-                .reshape((batch, n_ctx, self.n_heads, self.d_head))?
-                .transpose(1, 2)?
-                .contiguous()
-        };
-        let query = heads(self.query.forward(x)?)?;
-        let key = heads(self.key.forward(x)?)?;
-        let value = heads(self.value.forward(x)?)?;
+        let heads =
+            |projected: Tensor| projected.reshape((batch, n_ctx, self.n_heads, self.d_head));
+        let mut at = |point, tensor| hooks.at(Hook::of(point, self.layer), tensor);
+        let query = at(Point::Q, heads(self.query.forward(x)?)?)?;
+        let key = at(Point::K, heads(self.key.forward(x)?)?)?;
+        let value = at(Point::V, heads(self.value.forward(x)?)?)?;
+        // From `[batch, n_ctx, h, d_head]` to `[batch, h, n_ctx, d_head]`.
+        let by_head = |heads: Tensor| heads.transpose(1, 2)?.contiguous();
+        let (query, key, value) = (by_head(query)?, by_head(key)?, by_head(value)?);
 
         let scores = (query.matmul(&key.t()?)? / (self.d_head as f64).sqrt())?;
         let pattern = softmax_last_dim(&scores.broadcast_add(&self.mask)?)?;
         hooks.keep_pattern(&pattern);
+        let mut at = |point, tensor| hooks.at(Hook::of(point, self.layer), tensor);
+        let pattern = at(Point::Pattern, pattern)?;
 
         let z = pattern.matmul(&value)?.transpose(1, 2)?.contiguous()?;
-        let z = hooks.at(HookPoint::Z(self.layer), z)?;
-        self.output.forward(&z.flatten_from(D::Minus2)?)
+        let z = at(Point::Z, z)?;
+        let out = self.output.forward(&z.flatten_from(D::Minus2)?)?;
+        let out = match hooks.watch(Hook::of(Point::Result, self.layer)) {
+            true => (out + self.change_of_results(&z, hooks)?)?,
+            false => out,
+        };
+        hooks.at(Hook::of(Point::AttnOut, self.layer), out)
+    }
+
+    /// By how much what the heads add to the stream is changed by overwrites: zero without any.
+    fn change_of_results(&self, z: &Tensor, hooks: &mut Hooks) -> Result<Tensor> {
+        // candle stores the transpose of [h * d_head, d_model].
+        let output = self.output.weight().t()?.contiguous()?;
+        let results = (0..self.n_heads).map(|head| {
+            let weight = output.narrow(0, head * self.d_head, self.d_head)?;
+            let z = z.narrow(2, head, 1)?.contiguous()?;
+            z.broadcast_matmul(&weight)
+        });
+        let results = Tensor::cat(&results.collect::<Result<Vec<_>>>()?, 2)?;
+        let changed = hooks.at(Hook::of(Point::Result, self.layer), results.clone())?;
+        (changed - results)?.sum(2)
     }
 }
 
@@ -138,9 +160,10 @@ impl Mlp {
 
     /// `[batch, n_ctx, d_model]` to the same.
     fn forward(&self, x: &Tensor, hooks: &mut Hooks) -> Result<Tensor> {
-        let post = self.input.forward(x)?.relu()?;
-        let post = hooks.at(HookPoint::Post(self.layer), post)?;
-        self.output.forward(&post)
+        let mut at = |point, tensor| hooks.at(Hook::of(point, self.layer), tensor);
+        let pre = at(Point::Pre, self.input.forward(x)?)?;
+        let post = at(Point::Post, pre.relu()?)?;
+        at(Point::MlpOut, self.output.forward(&post)?)
     }
 }
 
@@ -168,8 +191,13 @@ impl Block {
 
     /// `[batch, n_ctx, d_model]` to the same.
     pub(super) fn forward(&self, x: &Tensor, hooks: &mut Hooks) -> Result<Tensor> {
-        let x = (x + self.attention.forward(&self.ln1.forward(x)?, hooks)?)?;
-        let x = (&x + self.mlp.forward(&self.ln2.forward(&x)?, hooks)?)?;
-        hooks.at(HookPoint::ResidPost(self.layer), x)
+        let hook = |point| Hook::of(point, self.layer);
+        let x = hooks.at(hook(Point::ResidPre), x.clone())?;
+        let normed = hooks.at(hook(Point::Ln1), self.ln1.forward(&x)?)?;
+        let x = (&x + self.attention.forward(&normed, hooks)?)?;
+        let x = hooks.at(hook(Point::ResidMid), x)?;
+        let normed = hooks.at(hook(Point::Ln2), self.ln2.forward(&x)?)?;
+        let x = (&x + self.mlp.forward(&normed, hooks)?)?;
+        hooks.at(hook(Point::ResidPost), x)
     }
 }

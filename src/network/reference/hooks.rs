@@ -4,33 +4,15 @@ use std::ops::Range;
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::network::engine::{Intervention, Overwrite, Site};
-
-/// A tensor of the network, by layer, that can be overwritten and recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HookPoint {
-    /// `hook_z`, the heads' results before W_O: `[batch, n_ctx, h, d_head]`.
-    Z(usize),
-    /// `hook_post`, the MLP's hidden layer after the ReLU: `[batch, n_ctx, d_mlp]`.
-    Post(usize),
-    /// `hook_resid_post`, the residual stream after the layer: `[batch, n_ctx, d_model]`.
-    ResidPost(usize),
-}
-
-impl From<Site> for HookPoint {
-    fn from(site: Site) -> Self {
-        match site {
-            Site::Node(node) if node.head().is_some() => HookPoint::Z(node.layer()),
-            Site::Node(node) => HookPoint::Post(node.layer()),
-            Site::Residual { layer, .. } => HookPoint::ResidPost(layer),
-        }
-    }
-}
+use crate::domain::shape::Shape;
+use crate::domain::site::{Hook, Point, Site};
+use crate::network::engine::{Intervention, Overwrite};
 
 /// The hooks of one forward pass. Overwrites and reads are removed from their lists when applied,
 /// so that any left at the end were never applied.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Hooks<'a> {
+    shape: Shape,
     /// Pending overwrites, each with its row of the batch.
     overwrites: Vec<(usize, Overwrite<'a>)>,
     /// Pending reads, each with its index in the rows of `recorded`.
@@ -42,8 +24,19 @@ pub(super) struct Hooks<'a> {
 }
 
 impl<'a> Hooks<'a> {
+    /// No overwrites and no recordings but those of attention weights.
+    pub(super) fn none(shape: Shape) -> Self {
+        Hooks {
+            shape,
+            overwrites: Vec::new(),
+            reads: Vec::new(),
+            recorded: Vec::new(),
+            patterns: Vec::new(),
+        }
+    }
+
     /// Applies intervention `i` to row `i` of the batch.
-    pub(super) fn applying(interventions: &[Intervention<'a>]) -> Self {
+    pub(super) fn applying(shape: Shape, interventions: &[Intervention<'a>]) -> Self {
         let overwrites = interventions
             .iter()
             .enumerate()
@@ -51,13 +44,8 @@ impl<'a> Hooks<'a> {
             .collect();
         Hooks {
             overwrites,
-            ..Hooks::default()
+            ..Self::none(shape)
         }
-    }
-
-    /// Records these sites in each row of a batch.
-    pub(super) fn reading(sites: &[Site], batch: usize) -> Self {
-        Hooks::default().also_reading(sites, batch)
     }
 
     /// The same hooks, also recording these sites in each row of a batch.
@@ -69,16 +57,23 @@ impl<'a> Hooks<'a> {
         }
     }
 
-    /// Returns a tensor with the overwrites for this hook point applied.
+    /// Whether this hook is overwritten or recorded.
+    pub(super) fn watch(&self, hook: Hook) -> bool {
+        let mut overwritten = self.overwrites.iter().map(|(_, o)| o.site);
+        let mut read = self.reads.iter().map(|(_, site)| *site);
+        overwritten.any(|site| site.hook() == hook) || read.any(|site| site.hook() == hook)
+    }
+
+    /// Returns the tensor of a hook with its overwrites applied.
     ///
     /// # Errors
     /// If a value does not have the width of its site.
-    pub(super) fn at(&mut self, point: HookPoint, activation: Tensor) -> Result<Tensor> {
-        let layout = SiteLayout::of(&activation)?;
-        let here = |site: Site| HookPoint::from(site) == point && layout.holds(site);
+    pub(super) fn at(&mut self, hook: Hook, activation: Tensor) -> Result<Tensor> {
+        let shape = self.shape;
+        let here = |site: Site| site.hook() == hook && site.is_in(&shape);
         let overwrites: Vec<_> = self
             .overwrites
-            .extract_if(.., |(row, o)| *row < layout.batch && here(o.site))
+            .extract_if(.., |(_, o)| here(o.site))
             .collect();
         let reads: Vec<_> = self.reads.extract_if(.., |(_, site)| here(*site)).collect();
         if overwrites.is_empty() && reads.is_empty() {
@@ -86,20 +81,19 @@ impl<'a> Hooks<'a> {
         }
 
         let mut values = activation.flatten_all()?.to_vec1::<f32>()?;
-        for (row, overwrite) in &overwrites {
-            let Overwrite { site, value, .. } = overwrite;
-            if value.len() != layout.width {
+        for (row, Overwrite { site, value, .. }) in &overwrites {
+            let width = site.width(&shape);
+            if value.len() != width {
                 bail!(
-                    "{site}: overwritten by {} values, expected {}",
-                    value.len(),
-                    layout.width
+                    "{site}: overwritten by {} values, expected {width}",
+                    value.len()
                 );
             }
-            values[layout.range(*row, *site)].copy_from_slice(value);
+            values[place(*row, *site, &shape)].copy_from_slice(value);
         }
         for (index, site) in reads {
             for (row, recorded) in self.recorded.iter_mut().enumerate() {
-                recorded[index] = values[layout.range(row, site)].to_vec();
+                recorded[index] = values[place(row, site, &shape)].to_vec();
             }
         }
         if overwrites.is_empty() {
@@ -144,44 +138,21 @@ pub(super) struct Recording {
     pub(super) patterns: Vec<Tensor>,
 }
 
-/// Where the sites of a hook point are in its tensor, `[batch, n_ctx, width]` or `[batch, n_ctx, h,
-/// width]`.
-struct SiteLayout {
-    batch: usize,
-    n_ctx: usize,
-    /// Sites per position: the heads, or 1.
-    slots: usize,
-    width: usize,
-}
-
-impl SiteLayout {
-    fn of(activation: &Tensor) -> Result<Self> {
-        let (batch, n_ctx, slots, width) = match *activation.dims() {
-            [batch, n_ctx, width] => (batch, n_ctx, 1, width),
-            _ => activation.dims4()?,
-        };
-        Ok(SiteLayout {
-            batch,
+/// Where a site of a row of the batch is in its hook's tensor: `[batch, n_ctx, width]`, `[batch, n_ctx,
+/// h, width]` or, for attention weights, `[batch, h, n_ctx, n_ctx]`.
+fn place(row: usize, site: Site, shape: &Shape) -> Range<usize> {
+    let (n_ctx, n_heads, position) = (shape.n_ctx(), shape.n_heads, site.position());
+    let (index, width) = match (site.point(), site.head()) {
+        (Point::Pattern, head) => (
+            (row * n_heads + head.unwrap_or(0)) * n_ctx + position,
             n_ctx,
-            slots,
-            width,
-        })
-    }
-
-    fn holds(&self, site: Site) -> bool {
-        site.position() < self.n_ctx && slot(site) < self.slots
-    }
-
-    fn range(&self, row: usize, site: Site) -> Range<usize> {
-        let place = (row * self.n_ctx + site.position()) * self.slots + slot(site);
-        place * self.width..(place + 1) * self.width
-    }
-}
-
-/// A site's index among those at its position: the head's, or 0.
-fn slot(site: Site) -> usize {
-    match site {
-        Site::Node(node) => node.head().unwrap_or(0),
-        Site::Residual { .. } => 0,
-    }
+        ),
+        (point, Some(head)) => (
+            (row * n_ctx + position) * n_heads + head,
+            point.width(shape),
+        ),
+        (point, None) => (row * n_ctx + position, point.width(shape)),
+    };
+    let columns = site.columns(shape);
+    index * width + columns.start..index * width + columns.end
 }

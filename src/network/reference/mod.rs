@@ -14,10 +14,11 @@ use candle_nn::{Embedding, Linear, VarBuilder};
 
 use self::block::{Block, LayerNorm, linear};
 use self::hooks::Hooks;
-use super::engine::{Intervention, Site};
+use super::engine::Intervention;
 use super::logits::AnswerLogits;
 use crate::domain::arithmetic::Prompt;
 use crate::domain::shape::{D_VOCAB, Shape};
+use crate::domain::site::{Hook, Site};
 use crate::inputs::model::Weights;
 
 /// A network that reads prompts and predicts the tokens of their answers.
@@ -91,7 +92,7 @@ impl Network {
         if prompts.is_empty() {
             return Ok(Vec::new());
         }
-        let mut hooks = Hooks::applying(interventions);
+        let mut hooks = Hooks::applying(self.shape, interventions);
         let logits = self.run(prompts, &mut hooks)?;
         hooks.finish()?;
         Ok(logits.to_vec3()?.iter().map(|l| answer_logits(l)).collect())
@@ -106,7 +107,7 @@ impl Network {
         if prompts.is_empty() {
             return Ok(Vec::new());
         }
-        let mut hooks = Hooks::reading(sites, prompts.len());
+        let mut hooks = Hooks::none(self.shape).also_reading(sites, prompts.len());
         self.run(prompts, &mut hooks)?;
         Ok(hooks.finish()?.sites)
     }
@@ -122,7 +123,8 @@ impl Network {
         interventions: &[Intervention],
         sites: &[Site],
     ) -> Result<Vec<Vec<Vec<f32>>>> {
-        let mut hooks = Hooks::applying(interventions).also_reading(sites, prompts.len());
+        let mut hooks =
+            Hooks::applying(self.shape, interventions).also_reading(sites, prompts.len());
         self.run(prompts, &mut hooks)?;
         Ok(hooks.finish()?.sites)
     }
@@ -136,7 +138,7 @@ impl Network {
         if prompts.is_empty() {
             bail!("no prompts to take the attention weights of");
         }
-        let mut hooks = Hooks::default();
+        let mut hooks = Hooks::none(self.shape);
         self.run(prompts, &mut hooks)?;
         Ok(hooks.finish()?.patterns)
     }
@@ -144,17 +146,17 @@ impl Network {
     /// `[batch, n_answer, D_VOCAB]`: the logits at the positions that predict an answer token.
     fn run(&self, prompts: &[Prompt], hooks: &mut Hooks) -> Result<Tensor> {
         let tokens = self.tokens(prompts)?;
-        let mut x = self
-            .token_embedding
-            .forward(&tokens)?
-            .broadcast_add(&self.position_embedding)?;
+        let embed = hooks.at(Hook::EMBED, self.token_embedding.forward(&tokens)?)?;
+        let positions = self.position_embedding.broadcast_as(embed.shape())?;
+        let mut x = (embed + hooks.at(Hook::POS_EMBED, positions)?)?;
         for block in &self.blocks {
             x = block.forward(&x, hooks)?;
         }
+        let x = hooks.at(Hook::LN_FINAL, self.ln_final.forward(&x)?)?;
         let predicting = x
             .narrow(1, self.shape.first_answer_position(), self.shape.n_answer())?
             .contiguous()?;
-        self.unembed.forward(&self.ln_final.forward(&predicting)?)
+        self.unembed.forward(&predicting)
     }
 
     /// `[batch, n_ctx]`
@@ -214,9 +216,9 @@ mod tests {
     /// Every node and every site of the residual stream.
     fn sites() -> Vec<Site> {
         let residual = (0..SHAPE.n_ctx()).flat_map(|position| {
-            (0..SHAPE.n_layers).map(move |layer| Site::Residual { position, layer })
+            (0..SHAPE.n_layers).map(move |layer| Site::resid_post(position, layer))
         });
-        let nodes = Node::all(&SHAPE).into_iter().map(Site::Node);
+        let nodes = Node::all(&SHAPE).into_iter().map(Site::from);
         nodes.chain(residual).collect()
     }
 
@@ -266,10 +268,7 @@ mod tests {
         let (network, prompts) = (network(), prompts());
         let plain = network.forward(&prompts, &[]).unwrap();
         let ones = vec![1.0; SHAPE.d_model];
-        let site = Site::Residual {
-            position: 8,
-            layer: 0,
-        };
+        let site = Site::resid_post(8, 0);
         let patch = vec![Intervention::new([overwrite(site, &ones)]); prompts.len()];
         assert_ne!(network.forward(&prompts, &patch).unwrap(), plain);
         let empty = vec![Intervention::default(); prompts.len()];
@@ -286,7 +285,7 @@ mod tests {
                 .into_iter()
                 .map(|place| {
                     Intervention::new(place.map(|(position, layer)| {
-                        overwrite(Site::Residual { position, layer }, &ones)
+                        overwrite(Site::resid_post(position, layer), &ones)
                     }))
                 })
                 .collect();
@@ -365,7 +364,7 @@ mod tests {
         };
         for name in ["P15L0H0", "P3L2M0", "P3L0H3"] {
             let node = name.parse::<crate::domain::node::NodeName>().unwrap();
-            let site = Site::Node(node.resolve(&larger).unwrap());
+            let site = Site::from(node.resolve(&larger).unwrap());
             let value = vec![0.0; site.width(&larger)];
             let patch = Intervention::new([overwrite(site, &value)]);
             let error = network.forward(&[prompt(1, 2)], &[patch]).unwrap_err();
@@ -383,16 +382,10 @@ mod tests {
 
     #[test]
     fn a_value_of_another_width_is_an_error() {
-        let site = Site::Residual {
-            position: 2,
-            layer: 1,
-        };
+        let site = Site::resid_post(2, 1);
         let patch = Intervention::new([overwrite(site, &[0.0; 3])]);
         let error = network().forward(&[prompt(1, 2)], &[patch]).unwrap_err();
-        assert_eq!(
-            message(error),
-            "P2L1RESID: overwritten by 3 values, expected 24"
-        );
+        assert_eq!(message(error), "P2L1: overwritten by 3 values, expected 24");
     }
 
     #[test]
