@@ -514,7 +514,7 @@ fn a_folder_that_is_not_there_is_named() {
 
 #[test]
 fn a_malformed_node_name_is_wrong_usage() {
-    for node in ["15L0H2", "P15L0", "P15L0X2"] {
+    for node in ["15L0H2", "P15L", "P15L0X2"] {
         let error = refusal(USAGE, &["ablate", "--node", node, "--by", "zero"]);
         assert!(
             error.contains(node) && error.contains("such as P12L0H1"),
@@ -535,6 +535,72 @@ fn a_node_outside_the_model_is_refused_with_the_figure_and_the_bound() {
             error.contains(&format!("{ADD}: node {node} is {message}")),
             "{error}"
         );
+    }
+}
+
+#[test]
+fn every_kind_of_site_is_patched_and_ablated() {
+    for (site, shown) in [
+        ("P14L1.resid_mid", "P14L1.resid_mid"),
+        ("p14l1", "P14L1"),
+        ("blocks.1.attn.hook_q[14][2]", "P14L1H2.q"),
+        ("P14L1M0[0:64]", "P14L1M0[0:64]"),
+        ("P14.ln_final", "P14.ln_final"),
+    ] {
+        let pair = ["--source", "22222+66966", "--base", "33333+55555"];
+        let patched = json(&[&["patch", ADD][..], &pair, &["--site", site]].concat());
+        assert_eq!(strings(&patched["nodes"]), [shown]);
+        let ablated = json(&["ablate", ADD, "--by", "zero", "--node", site, "22222+66966"]);
+        assert_eq!(strings(&ablated["nodes"]), [shown]);
+    }
+    // All that the logits are read from.
+    let pair = ["--source", "22222+66966", "--base", "33333+55555"];
+    let patched = json(&[&["patch", ADD][..], &pair, &["--site", "P14.ln_final"]].concat());
+    assert_eq!(strings(&patched["changed"]), ["A3"]);
+    let error = refusal(
+        INPUT,
+        &[
+            "ablate",
+            ADD,
+            "--by",
+            "zero",
+            "--node",
+            "P3L1H0.pattern[0:9]",
+        ],
+    );
+    assert!(
+        error.contains("is value 8, the model has values 0 to 3"),
+        "{error}"
+    );
+}
+
+#[test]
+fn activations_are_written_for_numpy() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("read.npz");
+    let out = out.to_str().unwrap();
+    let asked = ["ask", ADD, "12345+67890", "22222+66966", "--out", out];
+    let sites = [
+        "--activations",
+        "P15L0,p14l1h2.q,blocks.1.attn.hook_pattern",
+    ];
+    json(&[&asked[..], &sites].concat());
+    let archive = std::fs::read(out).unwrap();
+    let holds = |text: &str| archive.windows(text.len()).any(|w| w == text.as_bytes());
+    for (name, shape) in [
+        ("tokens.npy", "(2, 19,)"),
+        ("P15L0.npy", "(2, 126,)"),
+        ("P14L1H2.q.npy", "(2, 42,)"),
+        ("blocks.1.attn.hook_pattern.npy", "(2, 3, 19, 19,)"),
+    ] {
+        assert!(holds(name) && holds(shape), "{name}");
+    }
+    for wrong in [
+        &asked[..],
+        &["ask", ADD, "1+2", "--activations", "P15L0"],
+        &[&asked[..], &sites, &["--decode", "free-running"]].concat(),
+    ] {
+        refusal(USAGE, wrong);
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use circuitcheck::domain::arithmetic::{Prompt, Question};
 use circuitcheck::domain::node::{Node, NodeName};
+use circuitcheck::domain::site::Site;
 pub use circuitcheck::inputs::model::Identity;
 use circuitcheck::inputs::model::{ModelFolder, Operations};
 use circuitcheck::network::engine::{Decode, Engine, Intervention};
@@ -129,6 +130,25 @@ impl Model {
         nodes.sort();
         nodes.dedup();
         Ok(nodes)
+    }
+
+    /// The sites of these names, sorted.
+    pub fn sites(&self, names: &[Site]) -> Result<Vec<Site>, CliError> {
+        let shape = self.engine.shape();
+        for site in names {
+            match site.node() {
+                Some(node) => node
+                    .resolve(&shape)
+                    .map(|_| ())
+                    .map_err(|error| error.to_string()),
+                None => site.check(&shape).map_err(|error| error.to_string()),
+            }
+            .map_err(|error| CliError::input(&self.shown, error))?;
+        }
+        let mut sites = names.to_vec();
+        sites.sort();
+        sites.dedup();
+        Ok(sites)
     }
 
     /// A question with, perhaps, its true answer. `place` is where it was found, if not on the

@@ -1,6 +1,7 @@
 //! Names of nodes and tasks as people write them: in either case, with commas between them.
 
 use circuitcheck::domain::node::NodeName;
+use circuitcheck::domain::site::Site;
 use circuitcheck::domain::task::Task;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -16,6 +17,41 @@ pub struct NodesArg {
         value_parser = node
     )]
     pub nodes: Vec<NodeName>,
+}
+
+/// Sites that a command acts on, one or more.
+#[derive(Debug, Clone, Args)]
+pub struct SitesArg {
+    /// Nodes, e.g. P15L0H2 (a head) or P15L0M0 (an MLP), or other sites, e.g. P15L0 (the residual stream
+    /// after a layer), P15L0.resid_mid, P15L0H2.q or blocks.0.mlp.hook_pre[15][0:64]: a list with commas,
+    /// or the option repeated
+    #[arg(
+        long = "node",
+        visible_alias = "site",
+        value_name = "SITE",
+        value_delimiter = ',',
+        required = true,
+        value_parser = site
+    )]
+    pub sites: Vec<Site>,
+}
+
+/// Reads the name of a site.
+pub fn site(text: &str) -> Result<Site, String> {
+    let text = text.trim();
+    // In either case up to the hook's name, which has none in upper case.
+    let upper = match text.find(['.', '[']) {
+        _ if !text.starts_with(['p', 'P']) => text.to_owned(),
+        Some(end) => format!("{}{}", text[..end].to_ascii_uppercase(), &text[end..]),
+        None => text.to_ascii_uppercase(),
+    };
+    if let Some((place, slice)) = upper.split_once("MLP")
+        && !slice.is_empty()
+    {
+        return Err(format!("MLPs are written {place}M{slice}"));
+    }
+    let read = upper.parse::<Site>();
+    read.map_err(|error| format!("{error}").replace(&upper, text))
 }
 
 /// Reads the name of a node.

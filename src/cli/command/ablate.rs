@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 use circuitcheck::domain::arithmetic::Prompt;
-use circuitcheck::domain::node::Node;
+use circuitcheck::domain::site::Site;
 use circuitcheck::network::ablation::{Ablation, AblationError, Replacement};
 use clap::Args;
 use rand::SeedableRng;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::{Identity, Model, OperationsArg, split_arguments};
 use crate::cli::args::named;
-use crate::cli::args::names::NodesArg;
+use crate::cli::args::names::SitesArg;
 use crate::cli::args::questions::{DRAWN, SetArg, draw_trained};
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::answer::{Answers, Effect, answer_keys, effect_keys};
@@ -28,7 +28,7 @@ use crate::cli::term::tally::AblationTally;
 /// Questions up to which the text shows every answer.
 const FEW: usize = 20;
 
-/// Replace nodes by a mean, by zeros or by another question's value
+/// Replace nodes or other sites by a mean, zeros or another value
 ///
 /// Asks the questions given or, without any, every question of a set: the file's of --questions or,
 /// without one, 512 drawn from the classes the model was trained for. A mean, and the other question
@@ -51,7 +51,7 @@ Examples:
   circuitcheck ablate --node P15L0H3,P15L0H2 --by resample --seed 7 12345+67890
 
 Keys of --json:
-  nodes         the nodes ablated together, sorted
+  nodes         the nodes and other sites ablated together, sorted
   by            \"mean\", \"zero\" or \"resample\"
   seed          of the set and of resampling
   set_size      questions in the set
@@ -62,7 +62,6 @@ Keys of --json:
   impact        the answer tokens that go wrong in any of them, e.g. [\"A3\", \"A2\"]
   complexities  for each complexity class asked: complexity (e.g. \"S1\"), asked, failed
 ", answer_keys!(), effect_keys!()))]
-#[command(mut_arg("nodes", |nodes| nodes.required(true)))]
 pub struct Ablate {
     /// A model's folder, then questions to ask. The first argument is taken for a question if it is
     /// made of digits and signs, or begins with a digit and nothing is there: write ./1-2 for a
@@ -72,7 +71,7 @@ pub struct Ablate {
     #[command(flatten)]
     operations: OperationsArg,
     #[command(flatten)]
-    chosen: NodesArg,
+    chosen: SitesArg,
     /// What to put in place of the nodes' activations: mean, zero or resample
     #[arg(long, value_name = "VALUE", value_parser = named(Ablation::ALL, Ablation::name), ignore_case = true)]
     by: Ablation,
@@ -90,7 +89,7 @@ impl Ablate {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let (dir, questions) = split_arguments(&self.arguments);
         let model = Model::open(dir.as_deref(), self.operations)?;
-        let nodes = model.nodes(&self.chosen.nodes)?;
+        let sites = model.sites(&self.chosen.sites)?;
         let given = questions
             .iter()
             .map(|text| model.question(text, None).map(Prompt::truth))
@@ -100,7 +99,7 @@ impl Ablate {
             None => draw_trained(&model, DRAWN, self.draws.seed)?,
         };
         let asked = if given.is_empty() { &set } else { &given };
-        let replacement = Replacement::new(self.by, &model.engine, &nodes, &set)
+        let replacement = Replacement::new(self.by, &model.engine, &sites, &set)
             .map_err(|error| self.explain(error))?;
         // Not the set's own generator: a drawn set and a read one resample alike.
         let mut rng = ChaCha8Rng::seed_from_u64(self.draws.seed);
@@ -122,7 +121,7 @@ impl Ablate {
             &heading,
             &Ablated {
                 identity: model.identity(),
-                nodes,
+                nodes: sites,
                 by: self.by,
                 decode: self.reading.decode().name(),
                 seed: self.draws.seed,
@@ -147,7 +146,7 @@ impl Ablate {
 struct Ablated {
     #[serde(flatten)]
     identity: Identity,
-    nodes: Vec<Node>,
+    nodes: Vec<Site>,
     by: Ablation,
     decode: &'static str,
     seed: u64,
@@ -161,7 +160,7 @@ struct Ablated {
 impl fmt::Display for Ablated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tally = &self.tally;
-        let nodes: Vec<String> = self.nodes.iter().map(Node::to_string).collect();
+        let nodes: Vec<String> = self.nodes.iter().map(Site::to_string).collect();
         let title = |text: &str| Cell::styled(text, style::TITLE);
         let mut head = Table::new([Side::Left; 3]);
         head.row([title("nodes"), nodes.join(" ").into()]);

@@ -2,15 +2,21 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use circuitcheck::domain::arithmetic::{AnswerToken, Prompt, char_of};
+use circuitcheck::domain::site::{Hook, Point, Site};
+use circuitcheck::network::engine::Decode;
 use circuitcheck::network::logits::AnswerLogits;
+use circuitcheck::storage::npz::{Array, npz};
+use circuitcheck::storage::write_files;
 use clap::Args;
 use clap::error::ErrorKind;
 use serde::Serialize;
 
 use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::{Identity, Model, OperationsArg, split_arguments};
+use crate::cli::args::names::site;
 use crate::cli::term::answer::{Answers, GivenAnswer, answer_keys};
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
@@ -29,11 +35,17 @@ use crate::cli::usage_error;
 #[command(after_help = "\
 Examples:
   circuitcheck ask 12345+67890 5-90
-  circuitcheck ask models/w126_add* 99999+1 --decode free-running")]
+  circuitcheck ask models/w126_add* 99999+1 --decode free-running
+  circuitcheck ask 12345+67890 5-90 --activations P15L0,blocks.0.attn.hook_z --out read.npz")]
 #[command(after_long_help = concat!("\
 Examples:
   circuitcheck ask 12345+67890 5-90
   circuitcheck ask models/w126_add* 99999+1 --decode free-running
+  circuitcheck ask 12345+67890 5-90 --activations P15L0,blocks.0.attn.hook_z --out read.npz
+
+Arrays of the .npz, of float32: for a site, under its short name, [questions, values]; for a hook, under
+TransformerLens' name and with its dimensions, e.g. [questions, n_ctx, heads, d_head]; and `tokens`,
+[questions, n_ctx], of uint8.
 
 Keys of --json:
 ", answer_keys!(), "
@@ -49,8 +61,29 @@ pub struct AskCommand {
     operations: OperationsArg,
     #[command(flatten)]
     reading: DecodeArg,
+    /// Activations to write to a file: sites, e.g. P15L0H2, P15L0 or P15L0.resid_mid, or whole hooks,
+    /// e.g. blocks.0.attn.hook_z: a list with commas, or the option repeated
+    #[arg(long, value_name = "SITE", value_delimiter = ',', value_parser = activation, requires = "out")]
+    activations: Vec<Activation>,
+    /// The file of the activations, for numpy.load
+    #[arg(long, value_name = "FILE.npz", requires = "activations")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     format: JsonArg,
+}
+
+/// What is written to the file.
+#[derive(Debug, Clone)]
+enum Activation {
+    Site(Site),
+    Hook(Hook),
+}
+
+fn activation(text: &str) -> Result<Activation, String> {
+    match text.trim().parse() {
+        Ok(hook) => Ok(Activation::Hook(hook)),
+        Err(_) => site(text).map(Activation::Site),
+    }
 }
 
 impl AskCommand {
@@ -75,6 +108,13 @@ impl AskCommand {
             .zip(&logits)
             .map(|(&prompt, logits)| Spelled::new(prompt, logits))
             .collect();
+        if let Some(out) = &self.out {
+            if self.reading.decode() == Decode::Free {
+                let message = "activations are those of teacher-forced runs: leave --decode out";
+                return Err(usage_error("ask", ErrorKind::ArgumentConflict, message));
+            }
+            self.write_activations(&model, &prompts, out)?;
+        }
         let heading = model.heading().decode(self.reading.decode());
         self.format.print_under(
             &heading,
@@ -85,6 +125,68 @@ impl AskCommand {
             },
         )?;
         Ok(ExitCode::Success)
+    }
+
+    fn write_activations(
+        &self,
+        model: &Model,
+        prompts: &[Prompt],
+        out: &Path,
+    ) -> Result<(), CliError> {
+        let shape = model.engine.shape();
+        let n_ctx = shape.n_ctx();
+        let mut arrays = Vec::new();
+        let mut tokens = Vec::new();
+        prompts
+            .iter()
+            .for_each(|prompt| tokens.extend(prompt.tokens()));
+        arrays.push(Array::bytes("tokens", &[prompts.len(), n_ctx], tokens));
+        for activation in &self.activations {
+            let (name, dims, sites) = match activation {
+                Activation::Site(site) => (site.to_string(), vec![], vec![*site]),
+                Activation::Hook(hook) => {
+                    let dims = match (hook.point(), hook.point().is_of_head()) {
+                        (Point::Pattern, _) => vec![shape.n_heads, n_ctx],
+                        (_, true) => vec![n_ctx, shape.n_heads],
+                        (_, false) => vec![n_ctx],
+                    };
+                    (hook.to_string(), dims, hook.sites(&shape))
+                }
+            };
+            model.sites(&sites)?;
+            let read = model.engine.activations(prompts, sites.iter().copied())?;
+            let width = match activation {
+                Activation::Site(site) => site.width(&shape),
+                Activation::Hook(hook) => hook.point().width(&shape),
+            };
+            let dims = [&[prompts.len()], &dims[..], &[width]].concat();
+            let mut values = vec![0f32; dims.iter().product()];
+            for prompt in 0..prompts.len() {
+                for (index, &site) in sites.iter().enumerate() {
+                    // The weights of a hook are by head first.
+                    let index = match (activation, site.point(), site.head()) {
+                        (Activation::Hook(_), Point::Pattern, Some(head)) => {
+                            head * n_ctx + site.position()
+                        }
+                        _ => index,
+                    };
+                    let start = (prompt * sites.len() + index) * width;
+                    let value = read.get(prompt, site);
+                    values[start..start + value.len()].copy_from_slice(value);
+                }
+            }
+            arrays.push(Array::floats(&name, &dims, &values));
+        }
+        let folder = match out.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let name = out.file_name().and_then(|name| name.to_str());
+        let Some(name) = name.filter(|name| !out.is_dir() && !name.is_empty()) else {
+            let message = "expected a file's name, such as read.npz";
+            return Err(CliError::input(out.display(), message));
+        };
+        Ok(write_files(folder, &[(name, npz(&arrays))])?)
     }
 }
 

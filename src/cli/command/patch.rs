@@ -3,14 +3,14 @@
 use std::fmt;
 
 use circuitcheck::domain::arithmetic::Prompt;
-use circuitcheck::domain::node::Node;
-use circuitcheck::network::engine::{Intervention, Site, Source};
+use circuitcheck::domain::site::Site;
+use circuitcheck::network::engine::{Intervention, Source};
 use clap::Args;
 use serde::Serialize;
 
 use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::{Identity, ModelArg};
-use crate::cli::args::names::NodesArg;
+use crate::cli::args::names::SitesArg;
 use crate::cli::term::answer::{Answers, Effect, answer_keys, effect_keys};
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
@@ -18,26 +18,27 @@ use crate::cli::term::output::JsonArg;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
-/// Run a question with nodes as they are in another
+/// Run a question with nodes or other sites as they are in another
 ///
-/// Runs the source question, then the base question with the nodes' activations overwritten by
-/// those of the source run, all together. The source run always reads the source's answer: the true
+/// Runs the source question, then the base question with the activations of the nodes, or of other sites,
+/// overwritten by those of the source run, all together. The source run always reads the source's answer: the true
 /// one, or another that is given with it, as in 12345-67890=+055545. With --decode free-running the
 /// base runs, patched or not, read the tokens they predict.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  circuitcheck patch --source 22222+66966 --base 33333+55555 --node P15L0H2,P15L0H3")]
-#[command(after_long_help = concat!("\
-Example:
+Examples:
   circuitcheck patch --source 22222+66966 --base 33333+55555 --node P15L0H2,P15L0H3
+  circuitcheck patch --source 22222+66966 --base 33333+55555 --site P14L1.resid_mid")]
+#[command(after_long_help = concat!("\
+Examples:
+  circuitcheck patch --source 22222+66966 --base 33333+55555 --node P15L0H2,P15L0H3
+  circuitcheck patch --source 22222+66966 --base 33333+55555 --site P14L1.resid_mid
 
 Keys of --json:
   source         the source question, followed by =ANSWER if another than the true one is forced
-  nodes         the nodes patched, sorted
+  nodes         the nodes and other sites patched, sorted
 ", answer_keys!(), effect_keys!(), "
 The question of the answer is the base one."))]
-#[command(mut_arg("nodes", |nodes| nodes.required(true)))]
 pub struct Patch {
     #[command(flatten)]
     model: ModelArg,
@@ -48,7 +49,7 @@ pub struct Patch {
     #[arg(long, alias = "clean", value_name = "QUESTION")]
     base: String,
     #[command(flatten)]
-    chosen: NodesArg,
+    chosen: SitesArg,
     #[command(flatten)]
     reading: DecodeArg,
     #[command(flatten)]
@@ -58,16 +59,12 @@ pub struct Patch {
 impl Patch {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let model = self.model.open()?;
-        let nodes = model.nodes(&self.chosen.nodes)?;
+        let sites = model.sites(&self.chosen.sites)?;
         let source = model.prompt(&self.source)?;
         let base = Prompt::truth(model.question(&self.base, None)?);
-        let sites = nodes.iter().map(|&node| Site::from(node));
-        let stored = model.engine.activations(&[source], sites)?;
-        let patch = Intervention::new(
-            nodes
-                .iter()
-                .map(|&node| stored.overwrite(0, node, Source::Stored)),
-        );
+        let stored = (model.engine).activations(&[source], sites.iter().copied())?;
+        let overwrite = |&site: &Site| stored.overwrite(0, site, Source::Stored);
+        let patch = Intervention::new(sites.iter().map(overwrite));
         let (before, after) = model.intervene(&[base], self.reading.decode(), |_| patch.clone())?;
         let heading = model.heading().decode(self.reading.decode());
         self.format.print_under(
@@ -75,7 +72,7 @@ impl Patch {
             &Patched {
                 identity: model.identity(),
                 source,
-                nodes,
+                nodes: sites,
                 decode: self.reading.decode().name(),
                 answers: vec![Effect::new(base, &before[0], &after[0])].into(),
             },
@@ -89,7 +86,7 @@ struct Patched {
     #[serde(flatten)]
     identity: Identity,
     source: Prompt,
-    nodes: Vec<Node>,
+    nodes: Vec<Site>,
     decode: &'static str,
     #[serde(flatten)]
     answers: Answers<Effect>,
@@ -98,7 +95,7 @@ struct Patched {
 impl fmt::Display for Patched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let title = |text: &str| Cell::styled(text, style::TITLE);
-        let nodes: Vec<String> = self.nodes.iter().map(Node::to_string).collect();
+        let nodes: Vec<String> = self.nodes.iter().map(Site::to_string).collect();
         for effect in &self.answers.answers {
             let given = &effect.given;
             let margin = |margin: f32| format!("margin {margin:.2}").into();
