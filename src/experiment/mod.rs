@@ -1,6 +1,8 @@
 //! The building blocks of every test: pairs of questions and their runs, counts and exact bounds,
 //! sequential sampling, named random streams, and the shrinking of failing pairs.
 
+mod act;
+pub mod assay;
 mod baseline;
 mod rng;
 mod sequential;
@@ -9,6 +11,7 @@ pub mod stats;
 mod tally;
 mod trial;
 
+pub use act::{Act, ActError, Acted, Asked, Basis, Change, Place, Stage};
 pub use baseline::{BASELINE_QUESTIONS, Baseline, ClassAccuracy, GATE};
 pub use rng::stream;
 pub use sequential::{FIRST_ANALYSIS, Finding, Goal, Judgment, Rules, Sampling, analyses, judge};

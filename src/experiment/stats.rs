@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use statrs::distribution::{Beta, ContinuousCDF};
+use statrs::distribution::{Beta, Binomial, ContinuousCDF, DiscreteCDF};
 use std::fmt;
 
 /// A number of successes among a number of distinct trials.
@@ -319,10 +319,83 @@ pub fn difference(first: Count, second: Count, errors: Errors) -> Bounds {
     }
 }
 
+/// Bounds of the median that sorted values are drawn from, by order statistics: the number of values
+/// below it is binomial with a share of one half, whatever the distribution (H. A. David and H. N.
+/// Nagaraja, "Order Statistics", 2003, section 7.1). Infinite where there are too few values.
+pub fn median_bounds(sorted: &[f64], errors: Errors) -> Bounds {
+    let trials = sorted.len() as u64;
+    let under = Binomial::new(0.5, trials).expect("one half is a probability");
+    // The k-th value from below is over the median with a chance of P(Bin(n, ½) < k).
+    let below = |error: f64| {
+        let count = (0..trials)
+            .take_while(|&count| under.cdf(count) <= error)
+            .count();
+        count.checked_sub(1)
+    };
+    Bounds {
+        lower: below(errors.lower).map_or(f64::NEG_INFINITY, |k| sorted[k]),
+        upper: below(errors.upper).map_or(f64::INFINITY, |k| sorted[sorted.len() - 1 - k]),
+    }
+}
+
+/// Bounds of the mean of values between 0 and 1, by the empirical Bernstein inequality (A. Maurer and
+/// M. Pontil, "Empirical Bernstein bounds and sample-variance penalization", COLT 2009, theorem 4).
+/// 0 and 1 for fewer than two values.
+pub fn mean_bounds(values: &[f64], errors: Errors) -> Bounds {
+    let count = values.len() as f64;
+    if values.len() < 2 {
+        return Bounds {
+            lower: 0.0,
+            upper: 1.0,
+        };
+    }
+    let mean = values.iter().sum::<f64>() / count;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    let variance = squares / (count - 1.0);
+    let radius = |error: f64| {
+        let log = (2.0 / error).ln();
+        (2.0 * variance * log / count).sqrt() + 7.0 * log / (3.0 * (count - 1.0))
+    };
+    Bounds {
+        lower: (mean - radius(errors.lower)).max(0.0),
+        upper: (mean + radius(errors.upper)).min(1.0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_median_s_bounds_are_the_order_statistics_of_its_tables() {
+        // Of 20 values the 4th and the 17th bound the median with 0.0013 on each side, and the 5th and
+        // the 16th with 0.0059: P(Bin(20, 1/2) <= 3) and P(Bin(20, 1/2) <= 4).
+        let values: Vec<f64> = (1..=20).map(f64::from).collect();
+        let bounds = |alpha: f64| median_bounds(&values, Errors::even(alpha));
+        let Bounds { lower, upper } = bounds(0.0058);
+        assert_eq!((lower, upper), (4.0, 17.0));
+        let Bounds { lower, upper } = bounds(0.006);
+        assert_eq!((lower, upper), (5.0, 16.0));
+        let Bounds { lower, upper } = median_bounds(&values[..3], Errors::even(0.01));
+        assert_eq!((lower, upper), (f64::NEG_INFINITY, f64::INFINITY));
+        assert_eq!(
+            median_bounds(&[], Errors::even(0.01)).lower,
+            f64::NEG_INFINITY
+        );
+    }
+
+    #[test]
+    fn the_mean_s_bounds_narrow_with_more_values_and_less_spread() {
+        let bounds = |values: &[f64]| mean_bounds(values, Errors::even(0.005));
+        let spread: Vec<f64> = (0..1000).map(|i| f64::from(i % 2)).collect();
+        let Bounds { lower, upper } = bounds(&spread);
+        // The radius is sqrt(2 · 0.25025 · ln 400 / 1000) + 7 ln 400 / (3 · 999).
+        assert!((upper - 0.5 - 0.06875).abs() < 1e-4 && (0.5 - lower - 0.06875).abs() < 1e-4);
+        let Bounds { lower, upper } = bounds(&[0.5; 1000]);
+        assert!(upper - lower < 0.03 && lower < 0.5 && upper > 0.5);
+        assert_eq!(bounds(&[0.5]).upper, 1.0);
+    }
 
     /// `P(X ≥ hits)` for a binomial, summed term by term: the definition that the bounds must
     /// satisfy.
