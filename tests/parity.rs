@@ -35,7 +35,7 @@ const BATCH: usize = 64;
 /// What is held against the reference.
 enum Implementation {
     Plain(Network),
-    Engine(Engine),
+    Engine(Box<Engine>),
 }
 
 impl Implementation {
@@ -46,7 +46,10 @@ impl Implementation {
                 "plain",
                 Implementation::Plain(Network::load(weights).unwrap()),
             ),
-            ("engine", Implementation::Engine(Engine::new(weights))),
+            (
+                "engine",
+                Implementation::Engine(Box::new(Engine::new(weights))),
+            ),
         ]
     }
 

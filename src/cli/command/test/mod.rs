@@ -1,4 +1,6 @@
-//! `test`: a hypothesis about a whole algorithm, clause by clause.
+//! `test`: a hypothesis about a whole algorithm, clause by clause, or one experiment.
+
+mod experiment;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,7 +24,10 @@ use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 use crate::cli::usage_error;
 
-/// Test a hypothesis about a whole algorithm, clause by clause
+/// Test a hypothesis about a whole algorithm, or one experiment
+///
+/// An experiment says which pairs of questions are drawn, what is done where, what is read, which controls
+/// there are and which rule decides (docs/EXPERIMENTS.md). A hypothesis is tested clause by clause.
 ///
 /// Existence and order are settled by the verdicts of the model's own claims; interventions are
 /// tried on fresh pairs; what feeds what is measured by path patching. A clause is met if it is met
@@ -33,12 +38,16 @@ use crate::cli::usage_error;
 Examples:
   circuitcheck test models/w126_add* hypotheses/addition.toml
   circuitcheck test hypotheses/mixed.toml --json
+  circuitcheck test models/w126_add* hypotheses/experiments/carry_head.toml
 
-Keys of --json: model, weights_sha256, hypothesis, holds, clauses[] (kind, says, optional, applies,
+Keys of --json for an experiment: model, weights_sha256, experiment (as in the file), sentence, seed,
+measured and controls[] (condition, figure with bounds, dropped), verdict; for a hypothesis: model,
+weights_sha256, hypothesis, holds, clauses[] (kind, says, optional, applies,
 met, cases[] with n, met, nodes, note), explained (the nodes that meet a clause), circuit (these and
 those it keeps).
 
-Ends with exit code 1 if a clause that is required is not met.")]
+Ends with exit code 1 if a clause that is required is not met, or an experiment does not show what it
+says, and with 3 if its bounds do not decide.")]
 pub struct Test {
     /// The model, then the hypothesis; without DIR, the current folder's model or the bundled one
     #[arg(value_names = ["DIR", "HYPOTHESIS"], num_args = 0..=2, required_unless_present = "hypothesis")]
@@ -77,6 +86,13 @@ impl Test {
     pub fn run(&self) -> Result<ExitCode, CliError> {
         let (dir, hypothesis) = self.split()?;
         let model = Model::open(dir, self.operations)?;
+        if let Some(described) = experiment::read(hypothesis)? {
+            let seed = self.draws.seed;
+            let shown = experiment::test(&model, hypothesis, &described, seed)?;
+            let heading = model.heading().seed(seed);
+            self.format.print_under(&heading, &shown)?;
+            return Ok(shown.exit_code());
+        }
         let tested = test_file(&model, hypothesis, &self.known, self.alpha, self.draws.seed)?;
         let conclusion = tested.conclusion();
         let heading = model

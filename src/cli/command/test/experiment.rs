@@ -1,0 +1,147 @@
+//! An experiment, as a file describes it.
+
+use std::fmt;
+use std::path::Path;
+
+use circuitcheck::domain::node::NodeName;
+use circuitcheck::domain::task::Variable;
+use circuitcheck::experiment::assay::{
+    Experiment, Figure, Measured, Outcome, Setting, Verdict, run,
+};
+use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes};
+use circuitcheck::inputs::model::RawFile;
+use circuitcheck::storage::PlainText;
+use serde::Serialize;
+
+use crate::cli::args::model::{Identity, Model};
+use crate::cli::term::error::CliError;
+use crate::cli::term::exit_code::ExitCode;
+use crate::cli::term::style;
+use crate::cli::term::table::{Cell, Side, Table};
+
+/// Largest file of an experiment.
+const MAX_BYTES: usize = 1 << 20;
+
+/// Reads a file that describes an experiment: it has pairs. `None` for any other.
+///
+/// # Errors
+/// If it cannot be read, or describes an experiment wrongly.
+pub fn read(path: &Path) -> Result<Option<Experiment>, CliError> {
+    let bytes = RawFile::read(path)?.bytes;
+    let Ok(text) = String::from_utf8(bytes) else {
+        return Ok(None);
+    };
+    let text = text.trim_start_matches('\u{feff}');
+    let described = |table: &toml::Table| table.contains_key("pairs");
+    if text.len() > MAX_BYTES || !toml::from_str(text).is_ok_and(|table| described(&table)) {
+        return Ok(None);
+    }
+    let wrong = |error: toml::de::Error| CliError::input(path.display(), error);
+    toml::from_str::<PlainText<true>>(text).map_err(wrong)?;
+    Ok(Some(Experiment::parse(text).map_err(wrong)?))
+}
+
+/// Runs an experiment on a model.
+///
+/// # Errors
+/// If it does not fit the model.
+pub fn test(
+    model: &Model,
+    path: &Path,
+    experiment: &Experiment,
+    seed: u64,
+) -> Result<Shown, CliError> {
+    let claimed = claimed(model)?;
+    let setting = Setting {
+        engine: &model.engine,
+        claimed: &claimed,
+        seed,
+    };
+    let outcome = run(experiment, &setting);
+    Ok(Shown {
+        identity: model.identity(),
+        outcome: outcome.map_err(|error| CliError::input(path.display(), error))?,
+    })
+}
+
+/// The nodes that the model's file claims for variables.
+fn claimed(model: &Model) -> Result<Vec<(NodeName, Variable)>, CliError> {
+    let Some(features) = &model.folder.features else {
+        return Ok(Vec::new());
+    };
+    let file = features.path.display().to_string();
+    let claims = claims_of(&read_tagged_nodes(&file, &features.bytes)?);
+    let testable = |claim: circuitcheck::inputs::claims::Claim| {
+        let variable = claim.variable.ok()?;
+        Some((claim.node, variable))
+    };
+    Ok(claims.into_iter().filter_map(testable).collect())
+}
+
+/// An experiment's outcome, as it is printed.
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    #[serde(flatten)]
+    identity: Identity,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+impl Shown {
+    pub fn exit_code(&self) -> ExitCode {
+        match self.outcome.verdict {
+            Verdict::Shown => ExitCode::Success,
+            Verdict::NotShown | Verdict::ControlFails => ExitCode::Refuted,
+            Verdict::Open => ExitCode::Inconclusive,
+        }
+    }
+}
+
+fn figure(figure: &Figure) -> String {
+    match figure {
+        Figure::Rate(rate) => rate.to_string(),
+        Figure::Median {
+            median,
+            bounds,
+            pairs,
+        } => format!(
+            "median {median:.3} [{:.3}, {:.3}] of {pairs}",
+            bounds.lower, bounds.upper
+        ),
+        Figure::Mean {
+            mean,
+            bounds,
+            pairs,
+        } => format!(
+            "mean {mean:.3} [{:.3}, {:.3}] of {pairs}",
+            bounds.lower, bounds.upper
+        ),
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = &self.outcome;
+        writeln!(f, "{}\n{}\n", outcome.experiment.says, outcome.sentence)?;
+        let mut table = Table::new([Side::Left, Side::Left, Side::Right]);
+        table.heading(["condition", "read", "dropped"]);
+        let mut row = |measured: &Measured| {
+            table.row([
+                measured.condition.as_str().into(),
+                figure(&measured.figure).into(),
+                measured.dropped.into(),
+            ]);
+        };
+        row(&outcome.measured);
+        outcome.controls.iter().for_each(row);
+        table.fmt(f)?;
+        let shade = match outcome.verdict {
+            Verdict::Shown => style::RIGHT,
+            Verdict::Open => style::WARNING,
+            Verdict::NotShown | Verdict::ControlFails => style::WRONG,
+        };
+        let mut verdict = Table::new([Side::Left]);
+        verdict.row([Cell::styled(outcome.verdict.name(), shade)]);
+        write!(f, "\n{verdict}")
+    }
+}
