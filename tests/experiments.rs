@@ -6,7 +6,9 @@
 
 use circuitcheck::domain::node::NodeName;
 use circuitcheck::domain::task::Variable;
-use circuitcheck::experiment::assay::{Experiment, Outcome, Setting, Verdict, run};
+use circuitcheck::experiment::assay::{
+    Experiment, ExperimentResult, ExperimentSetting, ExperimentVerdict, run,
+};
 use circuitcheck::network::engine::Engine;
 use circuitcheck::network::handmade::{Planted, planted};
 
@@ -16,11 +18,11 @@ fn cross_layer() -> Planted {
     named.next().unwrap()
 }
 
-fn outcome(text: &str) -> Outcome {
+fn outcome(text: &str) -> ExperimentResult {
     let Planted { handmade, .. } = cross_layer();
     let engine = Engine::new(&handmade.weights);
     let claimed: Vec<(NodeName, Variable)> = handmade.true_claims.keys().copied().collect();
-    let setting = Setting {
+    let setting = ExperimentSetting {
         engine: &engine,
         claimed: &claimed,
         seed: 1,
@@ -45,7 +47,7 @@ fn shown(act: &str, read: &str, rule: &str) {
     let outcome = outcome(&experiment(act, read, rule));
     assert_eq!(
         outcome.verdict,
-        Verdict::Shown,
+        ExperimentVerdict::Shown,
         "{act}: {:?}",
         outcome.measured
     );
@@ -56,7 +58,7 @@ fn not_shown(act: &str, read: &str, rule: &str) {
     let outcome = outcome(&experiment(act, read, rule));
     assert_eq!(
         outcome.verdict,
-        Verdict::NotShown,
+        ExperimentVerdict::NotShown,
         "{act}: {:?}",
         outcome.measured
     );
@@ -97,7 +99,7 @@ fn an_edge_that_carries_does_and_one_that_only_correlates_does_not() {
             let outcome = carried(edge, scale);
             assert_eq!(
                 outcome.verdict,
-                Verdict::Shown,
+                ExperimentVerdict::Shown,
                 "{edge}: {:?}",
                 outcome.measured
             );
@@ -116,7 +118,7 @@ fn an_edge_that_carries_does_and_one_that_only_correlates_does_not() {
         let outcome = carried(edge, "frozen");
         assert_eq!(
             outcome.verdict,
-            Verdict::NotShown,
+            ExperimentVerdict::NotShown,
             "{edge}: {:?}",
             outcome.measured
         );
@@ -172,9 +174,19 @@ fn a_sum_rises_along_a_line_behind_the_last_norm_and_steps_before_a_vote() {
         ))
     };
     let step = carry("P6L0H1", "at_most = 0.5");
-    assert_eq!(step.verdict, Verdict::Shown, "{:?}", step.measured);
+    assert_eq!(
+        step.verdict,
+        ExperimentVerdict::Shown,
+        "{:?}",
+        step.measured
+    );
     let ramp = carry("P6.ln_final", "at_most = 0.5");
-    assert_eq!(ramp.verdict, Verdict::NotShown, "{:?}", ramp.measured);
+    assert_eq!(
+        ramp.verdict,
+        ExperimentVerdict::NotShown,
+        "{:?}",
+        ramp.measured
+    );
 }
 
 #[test]
@@ -215,11 +227,14 @@ fn a_head_attends_where_it_reads_and_not_elsewhere() {
         let read = format!("what = \"attention\", head = \"{head}\", on = [{on}]");
         outcome(&experiment("", &read, "at_least = 0.9"))
     };
-    assert_eq!(attends("P8L1H3", "5").verdict, Verdict::Shown);
+    assert_eq!(attends("P8L1H3", "5").verdict, ExperimentVerdict::Shown);
     // It takes half of the digit, and rests on the operator.
-    assert_eq!(attends("P8L0H0", "2, 4").verdict, Verdict::Shown);
-    assert_eq!(attends("P8L0H0", "4").verdict, Verdict::NotShown);
-    assert_eq!(attends("P8L0H0", "0, 3").verdict, Verdict::NotShown);
+    assert_eq!(attends("P8L0H0", "2, 4").verdict, ExperimentVerdict::Shown);
+    assert_eq!(attends("P8L0H0", "4").verdict, ExperimentVerdict::NotShown);
+    assert_eq!(
+        attends("P8L0H0", "0, 3").verdict,
+        ExperimentVerdict::NotShown
+    );
 }
 
 #[test]
@@ -236,12 +251,15 @@ fn a_control_that_shows_the_same_is_told() {
     ] {
         assert_eq!(
             controlled(&act, control).verdict,
-            Verdict::Shown,
+            ExperimentVerdict::Shown,
             "{control}"
         );
     }
     let elsewhere = "by = \"elsewhere\"\nat = [\"P8L1\"]";
-    assert_eq!(controlled(&act, elsewhere).verdict, Verdict::ControlFails);
+    assert_eq!(
+        controlled(&act, elsewhere).verdict,
+        ExperimentVerdict::ControlFails
+    );
     let by_untrained = "by = \"untrained\"";
     // One token in fifteen is as predicted by chance.
     assert!(
@@ -265,7 +283,7 @@ fn an_untrained_network_shows_what_any_network_does() {
     };
     // The whole stream gives the source's answer in any network.
     let whole = at("P8L1.resid_mid");
-    assert_eq!(whole.verdict, Verdict::ControlFails);
+    assert_eq!(whole.verdict, ExperimentVerdict::ControlFails);
     assert!(whole.controls[0].figure.bounds().lower > 0.8);
     assert!(at("P8L0H0").controls[0].figure.bounds().upper < 0.5);
 }
@@ -291,7 +309,7 @@ fn what_does_not_go_together_is_refused_with_the_reason() {
     let refused = |act: &str, read: &str| {
         let Planted { handmade, .. } = cross_layer();
         let engine = Engine::new(&handmade.weights);
-        let setting = Setting {
+        let setting = ExperimentSetting {
             engine: &engine,
             claimed: &[],
             seed: 1,

@@ -11,7 +11,7 @@ use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::inputs::model::{ModelFolder, TrainingRecord, Weights, read_pth};
 use circuitcheck::network::engine::Engine;
 use circuitcheck::training::{
-    Insertion, Losses, Overrides, Recipe, Run, STATE_FILE, Trained, Training, TrainingError,
+    Insertion, Losses, Overrides, Recipe, STATE_FILE, TrainError, Trained, Training, TrainingRun,
 };
 use serde::Deserialize;
 
@@ -73,8 +73,8 @@ fn twenty_batches_give_the_losses_and_weights_that_pytorch_gives() {
     assert!(moved > 5e-3, "{moved}");
 }
 
-fn run(folder: &Path) -> Run<'_> {
-    Run {
+fn run(folder: &Path) -> TrainingRun<'_> {
+    TrainingRun {
         folder,
         save_every: 50,
         checkpoints: None,
@@ -83,8 +83,10 @@ fn run(folder: &Path) -> Run<'_> {
     }
 }
 
-fn train(run: &Run, training: Training) -> Trained {
-    run.train(training, &mut |_| {}).unwrap()
+fn train(run: &TrainingRun, training: Training) -> Trained {
+    let trained = run.train(training, &mut |_| {}).unwrap();
+    run.finish().unwrap();
+    trained
 }
 
 /// The small model that is trained here: one layer, two digits.
@@ -103,6 +105,7 @@ fn two_hundred_batches_lower_the_loss_and_leave_a_model_that_opens() {
     let mut followed = Vec::new();
     let trained = run(&out).train(small(200), &mut |news| followed.extend(news.held_out));
     let losses = trained.unwrap().losses;
+    run(&out).finish().unwrap();
     assert!(losses.total[0] > 2.5, "{}", losses.total[0]);
     let end = mean_of_last(&losses);
     assert!(end < 1.4, "{end}");
@@ -207,16 +210,17 @@ fn an_interrupted_training_resumes_to_the_same_bytes_on_any_number_of_threads() 
         let left: Vec<_> = contents(&cut).into_iter().map(|(name, _)| name).collect();
         assert_eq!(left, [STATE_FILE]);
         let mut first = None;
-        let resumed = Run {
+        let resumed = TrainingRun {
             resume: true,
             ..run(&cut)
         };
-        let mut watch = |news: circuitcheck::training::News| {
+        let mut watch = |news: circuitcheck::training::TrainingProgress| {
             first.get_or_insert(news.step);
         };
         pool(3)
             .install(|| resumed.train(training(), &mut watch))
             .unwrap();
+        resumed.finish().unwrap();
         assert_eq!(first, Some(51), "{name} started again");
         assert_eq!(contents(&cut), contents(&whole), "{name}");
         for made in [&whole, &cut] {
@@ -233,18 +237,22 @@ fn a_state_of_another_training_or_a_damaged_one_is_refused() {
         run(out).train(small(120), &mut |news| assert!(news.step < 60, "killed"))
     });
     assert!(interrupted.is_err());
-    let resumed = Run {
+    let resumed = TrainingRun {
         resume: true,
         ..run(out)
     };
     let refusal = |training: Training| {
         let error = resumed.train(training, &mut |_| {}).unwrap_err();
-        assert!(matches!(error, TrainingError::State { .. }), "{error}");
+        assert!(matches!(error, TrainError::State { .. }), "{error}");
         error.to_string()
     };
     assert!(refusal(small(121)).contains("another name, other options"));
     let file = out.join(STATE_FILE);
     let whole = fs::read(&file).unwrap();
+    let mut flipped = whole.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    fs::write(&file, &flipped).unwrap();
+    assert!(refusal(small(120)).contains("damaged"));
     fs::write(&file, &whole[..whole.len() / 2]).unwrap();
     assert!(refusal(small(120)).contains("not the state of a training"));
     fs::write(&file, b"no state").unwrap();
@@ -262,7 +270,7 @@ fn weights_that_are_no_numbers_end_the_training_with_the_batch() {
     let training = Training::new(Recipe::new(&name, &overrides).unwrap(), None);
     let folder = tempfile::tempdir().unwrap();
     let error = run(folder.path()).train(training, &mut |_| {}).unwrap_err();
-    assert!(matches!(error, TrainingError::Diverged { .. }), "{error}");
+    assert!(matches!(error, TrainError::Diverged { .. }), "{error}");
     assert!(
         error
             .to_string()
@@ -274,7 +282,7 @@ fn weights_that_are_no_numbers_end_the_training_with_the_batch() {
 #[test]
 fn checkpoints_are_models_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
-    let with_checkpoints = Run {
+    let with_checkpoints = TrainingRun {
         checkpoints: Some(40),
         ..run(folder.path())
     };

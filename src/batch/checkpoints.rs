@@ -10,12 +10,16 @@ use serde::Serialize;
 
 use super::steps::{StepModel, discovered};
 use crate::experiment::{Baseline, ClassAccuracy, Rules};
+use crate::inputs::claims::{ClaimsError, claims_of, read_tagged_nodes};
 use crate::inputs::model::ModelFolder;
 use crate::network::engine::Engine;
-use crate::report::EVIDENCE_FILE;
+use crate::report::{EVIDENCE_FILE, PALETTE, verdict_tone as tone};
 use crate::storage::write_files;
 use crate::verify::evidence::Evidence;
 use crate::verify::{Options, Progress, VerdictKind, VerifyError, verify};
+
+/// Height and width of a cell of the picture, in pixels, with the gap to the next.
+const CELL: usize = 18;
 
 /// What a model does at its checkpoints, in order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,9 +37,10 @@ pub struct AtCheckpoint {
     pub accuracy: BTreeMap<String, f64>,
     /// For each variable that some node is found to claim, the verdict nearest to true.
     pub verdicts: BTreeMap<String, VerdictKind>,
-    /// Claims found, and those of them that hold.
+    /// Claims found.
     pub claims: usize,
-    pub holding: usize,
+    /// Those of them that hold; `None` where they were not verified.
+    pub holding: Option<usize>,
 }
 
 impl Timeline {
@@ -66,8 +71,10 @@ impl Timeline {
                 shown: "",
             };
             discovered(&described, path, seed)?;
+            let described = ModelFolder::open(path)?;
+            let claims = claims_in(&described)?;
             let evidence = match verified {
-                true => evidence(&ModelFolder::open(path)?, seed)?,
+                true => evidence(&described, seed)?,
                 false => None,
             };
             if let Some(evidence) = &evidence {
@@ -75,7 +82,12 @@ impl Timeline {
             }
             let alpha = Rules::default().alpha;
             let baseline = Baseline::measure(&engine, folder.operations(), alpha, seed)?;
-            found.push(AtCheckpoint::new(*batches, &baseline, evidence.as_ref()));
+            found.push(AtCheckpoint::new(
+                *batches,
+                &baseline,
+                claims,
+                evidence.as_ref(),
+            ));
         }
         Ok(Timeline {
             model: model.to_owned(),
@@ -96,26 +108,42 @@ impl Timeline {
         variables
     }
 
+    /// The legend: the verdicts that occur, one below the other.
+    fn legend(&self, top: usize) -> Markup {
+        let occurs = |verdict: &VerdictKind| {
+            let mut found = self.checkpoints.iter().flat_map(|at| at.verdicts.values());
+            found.any(|other| other == verdict)
+        };
+        let verdicts = VerdictKind::FROM_TRUE_TO_FALSE.into_iter().filter(occurs);
+        html! {
+            @for (row, verdict) in verdicts.enumerate() {
+                rect.verdict.(tone(verdict)) x="12" y=(top + CELL * row) width="12" height="12" {}
+                text x="30" y=(top + CELL * row + 11) { (verdict) }
+            }
+        }
+    }
+
     /// The picture, a file of its own: a row for each variable, a column for each checkpoint.
     pub fn svg(&self) -> String {
-        const CELL: usize = 18;
         const LEFT: usize = 76;
         const TOP: usize = 64;
         let variables = self.variables();
         let width = (LEFT + CELL * self.checkpoints.len() + 16).max(480);
         let rows = variables.len() + 1;
-        let height = TOP + CELL * rows + 60;
+        // Below the cells: the numbers of batches, and the legend.
+        let height = TOP + CELL * (rows + VerdictKind::ALL.len()) + 48;
         let x = |column: usize| LEFT + CELL * column;
         let y = |row: usize| TOP + CELL * row;
         // As many numbers of batches as fit beside each other.
-        let apart = (self.checkpoints.len() / 8).max(1);
+        const NUMBER: usize = 48;
+        let apart = NUMBER.div_ceil(CELL);
         let drawing = html! {
             svg xmlns="http://www.w3.org/2000/svg" viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height) role="img" aria-label={ "What holds of " (self.model) " over training" } {
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(PALETTE)) (PreEscaped(STYLE)) }
                 rect.page width="100%" height="100%" {}
                 text.title x="12" y="22" { (self.model) }
-                text x="12" y="42" { "best verdict on each variable's claims, by batches trained; top row: share of questions answered correctly" }
-                text.end x=(LEFT - 8) y=(y(0) + 13) { "accuracy" }
+                text x="12" y="42" { "the best verdict on the claims of each variable, by batches trained" }
+                text.end x=(LEFT - 8) y=(y(0) + 13) { "accuracy" title { "share of questions of the hardest class answered correctly" } }
                 @for (column, at) in self.checkpoints.iter().enumerate() {
                     @let lowest = at.accuracy.values().copied().fold(1.0, f64::min);
                     rect.accuracy x=(x(column)) y=(y(0)) width=(CELL - 2) height=(CELL - 2) fill-opacity=(format!("{lowest:.3}")) {
@@ -129,7 +157,7 @@ impl Timeline {
                     text.end x=(LEFT - 8) y=(y(row + 1) + 13) { (variable) }
                     @for (column, at) in self.checkpoints.iter().enumerate() {
                         @if let Some(verdict) = at.verdicts.get(*variable) {
-                            rect class=(class(*verdict)) x=(x(column)) y=(y(row + 1)) width=(CELL - 2) height=(CELL - 2) {
+                            rect.verdict.(tone(*verdict)) x=(x(column)) y=(y(row + 1)) width=(CELL - 2) height=(CELL - 2) {
                                 title { (variable) " after " (at.batches) " batches: " (verdict) }
                             }
                         } @else {
@@ -137,57 +165,33 @@ impl Timeline {
                         }
                     }
                 }
-                (legend(y(rows) + 36))
+                (self.legend(y(rows) + 36))
             }
         };
         drawing.into_string() + "\n"
     }
 }
 
-/// Colours as in reports.
-const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#1b1f24}.title{font-weight:650;font-size:14px}.end{text-anchor:end}.middle{text-anchor:middle}.page{fill:#fafaf8}.accuracy{fill:#1d4f91;stroke:#e2e4e7}.holds{fill:#1a7f4b}.in-part{fill:#dba544}.refuted{fill:#b3261e}.open{fill:#b9bfc7}.none{fill:none;stroke:#e2e4e7}@media(prefers-color-scheme:dark){text{fill:#e6e9ee}.page{fill:#0f141b}.accuracy{fill:#8ab4f0;stroke:#2a333f}.holds{fill:#4fb56c}.refuted{fill:#f07a72}.open{fill:#68707a}.none{stroke:#2a333f}}";
-
-/// The legend, on one line.
-fn legend(y: usize) -> Markup {
-    let entries = [
-        ("holds", "holds, alone or in a set"),
-        ("in-part", "in part"),
-        ("refuted", "refuted"),
-        ("open", "open or not testable"),
-        ("none", "not claimed"),
-    ];
-    let places = entries.iter().scan(12, |next, (_, text)| {
-        let place = *next;
-        *next += 34 + 6 * text.len();
-        Some(place)
-    });
-    html! {
-        @for ((class, text), x) in entries.iter().zip(places) {
-            rect class=(class) x=(x) y=(y) width="12" height="12" {}
-            text x=(x + 18) y=(y + 11) { (text) }
-        }
-    }
-}
-
-fn class(verdict: VerdictKind) -> &'static str {
-    use VerdictKind as V;
-    match verdict {
-        V::Supported | V::Joint | V::Redundant => "holds",
-        V::Partial | V::JointInPart | V::Correlational => "in-part",
-        V::Unspecific | V::Refuted => "refuted",
-        V::NotShown | V::Inconclusive | V::NotTestable => "open",
-    }
-}
+const STYLE: &str = "\
+text { font: 12px system-ui, sans-serif; fill: var(--ink) } .title { font-weight: 650; font-size: 14px }
+.end { text-anchor: end } .middle { text-anchor: middle } .page { fill: var(--page) } .verdict { fill: var(--v) }
+.accuracy { fill: var(--link); stroke: var(--line) } .none { fill: none; stroke: var(--line) }
+";
 
 impl AtCheckpoint {
-    fn new(batches: usize, baseline: &Baseline, evidence: Option<&Evidence>) -> Self {
+    fn new(
+        batches: usize,
+        baseline: &Baseline,
+        claims: usize,
+        evidence: Option<&Evidence>,
+    ) -> Self {
         let rank = |verdict: VerdictKind| {
             let order = VerdictKind::FROM_TRUE_TO_FALSE.iter();
             order.clone().position(|kind| *kind == verdict)
         };
         let mut verdicts: BTreeMap<String, VerdictKind> = BTreeMap::new();
-        let claims = evidence.map_or(&[][..], |evidence| &evidence.claims);
-        for claim in claims {
+        let tested = evidence.map_or(&[][..], |evidence| &evidence.claims);
+        for claim in tested {
             let kind = claim.verdict.kind();
             let best = verdicts.entry(claim.tag().to_owned()).or_insert(kind);
             if rank(kind) < rank(*best) {
@@ -201,13 +205,23 @@ impl AtCheckpoint {
         AtCheckpoint {
             batches,
             accuracy: baseline.classes.iter().map(right).collect(),
-            claims: claims.len(),
-            holding: (claims.iter())
-                .filter(|claim| claim.verdict.kind().holds())
-                .count(),
+            claims,
+            holding: evidence.map(|evidence| {
+                let holds = evidence.claims.iter().filter(|c| c.verdict.kind().holds());
+                holds.count()
+            }),
             verdicts,
         }
     }
+}
+
+/// How many claims the model's features.json makes.
+fn claims_in(folder: &ModelFolder) -> Result<usize, ClaimsError> {
+    let Some(features) = &folder.features else {
+        return Ok(0);
+    };
+    let file = features.path.display().to_string();
+    Ok(claims_of(&read_tagged_nodes(&file, &features.bytes)?).len())
 }
 
 /// The evidence for the model's claims; `None` if it makes none.
@@ -239,7 +253,7 @@ mod tests {
             accuracy: BTreeMap::from([("ADD".to_owned(), 0.5)]),
             verdicts: verdicts.collect(),
             claims: 0,
-            holding: 0,
+            holding: None,
         }
     }
 
@@ -268,8 +282,13 @@ mod tests {
         ] {
             assert!(svg.contains(cell), "{cell}");
         }
-        // Three of six cells are claimed; the legend has one of each kind.
-        assert_eq!(svg.matches("class=\"none\"").count(), 4);
-        assert_eq!(svg.matches("class=\"holds\"").count(), 2);
+        // Three of six cells are claimed, and each of their verdicts is in the legend.
+        assert_eq!(svg.matches("class=\"none\"").count(), 3);
+        for class in ["v-refuted", "v-joint", "v-not-shown"] {
+            assert_eq!(
+                svg.matches(&format!("class=\"verdict {class}\"")).count(),
+                2
+            );
+        }
     }
 }

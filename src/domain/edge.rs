@@ -3,12 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use super::shape::Shape;
 use super::site::{Hook, Point, Site, SiteError};
-use super::text::deserialize_from_text;
+use super::text::text_form;
 
 /// Errors in the name of an edge.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -279,13 +278,7 @@ impl FromStr for Edge {
     }
 }
 
-deserialize_from_text!(Edge);
-
-impl Serialize for Edge {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+text_form!(Edge);
 
 #[cfg(test)]
 mod tests {

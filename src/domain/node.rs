@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::arithmetic::AnswerToken;
 use super::shape::Shape;
-use super::text::deserialize_from_text;
+use super::text::text_form;
 
 /// Errors in a node name.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -154,13 +154,7 @@ impl FromStr for NodeName {
     }
 }
 
-deserialize_from_text!(NodeName);
-
-impl Serialize for NodeName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+text_form!(NodeName);
 
 /// A node that exists in a given model. It can only be created by [`NodeName::resolve`], so it is
 /// never out of range.

@@ -5,12 +5,11 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use super::node::{Component, Node, NodeName};
 use super::shape::Shape;
-use super::text::deserialize_from_text;
+use super::text::text_form;
 
 /// Errors in the name of a site or a hook.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -615,19 +614,7 @@ impl FromStr for Site {
     }
 }
 
-deserialize_from_text!(Hook, Site);
-
-impl Serialize for Hook {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl Serialize for Site {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+text_form!(Hook, Site);
 
 #[cfg(test)]
 mod tests {

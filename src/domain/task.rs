@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use super::text::deserialize_from_text;
+use super::text::{deserialize_from_text, text_form};
 
 /// A task of the published vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -181,13 +181,8 @@ impl FromStr for Variable {
     }
 }
 
-deserialize_from_text!(Task, Variable);
-
-impl Serialize for Variable {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+text_form!(Variable);
+deserialize_from_text!(Task);
 
 #[cfg(test)]
 mod tests {

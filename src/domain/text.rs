@@ -1,4 +1,4 @@
-//! Deserialises values that are stored as text.
+//! Values that are stored as text.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -57,4 +57,16 @@ macro_rules! deserialize_from_text {
     )+};
 }
 
-pub(crate) use deserialize_from_text;
+/// Implements `Serialize` with `Display` and `Deserialize` with `FromStr`.
+macro_rules! text_form {
+    ($($name:ty),+) => {$(
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        crate::domain::text::deserialize_from_text!($name);
+    )+};
+}
+
+pub(crate) use {deserialize_from_text, text_form};

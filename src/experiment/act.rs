@@ -4,23 +4,20 @@ use std::fmt;
 use std::str::FromStr;
 
 use rand::RngExt;
-use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use super::rng::stream;
+use super::trial::default_block;
 use crate::domain::arithmetic::Prompt;
 use crate::domain::edge::{Edge, EdgeError, Sender};
 use crate::domain::shape::Shape;
 use crate::domain::site::{Site, SiteError};
-use crate::domain::text::deserialize_from_text;
+use crate::domain::text::text_form;
 use crate::network::engine::{
     Activations, Contributions, Decode, Engine, EngineError, Exchange, Intervention, Overwrite,
     Run, Scale, Source,
 };
 use crate::network::logits::AnswerLogits;
-
-/// Memory that the base runs of one block of pairs may use.
-const BLOCK_BYTES: usize = 32 << 20;
 
 /// Where an experiment acts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,13 +80,7 @@ impl FromStr for Place {
     }
 }
 
-deserialize_from_text!(Place);
-
-impl Serialize for Place {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+text_form!(Place);
 
 /// An orthonormal basis of a subspace, `[rank][width]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -358,7 +349,7 @@ impl Stage<'_> {
             source: Vec::new(),
             changed: vec![Vec::new(); changes.len()],
         };
-        for block in pairs.chunks(self.engine.questions_in(BLOCK_BYTES)) {
+        for block in pairs.chunks(default_block(self.engine)) {
             self.act_block(block, changes, means.as_ref(), &mut acted)?;
         }
         Ok(acted)

@@ -378,7 +378,7 @@ pub fn judge(
     let counterfactual = Family::new(quantity, Kind::Counterfactual, n_digits);
     let control_pairs = Family::new(quantity, Kind::Control, n_digits);
     let few = |family: &Family| family.len() <= rules.max_trials.min(ALL_PAIRS) as f64;
-    let judging = Judging {
+    let judging = SequentialTest {
         bench,
         quantity,
         rules,
@@ -436,7 +436,7 @@ pub fn judge(
 }
 
 /// What all node sets that are judged together have in common.
-struct Judging<'a> {
+struct SequentialTest<'a> {
     bench: &'a Bench<'a>,
     quantity: Quantity,
     rules: Rules,
@@ -446,7 +446,7 @@ struct Judging<'a> {
     terms: Terms,
 }
 
-impl Judging<'_> {
+impl SequentialTest<'_> {
     /// The pairs of each stratum, `groups[stratum]`.
     fn sources<'f>(&self, groups: &'f [Family], name: &str) -> Vec<PairSource<'f>> {
         let quantity = self.quantity;
@@ -533,7 +533,7 @@ impl Judging<'_> {
         if node_sets.is_empty() || pairs.is_empty() {
             return Ok(());
         }
-        let Judging {
+        let SequentialTest {
             bench, quantity, ..
         } = *self;
         bench.run(quantity, pairs, SourceFrom::Source, &node_sets, |block| {

@@ -338,9 +338,12 @@ pub fn median_bounds(sorted: &[f64], errors: Errors) -> Bounds {
     }
 }
 
-/// Bounds of the mean of values between 0 and 1, by the empirical Bernstein inequality (A. Maurer and
-/// M. Pontil, "Empirical Bernstein bounds and sample-variance penalization", COLT 2009, theorem 4).
-/// 0 and 1 for fewer than two values.
+/// Bounds of the mean of values between 0 and 1; 0 and 1 for fewer than two values.
+///
+/// Two bounds share the error, and the narrower holds: the empirical Bernstein inequality (A. Maurer and
+/// M. Pontil, "Empirical Bernstein bounds and sample-variance penalization", COLT 2009, theorem 4), which
+/// is narrow where the values agree, and Hoeffding's (W. Hoeffding, "Probability inequalities for sums of
+/// bounded random variables", 1963, theorem 1), which is narrow where the mean is near 0 or 1.
 pub fn mean_bounds(values: &[f64], errors: Errors) -> Bounds {
     let count = values.len() as f64;
     if values.len() < 2 {
@@ -349,17 +352,42 @@ pub fn mean_bounds(values: &[f64], errors: Errors) -> Bounds {
             upper: 1.0,
         };
     }
-    let mean = values.iter().sum::<f64>() / count;
+    let mean = (values.iter().sum::<f64>() / count).clamp(0.0, 1.0);
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
     let variance = squares / (count - 1.0);
     let radius = |error: f64| {
         let log = (2.0 / error).ln();
         (2.0 * variance * log / count).sqrt() + 7.0 * log / (3.0 * (count - 1.0))
     };
+    let above = |mean: f64, error: f64| {
+        let bernstein = mean + radius(error / 2.0);
+        bernstein.min(above_by_hoeffding(mean, count, error / 2.0))
+    };
     Bounds {
-        lower: (mean - radius(errors.lower)).max(0.0),
-        upper: (mean + radius(errors.upper)).min(1.0),
+        lower: 1.0 - above(1.0 - mean, errors.lower),
+        upper: above(mean, errors.upper),
     }
+}
+
+/// The largest expected value under which a mean as small as this one of `count` values is not less likely
+/// than `error`.
+fn above_by_hoeffding(mean: f64, count: f64, error: f64) -> f64 {
+    let divergence = |expected: f64| {
+        let term = |share: f64, other: f64| match share {
+            0.0 => 0.0,
+            _ => share * (share / other).ln(),
+        };
+        term(mean, expected) + term(1.0 - mean, 1.0 - expected)
+    };
+    let (mut low, mut high) = (mean, 1.0);
+    for _ in 0..60 {
+        let middle = f64::midpoint(low, high);
+        match count * divergence(middle) < (1.0 / error).ln() {
+            true => low = middle,
+            false => high = middle,
+        }
+    }
+    high
 }
 
 #[cfg(test)]
@@ -390,10 +418,16 @@ mod tests {
         let bounds = |values: &[f64]| mean_bounds(values, Errors::even(0.005));
         let spread: Vec<f64> = (0..1000).map(|i| f64::from(i % 2)).collect();
         let Bounds { lower, upper } = bounds(&spread);
-        // The radius is sqrt(2 · 0.25025 · ln 400 / 1000) + 7 ln 400 / (3 · 999).
-        assert!((upper - 0.5 - 0.06875).abs() < 1e-4 && (0.5 - lower - 0.06875).abs() < 1e-4);
+        // Hoeffding: ln 400 / 1000 is the divergence of 0.5 from 0.5 ± 0.054570.
+        assert!((upper - 0.5 - 0.054_570).abs() < 1e-6 && (0.5 - lower - 0.054_570).abs() < 1e-6);
         let Bounds { lower, upper } = bounds(&[0.5; 1000]);
-        assert!(upper - lower < 0.03 && lower < 0.5 && upper > 0.5);
+        // Bernstein: the radius is 7 ln 800 / (3 · 999).
+        assert!((upper - 0.515_613).abs() < 1e-6 && (lower - 0.484_387).abs() < 1e-6);
+        // None of 1000 independent events: 1 - 0.0025^(1/1000).
+        let Bounds { lower, upper } = bounds(&[0.0; 1000]);
+        assert!(lower == 0.0 && (upper - 0.005_974).abs() < 1e-6);
+        let Bounds { lower, upper } = bounds(&[1.0; 1000]);
+        assert!(upper == 1.0 && (1.0 - lower - 0.005_974).abs() < 1e-6);
         assert_eq!(bounds(&[0.5]).upper, 1.0);
     }
 

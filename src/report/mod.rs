@@ -32,7 +32,9 @@ pub use document::{
     ATTENTION_FILE, Change, DISCOVERED, EVIDENCE_FILE, RUN_FILE, Report, ReportError,
 };
 pub use glossary::{GlossaryEntry, define, glossary};
-pub(crate) use html::{badge as verdict_badge, head as page_head, term, tone as verdict_tone};
+pub(crate) use html::{
+    PALETTE, badge as verdict_badge, head as page_head, term, tone as verdict_tone,
+};
 pub use markdown::{explanation, markdown};
 pub use parquet::{ClaimRow, claim_rows, claims_table, measures_table, trials_table};
 pub use parts::{FoundPart, PartContent, PartKind, StoredPart};

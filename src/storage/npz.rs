@@ -7,7 +7,7 @@ use zip::{CompressionMethod, ZipWriter};
 
 /// A named array, row-major.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Array {
+pub struct NpzArray {
     name: String,
     /// numpy's name of the type: `<f4` or `|u1`.
     kind: &'static str,
@@ -15,14 +15,14 @@ pub struct Array {
     bytes: Vec<u8>,
 }
 
-impl Array {
+impl NpzArray {
     /// An array of float32.
     ///
     /// # Panics
     /// If there are more or fewer values than `shape` holds.
     pub fn floats(name: &str, shape: &[usize], values: &[f32]) -> Self {
         assert_eq!(values.len(), shape.iter().product::<usize>());
-        Array {
+        NpzArray {
             name: name.to_owned(),
             kind: "<f4",
             shape: shape.to_vec(),
@@ -39,7 +39,7 @@ impl Array {
     /// If there are more or fewer values than `shape` holds.
     pub fn bytes(name: &str, shape: &[usize], bytes: Vec<u8>) -> Self {
         assert_eq!(bytes.len(), shape.iter().product::<usize>());
-        Array {
+        NpzArray {
             name: name.to_owned(),
             kind: "|u1",
             shape: shape.to_vec(),
@@ -75,7 +75,7 @@ impl Array {
 ///
 /// # Panics
 /// If the arrays do not fit into memory twice.
-pub fn npz(arrays: &[Array]) -> Vec<u8> {
+pub fn npz(arrays: &[NpzArray]) -> Vec<u8> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
     for (i, array) in arrays.iter().enumerate() {
@@ -102,9 +102,9 @@ mod tests {
     #[test]
     fn arrays_are_written_as_numpy_writes_them() {
         let arrays = [
-            Array::floats("P3L0", &[2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, -1.5]),
-            Array::bytes("tokens", &[2], vec![7, 9]),
-            Array::bytes("tokens", &[1], vec![1]),
+            NpzArray::floats("P3L0", &[2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, -1.5]),
+            NpzArray::bytes("tokens", &[2], vec![7, 9]),
+            NpzArray::bytes("tokens", &[1], vec![1]),
         ];
         let mut archive = ZipArchive::new(Cursor::new(npz(&arrays))).unwrap();
         assert_eq!(archive.len(), 2);

@@ -11,5 +11,5 @@ pub use insertion::{Inserted, Insertion, InsertionError};
 pub use optimiser::{AdamW, grokfast};
 pub use questions::{ENRICHED_BATCHES, MIXED_SUBTRACTIONS, random_batch, training_question};
 pub use recipe::{Overrides, Recipe, RecipeError};
-pub use run::{Losses, News, Run, STATE_FILE, Trained, Training, TrainingError};
+pub use run::{Losses, STATE_FILE, TrainError, Trained, Training, TrainingProgress, TrainingRun};
 pub use state::StateError;

@@ -51,7 +51,7 @@ pub struct Losses {
 
 /// Why a training ends before its time.
 #[derive(Debug, Error)]
-pub enum TrainingError {
+pub enum TrainError {
     /// The weights are no finite numbers any more.
     #[error("batch {step}: {reason}; a lower learning rate may help")]
     Diverged { step: usize, reason: WeightsError },
@@ -181,8 +181,8 @@ impl Training {
     /// The training after its next batch.
     ///
     /// # Errors
-    /// [`TrainingError::Diverged`].
-    pub fn next(self) -> Result<Self, TrainingError> {
+    /// [`TrainError::Diverged`].
+    pub fn next(self) -> Result<Self, TrainError> {
         let batch = self.recipe.batch(self.step());
         self.after(&batch)
     }
@@ -190,8 +190,8 @@ impl Training {
     /// The training after a batch of these questions.
     ///
     /// # Errors
-    /// [`TrainingError::Diverged`], and [`TrainingError::Engine`] for questions of another size.
-    pub fn after(mut self, batch: &[Prompt]) -> Result<Self, TrainingError> {
+    /// [`TrainError::Diverged`], and [`TrainError::Engine`] for questions of another size.
+    pub fn after(mut self, batch: &[Prompt]) -> Result<Self, TrainError> {
         let step = self.step();
         let mut descent = Differentiable::new(&self.weights).descent(batch)?;
         self.losses.add(batch, &descent);
@@ -202,7 +202,7 @@ impl Training {
         let moved = self
             .optimiser
             .step(self.weights, &descent.gradient, rate, decay);
-        let moved = moved.map_err(|reason| TrainingError::Diverged { step, reason })?;
+        let moved = moved.map_err(|reason| TrainError::Diverged { step, reason })?;
         self.weights = match &self.insertion {
             Some(insertion) => insertion.reset(moved, step),
             None => moved,
@@ -227,7 +227,7 @@ impl Training {
 
 /// A training and its folder.
 #[derive(Debug, Clone, Copy)]
-pub struct Run<'a> {
+pub struct TrainingRun<'a> {
     /// The model's folder.
     pub folder: &'a Path,
     /// Batches between two saved states.
@@ -242,7 +242,7 @@ pub struct Run<'a> {
 
 /// How far a training is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct News {
+pub struct TrainingProgress {
     /// Batches so far, and of the whole training.
     pub step: usize,
     pub steps: usize,
@@ -260,17 +260,17 @@ pub struct Trained {
     pub checkpoints: Vec<(usize, std::path::PathBuf)>,
 }
 
-impl Run<'_> {
-    /// Trains to the end, and writes the files of the model. Until then its state is saved now and then,
-    /// and a later call with `resume` gives the same files, byte for byte.
+impl TrainingRun<'_> {
+    /// Trains to the end, and writes the files of the model. Its state is saved now and then and at the end,
+    /// until [`TrainingRun::finish`]: a later call with `resume` gives the same files, byte for byte.
     ///
     /// # Errors
-    /// See [`TrainingError`].
+    /// See [`TrainError`].
     pub fn train(
         &self,
         training: Training,
-        progress: &mut dyn FnMut(News),
-    ) -> Result<Trained, TrainingError> {
+        progress: &mut dyn FnMut(TrainingProgress),
+    ) -> Result<Trained, TrainError> {
         let fingerprint = training.recipe.fingerprint(training.inserted());
         let mut training = self.resumed(training, &fingerprint)?;
         let (steps, shape) = (training.recipe.steps, training.recipe.shape);
@@ -287,12 +287,12 @@ impl Run<'_> {
             {
                 write_files(&self.checkpoint(step), &training.files(self.safetensors))?;
             }
-            if step.is_multiple_of(self.save_every) && !last {
+            if step.is_multiple_of(self.save_every) || last {
                 write_files(self.folder, &[(STATE_FILE, training.state(&fingerprint))])?;
             }
             let followed = step.is_multiple_of(FOLLOWED_EVERY) || last;
             let follow = || right_share(&training.weights, &held_out);
-            progress(News {
+            progress(TrainingProgress {
                 step,
                 steps,
                 loss: training.losses.total[step - 1],
@@ -307,14 +307,19 @@ impl Run<'_> {
         let by_part = training.losses.by_part(shape.n_answer());
         files.push((LOSSES_FILE, by_part.into_bytes()));
         write_files(self.folder, &files)?;
-        let state = self.folder.join(STATE_FILE);
-        if state.exists() {
-            std::fs::remove_file(&state).map_err(|reason| io(&state, reason))?;
-        }
         Ok(Trained {
             losses: training.losses,
             checkpoints,
         })
+    }
+
+    /// Removes the saved state of a training that came to its end and of which nothing more is to be made.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`].
+    pub fn finish(&self) -> Result<(), TrainError> {
+        let state = self.folder.join(STATE_FILE);
+        std::fs::remove_file(&state).map_err(|reason| io(&state, reason))
     }
 
     fn checkpoint(&self, step: usize) -> std::path::PathBuf {
@@ -322,22 +327,22 @@ impl Run<'_> {
     }
 
     /// The training as it was saved, if it is to be resumed and was saved.
-    fn resumed(&self, training: Training, fingerprint: &str) -> Result<Training, TrainingError> {
+    fn resumed(&self, training: Training, fingerprint: &str) -> Result<Training, TrainError> {
         let file = self.folder.join(STATE_FILE);
         if !self.resume || !file.exists() {
             return Ok(training);
         }
         let bytes = std::fs::read(&file).map_err(|reason| io(&file, reason))?;
         let restored = training.restore(fingerprint, &bytes);
-        restored.map_err(|reason| TrainingError::State {
+        restored.map_err(|reason| TrainError::State {
             file: file.display().to_string(),
             reason,
         })
     }
 }
 
-fn io(file: &Path, reason: std::io::Error) -> TrainingError {
-    TrainingError::Io {
+fn io(file: &Path, reason: std::io::Error) -> TrainError {
+    TrainError::Io {
         file: file.display().to_string(),
         reason,
     }

@@ -1,6 +1,6 @@
 //! The state of an interrupted training, as one safetensors file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
@@ -8,11 +8,14 @@ use thiserror::Error;
 
 use super::optimiser::AdamW;
 use super::run::{Losses, Training};
-use crate::inputs::model::{Array, Weights, WeightsError};
+use crate::inputs::model::{Array, Weights, WeightsError, sha256};
 use crate::network::gradient::Tensors;
 
 /// The key of the metadata that says of which training the state is.
 const FINGERPRINT: &str = "training";
+
+/// The key of the metadata that has the digest of all parts.
+const DIGEST: &str = "sha256";
 
 /// The parts of a state that have a tensor for each of the network's, before the name of that.
 const WEIGHTS: &str = "weights.";
@@ -31,6 +34,9 @@ pub enum StateError {
         "the state of a training with another name, other options or another --init; give the same ones, or remove it to start again"
     )]
     OtherTraining,
+    /// Its digest is another: the file is damaged.
+    #[error("the state of a training, and damaged; remove it to start again")]
+    Damaged,
     /// A part has another number of elements than the network and its batches call for.
     #[error(
         "the state of a training, whose part `{name}` has {found} elements, expected {expected}"
@@ -73,7 +79,13 @@ impl Training {
             let view = TensorView::new(Dtype::F32, vec![bytes.len() / size_of::<f32>()], bytes);
             (name, view.expect("one dimension of as many elements"))
         });
-        let metadata = HashMap::from([(FINGERPRINT.to_owned(), fingerprint.to_owned())]);
+        let named = stored
+            .iter()
+            .map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+        let metadata = HashMap::from([
+            (FINGERPRINT.to_owned(), fingerprint.to_owned()),
+            (DIGEST.to_owned(), digest(named)),
+        ]);
         safetensors::serialize(views, Some(metadata)).expect("the memory can be written")
     }
 
@@ -83,11 +95,21 @@ impl Training {
     /// See [`StateError`].
     pub(super) fn restore(self, fingerprint: &str, bytes: &[u8]) -> Result<Self, StateError> {
         let (_, header) = SafeTensors::read_metadata(bytes)?;
-        let stored = header.metadata().as_ref().and_then(|m| m.get(FINGERPRINT));
-        if stored.map(String::as_str) != Some(fingerprint) {
+        let stored = |key| {
+            let metadata = header.metadata().as_ref();
+            metadata.and_then(|m| m.get(key)).map(String::as_str)
+        };
+        if stored(FINGERPRINT) != Some(fingerprint) {
             return Err(StateError::OtherTraining);
         }
         let file = SafeTensors::deserialize(bytes)?;
+        let parts = file.tensors();
+        let parts = parts
+            .iter()
+            .map(|(name, part)| (name.as_str(), part.data()));
+        if stored(DIGEST) != Some(&digest(parts)) {
+            return Err(StateError::Damaged);
+        }
         let read = |name: &str, expected: Option<usize>| -> Result<Vec<f32>, StateError> {
             let values: Vec<f32> = (file.tensor(name)?.data().as_chunks().0.iter())
                 .map(|bytes| f32::from_le_bytes(*bytes))
@@ -131,6 +153,15 @@ impl Training {
             ..self
         })
     }
+}
+
+/// SHA-256 of the parts by name, in hexadecimal digits.
+fn digest<'a>(parts: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+    let parts: BTreeMap<&str, &[u8]> = parts.collect();
+    let all: Vec<u8> = (parts.into_iter())
+        .flat_map(|(name, bytes)| [name.as_bytes(), sha256(bytes).as_bytes()].concat())
+        .collect();
+    sha256(&all)
 }
 
 fn bytes(values: &[f32]) -> Vec<u8> {

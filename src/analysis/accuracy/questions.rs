@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::analysis::published::subtraction_share;
 use crate::domain::arithmetic::{Operation, Question, power_of_ten};
-use crate::domain::text::deserialize_from_text;
+use crate::domain::text::text_form;
 use crate::experiment::stream;
 use crate::inputs::model::ModelFolder;
 use crate::training::training_question;
@@ -92,13 +92,7 @@ impl fmt::Display for Operands {
     }
 }
 
-impl Serialize for Operands {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-deserialize_from_text!(Operands);
+text_form!(Operands);
 
 /// Why questions cannot be asked of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -6,12 +6,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use rand::{Rng, RngExt};
-use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use crate::domain::arithmetic::{Class, Complexity, Operation, Question, complexity, power_of_ten};
 use crate::domain::causal::{Sampler, Space};
-use crate::domain::text::deserialize_from_text;
+use crate::domain::text::text_form;
 
 /// The kind of question in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -137,13 +136,7 @@ impl FromStr for Group {
     }
 }
 
-deserialize_from_text!(Group);
-
-impl Serialize for Group {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+text_form!(Group);
 
 /// How questions of a group are drawn.
 #[derive(Debug, Clone)]

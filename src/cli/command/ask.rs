@@ -8,7 +8,7 @@ use circuitcheck::domain::arithmetic::{AnswerToken, Prompt, char_of};
 use circuitcheck::domain::site::{Hook, Point, Site};
 use circuitcheck::network::engine::Decode;
 use circuitcheck::network::logits::AnswerLogits;
-use circuitcheck::storage::npz::{Array, npz};
+use circuitcheck::storage::npz::{NpzArray, npz};
 use circuitcheck::storage::write_files;
 use clap::Args;
 use clap::error::ErrorKind;
@@ -140,7 +140,7 @@ impl AskCommand {
         prompts
             .iter()
             .for_each(|prompt| tokens.extend(prompt.tokens()));
-        arrays.push(Array::bytes("tokens", &[prompts.len(), n_ctx], tokens));
+        arrays.push(NpzArray::bytes("tokens", &[prompts.len(), n_ctx], tokens));
         for activation in &self.activations {
             let (name, dims, sites) = match activation {
                 Activation::Site(site) => (site.to_string(), vec![], vec![*site]),
@@ -175,7 +175,7 @@ impl AskCommand {
                     values[start..start + value.len()].copy_from_slice(value);
                 }
             }
-            arrays.push(Array::floats(&name, &dims, &values));
+            arrays.push(NpzArray::floats(&name, &dims, &values));
         }
         let folder = match out.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,

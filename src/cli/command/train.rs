@@ -10,7 +10,7 @@ use circuitcheck::inputs::model::{Identity, ModelFolder, ModelName};
 use circuitcheck::network::engine::{Decode, Engine};
 use circuitcheck::storage::{pretty_json, write_files};
 use circuitcheck::training::{
-    Insertion, News, Overrides, Recipe, Run, STATE_FILE, Trained, Training,
+    Insertion, Overrides, Recipe, STATE_FILE, Trained, Training, TrainingProgress, TrainingRun,
 };
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -25,8 +25,8 @@ use crate::cli::term::progress::{Bar, with_progress};
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
-/// Seed of the questions that the finished model is asked; none of them is drawn for training, which has
-/// streams of its own.
+/// Seed of the questions that the finished model is asked. They are drawn apart from those of training;
+/// in a small space of questions many occur in both.
 const QUESTIONS_SEED: u64 = 0;
 
 /// Train a model: model.pth and training_loss.json
@@ -162,7 +162,8 @@ impl Train {
         self.check_free(&folder)?;
         let _held = hold(&self.out, &format!("train-{name}"))?;
         let steps = recipe.steps;
-        let trained = self.train(&folder, Training::new(recipe, insertion))?;
+        let run = self.run_in(&folder);
+        let trained = self.train(&run, Training::new(recipe, insertion))?;
         let files = match self.format {
             WeightsForm::Pth => "model.pth, training_loss.json, losses.json",
             WeightsForm::Safetensors => "model.safetensors, training_loss.json, losses.json",
@@ -171,6 +172,8 @@ impl Train {
         if let Some(then) = self.then {
             self.follow(then, &folder, steps, &trained)?;
         }
+        run.finish()
+            .map_err(|error| CliError::input(&self.name, error))?;
         let model = open_folder(&folder)?;
         self.json.print(&TrainedModel {
             identity: model.identity(),
@@ -238,17 +241,20 @@ impl Train {
         Ok(())
     }
 
-    fn train(&self, folder: &Path, training: Training) -> Result<Trained, CliError> {
-        let run = Run {
+    fn run_in<'a>(&self, folder: &'a Path) -> TrainingRun<'a> {
+        TrainingRun {
             folder,
             save_every: self.save_every,
             checkpoints: self.checkpoints,
             safetensors: self.format == WeightsForm::Safetensors,
             resume: self.resume,
-        };
+        }
+    }
+
+    fn train(&self, run: &TrainingRun, training: Training) -> Result<Trained, CliError> {
         let mut bar = Bar::of_batches();
         let mut first = None;
-        let trained = run.train(training, &mut |news: News| {
+        let trained = run.train(training, &mut |news: TrainingProgress| {
             if first.is_none() {
                 first = Some(news.step);
                 if news.step > 1 {
@@ -257,7 +263,7 @@ impl Train {
             }
             if news.step >= self.save_every {
                 on_interrupt(
-                    "all but the last batches is kept; the same command with --resume continues",
+                    "the last saved state is kept; the same command with --resume continues from it",
                 );
             }
             if let Some(right) = news.held_out {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::output::{Loudness, detail, loudness};
 use circuitcheck::inputs::hub::FetchProgress;
-use circuitcheck::training::News;
+use circuitcheck::training::TrainingProgress;
 use circuitcheck::verify::Progress;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
@@ -123,7 +123,7 @@ impl Bar {
     }
 
     /// Shows a batch, with the loss and what the held-out questions last gave.
-    pub fn show_training(&mut self, news: &News) {
+    pub fn show_training(&mut self, news: &TrainingProgress) {
         if let Some(right) = news.held_out {
             self.bar.set_prefix(format!("{:.1} % right", 100.0 * right));
         }

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::vocabulary::{MINUS, PLUS, Token, char_of, token_of};
 use super::{Operation, Question, power_of_ten};
 use crate::domain::shape::MAX_DIGITS;
-use crate::domain::text::deserialize_from_text;
+use crate::domain::text::text_form;
 
 /// Most tokens an answer may have: the sign and one digit more than an operand.
 const MAX_ANSWER: usize = MAX_DIGITS + 2;
@@ -21,12 +21,6 @@ pub struct AnswerToken(pub usize);
 impl fmt::Display for AnswerToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "A{}", self.0)
-    }
-}
-
-impl Serialize for AnswerToken {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 
@@ -59,7 +53,7 @@ impl FromStr for Answer {
     }
 }
 
-deserialize_from_text!(AnswerToken, Answer);
+text_form!(AnswerToken, Answer);
 
 impl<'de> Deserialize<'de> for TokenSet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -267,12 +261,6 @@ impl fmt::Display for Answer {
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Answer({self})")
-    }
-}
-
-impl Serialize for Answer {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 

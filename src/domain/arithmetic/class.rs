@@ -3,11 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use super::Question;
-use crate::domain::text::deserialize_from_text;
+use crate::domain::text::text_form;
 
 /// ADD, SUB (a subtraction whose answer is not negative) or NEG (one whose answer is).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,13 +58,7 @@ impl FromStr for Class {
     }
 }
 
-deserialize_from_text!(Class);
-
-impl Serialize for Class {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+text_form!(Class);
 
 /// The published complexity of a question: `S0`–`S5`, `M0`–`M4`, `N1`–`N4`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,13 +97,7 @@ impl FromStr for Complexity {
     }
 }
 
-impl Serialize for Complexity {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-deserialize_from_text!(Complexity);
+text_form!(Complexity);
 
 /// The complexity class of a question.
 pub fn complexity(question: &Question) -> Complexity {

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::vocabulary::{EQUALS, MINUS, PLUS, Token, token_of};
 use super::{Answer, Class, power_of_ten};
 use crate::domain::shape::MAX_DIGITS;
-use crate::domain::text::deserialize_from_text;
+use crate::domain::text::{deserialize_from_text, text_form};
 
 /// The operation of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -264,12 +264,6 @@ impl fmt::Debug for Question {
     }
 }
 
-impl Serialize for Question {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
 /// A question and the answer tokens the model reads after it (teacher forcing).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prompt {
@@ -360,7 +354,8 @@ impl FromStr for Prompt {
     }
 }
 
-deserialize_from_text!(Question, Prompt);
+text_form!(Question);
+deserialize_from_text!(Prompt);
 
 impl From<Question> for Prompt {
     fn from(question: Question) -> Self {

@@ -1,11 +1,14 @@
 //! Experiments as values: which pairs of questions, what is done where, what is read, which controls,
 //! and the rule that decides. `docs/EXPERIMENTS.md` has the grammar.
 
+mod check;
 mod run;
 mod target;
 
-pub use run::{AssayError, Figure, Measured, Outcome, Setting, Verdict, run};
-pub use target::{Group, Target};
+pub use run::{
+    AssayError, Estimate, ExperimentResult, ExperimentSetting, ExperimentVerdict, Measured, run,
+};
+pub use target::{NodeGroup, Target};
 
 use std::fmt;
 

@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::super::act::{Act, ActError, Acted, Asked, Basis, Change, Place, Stage};
 use super::super::rng::stream;
 use super::super::stats::{Bounds, Count, Errors, Rate, mean_bounds, median_bounds};
+use super::check::check;
 use super::target::Target;
 use super::{Control, Experiment, Pairs, Reading, Rule, Step};
 use crate::domain::arithmetic::{Answer, AnswerToken, Class, Prompt, Question, TokenSet};
@@ -53,9 +54,9 @@ pub enum AssayError {
     /// Something that does not go together.
     #[error("{0}")]
     Unfit(String),
-    /// No pair of the kind exists, or none is answered correctly.
+    /// No pair of the kind exists, or none tells anything.
     #[error(
-        "no pair is left of {drawn} drawn: the network answers none of the base questions correctly"
+        "no pair is left of {drawn} drawn: the network answers their base questions wrongly, or what is read is not to change in them"
     )]
     NoPairs { drawn: usize },
 }
@@ -74,7 +75,7 @@ impl From<SiteError> for AssayError {
 
 /// The model that an experiment is run on.
 #[derive(Debug, Clone, Copy)]
-pub struct Setting<'a> {
+pub struct ExperimentSetting<'a> {
     pub engine: &'a Engine,
     /// The nodes claimed for variables.
     pub claimed: &'a [(NodeName, Variable)],
@@ -84,7 +85,7 @@ pub struct Setting<'a> {
 /// What was read, with its bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Figure {
+pub enum Estimate {
     /// Of pairs that are counted.
     Rate(Rate),
     /// The median of a value of each pair, with bounds from order statistics.
@@ -93,7 +94,7 @@ pub enum Figure {
         bounds: Bounds,
         pairs: u64,
     },
-    /// The mean of a share, with empirical Bernstein bounds.
+    /// The mean of a share, with bounds by [`mean_bounds`].
     Mean {
         mean: f64,
         bounds: Bounds,
@@ -101,24 +102,24 @@ pub enum Figure {
     },
 }
 
-impl Figure {
+impl Estimate {
     /// The bounds that the rule looks at.
     pub fn bounds(&self) -> Bounds {
         match self {
-            Figure::Rate(rate) => Bounds {
+            Estimate::Rate(rate) => Bounds {
                 lower: rate.lower,
                 upper: rate.upper,
             },
-            Figure::Median { bounds, .. } | Figure::Mean { bounds, .. } => *bounds,
+            Estimate::Median { bounds, .. } | Estimate::Mean { bounds, .. } => *bounds,
         }
     }
 
     /// The share, median or mean itself.
     pub fn value(&self) -> f64 {
         match self {
-            Figure::Rate(rate) => rate.share(),
-            Figure::Median { median, .. } => *median,
-            Figure::Mean { mean, .. } => *mean,
+            Estimate::Rate(rate) => rate.share(),
+            Estimate::Median { median, .. } => *median,
+            Estimate::Mean { mean, .. } => *mean,
         }
     }
 }
@@ -128,7 +129,7 @@ impl Figure {
 pub struct Measured {
     /// The condition in words.
     pub condition: String,
-    pub figure: Figure,
+    pub figure: Estimate,
     /// Pairs left out: the base question is answered wrongly, or the pair tells nothing.
     pub dropped: usize,
 }
@@ -136,7 +137,7 @@ pub struct Measured {
 /// Whether an experiment shows what it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum ExperimentVerdict {
     /// Every bound is on the rule's side.
     Shown,
     /// The act meets the rule, and a control does not.
@@ -147,27 +148,27 @@ pub enum Verdict {
     Open,
 }
 
-impl Verdict {
+impl ExperimentVerdict {
     pub const fn name(self) -> &'static str {
         match self {
-            Verdict::Shown => "shown",
-            Verdict::ControlFails => "control fails",
-            Verdict::NotShown => "not shown",
-            Verdict::Open => "open",
+            ExperimentVerdict::Shown => "shown",
+            ExperimentVerdict::ControlFails => "control fails",
+            ExperimentVerdict::NotShown => "not shown",
+            ExperimentVerdict::Open => "open",
         }
     }
 }
 
 /// An experiment with what it gave: all that is needed to rerun it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Outcome {
+pub struct ExperimentResult {
     pub experiment: Experiment,
     /// The experiment as a sentence.
     pub sentence: String,
     pub seed: u64,
     pub measured: Measured,
     pub controls: Vec<Measured>,
-    pub verdict: Verdict,
+    pub verdict: ExperimentVerdict,
 }
 
 /// A pair with the answers that are compared.
@@ -182,7 +183,11 @@ struct Case {
 ///
 /// # Errors
 /// See [`AssayError`].
-pub fn run(experiment: &Experiment, setting: &Setting) -> Result<Outcome, AssayError> {
+pub fn run(
+    experiment: &Experiment,
+    setting: &ExperimentSetting,
+) -> Result<ExperimentResult, AssayError> {
+    check(experiment)?;
     let errors = Errors::even(experiment.rule.alpha / (2 * (1 + experiment.control.len())) as f64);
     let bench = Assay {
         experiment,
@@ -190,12 +195,10 @@ pub fn run(experiment: &Experiment, setting: &Setting) -> Result<Outcome, AssayE
         errors,
     };
     let cases = bench.cases(Kind::Counterfactual)?;
-    let change = |step: &Step| step.clone();
-    let steps: Vec<Step> = experiment.act.iter().map(change).collect();
     let measured = bench.measure(
         setting.engine,
         &cases,
-        &steps,
+        &experiment.act,
         &experiment.read,
         Truth::Right,
     )?;
@@ -209,7 +212,7 @@ pub fn run(experiment: &Experiment, setting: &Setting) -> Result<Outcome, AssayE
     let controls = (experiment.control.iter())
         .map(|control| bench.control(control, &cases))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(Outcome {
+    Ok(ExperimentResult {
         experiment: experiment.clone(),
         sentence: experiment.to_string(),
         seed: setting.seed,
@@ -219,7 +222,7 @@ pub fn run(experiment: &Experiment, setting: &Setting) -> Result<Outcome, AssayE
     })
 }
 
-fn decide(rule: &Rule, measured: &Measured, controls: &[Measured]) -> Verdict {
+fn decide(rule: &Rule, measured: &Measured, controls: &[Measured]) -> ExperimentVerdict {
     let Bounds { lower, upper } = measured.figure.bounds();
     let met = rule.at_least.is_none_or(|least| lower >= least)
         && rule.at_most.is_none_or(|most| upper <= most);
@@ -229,10 +232,10 @@ fn decide(rule: &Rule, measured: &Measured, controls: &[Measured]) -> Verdict {
     let clean = (controls.iter()).all(|control| control.figure.bounds().upper <= most);
     let dirty = (controls.iter()).any(|control| control.figure.bounds().lower > most);
     match (met, missed) {
-        (_, true) => Verdict::NotShown,
-        (true, _) if dirty => Verdict::ControlFails,
-        (true, _) if clean => Verdict::Shown,
-        _ => Verdict::Open,
+        (_, true) => ExperimentVerdict::NotShown,
+        (true, _) if dirty => ExperimentVerdict::ControlFails,
+        (true, _) if clean => ExperimentVerdict::Shown,
+        _ => ExperimentVerdict::Open,
     }
 }
 
@@ -276,7 +279,7 @@ impl Truth {
 /// An experiment at work.
 struct Assay<'a> {
     experiment: &'a Experiment,
-    setting: &'a Setting<'a>,
+    setting: &'a ExperimentSetting<'a>,
     /// Of each condition.
     errors: Errors,
 }
@@ -386,63 +389,42 @@ impl Assay<'_> {
         acted: &Acted,
         reading: &Reading,
         truth: Truth,
-    ) -> (Figure, usize) {
+    ) -> (Estimate, usize) {
+        if let Reading::LogitDifference { token } = reading {
+            let value = |(i, case): (usize, &Case)| {
+                let own = acted.base[i].answer();
+                let predicted = truth.predicted(case, &own, &acted.source[i])?;
+                let moves = predicted.changed_from(&own).contains(*token);
+                moves.then(|| lead(&acted.changed[0][i], *token, &predicted, &own))
+            };
+            let mut values: Vec<f64> = cases.iter().enumerate().filter_map(value).collect();
+            return (self.median(&mut values), values.len());
+        }
         let mut count = Count::default();
-        let mut values = Vec::new();
-        for (i, case) in cases.iter().enumerate() {
-            let (own, changed) = (acted.base[i].answer(), &acted.changed[0][i]);
-            let Some(predicted) = truth.predicted(case, &own, &acted.source[i]) else {
-                continue;
-            };
-            let moves = predicted.changed_from(&own);
-            let answer = changed.answer();
-            let judged = |token: &Option<AnswerToken>| match token {
-                Some(token) => TokenSet::only(*token),
-                None => TokenSet::all(case.asked.base.question.n_digits()),
-            };
-            match reading {
-                Reading::Predicted { token } => {
-                    let judged = judged(token);
-                    // A pair tells nothing of a token that is not to change.
-                    if !moves.intersection(judged).is_empty() {
-                        let wrong = answer.changed_from(&predicted).intersection(judged);
-                        count.add(wrong.is_empty());
-                    }
-                }
-                Reading::Changed { token } => {
-                    let changes = answer.changed_from(&own).intersection(judged(token));
-                    count.add(!changes.is_empty());
-                }
-                Reading::Right { token } => {
-                    let wrong = answer.changed_from(&own).intersection(judged(token));
-                    count.add(wrong.is_empty());
-                }
-                Reading::LogitDifference { token } => {
-                    if moves.contains(*token) {
-                        values.push(lead(changed, *token, &predicted, &own));
-                    }
-                }
-                Reading::StepWidth { .. } | Reading::Attention { .. } => {
-                    unreachable!("read by themselves")
-                }
-            }
+        for outcome in outcomes(cases, acted, reading, truth).into_iter().flatten() {
+            count.add(outcome);
         }
-        if reading.counts() {
-            let rate = Rate::new(count, false, self.errors);
-            return (Figure::Rate(rate), count.trials as usize);
-        }
-        (self.median(&mut values), values.len())
+        let rate = Rate::new(count, false, self.errors);
+        (Estimate::Rate(rate), count.trials as usize)
     }
 
-    fn median(&self, values: &mut [f64]) -> Figure {
+    fn median(&self, values: &mut [f64]) -> Estimate {
         values.sort_by(f64::total_cmp);
-        Figure::Median {
+        Estimate::Median {
             median: match values.len() {
                 0 => f64::NAN,
                 length => f64::midpoint(values[(length - 1) / 2], values[length / 2]),
             },
             bounds: median_bounds(values, self.errors),
             pairs: values.len() as u64,
+        }
+    }
+
+    fn mean(&self, shares: &[f64]) -> Estimate {
+        Estimate::Mean {
+            mean: shares.iter().sum::<f64>() / shares.len() as f64,
+            bounds: mean_bounds(shares, self.errors),
+            pairs: shares.len() as u64,
         }
     }
 
@@ -454,7 +436,7 @@ impl Assay<'_> {
         steps: &[Step],
         token: AnswerToken,
         truth: Truth,
-    ) -> Result<(Figure, usize), AssayError> {
+    ) -> Result<(Estimate, usize), AssayError> {
         let is_sweep = |step: &Step| matches!(step, Step::Interpolate { share: None, .. });
         if !steps.iter().any(is_sweep) {
             let message = "step_width is read of an interpolation without a share";
@@ -489,7 +471,7 @@ impl Assay<'_> {
         cases: &[Case],
         head: NodeName,
         on: &[usize],
-    ) -> Result<(Figure, usize), AssayError> {
+    ) -> Result<(Estimate, usize), AssayError> {
         head.resolve(&self.shape())?;
         let Component::Head(number) = head.component else {
             let message = format!("{head} is an MLP: expected a head, such as P15L0H1");
@@ -508,12 +490,7 @@ impl Assay<'_> {
             on.iter().map(|&key| f64::from(weights[key])).sum()
         };
         let masses: Vec<f64> = (0..prompts.len()).map(mass).collect();
-        let figure = Figure::Mean {
-            mean: masses.iter().sum::<f64>() / masses.len() as f64,
-            bounds: mean_bounds(&masses, self.errors),
-            pairs: masses.len() as u64,
-        };
-        Ok((figure, masses.len()))
+        Ok((self.mean(&masses), masses.len()))
     }
 
     fn control(&self, control: &Control, cases: &[Case]) -> Result<Measured, AssayError> {
@@ -559,36 +536,40 @@ impl Assay<'_> {
         })
     }
 
-    /// The pairs counted over random sets of as many heads and MLPs as the act has.
+    /// Random sets of as many heads and MLPs as the act has. All are tried on the same pairs, so a pair
+    /// counts once, with the share of the sets that it is counted for.
     fn random_sets(&self, sets: usize, cases: &[Case]) -> Result<Measured, AssayError> {
         let Experiment { act, read, .. } = self.experiment;
         let shape = self.shape();
-        if !read.counts() || sets == 0 {
-            let message = "random sets are compared by counting pairs, over one set or more";
-            return Err(AssayError::Unfit(message.into()));
-        }
         let mut rng = stream(self.setting.seed, "experiment/random sets");
-        let (mut count, mut dropped) = (Count::default(), 0);
+        let mut counts = vec![Count::default(); cases.len()];
         for _ in 0..sets {
             let steps = (act.iter())
                 .map(|step| {
                     let nodes = self.nodes(step.at())?;
                     let random = random_nodes(&nodes, &shape, &mut rng);
+                    if random.len() < nodes.len() {
+                        let message =
+                            "random sets of as many heads and MLPs: too few others are left";
+                        return Err(AssayError::Unfit(message.into()));
+                    }
                     let random = random.into_iter().map(|node| Site::from(node).into());
                     Ok(step.moved_to(random.collect()))
                 })
                 .collect::<Result<Vec<_>, AssayError>>()?;
-            let measured = self.measure(self.setting.engine, cases, &steps, read, Truth::Right)?;
-            if let Figure::Rate(rate) = measured.figure {
-                count.hits += rate.hits;
-                count.trials += rate.trials;
+            let engine = self.setting.engine;
+            let acted = self.act(engine, cases, &[self.change(engine, &steps, None)?])?;
+            let outcomes = outcomes(cases, &acted, read, Truth::Right);
+            for (count, outcome) in counts.iter_mut().zip(outcomes) {
+                outcome.into_iter().for_each(|outcome| count.add(outcome));
             }
-            dropped += measured.dropped;
         }
+        let used = counts.iter().filter(|count| count.trials > 0);
+        let shares: Vec<f64> = used.map(Count::share).collect();
         Ok(Measured {
             condition: String::new(),
-            figure: Figure::Rate(Rate::new(count, false, self.errors)),
-            dropped,
+            figure: self.mean(&shares),
+            dropped: cases.len() - shares.len(),
         })
     }
 
@@ -660,7 +641,7 @@ impl Assay<'_> {
         let mut nodes = Vec::new();
         for target in targets {
             match target {
-                Target::Group(group) => nodes.extend(group.nodes(&shape)),
+                Target::NodeGroup(group) => nodes.extend(group.nodes(&shape)),
                 Target::Claimed(variable) => {
                     let claimed = self.setting.claimed.iter();
                     for (node, _) in claimed.filter(|(_, other)| other == variable) {
@@ -751,6 +732,36 @@ const fn ablating(by: Ablation) -> Act {
         Ablation::Zero => Act::Zero,
         Ablation::Resample => Act::Resample,
     }
+}
+
+/// For each pair, what a reading that counts says of it; `None` where it tells nothing.
+fn outcomes(cases: &[Case], acted: &Acted, reading: &Reading, truth: Truth) -> Vec<Option<bool>> {
+    let outcome = |(i, case): (usize, &Case)| {
+        let own = acted.base[i].answer();
+        let predicted = truth.predicted(case, &own, &acted.source[i])?;
+        let answer = acted.changed[0][i].answer();
+        let judged = |token: &Option<AnswerToken>| match token {
+            Some(token) => TokenSet::only(*token),
+            None => TokenSet::all(case.asked.base.question.n_digits()),
+        };
+        let differs = |other: &Answer, token: &Option<AnswerToken>| {
+            let differing = answer.changed_from(other).intersection(judged(token));
+            !differing.is_empty()
+        };
+        match reading {
+            Reading::Predicted { token } => {
+                // A pair tells nothing of a token that is not to change.
+                let moves = predicted.changed_from(&own).intersection(judged(token));
+                (!moves.is_empty()).then(|| !differs(&predicted, token))
+            }
+            Reading::Changed { token } => Some(differs(&own, token)),
+            Reading::Right { token } => Some(!differs(&own, token)),
+            Reading::LogitDifference { .. }
+            | Reading::StepWidth { .. }
+            | Reading::Attention { .. } => unreachable!("it counts no pairs"),
+        }
+    };
+    cases.iter().enumerate().map(outcome).collect()
 }
 
 /// By how much the predicted token's logit leads that of the network's own.

@@ -3,49 +3,47 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
-
 use super::super::act::Place;
 use crate::domain::edge::EdgeError;
 use crate::domain::node::{Component, Node};
 use crate::domain::shape::Shape;
 use crate::domain::site::{Site, SiteError};
 use crate::domain::task::Variable;
-use crate::domain::text::deserialize_from_text;
+use crate::domain::text::text_form;
 
 /// A place, or a group of nodes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     Place(Place),
-    Group(Group),
+    NodeGroup(NodeGroup),
     /// The nodes that the model's claims give for a variable.
     Claimed(Variable),
 }
 
 /// Nodes by position, layer and kind: `P*L2H*`, `P15L*H0`, `P*L0M*`, `P15L1*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Group {
+pub struct NodeGroup {
     position: Option<usize>,
     layer: Option<usize>,
-    kind: Kind,
+    kind: GroupKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Kind {
+enum GroupKind {
     Any,
     Heads(Option<usize>),
     Mlps,
 }
 
-impl Group {
+impl NodeGroup {
     /// The group's nodes in a model.
     pub fn nodes(&self, shape: &Shape) -> Vec<Node> {
         let in_group = |node: &Node| {
             let component = node.name().component;
             let fits = match (self.kind, component) {
-                (Kind::Any, _) | (Kind::Heads(None), Component::Head(_)) => true,
-                (Kind::Heads(Some(head)), Component::Head(other)) => head == other,
-                (Kind::Mlps, Component::Mlp(_)) => true,
+                (GroupKind::Any, _) | (GroupKind::Heads(None), Component::Head(_)) => true,
+                (GroupKind::Heads(Some(head)), Component::Head(other)) => head == other,
+                (GroupKind::Mlps, Component::Mlp(_)) => true,
                 _ => false,
             };
             fits && self
@@ -57,19 +55,19 @@ impl Group {
     }
 }
 
-impl fmt::Display for Group {
+impl fmt::Display for NodeGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let any = |number: Option<usize>| number.map_or("*".to_owned(), |n| n.to_string());
         write!(f, "P{}L{}", any(self.position), any(self.layer))?;
         match self.kind {
-            Kind::Any => f.write_str("*"),
-            Kind::Heads(head) => write!(f, "H{}", any(head)),
-            Kind::Mlps => f.write_str("M*"),
+            GroupKind::Any => f.write_str("*"),
+            GroupKind::Heads(head) => write!(f, "H{}", any(head)),
+            GroupKind::Mlps => f.write_str("M*"),
         }
     }
 }
 
-impl FromStr for Group {
+impl FromStr for NodeGroup {
     type Err = SiteError;
 
     fn from_str(text: &str) -> Result<Self, SiteError> {
@@ -83,14 +81,17 @@ impl FromStr for Group {
             .and_then(|rest| rest.split_once('L'))
             .ok_or_else(malformed)?;
         let (layer, kind) = match rest.split_once(['H', 'M']) {
-            Some((layer, "*" | "0" | "LP")) if rest.contains('M') => (layer, Kind::Mlps),
+            Some((layer, "*" | "0" | "LP")) if rest.contains('M') => (layer, GroupKind::Mlps),
             Some((layer, head)) if rest.contains('H') => {
-                (layer, Kind::Heads(number(head).ok_or_else(malformed)?))
+                (layer, GroupKind::Heads(number(head).ok_or_else(malformed)?))
             }
             // `L1*`, or `L**` for any layer.
-            _ => (rest.strip_suffix('*').ok_or_else(malformed)?, Kind::Any),
+            _ => (
+                rest.strip_suffix('*').ok_or_else(malformed)?,
+                GroupKind::Any,
+            ),
         };
-        Ok(Group {
+        Ok(NodeGroup {
             position: number(position).ok_or_else(malformed)?,
             layer: number(layer).ok_or_else(malformed)?,
             kind,
@@ -102,7 +103,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Target::Place(place) => place.fmt(f),
-            Target::Group(group) => group.fmt(f),
+            Target::NodeGroup(group) => group.fmt(f),
             Target::Claimed(variable) => write!(f, "claimed {variable}"),
         }
     }
@@ -114,7 +115,7 @@ pub enum TargetError {
     #[error(transparent)]
     Place(#[from] EdgeError),
     #[error(transparent)]
-    Group(#[from] SiteError),
+    NodeGroup(#[from] SiteError),
     #[error(transparent)]
     Variable(#[from] crate::domain::task::UnknownVariable),
 }
@@ -125,7 +126,7 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, TargetError> {
         Ok(match text.strip_prefix("claimed ") {
             Some(variable) => Target::Claimed(variable.parse()?),
-            None if text.contains('*') => Target::Group(text.parse()?),
+            None if text.contains('*') => Target::NodeGroup(text.parse()?),
             None => Target::Place(text.parse()?),
         })
     }
@@ -137,13 +138,7 @@ impl From<Site> for Target {
     }
 }
 
-deserialize_from_text!(Target);
-
-impl Serialize for Target {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+text_form!(Target);
 
 #[cfg(test)]
 mod tests {
@@ -181,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_group_has_the_nodes_of_its_position_layer_and_kind() {
-        let count = |text: &str| text.parse::<Group>().unwrap().nodes(&SHAPE).len();
+        let count = |text: &str| text.parse::<NodeGroup>().unwrap().nodes(&SHAPE).len();
         assert_eq!(count("P*L**"), 19 * 2 * 4);
         assert_eq!(count("P*L1*"), 19 * 4);
         assert_eq!(count("P*L*H1"), 19 * 2);

@@ -23,7 +23,10 @@ use crate::analysis::graph::SCRIPT as GRAPH_SCRIPT;
 use crate::domain::node::NodeName;
 use crate::verify::VerdictKind;
 
-const STYLE: &str = include_str!("page.css");
+/// The colours of pages and pictures, light and dark, and the classes of [`tone`].
+pub const PALETTE: &str = include_str!("palette.css");
+
+const STYLE: &str = concat!(include_str!("palette.css"), include_str!("page.css"));
 const SCRIPT: &str = include_str!("page.js");
 
 /// A section of the page: its anchor, its title, what it is about in a sentence, and its content.

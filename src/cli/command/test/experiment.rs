@@ -6,7 +6,7 @@ use std::path::Path;
 use circuitcheck::domain::node::NodeName;
 use circuitcheck::domain::task::Variable;
 use circuitcheck::experiment::assay::{
-    Experiment, Figure, Measured, Outcome, Setting, Verdict, run,
+    Estimate, Experiment, ExperimentResult, ExperimentSetting, ExperimentVerdict, Measured, run,
 };
 use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
@@ -52,7 +52,7 @@ pub fn test(
     seed: u64,
 ) -> Result<Shown, CliError> {
     let claimed = claimed(model)?;
-    let setting = Setting {
+    let setting = ExperimentSetting {
         engine: &model.engine,
         claimed: &claimed,
         seed,
@@ -84,23 +84,23 @@ pub struct Shown {
     #[serde(flatten)]
     identity: Identity,
     #[serde(flatten)]
-    outcome: Outcome,
+    outcome: ExperimentResult,
 }
 
 impl Shown {
     pub fn exit_code(&self) -> ExitCode {
         match self.outcome.verdict {
-            Verdict::Shown => ExitCode::Success,
-            Verdict::NotShown | Verdict::ControlFails => ExitCode::Refuted,
-            Verdict::Open => ExitCode::Inconclusive,
+            ExperimentVerdict::Shown => ExitCode::Success,
+            ExperimentVerdict::NotShown | ExperimentVerdict::ControlFails => ExitCode::Refuted,
+            ExperimentVerdict::Open => ExitCode::Inconclusive,
         }
     }
 }
 
-fn figure(figure: &Figure) -> String {
+fn figure(figure: &Estimate) -> String {
     match figure {
-        Figure::Rate(rate) => rate.to_string(),
-        Figure::Median {
+        Estimate::Rate(rate) => rate.to_string(),
+        Estimate::Median {
             median,
             bounds,
             pairs,
@@ -108,7 +108,7 @@ fn figure(figure: &Figure) -> String {
             "median {median:.3} [{:.3}, {:.3}] of {pairs}",
             bounds.lower, bounds.upper
         ),
-        Figure::Mean {
+        Estimate::Mean {
             mean,
             bounds,
             pairs,
@@ -136,9 +136,9 @@ impl fmt::Display for Shown {
         outcome.controls.iter().for_each(row);
         table.fmt(f)?;
         let shade = match outcome.verdict {
-            Verdict::Shown => style::RIGHT,
-            Verdict::Open => style::WARNING,
-            Verdict::NotShown | Verdict::ControlFails => style::WRONG,
+            ExperimentVerdict::Shown => style::RIGHT,
+            ExperimentVerdict::Open => style::WARNING,
+            ExperimentVerdict::NotShown | ExperimentVerdict::ControlFails => style::WRONG,
         };
         let mut verdict = Table::new([Side::Left]);
         verdict.row([Cell::styled(outcome.verdict.name(), shade)]);
