@@ -9,6 +9,7 @@ pub use test::{
     ClauseCase, ClauseKind, ClauseResult, TestError, TestedHypothesis, Tester, test_hypothesis,
 };
 
+use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -127,6 +128,65 @@ pub struct Models {
     pub name: Option<NamePattern>,
 }
 
+/// A condition that a model does not meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmet {
+    pub wanted: String,
+    /// What the model has.
+    pub found: String,
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "requires {}, but the model has {}",
+            self.wanted, self.found
+        )
+    }
+}
+
+impl Models {
+    /// The first condition that a model does not meet.
+    pub fn unmet(&self, name: &str, operations: Operations, shape: &Shape) -> Option<Unmet> {
+        let other = |wanted: String, found: String| Some(Unmet { wanted, found });
+        if let Some(pattern) = self.name.as_ref().filter(|p| !p.0.matches(name)) {
+            return other(
+                format!("a name matching {}", pattern.0),
+                format!("the name {name}"),
+            );
+        }
+        if let Some(missing) = self.does.iter().find(|does| !does.holds(operations)) {
+            let missing = match missing {
+                Does::Add => "addition",
+                Does::Sub => "subtraction",
+            };
+            return other(
+                format!("training for {missing}"),
+                format!("only {operations}"),
+            );
+        }
+        for (found, from, to, what) in [
+            (shape.n_layers, self.layers_from, self.layers_to, "layers"),
+            (
+                shape.n_heads,
+                self.heads_from,
+                self.heads_to,
+                "heads per layer",
+            ),
+            (shape.n_digits, self.digits_from, self.digits_to, "digits"),
+        ] {
+            if let Some(from) = from.filter(|&from| found < from) {
+                return other(format!("at least {from} {what}"), found.to_string());
+            }
+            if let Some(to) = to.filter(|&to| found > to) {
+                return other(format!("at most {to} {what}"), found.to_string());
+            }
+        }
+        None
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct NamePattern(glob::Pattern);
@@ -182,6 +242,16 @@ pub enum Last {
     Last,
 }
 
+impl Layer {
+    /// Its number in a model.
+    pub const fn number(self, shape: &Shape) -> usize {
+        match self {
+            Layer::Number(layer) => layer,
+            Layer::Named(Last::Last) => shape.n_layers - 1,
+        }
+    }
+}
+
 /// Conditions on a node.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub struct Like {
@@ -201,10 +271,9 @@ impl Like {
         let kind = self
             .kind
             .is_none_or(|kind| (kind == NodeKind::Head) == node.head().is_some());
-        let layer = self.layer.is_none_or(|layer| match layer {
-            Layer::Number(layer) => node.layer() == layer,
-            Layer::Named(Last::Last) => node.layer() + 1 == shape.n_layers,
-        });
+        let layer = self
+            .layer
+            .is_none_or(|layer| layer.number(shape) == node.layer());
         at && kind && layer
     }
 }
@@ -469,58 +538,14 @@ impl Hypothesis {
         operations: Operations,
         shape: &Shape,
     ) -> Result<(), HypothesisError> {
-        let other = |wanted: String, found: String| {
-            Err(HypothesisError::OtherModel {
+        match self.model.unmet(name, operations, shape) {
+            None => Ok(()),
+            Some(Unmet { wanted, found }) => Err(HypothesisError::OtherModel {
                 hypothesis: self.name.clone(),
                 wanted,
                 found,
-            })
-        };
-        let conditions = &self.model;
-        if let Some(pattern) = conditions.name.as_ref().filter(|p| !p.0.matches(name)) {
-            return other(
-                format!("a name matching {}", pattern.0),
-                format!("the name {name}"),
-            );
+            }),
         }
-        if let Some(missing) = conditions.does.iter().find(|does| !does.holds(operations)) {
-            let missing = match missing {
-                Does::Add => "addition",
-                Does::Sub => "subtraction",
-            };
-            return other(
-                format!("training for {missing}"),
-                format!("only {operations}"),
-            );
-        }
-        for (found, from, to, what) in [
-            (
-                shape.n_layers,
-                conditions.layers_from,
-                conditions.layers_to,
-                "layers",
-            ),
-            (
-                shape.n_heads,
-                conditions.heads_from,
-                conditions.heads_to,
-                "heads per layer",
-            ),
-            (
-                shape.n_digits,
-                conditions.digits_from,
-                conditions.digits_to,
-                "digits",
-            ),
-        ] {
-            if let Some(from) = from.filter(|&from| found < from) {
-                return other(format!("at least {from} {what}"), found.to_string());
-            }
-            if let Some(to) = to.filter(|&to| found > to) {
-                return other(format!("at most {to} {what}"), found.to_string());
-            }
-        }
-        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::analysis::graph::{Budget, Flows, Graph, KnownClaim, KnownClaims, VertexKind};
 use crate::domain::arithmetic::Prompt;
+use crate::domain::causal::implies;
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
 use crate::domain::task::Variable;
@@ -262,12 +263,32 @@ impl Tester<'_> {
         does.iter().all(|does| does.holds(self.operations))
     }
 
-    /// Claims of a variable that hold.
+    /// Claims of a variable that hold or, if there is none, of variables that imply it.
     fn holding(&self, variable: Variable) -> Vec<&KnownClaim> {
-        let claims = self.known.claims.iter();
-        claims
-            .filter(|claim| claim.variable == variable && claim.holds())
+        let holding = || self.known.claims.iter().filter(|claim| claim.holds());
+        let own: Vec<_> = holding()
+            .filter(|claim| claim.variable == variable)
+            .collect();
+        if !own.is_empty() {
+            return own;
+        }
+        let n_digits = self.engine.shape().n_digits;
+        holding()
+            .filter(|claim| implies(claim.variable, variable, n_digits))
             .collect()
+    }
+
+    /// What is said of claims that meet a clause by implication: `, by A4.ST, which implies A4.SC`.
+    fn implied(variable: Variable, claims: &[&KnownClaim]) -> String {
+        let others: BTreeSet<String> = claims
+            .iter()
+            .filter(|claim| claim.variable != variable)
+            .map(|claim| claim.variable.to_string())
+            .collect();
+        match others.is_empty() {
+            true => String::new(),
+            false => format!(", by {}, which implies {variable}", listed(others)),
+        }
     }
 
     /// Why no claim of a variable qualifies: the claims there are, or those of the same task
@@ -333,10 +354,10 @@ impl Tester<'_> {
                 cases.push(no_such_digit(digit, &clause.claim));
                 continue;
             };
-            let mut nodes: BTreeSet<Node> = self
-                .holding(variable)
-                .into_iter()
-                .filter(|claim| claim.nodes.iter().all(|node| like.fits(node, n, &shape)))
+            let mut claims = self.holding(variable);
+            claims.retain(|claim| claim.nodes.iter().all(|node| like.fits(node, n, &shape)));
+            let mut nodes: BTreeSet<Node> = claims
+                .iter()
                 .flat_map(|claim| claim.nodes.iter().copied())
                 .collect();
             let mut tried = Vec::new();
@@ -364,7 +385,11 @@ impl Tester<'_> {
                 met: !nodes.is_empty(),
                 note: match (nodes.is_empty(), tried.is_empty()) {
                     (false, _) => {
-                        format!("{variable}: {}", names(&Vec::from_iter(nodes.clone())))
+                        let implied = Self::implied(variable, &claims);
+                        format!(
+                            "{variable}: {}{implied}",
+                            names(&Vec::from_iter(nodes.clone()))
+                        )
                     }
                     (true, true) => {
                         self.nearest(variable, &format!("no {variable} claim holds and matches"))
@@ -386,6 +411,7 @@ impl Tester<'_> {
         let case = |digit: Option<usize>| {
             let n = digit.unwrap_or(0);
             let mut shared: Option<BTreeSet<&Vec<Node>>> = None;
+            let mut implied = String::new();
             for pattern in &clause.claims {
                 let Some(variable) = pattern.variable(n, &shape) else {
                     return no_such_digit(digit, pattern);
@@ -395,6 +421,7 @@ impl Tester<'_> {
                     let note = self.nearest(variable, &format!("no {variable} holds"));
                     return ClauseCase::unmet(digit, note);
                 }
+                implied += &Self::implied(variable, &holding);
                 let sets: BTreeSet<&Vec<Node>> = holding.iter().map(|c| &c.nodes).collect();
                 shared = Some(match shared {
                     Some(before) => before.intersection(&sets).copied().collect(),
@@ -406,7 +433,7 @@ impl Tester<'_> {
                 n: digit,
                 met: nodes.is_some(),
                 note: match &nodes {
-                    Some(nodes) => names(nodes),
+                    Some(nodes) => format!("{}{implied}", names(nodes)),
                     None => "each holds, but for different nodes".into(),
                 },
                 nodes: Node::names(&nodes.unwrap_or_default()),
@@ -422,41 +449,44 @@ impl Tester<'_> {
 
     fn order(&self, clause: &Order) -> ClauseResult {
         let shape = self.engine.shape();
-        // Node sets with their first and last position, or a position without nodes.
-        let sides =
-            |side: &OrderSide, n: usize| -> Result<Vec<(Vec<Node>, usize, usize)>, String> {
-                match side {
-                    OrderSide::Place(place) => match place.position(n, &shape) {
-                        Some(position) => Ok(vec![(Vec::new(), position, position)]),
-                        None => Err("the question has no such position".into()),
-                    },
-                    OrderSide::Claim(pattern) => {
-                        let variable = pattern
-                            .variable(n, &shape)
-                            .ok_or_else(|| no_such_digit(Some(n), pattern).note)?;
-                        let found: Vec<_> = self
-                            .holding(variable)
-                            .into_iter()
-                            .filter_map(|claim| {
-                                let positions = || claim.nodes.iter().map(Node::position);
-                                let (first, last) = (positions().min()?, positions().max()?);
-                                Some((claim.nodes.clone(), first, last))
-                            })
-                            .collect();
-                        if found.is_empty() {
-                            Err(self.nearest(variable, &format!("no {variable} holds")))
-                        } else {
-                            Ok(found)
-                        }
+        // Node sets with their first and last position, or a position without nodes; and by what
+        // they are implied.
+        type Sides = (Vec<(Vec<Node>, usize, usize)>, String);
+        let sides = |side: &OrderSide, n: usize| -> Result<Sides, String> {
+            match side {
+                OrderSide::Place(place) => match place.position(n, &shape) {
+                    Some(position) => Ok((vec![(Vec::new(), position, position)], String::new())),
+                    None => Err("the question has no such position".into()),
+                },
+                OrderSide::Claim(pattern) => {
+                    let variable = pattern
+                        .variable(n, &shape)
+                        .ok_or_else(|| no_such_digit(Some(n), pattern).note)?;
+                    let holding = self.holding(variable);
+                    let implied = Self::implied(variable, &holding);
+                    let found: Vec<_> = holding
+                        .into_iter()
+                        .filter_map(|claim| {
+                            let positions = || claim.nodes.iter().map(Node::position);
+                            let (first, last) = (positions().min()?, positions().max()?);
+                            Some((claim.nodes.clone(), first, last))
+                        })
+                        .collect();
+                    if found.is_empty() {
+                        Err(self.nearest(variable, &format!("no {variable} holds")))
+                    } else {
+                        Ok((found, implied))
                     }
                 }
-            };
+            }
+        };
         let case = |digit: Option<usize>| {
             let n = digit.unwrap_or(0);
-            let (first, then) = match (sides(&clause.first, n), sides(&clause.then, n)) {
-                (Ok(first), Ok(then)) => (first, then),
-                (Err(note), _) | (_, Err(note)) => return ClauseCase::unmet(digit, note),
-            };
+            let ((first, by_first), (then, by_then)) =
+                match (sides(&clause.first, n), sides(&clause.then, n)) {
+                    (Ok(first), Ok(then)) => (first, then),
+                    (Err(note), _) | (_, Err(note)) => return ClauseCase::unmet(digit, note),
+                };
             for (left, _, left_last) in &first {
                 for (right, right_first, _) in &then {
                     if left_last < right_first {
@@ -465,7 +495,9 @@ impl Tester<'_> {
                             n: digit,
                             met: true,
                             nodes: nodes.iter().map(Node::name).collect(),
-                            note: format!("position {left_last} before {right_first}"),
+                            note: format!(
+                                "position {left_last} before {right_first}{by_first}{by_then}"
+                            ),
                         };
                     }
                 }

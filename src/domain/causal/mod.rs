@@ -5,16 +5,20 @@
 mod alike;
 mod canonical;
 mod feeds;
+mod implies;
 mod pairs;
 mod quantity;
 mod space;
+mod stimuli;
 
 pub use alike::alike;
 pub use canonical::{Canonical, Expectation, canonical_pairs, impact_text};
 pub use feeds::{affected_tokens, feeds, responds};
+pub use implies::implies;
 pub use pairs::{Draws, Family, Kind, Pair, Stratum};
 pub use quantity::{ColumnPart, ColumnQuantity, Quantity};
 pub use space::{Sampler, Space};
+pub use stimuli::{Case, Coupling, Stimulus, StimulusName, UnknownStimulus, case_of};
 
 use std::cmp::Ordering;
 
