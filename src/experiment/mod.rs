@@ -1,9 +1,12 @@
 //! The building blocks of every test: pairs of questions and their runs, counts and exact bounds,
-//! sequential sampling, named random streams, and the shrinking of failing pairs.
+//! sequential sampling, named random streams, the shrinking of failing pairs, and what linear
+//! read-outs and distances say of activations.
 
 mod act;
 pub mod assay;
 mod baseline;
+pub mod codes;
+pub mod geometry;
 mod rng;
 mod sequential;
 mod shrink;
