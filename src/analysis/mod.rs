@@ -4,6 +4,7 @@
 pub mod accuracy;
 pub mod circuit;
 pub mod coverage;
+pub mod evidence_map;
 pub mod graph;
 pub mod hypothesis;
 pub mod property;

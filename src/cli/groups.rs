@@ -10,7 +10,10 @@ use super::term::style;
 /// Each group's title and its commands, in the order of the help. A command that is in no group is not
 /// listed, which a test refuses.
 const GROUPS: [(&str, &[&str]); 7] = [
-    ("Check claims", &["verify", "test", "property", "coverage"]),
+    (
+        "Check claims",
+        &["verify", "test", "property", "coverage", "evidence"],
+    ),
     (
         "Inspect a model",
         &[

@@ -13,8 +13,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use args::count::count_to;
 use command::{
-    ablate, accuracy, ask, circuit, cluster, compare, coverage, discover, explain, graph, hub,
-    pages, patch, property, quirks, report, represents, selfcheck, show, sweep, test, train,
+    ablate, accuracy, ask, circuit, cluster, compare, coverage, discover, evidence, explain, graph,
+    hub, pages, patch, property, quirks, report, represents, selfcheck, show, sweep, test, train,
     verify,
 };
 use term::error::CliError;
@@ -104,6 +104,7 @@ enum Command {
     #[command(alias = "carries")]
     Represents(represents::RepresentsCommand),
     Coverage(coverage::CoverageCommand),
+    Evidence(evidence::EvidenceCommand),
     Explain(explain::Explain),
     Discover(discover::Discover),
     #[command(alias = "diff")]
@@ -168,6 +169,7 @@ impl Command {
             Command::Accuracy(accuracy) => accuracy.run(),
             Command::Represents(represents) => represents.run(),
             Command::Coverage(coverage) => coverage.run(),
+            Command::Evidence(evidence) => evidence.run(),
             Command::Explain(explain) => explain.run(),
             Command::Discover(discover) => discover.run(),
             Command::Compare(compare) => compare.run(),

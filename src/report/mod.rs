@@ -7,6 +7,7 @@ mod claim_view;
 mod commands;
 mod comparison;
 mod document;
+mod evidence_map;
 mod glossary;
 mod html;
 mod junit;
@@ -31,6 +32,7 @@ pub use comparison::{Apart, Comparison, Flip, Player, Role, Term};
 pub use document::{
     ATTENTION_FILE, Change, DISCOVERED, EVIDENCE_FILE, RUN_FILE, Report, ReportError,
 };
+pub use evidence_map::{DECIDING_PARTS, evidence_counts, evidence_markdown, evidence_page};
 pub use glossary::{GlossaryEntry, define, glossary};
 pub(crate) use html::{
     PALETTE, badge as verdict_badge, head as page_head, term, tone as verdict_tone,

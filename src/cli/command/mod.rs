@@ -10,6 +10,7 @@ pub mod compare;
 pub mod coverage;
 pub mod diff;
 pub mod discover;
+pub mod evidence;
 pub mod explain;
 pub mod graph;
 pub mod hub;

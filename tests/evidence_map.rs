@@ -1,0 +1,156 @@
+//! Measurements of the claim–evidence map on a network written by hand, of which it is known where a
+//! carry is delivered: the MLP of layer 0 writes it where the digit above is predicted, the MLP of
+//! layer 1 combines it, and the heads of layer 1 are idle.
+
+use circuitcheck::analysis::evidence_map::{
+    Lab, MapClaim, MapOptions, MapVerdict, Measured, ModelMap, Settled, measure_claims,
+};
+use circuitcheck::experiment::Baseline;
+use circuitcheck::network::engine::Engine;
+use circuitcheck::network::handmade::addition;
+
+const DIGITS: usize = 4;
+
+const OPTIONS: MapOptions = MapOptions {
+    alpha: 0.01,
+    seed: 1,
+};
+
+/// Measures a claim with these measurements on the network written by hand.
+fn map(measures: &str) -> ModelMap {
+    let text = format!("[claim]\nid = \"X\"\nsays = \"x\"\nconfidence = \"H\"\n{measures}");
+    let claim = MapClaim::read("x.toml", &text).unwrap();
+    let folder = addition(DIGITS).claiming([]);
+    let engine = Engine::new(&folder.weights);
+    let baseline =
+        Baseline::measure(&engine, folder.operations(), OPTIONS.alpha, OPTIONS.seed).unwrap();
+    let lab = Lab::new(&folder, &engine, &baseline, OPTIONS);
+    measure_claims(&lab, &[claim], &mut |_| {}).unwrap()
+}
+
+fn measure(assay: &str, expect: &str) -> Measured {
+    let text = format!(
+        "[[measure]]\npart = \"sound\"\nsays = \"x\"\nassay.{assay}\nexpect = {{ {expect} }}"
+    );
+    map(&text).claims.remove(0).measured.remove(0)
+}
+
+#[track_caller]
+fn assert_values(assay: &str, expected: impl Fn(f64) -> bool) {
+    let measured = measure(assay, "at_least = 0.5");
+    assert!(!measured.rows.is_empty(), "{assay}");
+    for row in &measured.rows {
+        assert!(expected(row.value), "{assay}: {row:?}");
+    }
+}
+
+const RUNS: &str =
+    "stimulus = \"ANY\", digits = \"1 to N-2\", depths = \"0 to N-2\", redrawn = true";
+
+#[test]
+fn the_residual_delivers_the_carry_and_idle_heads_do_not() {
+    let exchange = |what: &str| {
+        format!("interchange = {{ {RUNS}, kind = \"counterfactual\", pairs = 32, {what} }}")
+    };
+    assert_values(&exchange("exchange = \"residual_alone\""), |v| v == 1.0);
+    assert_values(&exchange("exchange = \"residual\""), |v| v == 1.0);
+    assert_values(&exchange("exchange = \"combiner\""), |v| v == 1.0);
+    assert_values(&exchange("exchange = \"mlp\""), |v| v == 1.0);
+    assert_values(&exchange("exchange = \"everything\""), |v| v == 1.0);
+    let heads = exchange("exchange = \"consumers\", edge = true");
+    assert_values(&heads, |v| v == 0.0);
+    let one = exchange("exchange = \"consumer\", edge = true");
+    assert_values(&one, |v| v == 0.0);
+}
+
+#[test]
+fn pairs_with_the_same_carry_change_nothing() {
+    for exchange in ["residual_alone", "combiner"] {
+        let assay = format!(
+            "interchange = {{ {RUNS}, kind = \"control\", read = \"changed\", pairs = 32, exchange = \"{exchange}\" }}"
+        );
+        assert_values(&assay, |v| v == 0.0);
+    }
+}
+
+#[test]
+fn the_head_that_reads_the_column_carries_what_it_makes() {
+    let reader = "interchange = { stimulus = \"BIN\", digits = \"1 to N-1\", kind = \"counterfactual\", exchange = \"reader\", pairs = 32 }";
+    let measured = measure(reader, "at_least = 0.5");
+    assert_eq!(measured.settled, Some(Settled::Holds));
+    assert!(
+        measured.rows.iter().all(|row| row.of.contains("L0H2")),
+        "{measured:?}"
+    );
+}
+
+#[test]
+fn the_combiner_depends_on_the_carry_where_its_column_passes_it_on() {
+    let dependence = |report: &str, layer: &str| {
+        format!(
+            "dependence = {{ digits = \"2 to N-2\", layer = {layer}, at = \"predicts(n+1)\", report = \"{report}\" }}"
+        )
+    };
+    assert_values(&dependence("ratio", "\"last\""), |v| v.abs() < 0.01);
+    assert_values(&dependence("undecided", "\"last\""), |v| v > 0.001);
+    // Layer 0 adds up votes, from every column below.
+    assert_values(&dependence("ratio", "0"), |v| v > 0.5);
+}
+
+#[test]
+fn a_carry_is_read_where_it_is_combined_and_not_before() {
+    let probe = |at: &str, layer: &str| {
+        format!(
+            "probe = {{ stimulus = \"FOUR\", digits = \"1 to N-2\", label = \"carry\", hook = {{ at = \"resid_post\", layer = {layer} }}, at = \"{at}\", report = \"within\" }}"
+        )
+    };
+    let read = measure(
+        &probe("predicts(n+1)", "0"),
+        "at_least = 0.9, p_at_most = 0.05",
+    );
+    assert_eq!(read.settled, Some(Settled::Holds), "{read:?}");
+    let before = measure(&probe("=", "0"), "at_most = 0.7");
+    assert_eq!(before.settled, Some(Settled::Holds), "{before:?}");
+}
+
+#[test]
+fn votes_lie_on_a_line_and_have_no_symbol_for_a_sum_of_nine() {
+    let centroids = |report: &str| {
+        format!(
+            "centroids = {{ digits = \"1 to N-2\", hook = {{ at = \"resid_pre\", layer = \"last\" }}, at = \"predicts(n+1)\", report = \"{report}\" }}"
+        )
+    };
+    let excess = measure(&centroids("excess"), "at_most = 0.0625");
+    assert_eq!(excess.settled, Some(Settled::Holds), "{excess:?}");
+}
+
+#[test]
+fn a_claim_about_other_models_is_not_applicable() {
+    let claim = "[model]\ndoes = [\"sub\"]\n[[measure]]\npart = \"sound\"\nsays = \"x\"\nassay.digits = { of = \"embedding\", report = \"dimensions\" }\nexpect = { at_least = 1.0 }";
+    let map = map(claim);
+    assert_eq!(map.claims[0].verdict, MapVerdict::NotApplicable);
+    assert_eq!(
+        map.claims[0].reason,
+        "requires training for subtraction, but the model has only add"
+    );
+}
+
+#[test]
+fn a_sweep_of_a_message_that_moves_nothing_decides_nothing() {
+    let mix = format!(
+        "[[measure]]\npart = \"sound\"\nsays = \"x\"\nassay.mix = {{ {RUNS}, report = \"steepest_quarter\" }}\nexpect = {{ at_least = 0.5 }}"
+    );
+    let result = map(&mix).claims.remove(0);
+    assert_eq!(result.verdict, MapVerdict::NotApplicable);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_figures() {
+    let assay = format!(
+        "interchange = {{ {RUNS}, kind = \"counterfactual\", pairs = 16, exchange = \"reader\" }}"
+    );
+    assert_eq!(
+        measure(&assay, "at_least = 0.5"),
+        measure(&assay, "at_least = 0.5")
+    );
+}
