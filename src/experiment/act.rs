@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use linfa_linalg::eigh::{EigSort, EighInto};
+use ndarray::{Array2, s};
 use rand::RngExt;
 use thiserror::Error;
 
@@ -13,6 +15,7 @@ use crate::domain::edge::{Edge, EdgeError, Sender};
 use crate::domain::shape::Shape;
 use crate::domain::site::{Site, SiteError};
 use crate::domain::text::text_form;
+use crate::network::ablation::Ablation;
 use crate::network::engine::{
     Activations, Contributions, Decode, Engine, EngineError, Exchange, Intervention, Overwrite,
     Run, Scale, Source,
@@ -110,6 +113,23 @@ impl Basis {
         Basis(basis.into_iter().map(narrow).collect())
     }
 
+    /// The `rank` directions in which differences, `[pairs, width]`, are largest by their squares; all of
+    /// them where there are no more.
+    ///
+    /// # Errors
+    /// [`ActError::Directions`] where a difference is no number.
+    pub fn of_most_difference(differences: &Array2<f64>, rank: usize) -> Result<Self, ActError> {
+        let products = differences.t().dot(differences);
+        let (_, vectors) = (products.eigh_into())
+            .map_err(|error| ActError::Directions(error.to_string()))?
+            .sort_eig_desc();
+        let vectors = vectors.slice(s![.., ..rank.min(vectors.ncols())]);
+        let columns = vectors.columns().into_iter();
+        Ok(Basis::spanning(columns.map(|column| {
+            column.iter().map(|&value| value as f32).collect()
+        })))
+    }
+
     /// Number of dimensions.
     pub fn rank(&self) -> usize {
         self.0.len()
@@ -194,6 +214,16 @@ impl Act {
     }
 }
 
+impl From<Ablation> for Act {
+    fn from(ablation: Ablation) -> Self {
+        match ablation {
+            Ablation::Mean => Act::Mean,
+            Ablation::Zero => Act::Zero,
+            Ablation::Resample => Act::Resample,
+        }
+    }
+}
+
 /// Acts that are done together in one run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
@@ -255,6 +285,9 @@ pub struct Acted {
 pub enum ActError {
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Directions that cannot be learned from activations.
+    #[error("no directions can be learned: {0}")]
+    Directions(String),
     /// A direction or a subspace of another width than the place it is for.
     #[error("the direction for {place} has {found} numbers, the place holds {expected}")]
     Width {

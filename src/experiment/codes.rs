@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::stats::{Bounds, Count};
+use super::stats::{Bounds, Count, Errors, share_bounds};
 
 /// Share of the samples that a probe is fitted to, as published.
 pub const TRAINING_SHARE: f64 = 0.7;
@@ -305,15 +305,10 @@ impl Recalls {
         self.0.values().map(Count::share).sum::<f64>() / self.0.len().max(1) as f64
     }
 
-    /// Bounds of balanced accuracy, each wrong with probability at most `alpha`: the mean of the
-    /// labels' own exact bounds, which share the error.
+    /// Bounds of balanced accuracy, each wrong with probability at most `alpha`: [`balanced_bounds`].
     pub fn bounds(&self, alpha: f64) -> Bounds {
-        let labels = self.0.len().max(1) as f64;
-        let mean = |bound: &dyn Fn(&Count) -> f64| self.0.values().map(bound).sum::<f64>() / labels;
-        Bounds {
-            lower: mean(&|count| count.lower(alpha / labels)),
-            upper: mean(&|count| count.upper(alpha / labels)),
-        }
+        let samples = self.0.values().map(|count| count.trials);
+        balanced_bounds(self.balanced(), samples, alpha)
     }
 
     /// Number of samples.
@@ -329,6 +324,25 @@ impl Recalls {
             own.trials += count.trials;
         }
     }
+}
+
+/// Bounds of the mean over labels of a share, given the samples of each label.
+///
+/// Were each label's samples as few as the rarest label's, the mean would vary no less; and the mean of
+/// independent events varies no more than that of as many events of one probability (W. Hoeffding, "On the
+/// distribution of the number of successes in independent trials", 1956). So the bound is that of the
+/// number of labels times the samples of the rarest.
+fn balanced_bounds(share: f64, samples: impl Iterator<Item = u64>, alpha: f64) -> Bounds {
+    let samples: Vec<u64> = samples.collect();
+    let fewest = samples.iter().min().copied().unwrap_or(0);
+    share_bounds(
+        share,
+        fewest * samples.len() as u64,
+        Errors {
+            lower: alpha,
+            upper: alpha,
+        },
+    )
 }
 
 /// What a probe reads in samples it was not fitted to, against probes fitted to permuted labels.
@@ -377,10 +391,36 @@ pub fn decode(
 /// What probes fitted to one set of samples read in the others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transfer {
-    /// `[fitted to][read in]`; on the diagonal, samples held out of fitting.
-    pub recalls: Vec<Vec<Recalls>>,
+    /// Recalls on held-out samples of the sets fitted to, taken together.
+    pub within: Recalls,
+    /// What all other sets' probes read in each of these samples.
+    pub across: ReadByOthers,
     /// Balanced accuracy of guessing.
     pub chance: f64,
+}
+
+/// Of samples by label, the share of some probes that read each of them rightly. All probes read the same
+/// samples, so a sample counts once.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ReadByOthers(BTreeMap<u8, Vec<f64>>);
+
+impl ReadByOthers {
+    /// Balanced accuracy: the mean over labels of the mean share.
+    pub fn balanced(&self) -> f64 {
+        let mean = |shares: &Vec<f64>| shares.iter().sum::<f64>() / shares.len() as f64;
+        self.0.values().map(mean).sum::<f64>() / self.0.len().max(1) as f64
+    }
+
+    /// Bounds of balanced accuracy, each wrong with probability at most `alpha`: [`balanced_bounds`].
+    pub fn bounds(&self, alpha: f64) -> Bounds {
+        let samples = self.0.values().map(|shares| shares.len() as u64);
+        balanced_bounds(self.balanced(), samples, alpha)
+    }
+
+    /// Number of samples.
+    pub fn samples(&self) -> u64 {
+        self.0.values().map(|shares| shares.len() as u64).sum()
+    }
 }
 
 impl Transfer {
@@ -394,51 +434,39 @@ impl Transfer {
         rng: &mut impl Rng,
     ) -> Result<Self, ProbeError> {
         let parts: Vec<(Labelled, Labelled)> = sets.iter().map(|set| set.split(rng)).collect();
-        let mut recalls = Vec::with_capacity(sets.len());
-        for (train, _) in &parts {
-            let probe = Probe::fit(reader, &train.oversampled(rng))?;
-            recalls.push(parts.iter().map(|(_, test)| probe.recalls(test)).collect());
+        let probes = (parts.iter())
+            .map(|(train, _)| Probe::fit(reader, &train.oversampled(rng)))
+            .collect::<Result<Vec<_>, ProbeError>>()?;
+        let (mut within, mut across) = (Recalls::default(), ReadByOthers::default());
+        for (number, (_, test)) in parts.iter().enumerate() {
+            within.extend(&probes[number].recalls(test));
+            let others = probes.iter().enumerate().filter(|(i, _)| *i != number);
+            let read: Vec<Vec<u8>> = others.map(|(_, probe)| probe.predict(&test.rows)).collect();
+            for (sample, &label) in test.labels.iter().enumerate() {
+                let right = read.iter().filter(|read| read[sample] == label).count();
+                let share = right as f64 / read.len().max(1) as f64;
+                across.0.entry(label).or_default().push(share);
+            }
         }
         let labels = sets.iter().map(|set| set.classes().len()).max();
         Ok(Transfer {
-            recalls,
+            within,
+            across,
             chance: 1.0 / labels.unwrap_or(1) as f64,
         })
     }
 
-    /// Recalls on held-out samples of the sets fitted to, taken together.
-    pub fn within(&self) -> Recalls {
-        self.pooled(|fitted, read| fitted == read)
-    }
-
-    /// Recalls on other sets, taken together.
-    pub fn across(&self) -> Recalls {
-        self.pooled(|fitted, read| fitted != read)
-    }
-
-    fn pooled(&self, keep: impl Fn(usize, usize) -> bool) -> Recalls {
-        let mut pooled = Recalls::default();
-        for (fitted, row) in self.recalls.iter().enumerate() {
-            for (read, recalls) in row.iter().enumerate() {
-                if keep(fitted, read) {
-                    pooled.extend(recalls);
-                }
-            }
-        }
-        pooled
-    }
-
     /// The share of what is read above chance within sets that is read across them.
     pub fn retention(&self) -> f64 {
-        (self.across().balanced() - self.chance) / (self.within().balanced() - self.chance)
+        (self.across.balanced() - self.chance) / (self.within.balanced() - self.chance)
     }
 
     /// Bounds of the retention: both accuracies are bounded with half of the error. Where the
     /// accuracy within sets may be chance, nothing is known.
     pub fn retention_bounds(&self, alpha: f64) -> Bounds {
         let (within, across) = (
-            self.within().bounds(alpha / 2.0),
-            self.across().bounds(alpha / 2.0),
+            self.within.bounds(alpha / 2.0),
+            self.across.bounds(alpha / 2.0),
         );
         if within.lower <= self.chance {
             return Bounds {
@@ -549,7 +577,7 @@ mod tests {
             "{}",
             own.retention()
         );
-        assert!(own.within().balanced() > 0.95);
+        assert!(own.within.balanced() > 0.95);
     }
 
     #[test]

@@ -19,12 +19,12 @@ use super::stats::Bounds;
 
 /// A value with the standard error of its estimate.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Estimate {
+pub struct NormalEstimate {
     pub value: f64,
     pub standard_error: f64,
 }
 
-impl Estimate {
+impl NormalEstimate {
     /// Normal bounds, each wrong with probability about `alpha`.
     pub fn bounds(&self, alpha: f64) -> Bounds {
         let normal = Normal::standard();
@@ -134,7 +134,7 @@ fn exchanged(
 
 /// A statistic of some groups with its jackknife standard error: each sample is left out once
 /// (Efron and Stein, Annals of Statistics 9 (1981)).
-fn jackknife(groups: &[&Array2<f64>], statistic: impl Fn(&Sums) -> f64) -> Estimate {
+fn jackknife(groups: &[&Array2<f64>], statistic: impl Fn(&Sums) -> f64) -> NormalEstimate {
     let sums = Sums::of(groups);
     let mut variance = 0.0;
     for (group, rows) in groups.iter().enumerate() {
@@ -149,7 +149,7 @@ fn jackknife(groups: &[&Array2<f64>], statistic: impl Fn(&Sums) -> f64) -> Estim
             .sum();
         variance += (samples - 1.0) / samples * squares;
     }
-    Estimate {
+    NormalEstimate {
         value: statistic(&sums),
         standard_error: variance.sqrt(),
     }
@@ -160,9 +160,9 @@ fn jackknife(groups: &[&Array2<f64>], statistic: impl Fn(&Sums) -> f64) -> Estim
 pub struct OffAxis {
     /// Its squared distance from the line, in squared distances of the two; negative as often as
     /// positive where it lies on the line.
-    pub squared_ratio: Estimate,
+    pub squared_ratio: NormalEstimate,
     /// Where its foot on the line is: 0 at the first of the two, 1 at the second.
-    pub along: Estimate,
+    pub along: NormalEstimate,
 }
 
 impl OffAxis {

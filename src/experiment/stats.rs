@@ -369,6 +369,16 @@ pub fn mean_bounds(values: &[f64], errors: Errors) -> Bounds {
     }
 }
 
+/// Bounds of the expected value of the mean of independent values between 0 and 1, by Hoeffding's
+/// inequality (as in [`mean_bounds`]). 0 and 1 without a value.
+pub fn share_bounds(mean: f64, count: u64, errors: Errors) -> Bounds {
+    let count = count as f64;
+    Bounds {
+        lower: 1.0 - above_by_hoeffding(1.0 - mean, count, errors.lower),
+        upper: above_by_hoeffding(mean, count, errors.upper),
+    }
+}
+
 /// The largest expected value under which a mean as small as this one of `count` values is not less likely
 /// than `error`.
 fn above_by_hoeffding(mean: f64, count: f64, error: f64) -> f64 {

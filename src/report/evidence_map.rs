@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::page_head;
 use crate::analysis::evidence_map::{
-    ClaimResult, MapVerdict, Measured, ModelMap, Part, Row, Settled,
+    ClaimResult, MapMeasured, MapVerdict, ModelMap, Part, Row, Settled,
 };
 use crate::storage::{markdown_code, markdown_text};
 
@@ -58,7 +58,7 @@ pub fn figure(row: &Row) -> String {
 }
 
 /// What a measurement comes to, in a word.
-fn outcome(measured: &Measured) -> &'static str {
+fn outcome(measured: &MapMeasured) -> &'static str {
     measured.settled.map_or("–", Settled::name)
 }
 
@@ -264,7 +264,7 @@ fn claim(result: &ClaimResult, model: usize) -> Markup {
 
 /// A figure's interval on a scale from 0 to 1, with the limit it is held against; nothing where it
 /// lies outside. The text beside it says the same.
-fn interval(row: &Row, measured: &Measured) -> Markup {
+fn interval(row: &Row, measured: &MapMeasured) -> Markup {
     let inside = 0.0..=1.0;
     if row.samples == 0 || !inside.contains(&row.value) {
         return html! {};

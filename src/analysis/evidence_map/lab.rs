@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::hypothesis::Layer;
 
 use crate::domain::arithmetic::{AnswerToken, Class, Prompt, Question};
-use crate::domain::causal::Pair;
+use crate::domain::causal::{Pair, Space};
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
-use crate::domain::site::{Hook as SiteHook, Point};
+use crate::domain::site::{Hook, Point};
 use crate::experiment::{Baseline, stream};
 use crate::inputs::claims::{Claim, claims_of, read_tagged_nodes};
 use crate::inputs::model::{ModelFolder, Weights};
@@ -22,6 +22,9 @@ use crate::network::logits::AnswerLogits;
 
 /// Seed of the untrained network's weights.
 const TWIN_SEED: u64 = 0x7717;
+
+/// Questions of a [reference set](Lab::reference).
+const REFERENCE: usize = 256;
 
 /// Which network is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
@@ -52,7 +55,7 @@ pub enum At {
 
 /// A hook of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-pub struct Hook {
+pub struct HookAt {
     pub at: At,
     pub layer: Layer,
 }
@@ -131,6 +134,14 @@ impl<'a> Lab<'a> {
     /// The random stream of a named part of a measurement.
     pub fn stream(&self, name: &str) -> ChaCha8Rng {
         stream(self.options.seed, &format!("evidence/{name}"))
+    }
+
+    /// Questions of a class that means and resampled values are taken from.
+    pub fn reference(&self, class: Class) -> Vec<Prompt> {
+        let mut rng = self.stream(&format!("reference/{class}"));
+        let sampler = Space::of_class(class, self.shape().n_digits).sampler();
+        let drawn = (0..REFERENCE).map(|_| Prompt::truth(sampler.draw(&mut rng)));
+        drawn.collect()
     }
 
     /// Whether the model answers questions of a class well enough to be asked about.
@@ -218,12 +229,12 @@ impl<'a> Lab<'a> {
         &self,
         which: Which,
         prompts: &[Prompt],
-        hook: Hook,
+        hook: HookAt,
         position: usize,
     ) -> Result<Array2<f64>, EngineError> {
         let shape = self.shape();
         let layer = hook.layer.number(&shape);
-        let at = |point| SiteHook::of(point, layer);
+        let at = |point| Hook::of(point, layer);
         let sites = match hook.at {
             At::Z => (0..shape.n_heads)
                 .map(|head| Site::of_head(position, at(Point::Z), head))

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::codes::Recalls;
-use crate::experiment::geometry::Estimate;
+use crate::experiment::geometry::NormalEstimate;
 use crate::experiment::stats::{Bounds, Count, rounded};
 
 /// One figure of a measurement, with its interval.
@@ -48,7 +48,12 @@ impl Row {
     }
 
     /// An estimate with normal bounds.
-    pub fn estimate(of: impl Into<String>, estimate: Estimate, alpha: f64, samples: u64) -> Self {
+    pub fn estimate(
+        of: impl Into<String>,
+        estimate: NormalEstimate,
+        alpha: f64,
+        samples: u64,
+    ) -> Self {
         Self::new(of, estimate.value, estimate.bounds(alpha), samples)
     }
 

@@ -1,6 +1,8 @@
 //! The claim–evidence map of 2026: published claims about linear codes, edges, residual sites and
 //! groups of nodes, each measured as published and soundly. `hypotheses/published-2026/` has them.
 
+mod attending;
+mod contributions;
 mod keeping;
 mod lab;
 mod measure;
@@ -8,18 +10,23 @@ mod patching;
 mod reading;
 mod shapes;
 mod steps;
+mod switches;
+mod transport;
 
 pub use lab::{Lab, MapOptions};
 pub use measure::{Expect, In, Row, Settled};
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::analysis::hypothesis::Models;
 use crate::domain::arithmetic::Class;
+use crate::domain::edge::EdgeError;
 use crate::domain::text::line;
+use crate::experiment::ActError;
 use crate::experiment::codes::ProbeError;
 use crate::inputs::model::Identity;
 use crate::network::engine::EngineError;
@@ -42,24 +49,37 @@ macro_rules! bundled {
 /// The bundled claims, in their order: each file with its text.
 const BUNDLED: &[(&str, &str)] = &[
     bundled!("ce01"),
+    bundled!("ce02"),
     bundled!("ce03"),
     bundled!("ce04"),
     bundled!("ce05"),
     bundled!("ce06"),
     bundled!("ce07"),
+    bundled!("ce08"),
+    bundled!("ce09"),
     bundled!("ce10"),
     bundled!("ce11"),
     bundled!("ce12"),
+    bundled!("ce13"),
     bundled!("ce14"),
     bundled!("ce15"),
+    bundled!("ce16"),
     bundled!("ce17"),
+    bundled!("ce18"),
+    bundled!("ce19"),
     bundled!("ce20"),
+    bundled!("ce21"),
     bundled!("ce22"),
+    bundled!("ce23"),
     bundled!("ce24"),
     bundled!("ce25"),
+    bundled!("ce26"),
+    bundled!("ce27"),
+    bundled!("ce28"),
     bundled!("ce29"),
     bundled!("ce30"),
     bundled!("ce31"),
+    bundled!("ce32"),
 ];
 
 /// Why a claim cannot be measured.
@@ -82,6 +102,15 @@ pub enum MapError {
     Probe(#[from] ProbeError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error(transparent)]
+    Act(#[from] ActError),
+}
+
+impl MapError {
+    /// An edge that the model does not have is a measurement that does not apply to it.
+    fn edge(error: EdgeError) -> Self {
+        MapError::NotApplicable(error.to_string())
+    }
 }
 
 /// A published figure.
@@ -111,7 +140,7 @@ pub enum Part {
 /// How something is measured.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Assay {
+pub enum MapAssay {
     Interchange(patching::Interchange),
     Probe(reading::Probing),
     Centroids(shapes::Centroids),
@@ -119,18 +148,26 @@ pub enum Assay {
     Digits(shapes::Digitwise),
     Mix(steps::Mixing),
     Keep(keeping::Keeping),
+    Attend(attending::Attending),
+    Transport(transport::Transport),
+    Switch(switches::Switching),
+    Contribute(contributions::Contributing),
 }
 
-impl Assay {
+impl MapAssay {
     fn measure(&self, lab: &Lab, name: &str) -> Result<Vec<Row>, MapError> {
         match self {
-            Assay::Interchange(assay) => Ok(assay.measure(lab, name)?),
-            Assay::Probe(assay) => assay.measure(lab, name),
-            Assay::Centroids(assay) => assay.measure(lab, name),
-            Assay::Dependence(assay) => assay.measure(lab, name),
-            Assay::Digits(assay) => Ok(assay.measure(lab, name)),
-            Assay::Mix(assay) => assay.measure(lab, name),
-            Assay::Keep(assay) => assay.measure(lab),
+            MapAssay::Interchange(assay) => assay.measure(lab, name),
+            MapAssay::Probe(assay) => assay.measure(lab, name),
+            MapAssay::Centroids(assay) => assay.measure(lab, name),
+            MapAssay::Dependence(assay) => assay.measure(lab, name),
+            MapAssay::Digits(assay) => Ok(assay.measure(lab, name)),
+            MapAssay::Mix(assay) => assay.measure(lab, name),
+            MapAssay::Keep(assay) => assay.measure(lab),
+            MapAssay::Attend(assay) => assay.measure(lab, name),
+            MapAssay::Transport(assay) => assay.measure(lab, name),
+            MapAssay::Switch(assay) => assay.measure(lab, name),
+            MapAssay::Contribute(assay) => assay.measure(lab, name),
         }
     }
 }
@@ -138,12 +175,12 @@ impl Assay {
 /// A measurement of a claim, as its file states it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Measurement {
+pub struct MapMeasurement {
     pub part: Part,
     /// What is measured, in words.
     #[serde(deserialize_with = "line")]
     pub says: String,
-    pub assay: Assay,
+    pub assay: MapAssay,
     #[serde(default)]
     pub expect: Expect,
 }
@@ -179,7 +216,7 @@ pub struct MapClaim {
     #[serde(default)]
     pub model: Models,
     #[serde(rename = "measure")]
-    pub measurements: Vec<Measurement>,
+    pub measurements: Vec<MapMeasurement>,
 }
 
 impl MapClaim {
@@ -221,7 +258,7 @@ impl MapClaim {
 
 /// What a measurement found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Measured {
+pub struct MapMeasured {
     pub part: Part,
     pub says: String,
     pub expect: Expect,
@@ -292,9 +329,12 @@ pub struct ClaimResult {
     /// Why it is not applicable.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    pub measured: Vec<Measured>,
+    pub measured: Vec<MapMeasured>,
     /// Questions run for it.
     pub questions: u64,
+    /// How long it took.
+    #[serde(skip)]
+    pub took: Duration,
 }
 
 impl Part {
@@ -328,13 +368,13 @@ impl ClaimResult {
     }
 }
 
-fn settled(measured: &[Measured], part: Part) -> Option<Settled> {
+fn settled(measured: &[MapMeasured], part: Part) -> Option<Settled> {
     let of_part = measured.iter().filter(|measured| measured.part == part);
     Settled::of_all(of_part.filter_map(|measured| measured.settled))
 }
 
 /// The verdict that measurements come to.
-fn verdict(measured: &[Measured], cannot_fail: bool) -> MapVerdict {
+fn verdict(measured: &[MapMeasured], cannot_fail: bool) -> MapVerdict {
     let undecided = match cannot_fail {
         true => MapVerdict::CannotFail,
         false => MapVerdict::Open,
@@ -381,7 +421,12 @@ pub fn measure_claims(
             done,
             of: claims.len(),
         });
-        results.push(measure_claim(lab, claim)?);
+        let started = Instant::now();
+        let result = measure_claim(lab, claim)?;
+        results.push(ClaimResult {
+            took: started.elapsed(),
+            ..result
+        });
     }
     Ok(ModelMap {
         identity: lab.folder.identity(),
@@ -399,6 +444,7 @@ fn measure_claim(lab: &Lab, claim: &MapClaim) -> Result<ClaimResult, MapError> {
         reason: String::new(),
         measured: Vec::new(),
         questions: 0,
+        took: Duration::ZERO,
     };
     let (folder, shape) = (lab.folder, lab.shape());
     if let Some(unmet) = claim.model.unmet(&folder.name, folder.operations(), &shape) {
@@ -424,7 +470,7 @@ fn measure_claim(lab: &Lab, claim: &MapClaim) -> Result<ClaimResult, MapError> {
             Part::Published => By::Values,
             _ => By::Bounds,
         };
-        result.measured.push(Measured {
+        result.measured.push(MapMeasured {
             part: measurement.part,
             says: measurement.says.clone(),
             expect: measurement.expect,
@@ -450,8 +496,8 @@ fn questions(lab: &Lab) -> u64 {
 mod tests {
     use super::*;
 
-    fn measured(part: Part, settled: Settled) -> Measured {
-        Measured {
+    fn measured(part: Part, settled: Settled) -> MapMeasured {
+        MapMeasured {
             part,
             says: String::new(),
             expect: Expect::default(),
@@ -465,7 +511,7 @@ mod tests {
         use MapVerdict as V;
         let sound = |s| measured(Part::Sound, s);
         let control = |s| measured(Part::Control, s);
-        let of = |all: &[Measured]| verdict(all, false);
+        let of = |all: &[MapMeasured]| verdict(all, false);
         assert_eq!(of(&[sound(Settled::Holds)]), V::Reproduced);
         assert_eq!(
             of(&[sound(Settled::Fails), control(Settled::Holds)]),

@@ -1,26 +1,27 @@
 //! Interchanges at the place where a digit is predicted: what is exchanged, between which questions,
 //! and what is read.
 
-use std::fmt;
-
+use rand::seq::SliceRandom;
 use serde::Deserialize;
 
+use super::MapError;
 use super::lab::{Lab, Which};
 use super::measure::Row;
 use crate::analysis::hypothesis::Digits;
 use crate::domain::arithmetic::{Answer, AnswerToken, Class, Prompt};
 use crate::domain::causal::{Coupling, Kind, Pair, Stimulus, StimulusName, predict};
-use crate::domain::node::{Node, NodeName};
-use crate::domain::site::{Hook, Point};
+use crate::domain::edge::{Edge, Receiver, Sender};
+use crate::domain::node::Node;
+use crate::domain::site::{Hook, Point, Site};
 use crate::domain::task::{Task, Variable};
 use crate::experiment::stats::Count;
-use crate::network::engine::{
-    Decode, Engine, EngineError, Intervention, PathPatch, Run, Scale, Site, Source, Target,
-};
+use crate::experiment::{Act, Asked, Change, Place, Stage};
+use crate::network::ablation::Ablation;
+use crate::network::engine::EngineError;
 use crate::network::logits::AnswerLogits;
 
-/// Pairs of one row: enough for a lower bound above 0.9 where all pairs agree.
-const PAIRS: usize = 128;
+/// Pairs of one row.
+const PAIRS: usize = 256;
 
 /// Pairs on which a node is found. The rows are measured on others.
 const SEARCH_PAIRS: usize = 48;
@@ -48,6 +49,20 @@ pub enum Exchanged {
     ResidualAlone,
     /// All that the token's logits are computed from, so that the source's token always follows.
     Everything,
+    /// What the heads of the last layer read at `=`, for its MLP alone.
+    FromEquals,
+    /// What they read at the digits of the column that decides, for the MLP alone.
+    FromDeciding,
+    /// What they read anywhere else, for the MLP alone.
+    FromElsewhere,
+    /// The head of any layer that carries most.
+    Head,
+    /// The attention patterns of all heads of the last layer.
+    Patterns,
+    /// The heads that the model's files claim the tri-case of the column that decides for.
+    Writers,
+    /// As many heads at the same or earlier positions that no file claims anything of, at random.
+    OtherHeads,
 }
 
 /// What is read of the patched answer.
@@ -60,9 +75,11 @@ pub enum Read {
     Changed,
     /// The digit of the column itself changes.
     ChangedBelow,
+    /// The digit that receives the carry stays as it is.
+    Kept,
 }
 
-/// An interchange experiment, with one row for each class, column and depth.
+/// An interchange or an ablation, with one row for each class, column and depth.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Interchange {
@@ -77,6 +94,8 @@ pub struct Interchange {
     #[serde(default)]
     pub redrawn: bool,
     pub exchange: Exchanged,
+    /// What is put in instead of the source's values.
+    pub ablate: Option<Ablation>,
     /// Whether only the last layer's MLP reads the change, with the scale of its layer norm frozen.
     #[serde(default)]
     pub edge: bool,
@@ -150,30 +169,28 @@ pub(super) fn carry_variable(stimulus: &Stimulus) -> Variable {
 
 /// What is exchanged in a row, once nodes were found.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Act {
-    Nodes(Vec<Node>),
-    /// Only what the last layer's MLP reads of these.
-    Edge(Vec<Node>),
-    Residual {
-        alone: bool,
-    },
-    Everything,
+struct Found {
+    /// The nodes, in words.
+    of: String,
+    places: Vec<Place>,
+    /// Nodes that keep their own values.
+    held: Vec<Node>,
 }
 
-impl fmt::Display for Act {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = |nodes: &[Node]| {
-            let names: Vec<String> = Node::names(nodes).iter().map(NodeName::to_string).collect();
-            names.join(" ")
-        };
-        match self {
-            Act::Nodes(nodes) => f.write_str(&names(nodes)),
-            Act::Edge(nodes) => write!(f, "{} to the MLP", names(nodes)),
-            Act::Residual { alone: true } => f.write_str("residual, heads held"),
-            Act::Residual { alone: false } => f.write_str("residual"),
-            Act::Everything => f.write_str("everything"),
+impl Found {
+    fn named(of: &str, places: impl IntoIterator<Item = Site>) -> Self {
+        Found {
+            of: of.into(),
+            places: places.into_iter().map(Into::into).collect(),
+            held: Vec::new(),
         }
     }
+}
+
+/// The names of nodes, with blanks between.
+fn names(nodes: &[Node]) -> String {
+    let names: Vec<String> = Node::names(nodes).iter().map(ToString::to_string).collect();
+    names.join(" ")
 }
 
 /// The heads of a layer at a position.
@@ -193,8 +210,8 @@ impl Interchange {
     /// Measures every row; each bound is wrong with probability at most an even share of the error.
     ///
     /// # Errors
-    /// [`EngineError`], which does not occur for questions drawn for this model.
-    pub fn measure(&self, lab: &Lab, name: &str) -> Result<Vec<Row>, EngineError> {
+    /// See [`MapError`].
+    pub fn measure(&self, lab: &Lab, name: &str) -> Result<Vec<Row>, MapError> {
         let mut counts = Vec::new();
         for stimulus in stimuli(
             lab,
@@ -203,17 +220,17 @@ impl Interchange {
             &self.digits,
             self.depths.as_ref(),
         ) {
-            let Some(act) = self.act(lab, &stimulus)? else {
+            let Some(found) = self.exchanged(lab, &stimulus)? else {
                 continue;
             };
             let label = label(&stimulus);
             let mut rng = lab.stream(&format!("{name}/{label}"));
             let pairs = self.draw(lab, &stimulus, self.kind, self.pairs, &mut rng);
-            let count = self.count(lab, &stimulus, &act, &pairs)?;
+            let count = self.count(lab, &stimulus, &found, &pairs)?;
             if count.trials == 0 {
                 continue;
             }
-            counts.push((format!("{label}: {act}"), count));
+            counts.push((format!("{label}: {}", found.of), count));
         }
         let alpha = lab.options.alpha / (2 * counts.len().max(1)) as f64;
         let row = |(of, count)| Row::count(of, count, alpha);
@@ -236,52 +253,148 @@ impl Interchange {
     }
 
     /// What a row exchanges; `None` where the model has no such node.
-    fn act(&self, lab: &Lab, stimulus: &Stimulus) -> Result<Option<Act>, EngineError> {
-        let position = lab.shape().predicting(stimulus.reads());
+    fn exchanged(&self, lab: &Lab, stimulus: &Stimulus) -> Result<Option<Found>, MapError> {
+        let shape = lab.shape();
+        let position = shape.predicting(stimulus.reads());
         let last = lab.last_layer();
-        let of_nodes = |nodes: Vec<Node>| match self.edge {
-            true => Act::Edge(nodes),
-            false => Act::Nodes(nodes),
-        };
+        let consumers = heads(lab, last, position);
+        let resid_pre = Site::at(position, Hook::of(Point::ResidPre, last));
+        let deciding = stimulus.decides().map(|digit| {
+            let digits = [shape.first_operand(digit), shape.second_operand(digit)];
+            digits.to_vec()
+        });
         let candidates: Vec<Node> = match self.exchange {
-            Exchanged::Consumers => return Ok(Some(of_nodes(heads(lab, last, position)))),
-            Exchanged::Combiner => return Ok(Some(Act::Nodes(vec![mlp(lab, last, position)]))),
-            Exchanged::Residual => return Ok(Some(Act::Residual { alone: false })),
-            Exchanged::ResidualAlone => return Ok(Some(Act::Residual { alone: true })),
-            Exchanged::Everything => return Ok(Some(Act::Everything)),
-            Exchanged::Consumer => heads(lab, last, position),
+            Exchanged::Consumers => return Ok(Some(self.of_nodes(lab, &consumers)?)),
+            Exchanged::Combiner => {
+                return Ok(Some(self.of_nodes(lab, &[mlp(lab, last, position)])?));
+            }
+            Exchanged::Residual => return Ok(Some(Found::named("residual", [resid_pre]))),
+            Exchanged::ResidualAlone => {
+                let residual = Found::named("residual, heads held", [resid_pre]);
+                let held = consumers;
+                return Ok(Some(Found { held, ..residual }));
+            }
+            Exchanged::Everything => {
+                let all = Site::resid_post(position, last);
+                return Ok(Some(Found::named("everything", [all])));
+            }
+            Exchanged::FromEquals => {
+                let equals = shape.first_answer_position();
+                return self.reading(lab, "=", &consumers, &[equals]);
+            }
+            Exchanged::FromDeciding => match deciding {
+                Some(keys) => {
+                    return self.reading(lab, "the deciding digits", &consumers, &keys);
+                }
+                None => return Ok(None),
+            },
+            Exchanged::FromElsewhere => {
+                let aside = deciding.unwrap_or_default();
+                let equals = shape.first_answer_position();
+                let keys = (0..=position).filter(|key| *key != equals && !aside.contains(key));
+                let keys: Vec<usize> = keys.collect();
+                return self.reading(lab, "all else", &consumers, &keys);
+            }
+            Exchanged::Patterns => {
+                let pattern = |node: &Node| {
+                    let head = node.head().expect("a consumer is a head");
+                    Site::of_head(position, Hook::of(Point::Pattern, last), head)
+                };
+                return Ok(Some(Found::named(
+                    "attention patterns",
+                    consumers.iter().map(pattern),
+                )));
+            }
+            Exchanged::Writers => {
+                let writers = writers(lab, stimulus);
+                return match writers.is_empty() {
+                    true => Ok(None),
+                    false => Ok(Some(self.of_nodes(lab, &writers)?)),
+                };
+            }
+            Exchanged::OtherHeads => return self.other_heads(lab, stimulus),
+            Exchanged::Consumer => consumers,
             Exchanged::Mlp => (0..=last).map(|layer| mlp(lab, layer, position)).collect(),
+            Exchanged::Head => (0..=last)
+                .flat_map(|layer| heads(lab, layer, position))
+                .collect(),
             Exchanged::Reader => self.readers(lab, stimulus, position)?,
         };
-        self.found(
-            lab,
-            stimulus,
-            candidates.into_iter().map(|node| of_nodes(vec![node])),
-        )
+        let candidates: Result<Vec<Found>, MapError> = (candidates.into_iter())
+            .map(|node| self.of_nodes(lab, &[node]))
+            .collect();
+        self.best(lab, stimulus, candidates?)
+    }
+
+    /// Nodes, or what the last layer's MLP at their position reads of them.
+    fn of_nodes(&self, lab: &Lab, nodes: &[Node]) -> Result<Found, MapError> {
+        let sites = nodes.iter().map(|&node| Site::from(node));
+        if !self.edge {
+            return Ok(Found::named(&names(nodes), sites));
+        }
+        let senders: Result<Vec<Sender>, _> = sites.map(Sender::new).collect();
+        to_the_mlp(lab, names(nodes), senders.map_err(MapError::edge)?)
+    }
+
+    /// What heads read at some positions, for the MLP of their layer alone.
+    fn reading(
+        &self,
+        lab: &Lab,
+        at: &str,
+        heads: &[Node],
+        keys: &[usize],
+    ) -> Result<Option<Found>, MapError> {
+        let sender = |&node: &Node| Sender::new(node.into())?.reading_at(keys.iter().copied());
+        let senders: Result<Vec<Sender>, _> = heads.iter().map(sender).collect();
+        let of = format!("{} reading at {at}", names(heads));
+        Ok(Some(to_the_mlp(lab, of, senders.map_err(MapError::edge)?)?))
+    }
+
+    /// As many heads as the column's writers, of those that no file claims anything of.
+    fn other_heads(&self, lab: &Lab, stimulus: &Stimulus) -> Result<Option<Found>, MapError> {
+        let shape = lab.shape();
+        let writers = writers(lab, stimulus);
+        let Some(latest) = writers.iter().map(|node| node.position()).max() else {
+            return Ok(None);
+        };
+        let claimed = lab.claimed_nodes(|_| true);
+        let is_free = |node: &Node| {
+            let is_head = node.head().is_some() && node.position() <= latest;
+            is_head && Site::from(*node).reaches_an_answer(&shape) && !claimed.contains(node)
+        };
+        let mut free: Vec<Node> = Node::all(&shape).into_iter().filter(is_free).collect();
+        free.shuffle(&mut lab.stream(&format!("other heads/{}", label(stimulus))));
+        if free.len() < writers.len() {
+            return Ok(None);
+        }
+        free.truncate(writers.len());
+        free.sort();
+        Ok(Some(self.of_nodes(lab, &free)?))
     }
 
     /// The candidate that gives the predicted digit most often, on pairs of its own.
-    fn found(
+    fn best(
         &self,
         lab: &Lab,
         stimulus: &Stimulus,
-        candidates: impl Iterator<Item = Act>,
-    ) -> Result<Option<Act>, EngineError> {
+        candidates: Vec<Found>,
+    ) -> Result<Option<Found>, MapError> {
         // The stream does not name the measurement, so that a control finds the same node.
         let mut rng = lab.stream(&format!("search/{:?}/{}", self.exchange, label(stimulus)));
         let pairs = self.draw(lab, stimulus, Kind::Counterfactual, SEARCH_PAIRS, &mut rng);
         let predicting = Interchange {
             read: Read::Predicted,
+            ablate: None,
             ..self.clone()
         };
-        let mut best: Option<(u64, Act)> = None;
-        for act in candidates {
-            let hits = predicting.count(lab, stimulus, &act, &pairs)?.hits;
+        let mut best: Option<(u64, Found)> = None;
+        for found in candidates {
+            let hits = predicting.count(lab, stimulus, &found, &pairs)?.hits;
             if best.as_ref().is_none_or(|(most, _)| hits > *most) {
-                best = Some((hits, act));
+                best = Some((hits, found));
             }
         }
-        Ok(best.map(|(_, act)| act))
+        Ok(best.map(|(_, found)| found))
     }
 
     /// The heads at a position that attend to the digits of the stimulus' column.
@@ -318,37 +431,83 @@ impl Interchange {
         Ok(all.filter(reads).collect())
     }
 
-    /// Counts the pairs of which the network answers both questions rightly; the untrained network,
+    /// Counts the pairs of which the network answers both questions correctly; the untrained network,
     /// which answers none, is counted on all.
     fn count(
         &self,
         lab: &Lab,
         stimulus: &Stimulus,
-        act: &Act,
+        found: &Found,
         pairs: &[Pair],
-    ) -> Result<Count, EngineError> {
-        let engine = lab.engine_of(self.which);
+    ) -> Result<Count, MapError> {
         let token = stimulus.reads();
-        let bases: Vec<Prompt> = pairs.iter().map(|pair| Prompt::truth(pair.base)).collect();
-        let sources: Vec<Prompt> = pairs.iter().map(|pair| pair.source).collect();
-        let run = engine.run(&bases)?;
-        let asked = engine.logits(&sources)?;
-        let patched = exchange(engine, lab, &run, &sources, act, token)?;
+        let act = self.ablate.map_or(Act::Swap, Act::from);
+        let set = match act.needs_set() {
+            true => lab.reference(stimulus.class),
+            false => Vec::new(),
+        };
+        let stage = Stage {
+            engine: lab.engine_of(self.which),
+            set: &set,
+            seed: lab.options.seed,
+        };
+        let change = Change::new(act, found.places.iter().cloned()).and(
+            Act::Interpolate(0.0),
+            found.held.iter().map(|&node| Site::from(node)),
+        );
+        let asked: Vec<Asked> = (pairs.iter())
+            .map(|pair| Asked {
+                source: pair.source,
+                base: Prompt::truth(pair.base),
+            })
+            .collect();
+        let acted = stage.act(&asked, &[change])?;
         let is_right = |logits: &AnswerLogits, prompt: &Prompt| {
             self.which == Which::Untrained || logits.answer().get(token) == prompt.forced.get(token)
         };
         let variable = carry_variable(stimulus);
         let mut count = Count::default();
         for (number, pair) in pairs.iter().enumerate() {
-            let clean = &run.logits()[number];
-            if is_right(clean, &bases[number]) && is_right(&asked[number], &pair.source) {
+            let clean = &acted.base[number];
+            let both = is_right(clean, &asked[number].base)
+                && is_right(&acted.source[number], &pair.source);
+            if both {
                 let predicted = predict(variable, &pair.source, &pair.base)
                     .expect("source and base are of one class");
-                count.add(self.read.hits(token, &predicted, clean, &patched[number]));
+                let patched = &acted.changed[0][number];
+                count.add(self.read.hits(token, &predicted, clean, patched));
             }
         }
         Ok(count)
     }
+}
+
+/// The heads claimed for the tri-case of the column that decides a stimulus' carry.
+fn writers(lab: &Lab, stimulus: &Stimulus) -> Vec<Node> {
+    let digit = Some(stimulus.decides().unwrap_or(stimulus.digit));
+    let tri_case = [Task::St, Task::Mt, Task::Gt];
+    let is_written =
+        |variable: &Variable| variable.digit == digit && tri_case.contains(&variable.task);
+    let claimed = lab.claimed_nodes(|claim| claim.variable.as_ref().is_ok_and(is_written));
+    claimed
+        .into_iter()
+        .filter(|node| node.head().is_some())
+        .collect()
+}
+
+/// Edges from heads at one position to the MLP of the last layer there.
+fn to_the_mlp(lab: &Lab, of: String, senders: Vec<Sender>) -> Result<Found, MapError> {
+    let edge = |sender: Sender| {
+        let mlp = mlp(lab, lab.last_layer(), sender.site().position());
+        Edge::new(sender, Receiver::new(mlp.into())?)
+    };
+    let edges: Result<Vec<Edge>, _> = senders.into_iter().map(edge).collect();
+    let edges = edges.map_err(MapError::edge)?;
+    Ok(Found {
+        of: format!("{of} to the MLP"),
+        places: edges.into_iter().map(Into::into).collect(),
+        held: Vec::new(),
+    })
 }
 
 impl Read {
@@ -365,53 +524,7 @@ impl Read {
             Read::Predicted => changed(token) && patched.get(token) == predicted.get(token),
             Read::Changed => changed(token),
             Read::ChangedBelow => token.0 > 0 && changed(AnswerToken(token.0 - 1)),
+            Read::Kept => !changed(token),
         }
     }
-}
-
-/// Runs the questions of `run` with what `act` exchanges taken from `sources`, one for each.
-pub(super) fn exchange(
-    engine: &Engine,
-    lab: &Lab,
-    run: &Run,
-    sources: &[Prompt],
-    act: &Act,
-    token: AnswerToken,
-) -> Result<Vec<AnswerLogits>, EngineError> {
-    let (position, last) = (lab.shape().predicting(token), lab.last_layer());
-    let sites = match act {
-        Act::Nodes(nodes) | Act::Edge(nodes) => nodes.iter().map(|&node| node.into()).collect(),
-        Act::Residual { .. } => vec![Site::at(position, Hook::of(Point::ResidPre, last))],
-        Act::Everything => vec![Site::resid_post(position, last)],
-    };
-    let stored = engine.activations(sources, sites.iter().copied())?;
-    if let Act::Edge(nodes) = act {
-        let target = Target::Nodes(vec![mlp(lab, last, position)]);
-        let jobs: Vec<(usize, PathPatch)> = (0..sources.len())
-            .map(|pair| {
-                let values = nodes
-                    .iter()
-                    .map(|&node| (node, stored.get(pair, node.into())));
-                (pair, PathPatch::new(values, target.clone(), Scale::Frozen))
-            })
-            .collect();
-        return engine.patch_paths(run, &jobs);
-    }
-    let held = match act {
-        Act::Residual { alone: true } => heads(lab, last, position),
-        _ => Vec::new(),
-    };
-    let own = engine.activations(run.prompts(), held.iter().map(|&node| node.into()))?;
-    let jobs: Vec<(usize, Intervention)> = (0..sources.len())
-        .map(|pair| {
-            let stored = sites
-                .iter()
-                .map(|&site| stored.overwrite(pair, site, Source::Stored));
-            let own = held
-                .iter()
-                .map(|&node| own.overwrite(pair, node, Source::Own));
-            (pair, Intervention::new(stored.chain(own)))
-        })
-        .collect();
-    engine.intervene(run, &jobs, Decode::Forced)
 }

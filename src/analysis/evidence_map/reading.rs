@@ -1,13 +1,17 @@
 //! Probes: what a linear read-out tells of a question's digits at a hook and position, in the same
 //! column and in others.
 
+use ndarray::{Array1, Axis};
+use rand::RngExt;
 use serde::Deserialize;
+use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::MapError;
-use super::lab::{Hook, Lab, Which};
+use super::contributions::ov_preimage;
+use super::lab::{At, HookAt, Lab, Which};
 use super::measure::Row;
 use super::patching::{additions, label, stimuli};
-use crate::analysis::hypothesis::{Digits, Place};
+use crate::analysis::hypothesis::{Digits, Last, Layer, Place};
 use crate::domain::arithmetic::{Class, Prompt, Question};
 use crate::domain::causal::{Case, Stimulus, StimulusName, Value, case_of, value};
 use crate::domain::task::{Task, Variable};
@@ -71,6 +75,16 @@ pub enum Report {
     Undecided,
 }
 
+/// A single direction of a stream that the last layer reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadAxis {
+    /// The one that the last layer's heads would turn into the difference that the carry makes where it is
+    /// combined.
+    CarryPreimage,
+    Random,
+}
+
 /// A probe experiment. The sets are the columns or, if `across_depths`, the depths of one column.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,10 +95,12 @@ pub struct Probing {
     pub digits: Digits,
     pub depths: Option<Digits>,
     pub label: Label,
-    pub hook: Hook,
+    pub hook: HookAt,
     /// Where it is read; `n` is the column.
     pub at: Place,
     pub report: Report,
+    /// The one direction that is read; by default all of them.
+    pub axis: Option<ReadAxis>,
     #[serde(default = "published_reader")]
     pub reader: Reader,
     #[serde(default)]
@@ -169,9 +185,52 @@ impl Probing {
             .map(|q| self.label.of(q, stimulus.digit))
             .collect();
         let prompts: Vec<Prompt> = drawn.into_iter().map(Prompt::truth).collect();
-        let rows = lab.read(self.which, &prompts, self.hook, position)?;
+        let mut rows = lab.read(self.which, &prompts, self.hook, position)?;
+        if let Some(axis) = self.axis {
+            let direction = self.direction(lab, axis, stimulus, &prompts, &labels, &name)?;
+            rows = rows.dot(&direction).insert_axis(Axis(1));
+        }
         let set = Labelled { rows, labels };
         Ok((set.labels.len() >= FEWEST && set.classes().len() > 1).then_some(set))
+    }
+
+    /// A unit direction of the stream, `[d_model]`.
+    fn direction(
+        &self,
+        lab: &Lab,
+        axis: ReadAxis,
+        stimulus: &Stimulus,
+        prompts: &[Prompt],
+        labels: &[u8],
+        name: &str,
+    ) -> Result<Array1<f64>, MapError> {
+        let width = lab.shape().d_model;
+        let direction = match axis {
+            ReadAxis::Random => {
+                let mut rng = lab.stream(&format!("{name}/axis"));
+                let normal = Normal::standard();
+                Array1::from_shape_fn(width, |_| normal.inverse_cdf(rng.random()))
+            }
+            ReadAxis::CarryPreimage => {
+                let hook = HookAt {
+                    at: At::ResidMid,
+                    layer: Layer::Named(Last::Last),
+                };
+                let position = lab.shape().predicting(stimulus.reads());
+                let rows = lab.read(self.which, prompts, hook, position)?;
+                let combined = Labelled {
+                    rows,
+                    labels: labels.to_vec(),
+                };
+                let mean = |label| combined.of_class(label).mean_axis(Axis(0));
+                match (mean(1), mean(0)) {
+                    (Some(with), Some(without)) => ov_preimage(lab, self.which, &(with - without)),
+                    _ => Array1::zeros(width),
+                }
+            }
+        };
+        let length = direction.dot(&direction).sqrt().max(f64::MIN_POSITIVE);
+        Ok(direction / length)
     }
 
     fn rows(
@@ -206,9 +265,17 @@ impl Probing {
         let transfer = Transfer::measure(self.reader, &only, &mut rng)?;
         let of = format!("{}, {} sets", first.class, sets.len());
         let row = match self.report {
-            Report::Across => Row::recalls(of, &transfer.across(), alpha),
+            Report::Across => {
+                let across = &transfer.across;
+                Row::bounded(
+                    of,
+                    across.balanced(),
+                    across.bounds(alpha),
+                    across.samples(),
+                )
+            }
             _ => {
-                let samples = transfer.across().samples();
+                let samples = transfer.across.samples();
                 Row::bounded(
                     of,
                     transfer.retention(),

@@ -1,24 +1,24 @@
 //! Shapes of activations: whether an undecided digit has a symbol of its own, whether the last MLP's
 //! output depends on the carry only where it must, and how digits lie in the embedding.
 
-use ndarray::{Array2, Axis, s};
+use ndarray::{Array2, ArrayView1, Axis, s};
 use serde::Deserialize;
 
 use super::MapError;
-use super::lab::{At, Hook, Lab, Which, matrix};
+use super::lab::{At, HookAt, Lab, Which, matrix};
 use super::measure::Row;
 use super::patching::{additions, carry_variable, label, stimuli};
 use super::reading::questions_of;
 use crate::analysis::hypothesis::{Digits, Layer, Place};
 use crate::domain::arithmetic::{Class, Prompt, Question};
-use crate::domain::causal::{Case, Coupling, Kind, Stimulus, StimulusName, case_of};
+use crate::domain::causal::{Case, Coupling, Kind, Stimulus, StimulusName, carry_into, case_of};
 use crate::experiment::geometry::{
-    Estimate, OffAxis, circular_order, circular_order_p, frequency_share, off_axis_p,
+    NormalEstimate, OffAxis, circular_order, circular_order_p, frequency_share, off_axis_p,
     participation_ratio,
 };
 
 /// Questions of a stimulus, a quarter of each case.
-const QUESTIONS: usize = 480;
+const QUESTIONS: usize = 960;
 
 /// Exchanges of rows for a p-value.
 const PERMUTATIONS: usize = 199;
@@ -37,7 +37,8 @@ pub enum Aspect {
     /// that line; the p-value is that of exchanging its rows with those of the committed ones.
     OffAxis,
     /// That squared distance, less the mean of those of all other single sums (differences): an
-    /// undecided digit always has the same one, and so would any digit whose sum is shown.
+    /// undecided digit always has the same one, and so would any digit whose sum is shown. All
+    /// questions have the carry in that an undecided digit with this carry out has.
     Excess,
     /// How far its foot on the line is from the committed centroid of the same carry, in lengths of
     /// the line.
@@ -51,7 +52,7 @@ pub struct Centroids {
     #[serde(default = "additions")]
     pub classes: Vec<Class>,
     pub digits: Digits,
-    pub hook: Hook,
+    pub hook: HookAt,
     pub at: Place,
     pub report: Aspect,
     #[serde(default)]
@@ -87,8 +88,19 @@ impl Cloud {
         }
     }
 
+    /// The questions whose column receives a carry, or none.
+    fn receiving(&self, carry: bool) -> Self {
+        let receives = |&i: &usize| carry_into(&self.questions[i], self.digit) == carry;
+        let samples: Vec<usize> = (0..self.questions.len()).filter(receives).collect();
+        Cloud {
+            rows: self.rows.select(Axis(0), &samples),
+            questions: samples.iter().map(|&i| self.questions[i]).collect(),
+            digit: self.digit,
+        }
+    }
+
     /// The squared ratios of single committed sums that carry as given, each against the others.
-    fn other_sums(&self, carry: bool) -> Vec<Estimate> {
+    fn other_sums(&self, carry: bool) -> Vec<NormalEstimate> {
         let opposite = self.of_case(Case::Committed(!carry));
         let same = |question: &Question| case_of(question, self.digit) == Case::Committed(carry);
         let mut found = Vec::new();
@@ -106,10 +118,10 @@ impl Cloud {
 /// The largest [key](Cloud::key).
 const MOST_OF_A_KEY: u8 = 19;
 
-fn mean(estimates: &[Estimate]) -> Option<Estimate> {
+fn mean(estimates: &[NormalEstimate]) -> Option<NormalEstimate> {
     let count = estimates.len() as f64;
-    let sum = |of: &dyn Fn(&Estimate) -> f64| estimates.iter().map(of).sum::<f64>();
-    (!estimates.is_empty()).then(|| Estimate {
+    let sum = |of: &dyn Fn(&NormalEstimate) -> f64| estimates.iter().map(of).sum::<f64>();
+    (!estimates.is_empty()).then(|| NormalEstimate {
         value: sum(&|e| e.value) / count,
         standard_error: sum(&|e| e.standard_error * e.standard_error).sqrt() / count,
     })
@@ -145,6 +157,14 @@ impl Centroids {
     }
 
     fn row(&self, lab: &Lab, cloud: &Cloud, carry: bool, of: String, alpha: f64) -> Option<Row> {
+        let receiving;
+        let cloud = match self.report {
+            Aspect::Excess => {
+                receiving = cloud.receiving(carry);
+                &receiving
+            }
+            _ => cloud,
+        };
         let same = cloud.of_case(Case::Committed(carry));
         let opposite = cloud.of_case(Case::Committed(!carry));
         let undecided = cloud.of_case(Case::Undecided(carry));
@@ -166,7 +186,7 @@ impl Centroids {
             Aspect::Excess => {
                 let others = mean(&cloud.other_sums(carry))?;
                 let own = off.squared_ratio;
-                let excess = Estimate {
+                let excess = NormalEstimate {
                     value: own.value - others.value,
                     standard_error: own.standard_error.hypot(others.standard_error),
                 };
@@ -204,7 +224,7 @@ pub enum Toggled {
 }
 
 /// Pairs of one kind of column.
-const TOGGLES: usize = 128;
+const TOGGLES: usize = 256;
 
 impl Dependence {
     /// Measures a row for each column.
@@ -272,17 +292,25 @@ impl Dependence {
         if prompts.is_empty() {
             return Ok(Vec::new());
         }
-        let hook = Hook {
+        let hook = HookAt {
             at: At::MlpOut,
             layer: self.layer,
         };
         let outputs = lab.read(self.which, &prompts, hook, position)?;
         Ok((0..pairs.len())
-            .map(|pair| {
-                let (a, b) = (outputs.row(2 * pair), outputs.row(2 * pair + 1));
-                1.0 - a.dot(&b) / (a.dot(&a) * b.dot(&b)).sqrt()
-            })
+            .map(|pair| cosine_distance(outputs.row(2 * pair), outputs.row(2 * pair + 1)))
             .collect())
+    }
+}
+
+/// 1 minus the cosine of the angle between two vectors; a vector without length is at distance 0 from
+/// another one, and at distance 1 from all else.
+fn cosine_distance(a: ArrayView1<f64>, b: ArrayView1<f64>) -> f64 {
+    let lengths = (a.dot(&a) * b.dot(&b)).sqrt();
+    match (a == b, lengths > 0.0) {
+        (true, _) => 0.0,
+        (_, false) => 1.0,
+        _ => 1.0 - a.dot(&b) / lengths,
     }
 }
 
@@ -294,12 +322,12 @@ fn carry_token(stimulus: &Stimulus) -> crate::domain::arithmetic::AnswerToken {
 }
 
 /// The mean with its standard error.
-pub(super) fn estimate(values: &[f64]) -> Option<Estimate> {
+pub(super) fn estimate(values: &[f64]) -> Option<NormalEstimate> {
     let count = values.len() as f64;
     (values.len() > 1).then(|| {
         let mean = values.iter().sum::<f64>() / count;
         let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
-        Estimate {
+        NormalEstimate {
             value: mean,
             standard_error: (squares / (count - 1.0) / count).sqrt(),
         }
@@ -307,9 +335,9 @@ pub(super) fn estimate(values: &[f64]) -> Option<Estimate> {
 }
 
 /// The quotient of two independent estimates, to first order.
-fn quotient(a: Estimate, b: Estimate) -> Estimate {
+fn quotient(a: NormalEstimate, b: NormalEstimate) -> NormalEstimate {
     let value = a.value / b.value;
-    Estimate {
+    NormalEstimate {
         value,
         standard_error: (a.standard_error / b.value).hypot(value * b.standard_error / b.value),
     }
@@ -320,7 +348,7 @@ fn quotient(a: Estimate, b: Estimate) -> Estimate {
 #[serde(deny_unknown_fields)]
 pub struct Digitwise {
     pub of: Table,
-    pub report: Shape,
+    pub report: DigitsShape,
     #[serde(default)]
     pub which: Which,
 }
@@ -335,7 +363,7 @@ pub enum Table {
 /// What is reported of ten points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Shape {
+pub enum DigitsShape {
     /// The effective number of dimensions; 9 is the most that ten points can have.
     Dimensions,
     /// The share of variance that goes round once.
@@ -363,9 +391,9 @@ impl Digitwise {
             }
         };
         let row = match self.report {
-            Shape::Dimensions => Row::exact("ten digits", participation_ratio(&points)),
-            Shape::FirstFrequency => Row::exact("ten digits", frequency_share(&points, 1)),
-            Shape::CircularOrder => {
+            DigitsShape::Dimensions => Row::exact("ten digits", participation_ratio(&points)),
+            DigitsShape::FirstFrequency => Row::exact("ten digits", frequency_share(&points, 1)),
+            DigitsShape::CircularOrder => {
                 let mut rng = lab.stream(name);
                 let p = circular_order_p(&points, RELABELLINGS, &mut rng);
                 Row::exact("ten digits", circular_order(&points)).with_p(p)

@@ -5,7 +5,7 @@ use ndarray::{Array1, Array2};
 use serde::Deserialize;
 
 use super::MapError;
-use super::lab::{At, Hook, Lab, Which, matrix, vector};
+use super::lab::{At, HookAt, Lab, Which, matrix, vector};
 use super::measure::Row;
 use super::patching::{additions, carry_variable, heads, label, mlp, stimuli};
 use super::shapes::estimate;
@@ -23,7 +23,7 @@ const PARTS: usize = 8;
 const QUARTER: usize = PARTS / 4;
 
 /// Pairs of one row.
-const PAIRS: usize = 64;
+const PAIRS: usize = 128;
 
 /// Least change of the logit difference, in logits, of pairs whose shape is asked about: where the
 /// message moves nothing, it moves nothing in steps or ramps.
@@ -206,8 +206,8 @@ struct Sides {
 }
 
 impl Sides {
-    fn hook(at: At) -> Hook {
-        Hook {
+    fn hook(at: At) -> HookAt {
+        HookAt {
             at,
             layer: Layer::Named(Last::Last),
         }

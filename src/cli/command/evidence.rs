@@ -90,6 +90,10 @@ impl EvidenceCommand {
                 map.identity.model,
                 evidence_counts(&map)
             ));
+            for claim in &map.claims {
+                let seconds = claim.took.as_secs_f64();
+                detail(format_args!("{}: {seconds:.1} s", claim.claim.id));
+            }
             detail(format_args!(
                 "took {:.1} s",
                 started.elapsed().as_secs_f64()

@@ -93,7 +93,7 @@ fn carry_out(tri: Ordering, carry: bool, class: Class) -> bool {
 }
 
 /// The carry (ADD) or borrow (SUB, NEG) into column `k`.
-fn carry_into(question: &Question, k: usize) -> bool {
+pub fn carry_into(question: &Question, k: usize) -> bool {
     let class = question.class();
     (0..k).fold(false, |carry, below| {
         let tri = tri_case(question.column(below), question.operation());

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use linfa_linalg::eigh::{EigSort, EighInto};
-use ndarray::{Array2, s};
+use ndarray::Array2;
 use rand::Rng;
 use rand::seq::SliceRandom;
 use serde::Serialize;
@@ -22,7 +21,6 @@ use crate::domain::shape::Shape;
 use crate::domain::site::{Hook, Point, Site, SiteError};
 use crate::domain::task::Variable;
 use crate::inputs::model::Weights;
-use crate::network::ablation::Ablation;
 use crate::network::engine::{Engine, EngineError};
 use crate::network::logits::AnswerLogits;
 
@@ -586,13 +584,13 @@ impl Assay<'_> {
             let places = self.places(step.at())?;
             change = match step {
                 Step::Swap { .. } => change.and(Act::Swap, places),
-                Step::Ablate { by, .. } => change.and(ablating(*by), places),
+                Step::Ablate { by, .. } => change.and(Act::from(*by), places),
                 Step::KeepOnly { at, by } => {
                     let kept = self.nodes(at)?;
                     let live = |node: &Node| Site::from(*node).reaches_an_answer(&self.shape());
                     let others = Node::all(&self.shape()).into_iter();
                     let others = others.filter(|node| live(node) && !kept.contains(node));
-                    change.and(ablating(*by), others.map(Site::from))
+                    change.and(Act::from(*by), others.map(Site::from))
                 }
                 Step::Interpolate { share: own, .. } => {
                     let share = own.or(share).ok_or_else(|| {
@@ -699,15 +697,7 @@ impl Assay<'_> {
             let message = format!("rank {rank} at {place}: expected 1 to {width}, its width");
             return Err(AssayError::Unfit(message));
         }
-        let products = differences.t().dot(&differences);
-        let (_, vectors) = (products.eigh_into())
-            .map_err(|error| AssayError::Unfit(format!("{place}: {error}")))?
-            .sort_eig_desc();
-        let vectors = vectors.slice(s![.., ..rank]);
-        let columns = vectors.columns().into_iter();
-        Ok(Basis::spanning(columns.map(|column| {
-            column.iter().map(|&value| value as f32).collect()
-        })))
+        Ok(Basis::of_most_difference(&differences, rank)?)
     }
 
     /// The mean difference between source and base.
@@ -723,14 +713,6 @@ impl Assay<'_> {
         Ok(columns
             .map(|column| (times * column.sum() / count) as f32)
             .collect())
-    }
-}
-
-const fn ablating(by: Ablation) -> Act {
-    match by {
-        Ablation::Mean => Act::Mean,
-        Ablation::Zero => Act::Zero,
-        Ablation::Resample => Act::Resample,
     }
 }
 
