@@ -253,6 +253,10 @@ fn a_state_of_another_training_or_a_damaged_one_is_refused() {
     *flipped.last_mut().unwrap() ^= 1;
     fs::write(&file, &flipped).unwrap();
     assert!(refusal(small(120)).contains("damaged"));
+    fs::write(&file, vec![0; 4 << 20]).unwrap();
+    assert!(
+        refusal(small(120)).contains("4194304 bytes, and the state of this training has at most")
+    );
     fs::write(&file, &whole[..whole.len() / 2]).unwrap();
     assert!(refusal(small(120)).contains("not the state of a training"));
     fs::write(&file, b"no state").unwrap();

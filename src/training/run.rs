@@ -332,12 +332,19 @@ impl TrainingRun<'_> {
         if !self.resume || !file.exists() {
             return Ok(training);
         }
-        let bytes = std::fs::read(&file).map_err(|reason| io(&file, reason))?;
-        let restored = training.restore(fingerprint, &bytes);
-        restored.map_err(|reason| TrainError::State {
+        let refused = |reason| TrainError::State {
             file: file.display().to_string(),
             reason,
-        })
+        };
+        let length = std::fs::metadata(&file)
+            .map_err(|reason| io(&file, reason))?
+            .len();
+        let most = training.most_state_bytes();
+        if length > most {
+            return Err(refused(StateError::TooLarge { length, most }));
+        }
+        let bytes = std::fs::read(&file).map_err(|reason| io(&file, reason))?;
+        training.restore(fingerprint, &bytes).map_err(refused)
     }
 }
 

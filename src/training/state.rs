@@ -34,6 +34,9 @@ pub enum StateError {
         "the state of a training with another name, other options or another --init; give the same ones, or remove it to start again"
     )]
     OtherTraining,
+    /// It is longer than any state of this training.
+    #[error("{length} bytes, and the state of this training has at most {most}")]
+    TooLarge { length: u64, most: u64 },
     /// Its digest is another: the file is damaged.
     #[error("the state of a training, and damaged; remove it to start again")]
     Damaged,
@@ -52,6 +55,20 @@ pub enum StateError {
 }
 
 impl Training {
+    /// Bytes of the longest state: four numbers for each weight, the losses, and names.
+    pub(super) fn most_state_bytes(&self) -> u64 {
+        /// Names, shapes and the digest of all parts.
+        const HEADER: usize = 1 << 20;
+        let weights: usize = self
+            .weights
+            .iter()
+            .map(|(_, array)| array.data().len())
+            .sum();
+        // The total, each answer token's and each operation's.
+        let losses = self.recipe.steps * (3 + self.recipe.shape.n_answer());
+        (HEADER + size_of::<f32>() * (4 * weights + losses)) as u64
+    }
+
     /// The state as bytes, from which [`Training::restore`] makes the same training.
     ///
     /// # Panics

@@ -1,6 +1,6 @@
 //! Runs an experiment: draws its pairs, acts, reads, counts, and applies the rule.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::Array2;
 use rand::Rng;
@@ -163,6 +163,9 @@ pub struct ExperimentResult {
     pub experiment: Experiment,
     /// The experiment as a sentence.
     pub sentence: String,
+    /// The nodes that the model's claims give for the variables named.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub claimed: BTreeMap<Variable, Vec<NodeName>>,
     pub seed: u64,
     pub measured: Measured,
     pub controls: Vec<Measured>,
@@ -213,11 +216,41 @@ pub fn run(
     Ok(ExperimentResult {
         experiment: experiment.clone(),
         sentence: experiment.to_string(),
+        claimed: claimed(experiment, setting),
         seed: setting.seed,
         verdict: decide(&experiment.rule, &measured, &controls),
         measured,
         controls,
     })
+}
+
+/// The nodes claimed for the variables that an experiment names.
+fn claimed(
+    experiment: &Experiment,
+    setting: &ExperimentSetting,
+) -> BTreeMap<Variable, Vec<NodeName>> {
+    let elsewhere = experiment.control.iter().map(|control| match control {
+        Control::Elsewhere { at } => at.as_slice(),
+        _ => &[],
+    });
+    let targets = experiment
+        .act
+        .iter()
+        .map(Step::at)
+        .chain(elsewhere)
+        .flatten();
+    let named = targets.filter_map(|target| match target {
+        Target::Claimed(variable) => Some(*variable),
+        _ => None,
+    });
+    let nodes = |variable: Variable| {
+        let of = setting
+            .claimed
+            .iter()
+            .filter(|(_, other)| *other == variable);
+        (variable, of.map(|(node, _)| *node).collect())
+    };
+    named.map(nodes).collect()
 }
 
 fn decide(rule: &Rule, measured: &Measured, controls: &[Measured]) -> ExperimentVerdict {
