@@ -51,8 +51,13 @@
 //! | [`report`] | each form of report, from evidence |
 //! | [`batch`] | many models, many machines |
 
+// The command line names the library by its name, as the binary and the Python package do.
+extern crate self as circuitcheck;
+
 pub mod analysis;
 pub mod batch;
+#[doc(hidden)]
+pub mod cli;
 pub mod domain;
 pub mod experiment;
 pub mod inputs;

@@ -5,6 +5,7 @@ mod command;
 mod groups;
 mod term;
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::time::Instant;
 
@@ -44,7 +45,7 @@ Examples:
 #[command(name = "circuitcheck", version, max_term_width = 100)]
 #[command(help_template = groups::help_template::<Command>())]
 #[command(after_help = format!("{EXAMPLES}\n\n{}", ExitCode::help()))]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
@@ -127,12 +128,19 @@ enum Command {
     Man(pages::Man),
 }
 
+/// Runs the command that these arguments are, the first of which is the program, and returns its exit
+/// code. Ends the process where the arguments ask for help or cannot be understood.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let done = Cli::parse_from(arguments).run();
+    done.unwrap_or_else(|error| error.report()) as u8
+}
+
 impl Cli {
     /// Does what was asked for.
     ///
     /// # Errors
     /// See [`CliError`].
-    pub fn run(self) -> Result<ExitCode, CliError> {
+    fn run(self) -> Result<ExitCode, CliError> {
         let global = self.global;
         interrupt::listen();
         anstream::ColorChoice::from(global.color).write_global();
