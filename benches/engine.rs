@@ -73,6 +73,22 @@ fn patch_engine(bencher: Bencher) {
     });
 }
 
+/// Pairs that `python/bench.py` patches too.
+const PAIRS: usize = 10_000;
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn patch_pairs(bencher: Bencher) {
+    let engine = Engine::new(&ModelFolder::bundled().weights);
+    let prompts = prompts(2 * PAIRS);
+    let (sources, bases) = prompts.split_at(PAIRS);
+    let pairs: Vec<(Prompt, Prompt)> = sources.iter().copied().zip(bases.iter().copied()).collect();
+    let sites = [Site::from(node())];
+    bencher.counter(ItemsCount::new(PAIRS)).bench(|| {
+        let patched = engine.answers_patched(&pairs, &sites, Decode::Forced);
+        patched.unwrap()
+    });
+}
+
 #[divan::bench]
 fn patch_plain(bencher: Bencher) {
     let folder = ModelFolder::bundled();

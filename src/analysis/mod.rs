@@ -4,9 +4,11 @@
 pub mod accuracy;
 pub mod circuit;
 pub mod coverage;
+pub mod effects;
 pub mod evidence_map;
 pub mod graph;
 pub mod hypothesis;
+pub mod opening;
 pub mod property;
 pub mod published;
 pub mod represents;

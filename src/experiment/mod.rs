@@ -6,6 +6,7 @@ mod act;
 pub mod assay;
 mod baseline;
 pub mod codes;
+mod evenly;
 pub mod geometry;
 mod rng;
 mod sequential;
@@ -16,8 +17,12 @@ mod trial;
 
 pub use act::{Act, ActError, Acted, Asked, Basis, Change, Place, Stage};
 pub use baseline::{BASELINE_QUESTIONS, Baseline, ClassAccuracy, GATE};
+pub use evenly::{DRAWN, draw_evenly};
 pub use rng::stream;
-pub use sequential::{FIRST_ANALYSIS, Finding, Goal, Judgment, Rules, Sampling, analyses, judge};
+pub use sequential::{
+    FIRST_ANALYSIS, Finding, Goal, Judgment, MOST_TRIALS, Rules, RulesError, Sampling, analyses,
+    judge,
+};
 pub use shrink::{Counterexample, counterexample};
 pub use tally::{
     AfterSign, Aspect, AspectCounts, HALF, Measures, NEGLIGIBLE, SignReading, Standing,

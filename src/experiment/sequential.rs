@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
+use thiserror::Error;
 
 use super::rng::stream;
 use super::stats::Rate;
@@ -49,6 +50,36 @@ pub struct Rules {
     pub max_trials: usize,
     /// Seed of every draw.
     pub seed: u64,
+}
+
+/// Most trials of a claim or an edge: a dozen times what decides any of the published ones.
+pub const MOST_TRIALS: usize = 1_000_000;
+
+/// A rule that cannot be followed.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum RulesError {
+    #[error("{name} is {value}, which is not between 0 and 1")]
+    Share { name: &'static str, value: f64 },
+    #[error("max_trials is {0}, expected 1 to {MOST_TRIALS}")]
+    Trials(usize),
+}
+
+impl Rules {
+    /// Refuses what no test can follow.
+    ///
+    /// # Errors
+    /// See [`RulesError`].
+    pub fn check(&self) -> Result<(), RulesError> {
+        for (name, value) in [("threshold", self.threshold), ("alpha", self.alpha)] {
+            if !(value > 0.0 && value < 1.0) {
+                return Err(RulesError::Share { name, value });
+            }
+        }
+        match self.max_trials {
+            1..=MOST_TRIALS => Ok(()),
+            trials => Err(RulesError::Trials(trials)),
+        }
+    }
 }
 
 impl Default for Rules {

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rand::{Rng, RngExt};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
@@ -135,6 +136,24 @@ impl<'a> Replacement<'a> {
             sites: sites.to_vec(),
             set,
             values,
+        })
+    }
+
+    /// The logits of prompts without and with the sites ablated; `seed` draws what is resampled.
+    ///
+    /// # Errors
+    /// As [`Engine::answers_under`].
+    pub fn answers(
+        &self,
+        engine: &Engine,
+        prompts: &[Prompt],
+        decode: Decode,
+        seed: u64,
+    ) -> Result<(Vec<AnswerLogits>, Vec<AnswerLogits>), EngineError> {
+        // Not the set's own generator: a drawn set and a read one resample alike.
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        engine.answers_under(prompts, decode, |prompt| {
+            self.intervention(prompt, &mut rng)
         })
     }
 
@@ -271,9 +290,6 @@ impl AblationBlock<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::LazyLock;
-
-    use rand::SeedableRng;
-    use rand_chacha::ChaCha8Rng;
 
     use super::*;
     use crate::inputs::model::ModelFolder;

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::domain::arithmetic::{Class, Prompt};
 use crate::domain::node::{Node, NodeName};
+use crate::domain::shape::Shape;
 use crate::experiment::Baseline;
 use crate::inputs::model::Operations;
 use crate::network::engine::{Engine, EngineError};
@@ -61,6 +62,19 @@ pub enum AttentionError {
     Schema { found: String },
 }
 
+/// The row of a head in mean attention weights, in percent.
+///
+/// # Panics
+/// If the node is no head.
+fn percents_of(patterns: &[f32], node: Node, shape: &Shape) -> Vec<u8> {
+    let head = node.head().expect("only heads are looked at");
+    // [layer, head, query, key]
+    let row = (node.layer() * shape.n_heads + head) * shape.n_ctx() + node.position();
+    let row = &patterns[row * shape.n_ctx()..(row + 1) * shape.n_ctx()];
+    let percents = row.iter().map(|share| (share * 100.0).round() as u8);
+    percents.collect()
+}
+
 impl Attention {
     /// Reads an attention.json.
     ///
@@ -94,12 +108,7 @@ impl Attention {
             let prompts: Vec<Prompt> = prompts.map(|&question| Prompt::truth(question)).collect();
             let patterns = engine.mean_attention(&prompts)?;
             for (node, percents) in nodes.iter().zip(&mut percents) {
-                let head = node.head().expect("only heads are looked at");
-                // [layer, head, query, key]
-                let row = (node.layer() * shape.n_heads + head) * shape.n_ctx() + node.position();
-                let row = &patterns[row * shape.n_ctx()..(row + 1) * shape.n_ctx()];
-                let row = row.iter().map(|share| (share * 100.0).round() as u8);
-                percents.insert(class, row.collect());
+                percents.insert(class, percents_of(&patterns, *node, &shape));
             }
             questions.insert(class, prompts.len());
         }
@@ -113,6 +122,33 @@ impl Attention {
                 .map(|(node, percents)| HeadAttention {
                     node: node.name(),
                     percents,
+                })
+                .collect(),
+        })
+    }
+
+    /// The attention of heads on one question, teacher-forced; nodes that are no heads are left out.
+    ///
+    /// # Errors
+    /// [`EngineError::Digits`] where the question has another size than the model's.
+    pub fn on_question(
+        engine: &Engine,
+        weights_sha256: &str,
+        prompt: Prompt,
+        nodes: &[Node],
+    ) -> Result<Self, EngineError> {
+        let (class, shape) = (prompt.question.class(), engine.shape());
+        let patterns = engine.mean_attention(&[prompt])?;
+        let heads = nodes.iter().filter(|node| node.head().is_some());
+        Ok(Attention {
+            schema: SCHEMA.into(),
+            weights_sha256: weights_sha256.to_owned(),
+            seed: 0,
+            questions: [(class, 1)].into(),
+            heads: heads
+                .map(|node| HeadAttention {
+                    node: node.name(),
+                    percents: [(class, percents_of(&patterns, *node, &shape))].into(),
                 })
                 .collect(),
         })

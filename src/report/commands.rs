@@ -1,11 +1,12 @@
 //! The commands that reproduce what a report shows, as a shell reads them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{DISCOVERED, EVIDENCE_FILE, PartKind, Report, StoredPart};
 use crate::domain::plain::is_hidden;
 use crate::experiment::Rules;
 use crate::verify::Options;
+use crate::verify::evidence::Evidence;
 
 /// The folder that holds the reports of all models.
 const REPORTS: &str = "reports";
@@ -122,8 +123,13 @@ impl Report {
     }
 
     fn is_in_usual_folder(&self) -> bool {
-        self.stored == Path::new(REPORTS).join(&self.evidence.inputs.model)
+        self.stored == usual_folder(&self.evidence)
     }
+}
+
+/// The folder that a report is written to where none is named.
+pub(super) fn usual_folder(evidence: &Evidence) -> PathBuf {
+    Path::new(REPORTS).join(&evidence.inputs.model)
 }
 
 /// An option with a path, with the space before it.

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::attention::{Attention, AttentionError};
 use super::claim_view::ClaimView;
+use super::commands::usual_folder;
 use super::parts::{self, FoundPart, PartContent, PartKind, StoredPart};
 use crate::analysis::circuit::{CircuitError, CircuitEvidence};
 use crate::analysis::graph::{Flows, Graph, GraphError, GraphEvidence, KnownClaims, VertexKind};
@@ -195,47 +196,69 @@ impl Report {
         };
         let evidence =
             Evidence::from_json(&bytes).map_err(|reason| ReportError::Evidence { path, reason })?;
-        let weights = &evidence.inputs.weights_sha256;
-        let attention = match content(stored.join(ATTENTION_FILE))? {
-            Some((path, bytes)) => {
-                let read = Attention::from_json(&bytes);
-                Some(read.map_err(|reason| ReportError::Attention { path, reason })?)
-            }
-            None => None,
-        };
+        let mut report = Self::new(evidence, sha256(&bytes), folder, model)?;
+        let weights = &report.evidence.inputs.weights_sha256;
+        if let Some((path, bytes)) = content(stored.join(ATTENTION_FILE))? {
+            let read = Attention::from_json(&bytes);
+            let attention = read.map_err(|reason| ReportError::Attention { path, reason })?;
+            report.attention = Some(attention).filter(|read| read.weights_sha256 == *weights);
+        }
+        report.parts = (PartKind::ALL.into_iter())
+            .map(|kind| part(kind, stored, weights, &mut report.graph))
+            .collect::<Result<_, _>>()?;
+        if !report.publishes_behaviors
+            && let Some((path, bytes)) = content(stored.join(DISCOVERED).join(BEHAVIORS_FILE))?
+        {
+            report.behaviors = read_tagged_nodes(&path.display().to_string(), &bytes)?;
+        }
+        report.stored = stored.to_owned();
+        Ok(Some(report))
+    }
+
+    /// The report of evidence that is stored nowhere yet.
+    ///
+    /// # Errors
+    /// [`ReportError`] where the model's own behaviours cannot be read.
+    pub fn of(
+        evidence: Evidence,
+        folder: Option<&ModelFolder>,
+        model: &str,
+    ) -> Result<Self, ReportError> {
+        let digest = sha256(evidence.to_json().as_bytes());
+        Self::new(evidence, digest, folder, model)
+    }
+
+    fn new(
+        evidence: Evidence,
+        evidence_sha256: String,
+        folder: Option<&ModelFolder>,
+        model: &str,
+    ) -> Result<Self, ReportError> {
         let shape = evidence.inputs.shape;
         let flows = Flows {
             relayed: true,
             ..Flows::default()
         };
-        let mut graph = Graph::new(KnownClaims::of(&evidence, &shape), shape, flows);
-        let parts = (PartKind::ALL.into_iter())
-            .map(|kind| part(kind, stored, weights, &mut graph))
-            .collect::<Result<_, _>>()?;
         let own = folder.and_then(|folder| folder.behaviors.as_ref());
-        let found = match own {
-            Some(file) => Some((file.path.clone(), file.bytes.clone())),
-            None => content(stored.join(DISCOVERED).join(BEHAVIORS_FILE))?,
-        };
-        let behaviors = match found {
-            Some((path, bytes)) => read_tagged_nodes(&path.display().to_string(), &bytes)?,
+        let behaviors = match own {
+            Some(file) => read_tagged_nodes(&file.path.display().to_string(), &file.bytes)?,
             None => Vec::new(),
         };
         let training = folder.and_then(|folder| folder.training.as_ref());
-        Ok(Some(Report {
-            evidence_sha256: sha256(&bytes),
+        Ok(Report {
+            evidence_sha256,
             model: model.to_owned(),
             features: None,
-            stored: stored.to_owned(),
+            stored: usual_folder(&evidence),
             changes: changes(&evidence, folder),
             behaviors,
             publishes_behaviors: own.is_some(),
             losses: training.map_or_else(Vec::new, |training| training.training_loss.clone()),
-            attention: attention.filter(|attention| attention.weights_sha256 == *weights),
-            graph,
-            parts,
+            attention: None,
+            graph: Graph::new(KnownClaims::of(&evidence, &shape), shape, flows),
+            parts: PartKind::ALL.map(StoredPart::absent).into(),
             evidence,
-        }))
+        })
     }
 
     /// The claims as readers see them.
@@ -257,12 +280,7 @@ fn part(
     graph: &mut Graph,
 ) -> Result<StoredPart, ReportError> {
     let Some((path, bytes)) = content(stored.join(kind.file()))? else {
-        return Ok(StoredPart {
-            kind,
-            arguments: kind.usual_arguments(),
-            found: None,
-            of_other_evidence: false,
-        });
+        return Ok(StoredPart::absent(kind));
     };
     let (content, arguments, of_other_evidence) = match kind {
         PartKind::Property => {

@@ -34,6 +34,7 @@ pub use document::{
 };
 pub use evidence_map::{DECIDING_PARTS, evidence_counts, evidence_markdown, evidence_page};
 pub use glossary::{GlossaryEntry, define, glossary};
+pub use html::{CellError, attention_cell, claim_cell, graph_cell, map_cell, model_cell, run_cell};
 pub(crate) use html::{
     PALETTE, badge as verdict_badge, head as page_head, term, tone as verdict_tone,
 };
@@ -45,7 +46,7 @@ pub use protocol::{changes_text, effects_markdown, strict_markdown};
 pub use run::{Margin, RunRecord, margins};
 pub use store::{
     StoreError, store_attention, store_circuits, store_evidence, store_graph, store_properties,
-    store_report, stored_report,
+    store_report, store_verification, stored_report,
 };
 pub use summary::{SUMMARY_SCHEMA, summary, summary_schema};
 

@@ -53,6 +53,18 @@ pub struct StoredPart {
     pub of_other_evidence: bool,
 }
 
+impl StoredPart {
+    /// A result that is not there.
+    pub(super) fn absent(kind: PartKind) -> Self {
+        Self {
+            kind,
+            arguments: kind.usual_arguments(),
+            found: None,
+            of_other_evidence: false,
+        }
+    }
+}
+
 /// A result that is there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FoundPart {

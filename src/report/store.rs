@@ -13,7 +13,7 @@ use crate::analysis::circuit::CircuitEvidence;
 use crate::analysis::graph::{GraphEvidence, html, svg};
 use crate::analysis::property::evidence::PropertyEvidence;
 use crate::analysis::property::{KEPT_FILE, Kept};
-use crate::inputs::model::{ModelFolder, sha256};
+use crate::inputs::model::{ModelFolder, RawFile, sha256};
 use crate::network::engine::{Engine, EngineError};
 use crate::storage::{OutputError, check_writable, write_files};
 use crate::verify::evidence::{Evidence, laid_out};
@@ -66,6 +66,30 @@ pub fn store_evidence(
         margins,
     ));
     Ok(write_files(out, &[(EVIDENCE_FILE, json), (RUN_FILE, run)])?)
+}
+
+/// Stores a verification that took `elapsed`, and what its report shows besides; returns the report.
+/// `features` are the claims that were tested, where they are not the folder's own, and `model` is how
+/// the command line names the model.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn store_verification(
+    out: &Path,
+    folder: &ModelFolder,
+    engine: &Engine,
+    evidence: &Evidence,
+    elapsed: Duration,
+    features: Option<&RawFile>,
+    model: &str,
+) -> Result<Report, StoreError> {
+    store_evidence(out, engine, evidence, elapsed)?;
+    store_attention(out, folder, engine)?;
+    let mut folder = folder.clone();
+    folder.features = features.cloned().or(folder.features);
+    let mut report = stored_report(out, Some(&folder), model)?;
+    report.features = features.map(|file| file.path.clone());
+    Ok(report)
 }
 
 /// Measures the attention of claimed heads and stores it beside the evidence, where it is not there.

@@ -7,7 +7,8 @@ use thiserror::Error;
 use crate::domain::node::{Node, NodeName};
 use crate::domain::shape::Shape;
 use crate::domain::task::Variable;
-use crate::inputs::claims::{Claim, UntestableTag};
+use crate::inputs::claims::{Claim, ClaimsError, UntestableTag, claims_of, read_tagged_nodes};
+use crate::inputs::model::ModelFolder;
 use crate::verify::evidence::Evidence;
 use crate::verify::{Verdict, VerdictKind};
 
@@ -104,6 +105,19 @@ impl KnownClaims {
             known.add(claim.to_string(), variable, [claim.node], None, shape);
         }
         known
+    }
+
+    /// Untested claims as the model's own file makes them; `None` where it has no such file.
+    ///
+    /// # Errors
+    /// [`ClaimsError`] where the file cannot be read.
+    pub fn in_file(folder: &ModelFolder) -> Result<Option<Self>, ClaimsError> {
+        let Some(features) = &folder.features else {
+            return Ok(None);
+        };
+        let file = features.path.display().to_string();
+        let claims = claims_of(&read_tagged_nodes(&file, &features.bytes)?);
+        Ok(Some(Self::untested(&claims, &folder.weights.shape())))
     }
 
     /// Adds a claim, or leaves it out if the model does not have its nodes or its digit.

@@ -1,7 +1,7 @@
 //! Counts as people write them: `1000`, `1_000`, `10k`, `1e6`.
 
-/// Most trials of a claim or an edge: a dozen times what decides any of the published ones.
-pub const MOST_TRIALS: u64 = 1_000_000;
+/// Most trials of a claim or an edge.
+pub const MOST_TRIALS: u64 = circuitcheck::experiment::MOST_TRIALS as u64;
 
 /// Most questions of a class, which are held in memory with what the network makes of them.
 pub const MOST_OF_CLASS: u64 = 1_000_000;

@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::graph::KnownClaims;
-use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
 use circuitcheck::verify::evidence::Evidence;
 use circuitcheck::verify::{Options, verify};
@@ -66,14 +65,9 @@ impl Known {
 /// # Errors
 /// If there is no file, or it cannot be read.
 pub fn untested(model: &Model) -> Result<KnownClaims, CliError> {
-    let folder = &model.folder;
-    let features = folder.features.as_ref().ok_or_else(|| {
-        CliError::input(
-            &folder.name,
-            "there is no features.json, so nothing is claimed",
-        )
-    })?;
-    let file = features.path.display().to_string();
-    let claims = claims_of(&read_tagged_nodes(&file, &features.bytes)?);
-    Ok(KnownClaims::untested(&claims, &model.engine.shape()))
+    let claims = KnownClaims::in_file(&model.folder)?;
+    claims.ok_or_else(|| {
+        let reason = "there is no features.json, so nothing is claimed";
+        CliError::input(&model.folder.name, reason)
+    })
 }

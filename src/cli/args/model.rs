@@ -8,17 +8,13 @@ use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::domain::site::Site;
 pub use circuitcheck::inputs::model::Identity;
 use circuitcheck::inputs::model::{ModelFolder, Operations};
-use circuitcheck::network::engine::{Decode, Engine, Intervention};
-use circuitcheck::network::logits::AnswerLogits;
+use circuitcheck::network::engine::Engine;
 use circuitcheck::report::quoted;
 use clap::Args;
 
 use crate::cli::command::hub::{holds_weights, open_folder_with};
 use crate::cli::term::error::CliError;
 use crate::cli::term::heading::Heading;
-
-/// Memory that the base runs of one batch may take.
-const BATCH_BYTES: usize = 64 << 20;
 
 /// The operations a model was trained for.
 #[derive(Debug, Clone, Copy, Default, Args)]
@@ -121,111 +117,28 @@ impl Model {
 
     /// The nodes of these names.
     pub fn nodes(&self, names: &[NodeName]) -> Result<Vec<Node>, CliError> {
-        let shape = self.engine.shape();
-        let mut nodes = names
-            .iter()
-            .map(|name| name.resolve(&shape))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| CliError::input(&self.shown, error))?;
-        nodes.sort();
-        nodes.dedup();
-        Ok(nodes)
+        let nodes = self.folder.nodes(names);
+        nodes.map_err(|error| CliError::input(&self.shown, error))
     }
 
     /// The sites of these names, sorted.
     pub fn sites(&self, names: &[Site]) -> Result<Vec<Site>, CliError> {
-        let shape = self.engine.shape();
-        for site in names {
-            match site.node() {
-                Some(node) => node
-                    .resolve(&shape)
-                    .map(|_| ())
-                    .map_err(|error| error.to_string()),
-                None => site.check(&shape).map_err(|error| error.to_string()),
-            }
-            .map_err(|error| CliError::input(&self.shown, error))?;
-        }
-        let mut sites = names.to_vec();
-        sites.sort();
-        sites.dedup();
-        Ok(sites)
+        let sites = self.folder.sites(names);
+        sites.map_err(|error| CliError::input(&self.shown, error))
     }
 
     /// A question with, perhaps, its true answer. `place` is where it was found, if not on the
     /// command line.
     pub fn question(&self, text: &str, place: Option<&str>) -> Result<Question, CliError> {
         let place = place.unwrap_or(&self.shown);
-        let plain = plain(text);
-        let question = Question::parse(&plain, self.engine.shape().n_digits)
-            .map_err(|error| CliError::input(place, format!("{error}").replace(&plain, text)))?;
-        self.check_trained(text, &question, place)?;
-        Ok(question)
+        let question = self.folder.question(text);
+        question.map_err(|error| CliError::input(place, error))
     }
 
     /// A question with, perhaps, the answer to be forced.
     pub fn prompt(&self, text: &str) -> Result<Prompt, CliError> {
-        let plain = plain(text);
-        let prompt = Prompt::parse(&plain, self.engine.shape().n_digits).map_err(|error| {
-            CliError::input(&self.shown, format!("{error}").replace(&plain, text))
-        })?;
-        self.check_trained(text, &prompt.question, &self.shown)?;
-        Ok(prompt)
-    }
-
-    /// What a model does with an operation it never met says nothing about it.
-    fn check_trained(&self, text: &str, question: &Question, place: &str) -> Result<(), CliError> {
-        let (operation, trained) = (question.operation(), self.folder.operations());
-        if trained.trains(operation) {
-            return Ok(());
-        }
-        Err(CliError::input(
-            place,
-            format_args!(
-                "question {text:?} has the operator \"{operation}\", the model was trained for \"{trained}\" alone"
-            ),
-        ))
-    }
-
-    /// Runs prompts, each with the intervention that `of` makes for it. Returns the logits without
-    /// and with it.
-    pub fn intervene<'a>(
-        &self,
-        prompts: &[Prompt],
-        decode: Decode,
-        mut of: impl FnMut(&Prompt) -> Intervention<'a>,
-    ) -> Result<(Vec<AnswerLogits>, Vec<AnswerLogits>), CliError> {
-        let (mut clean, mut changed) = (Vec::new(), Vec::new());
-        for batch in prompts.chunks(self.engine.questions_in(BATCH_BYTES)) {
-            let run = self.engine.run(batch)?;
-            let jobs: Vec<_> = batch.iter().map(&mut of).enumerate().collect();
-            changed.extend(self.engine.intervene(&run, &jobs, decode)?);
-            match decode {
-                Decode::Forced => clean.extend_from_slice(run.logits()),
-                Decode::Free => {
-                    let nothing = Intervention::default();
-                    let jobs: Vec<_> = (0..batch.len())
-                        .map(|question| (question, nothing.clone()))
-                        .collect();
-                    clean.extend(self.engine.intervene(&run, &jobs, decode)?);
-                }
-            }
-        }
-        Ok((clean, changed))
-    }
-
-    /// Runs prompts as they are.
-    pub fn logits(
-        &self,
-        prompts: &[Prompt],
-        decode: Decode,
-    ) -> Result<Vec<AnswerLogits>, CliError> {
-        match decode {
-            Decode::Forced => Ok(self.engine.logits(prompts)?),
-            Decode::Free => {
-                let (logits, _) = self.intervene(prompts, decode, |_| Intervention::default())?;
-                Ok(logits)
-            }
-        }
+        let prompt = self.folder.prompt(text);
+        prompt.map_err(|error| CliError::input(&self.shown, error))
     }
 }
 
@@ -259,12 +172,6 @@ fn joined(arguments: impl Iterator<Item = String>) -> Vec<String> {
     questions
 }
 
-/// The question without blanks, and with the minus sign that keyboards have.
-fn plain(question: &str) -> String {
-    let question = question.replace(['\u{2212}', '\u{2013}'], "-");
-    question.split_whitespace().collect()
-}
-
 /// Whether an argument is made of digits and signs, or begins with a digit and names nothing that
 /// exists: so `12345x67890` is told to have a wrong operator, not to be a missing folder.
 fn reads_like_a_question(argument: &OsStr) -> bool {
@@ -296,7 +203,6 @@ mod tests {
         assert!(reads_like_a_question("12 \u{2212} 34".as_ref()));
         let split = ["12", "+", "34", "5-6"].map(OsString::from);
         assert_eq!(split_arguments(&split).1, ["12+34", "5-6"]);
-        assert_eq!(plain(" 12 \u{2212} 34 "), "12-34");
         for folder in ["models/1+2", "./2024-01-05", "a+b", "", "w126_add"] {
             assert!(!reads_like_a_question(folder.as_ref()), "{folder}");
         }

@@ -3,12 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::accuracy::{MAX_QUESTIONS, Operands, Questions};
-use circuitcheck::domain::arithmetic::{Class, Prompt};
-use circuitcheck::domain::causal::Space;
+use circuitcheck::domain::arithmetic::Prompt;
+use circuitcheck::experiment::draw_evenly;
 use circuitcheck::inputs::model::{ModelFolder, RawFile, without_mark};
 use clap::Args;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 use super::count::count_to;
 use super::model::Model;
@@ -78,26 +76,6 @@ impl AskedArgs {
     }
 }
 
-/// Questions of a set that is drawn: as many as the published behaviours rest on, mostly.
-pub const DRAWN: usize = 512;
-
-/// Draws `count` questions, uniformly from each of `classes` and as many from each, as far as that
-/// comes out even.
-pub fn draw(model: &Model, classes: &[Class], count: usize, seed: u64) -> Vec<Prompt> {
-    let spaces: Vec<Space> = classes
-        .iter()
-        .map(|&class| Space::of_class(class, model.engine.shape().n_digits))
-        .collect();
-    let samplers: Vec<_> = spaces.iter().map(Space::sampler).collect();
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    samplers
-        .iter()
-        .cycle()
-        .take(count)
-        .map(|sampler| Prompt::truth(sampler.draw(&mut rng)))
-        .collect()
-}
-
 /// Draws a set of the classes the model was trained for.
 ///
 /// # Errors
@@ -111,7 +89,8 @@ pub fn draw_trained(model: &Model, count: usize, seed: u64) -> Result<Vec<Prompt
             format_args!("no question can be drawn: the model was trained for {operations} alone"),
         ));
     }
-    Ok(draw(model, &classes, count, seed))
+    let n_digits = model.engine.shape().n_digits;
+    Ok(draw_evenly(&classes, n_digits, count, seed))
 }
 
 /// Reads the questions of a file: a JSON list of texts, or a question a line. An answer may follow

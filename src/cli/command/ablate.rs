@@ -3,27 +3,26 @@
 use std::ffi::OsString;
 use std::fmt;
 
+use circuitcheck::analysis::effects::{AblationTally, Effect};
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::site::Site;
+use circuitcheck::experiment::DRAWN;
 use circuitcheck::network::ablation::{Ablation, AblationError, Replacement};
 use clap::Args;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::{Identity, Model, OperationsArg, split_arguments};
 use crate::cli::args::named;
 use crate::cli::args::names::SitesArg;
-use crate::cli::args::questions::{DRAWN, SetArg, draw_trained};
+use crate::cli::args::questions::{SetArg, draw_trained};
 use crate::cli::args::seed::SeedArg;
-use crate::cli::term::answer::{Answers, Effect, answer_keys, effect_keys};
+use crate::cli::term::answer::{Answers, answer_keys, effect_keys, judgement};
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::JsonArg;
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
-use crate::cli::term::tally::AblationTally;
 
 /// Questions up to which the text shows every answer.
 const FEW: usize = 20;
@@ -101,16 +100,9 @@ impl Ablate {
         let asked = if given.is_empty() { &set } else { &given };
         let replacement = Replacement::new(self.by, &model.engine, &sites, &set)
             .map_err(|error| self.explain(error))?;
-        // Not the set's own generator: a drawn set and a read one resample alike.
-        let mut rng = ChaCha8Rng::seed_from_u64(self.draws.seed);
-        let (clean, ablated) = model.intervene(asked, self.reading.decode(), |prompt| {
-            replacement.intervention(prompt, &mut rng)
-        })?;
-        let effects: Vec<Effect> = asked
-            .iter()
-            .zip(clean.iter().zip(&ablated))
-            .map(|(&prompt, (clean, ablated))| Effect::new(prompt, clean, ablated))
-            .collect();
+        let (decode, seed) = (self.reading.decode(), self.draws.seed);
+        let (clean, ablated) = replacement.answers(&model.engine, asked, decode, seed)?;
+        let effects = Effect::of_all(asked, &clean, &ablated);
         let tally = AblationTally::of(&effects);
         if tally.asked == 0 {
             warn("every question is answered wrongly even without the ablation");
@@ -214,7 +206,7 @@ impl fmt::Display for Ablated {
                     effect.clean_answer.into(),
                     effect.given.answer.into(),
                     format!("{:.2}", effect.given.logit_margin).into(),
-                    effect.given.judgement(),
+                    judgement(&effect.given),
                 ]);
             }
             return write!(f, "\n{table}");

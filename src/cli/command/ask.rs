@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use circuitcheck::analysis::effects::GivenAnswer;
 use circuitcheck::domain::arithmetic::{AnswerToken, Prompt, char_of};
-use circuitcheck::domain::site::{Hook, Point, Site};
+use circuitcheck::domain::site::{Hook, Site};
 use circuitcheck::network::engine::Decode;
 use circuitcheck::network::logits::AnswerLogits;
 use circuitcheck::storage::npz::{NpzArray, npz};
@@ -17,7 +18,7 @@ use serde::Serialize;
 use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::{Identity, Model, OperationsArg, split_arguments};
 use crate::cli::args::names::site;
-use crate::cli::term::answer::{Answers, GivenAnswer, answer_keys};
+use crate::cli::term::answer::{Answers, answer_keys, judgement};
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::JsonArg;
@@ -102,7 +103,7 @@ impl AskCommand {
             .iter()
             .map(|text| model.prompt(text))
             .collect::<Result<Vec<_>, _>>()?;
-        let logits = model.logits(&prompts, self.reading.decode())?;
+        let logits = model.engine.answers(&prompts, self.reading.decode())?;
         let answers: Vec<_> = prompts
             .iter()
             .zip(&logits)
@@ -133,49 +134,22 @@ impl AskCommand {
         prompts: &[Prompt],
         out: &Path,
     ) -> Result<(), CliError> {
-        let shape = model.engine.shape();
-        let n_ctx = shape.n_ctx();
-        let mut arrays = Vec::new();
         let mut tokens = Vec::new();
         prompts
             .iter()
             .for_each(|prompt| tokens.extend(prompt.tokens()));
-        arrays.push(NpzArray::bytes("tokens", &[prompts.len(), n_ctx], tokens));
+        let n_ctx = model.engine.shape().n_ctx();
+        let dims = [prompts.len(), n_ctx];
+        let mut arrays = vec![NpzArray::bytes("tokens", &dims, tokens)];
         for activation in &self.activations {
-            let (name, dims, sites) = match activation {
-                Activation::Site(site) => (site.to_string(), vec![], vec![*site]),
+            arrays.push(match activation {
+                Activation::Site(site) => site_array(model, prompts, *site)?,
                 Activation::Hook(hook) => {
-                    let dims = match (hook.point(), hook.point().is_of_head()) {
-                        (Point::Pattern, _) => vec![shape.n_heads, n_ctx],
-                        (_, true) => vec![n_ctx, shape.n_heads],
-                        (_, false) => vec![n_ctx],
-                    };
-                    (hook.to_string(), dims, hook.sites(&shape))
+                    model.sites(&hook.sites(&model.engine.shape()))?;
+                    let read = model.engine.at_hook(*hook, prompts)?;
+                    NpzArray::floats(&hook.to_string(), &read.dims, &read.values)
                 }
-            };
-            model.sites(&sites)?;
-            let read = model.engine.activations(prompts, sites.iter().copied())?;
-            let width = match activation {
-                Activation::Site(site) => site.width(&shape),
-                Activation::Hook(hook) => hook.point().width(&shape),
-            };
-            let dims = [&[prompts.len()], &dims[..], &[width]].concat();
-            let mut values = vec![0f32; dims.iter().product()];
-            for prompt in 0..prompts.len() {
-                for (index, &site) in sites.iter().enumerate() {
-                    // The weights of a hook are by head first.
-                    let index = match (activation, site.point(), site.head()) {
-                        (Activation::Hook(_), Point::Pattern, Some(head)) => {
-                            head * n_ctx + site.position()
-                        }
-                        _ => index,
-                    };
-                    let start = (prompt * sites.len() + index) * width;
-                    let value = read.get(prompt, site);
-                    values[start..start + value.len()].copy_from_slice(value);
-                }
-            }
-            arrays.push(NpzArray::floats(&name, &dims, &values));
+            });
         }
         let folder = match out.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -188,6 +162,16 @@ impl AskCommand {
         };
         Ok(write_files(folder, &[(name, npz(&arrays))])?)
     }
+}
+
+/// The activations of prompts at a site, `[questions, values]`.
+fn site_array(model: &Model, prompts: &[Prompt], site: Site) -> Result<NpzArray, CliError> {
+    model.sites(&[site])?;
+    let read = model.engine.activations(prompts, [site])?;
+    let rows = (0..prompts.len()).flat_map(|prompt| read.get(prompt, site));
+    let values: Vec<f32> = rows.copied().collect();
+    let dims = [prompts.len(), site.width(&model.engine.shape())];
+    Ok(NpzArray::floats(&site.to_string(), &dims, &values))
 }
 
 #[derive(Debug, Serialize)]
@@ -253,7 +237,7 @@ impl fmt::Display for Spelled {
         line.row([
             Cell::styled(given.question.question, style::TITLE),
             given.answer.into(),
-            given.judgement(),
+            judgement(given),
         ]);
         line.fmt(f)?;
         if given.question != Prompt::truth(given.question.question) {

@@ -1,18 +1,15 @@
 //! Models by their address on the hub: fetched with a progress bar, and listed.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use circuitcheck::analysis::accuracy::{OperationAccuracy, TRAINED_ACCURACY};
+use circuitcheck::analysis::opening::{self, News, OpenError};
 use circuitcheck::inputs::hub::{Address, Hub, HubSettings, PublishedFiles};
-use circuitcheck::inputs::model::{
-    LoadError, ModelFolder, Operations, OperationsFrom, WEIGHTS_FILES, Weights,
-};
-use circuitcheck::network::engine::Engine;
+use circuitcheck::inputs::model::{LoadError, ModelFolder, Operations, WEIGHTS_FILES};
 use clap::Args;
 use serde::Serialize;
 
-use super::tagged_file::note_older_spellings;
 use crate::cli::term::error::{CliError, note, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::JsonArg;
@@ -30,52 +27,37 @@ pub fn open_folder_with(
     path: &Path,
     operations: Option<Operations>,
 ) -> Result<ModelFolder, CliError> {
-    let ask = |weights: &Weights| {
-        let asked = OperationAccuracy::measure(&Engine::new(weights)).ok()?;
-        let found = asked.operations();
-        let taken = match found {
-            Some(operations) => format!("taken as trained for \"{operations}\""),
-            None => "trained for neither".to_owned(),
-        };
-        note(format_args!(
-            "{}: {taken}: {asked} (at least {:.0}% needed)",
-            path.display(),
-            100.0 * TRAINED_ACCURACY
-        ));
-        found
-    };
-    let from = operations.map_or(OperationsFrom::Files(&ask), OperationsFrom::Given);
-    let folder = match path.to_str() {
-        Some(text) if Address::is_meant(text) => open_address(text, &from)?,
-        _ => ModelFolder::open_with(path, None, &from).map_err(|error| explained(path, error))?,
-    };
-    if folder.folded_layer_norms {
-        note(format_args!(
-            "{}: no LayerNorm weights: read as folded (TransformerLens' fold_ln, LNPre)",
-            path.display()
-        ));
-    }
-    for warning in &folder.warnings {
-        warn(warning);
-    }
-    for file in folder.features.iter().chain(&folder.behaviors) {
-        note_older_spellings(file);
-    }
-    Ok(folder)
+    let bar = RefCell::new(None);
+    opening::open(
+        path,
+        operations,
+        &mut |progress| {
+            let mut bar = bar.borrow_mut();
+            bar.get_or_insert_with(Bar::of_bytes).show_file(progress);
+        },
+        &mut |news| {
+            bar.take();
+            tell_news(news);
+        },
+    )
+    .map_err(|error| match error {
+        OpenError::Load(error) if !is_address(path) => explained(path, error),
+        OpenError::Load(error) => error.into(),
+        OpenError::Address(error) => error.into(),
+        OpenError::Hub(error) => error.into(),
+    })
 }
 
-fn open_address(text: &str, operations: &OperationsFrom<'_>) -> Result<ModelFolder, CliError> {
-    let address: Address = text.parse()?;
-    let hub = Hub::new(HubSettings::from_env()?);
-    let mut bar = Bar::of_bytes();
-    let fetched = hub.fetch(&address, &mut |progress| bar.show_file(progress))?;
-    drop(bar);
-    tell_unasked(&address, fetched.unasked.as_deref());
-    Ok(ModelFolder::open_with(
-        &fetched.path,
-        Some(&fetched.name),
-        operations,
-    )?)
+fn is_address(path: &Path) -> bool {
+    path.to_str().is_some_and(Address::is_meant)
+}
+
+/// Tells on stderr what is known of a model.
+pub fn tell_news(news: News) {
+    match news {
+        News::Note(text) => note(text),
+        News::Warning(text) => warn(text),
+    }
 }
 
 /// Whether a folder holds a model's file of weights.
@@ -175,12 +157,10 @@ fn meant_on_the_hub(text: &str) -> Option<Address> {
     address.parse().ok()
 }
 
-/// That the cache alone was asked is no news where the user forbade to ask the hub.
-pub fn tell_unasked(address: &Address, unasked: Option<&str>) {
-    if let Some(reason) = unasked.filter(|_| !HubSettings::from_env().is_ok_and(|s| s.offline)) {
-        warn(format_args!(
-            "{address}: taken from the cache as it is, for the hub was not reached: {reason}"
-        ));
+/// Warns where the cache alone was asked.
+pub fn tell_unasked(address: &Address, reason: Option<&str>) {
+    if let Some(news) = opening::unasked(address, reason) {
+        tell_news(news);
     }
 }
 

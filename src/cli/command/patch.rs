@@ -2,16 +2,16 @@
 
 use std::fmt;
 
+use circuitcheck::analysis::effects::Effect;
 use circuitcheck::domain::arithmetic::Prompt;
 use circuitcheck::domain::site::Site;
-use circuitcheck::network::engine::{Intervention, Source};
 use clap::Args;
 use serde::Serialize;
 
 use crate::cli::args::decode::DecodeArg;
 use crate::cli::args::model::{Identity, ModelArg};
 use crate::cli::args::names::SitesArg;
-use crate::cli::term::answer::{Answers, Effect, answer_keys, effect_keys};
+use crate::cli::term::answer::{Answers, answer_keys, effect_keys, judgement};
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::JsonArg;
@@ -62,10 +62,8 @@ impl Patch {
         let sites = model.sites(&self.chosen.sites)?;
         let source = model.prompt(&self.source)?;
         let base = Prompt::truth(model.question(&self.base, None)?);
-        let stored = (model.engine).activations(&[source], sites.iter().copied())?;
-        let overwrite = |&site: &Site| stored.overwrite(0, site, Source::Stored);
-        let patch = Intervention::new(sites.iter().map(overwrite));
-        let (before, after) = model.intervene(&[base], self.reading.decode(), |_| patch.clone())?;
+        let decode = self.reading.decode();
+        let (before, after) = (model.engine).answers_patched(&[(source, base)], &sites, decode)?;
         let heading = model.heading().decode(self.reading.decode());
         self.format.print_under(
             &heading,
@@ -112,7 +110,7 @@ impl fmt::Display for Patched {
                 title("patched answer"),
                 given.answer.into(),
                 margin(given.logit_margin),
-                given.judgement(),
+                judgement(given),
             ]);
             table.row([title("changed"), effect.change().into()]);
             table.fmt(f)?;

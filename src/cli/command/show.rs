@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use circuitcheck::analysis::accuracy::{AccuracyShare, AccuracyTally};
 use circuitcheck::domain::arithmetic::Class;
 use circuitcheck::domain::shape::Shape;
+use circuitcheck::experiment::draw_evenly;
 use circuitcheck::inputs::model::TrainingRecord;
 use clap::Args;
 use serde::Serialize;
 
 use super::tagged_file::{FoundFile, TagSummary, TaggedFile, node_table, read_tagged_file};
 use crate::cli::args::model::{Identity, Model, ModelArg};
-use crate::cli::args::questions;
 use crate::cli::args::seed::SeedArg;
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
@@ -148,7 +148,8 @@ impl QuickAccuracy {
             ));
         }
         let measure = |class| -> Result<QuickClassAccuracy, CliError> {
-            let prompts = questions::draw(model, &[class], QUESTIONS_PER_CLASS, seed);
+            let n_digits = model.engine.shape().n_digits;
+            let prompts = draw_evenly(&[class], n_digits, QUESTIONS_PER_CLASS, seed);
             let logits = model.engine.logits(&prompts)?;
             let tally = AccuracyTally::of(0, &prompts, &logits, 0);
             Ok(QuickClassAccuracy {

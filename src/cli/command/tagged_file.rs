@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use circuitcheck::analysis::opening::older_dialect;
 use circuitcheck::domain::node::NodeName;
 use circuitcheck::domain::plain::one_line;
 use circuitcheck::domain::shape::Shape;
-use circuitcheck::inputs::claims::{claims_of, older_spellings, read_tagged_nodes};
+use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
 use serde::Serialize;
 
-use crate::cli::term::error::{CliError, note, warn};
+use super::hub::tell_news;
+use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::style;
 use crate::cli::term::table::{Cell, Side, Table};
 
@@ -184,9 +186,8 @@ pub fn read_tagged_file(path: &Path) -> Result<RawFile, CliError> {
 
 /// Notes that a file is in an older dialect, if it is.
 pub fn note_older_spellings(file: &RawFile) {
-    let older = older_spellings(&file.bytes);
-    if !older.is_empty() {
-        note(format_args!("{}: {older}", file.path.display()));
+    if let Some(news) = older_dialect(file) {
+        tell_news(news);
     }
 }
 

@@ -11,8 +11,7 @@ use circuitcheck::experiment::Rules;
 use circuitcheck::inputs::claims::Claim;
 use circuitcheck::inputs::model::{ModelFolder, RawFile};
 use circuitcheck::report::{
-    ClaimView, EVIDENCE_FILE, explanation, margins, store_attention, store_evidence, stored_report,
-    summary_line,
+    ClaimView, EVIDENCE_FILE, explanation, margins, store_verification, summary_line,
 };
 use circuitcheck::verify::evidence::Evidence;
 use circuitcheck::verify::{
@@ -182,12 +181,15 @@ impl Verify {
         evidence: &Evidence,
         elapsed: Duration,
     ) -> Result<(), CliError> {
-        store_evidence(out, &model.engine, evidence, elapsed)?;
-        store_attention(out, &model.folder, &model.engine)?;
-        let mut folder = model.folder.clone();
-        folder.features = features.or(folder.features);
-        let mut report = stored_report(out, Some(&folder), &self.model.shown())?;
-        report.features = self.features.clone();
+        let report = store_verification(
+            out,
+            &model.folder,
+            &model.engine,
+            evidence,
+            elapsed,
+            features.as_ref(),
+            &self.model.shown(),
+        )?;
         write_forms(&report, model, out, &self.format)?;
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! What is said of one answer. The keys are the same in every command that prints answers.
 
-use circuitcheck::domain::arithmetic::{Answer, Class, Prompt, TokenSet, complexity};
-use circuitcheck::network::logits::AnswerLogits;
+use circuitcheck::analysis::effects::GivenAnswer;
 use serde::Serialize;
 
 use super::style;
@@ -35,74 +34,12 @@ macro_rules! effect_keys {
 
 pub(crate) use {answer_keys, effect_keys};
 
-/// The model's answer to a question.
-#[derive(Debug, Clone, Serialize)]
-pub struct GivenAnswer {
-    pub question: Prompt,
-    pub class: Class,
-    pub complexity: String,
-    pub true_answer: Answer,
-    pub answer: Answer,
-    pub right: bool,
-    pub wrong: TokenSet,
-    pub logit_margin: f32,
-}
-
-impl GivenAnswer {
-    pub fn new(prompt: Prompt, logits: &AnswerLogits) -> Self {
-        let true_answer = Answer::of(&prompt.question);
-        let answer = logits.answer();
-        Self {
-            question: prompt,
-            class: prompt.question.class(),
-            complexity: complexity(&prompt.question).to_string(),
-            true_answer,
-            answer,
-            right: answer == true_answer,
-            wrong: answer.changed_from(&true_answer),
-            logit_margin: logits.smallest_margin(),
-        }
-    }
-
-    /// `right`, or `wrong` and where.
-    pub fn judgement(&self) -> Cell {
-        if self.right {
-            Cell::styled("right", style::RIGHT)
-        } else {
-            Cell::styled(format_args!("wrong at {}", self.wrong), style::WRONG)
-        }
-    }
-}
-
-/// The answers to a question without and with an intervention.
-#[derive(Debug, Clone, Serialize)]
-pub struct Effect {
-    #[serde(flatten)]
-    pub given: GivenAnswer,
-    pub clean_answer: Answer,
-    pub clean_logit_margin: f32,
-    pub changed: TokenSet,
-}
-
-impl Effect {
-    pub fn new(prompt: Prompt, clean: &AnswerLogits, logits: &AnswerLogits) -> Self {
-        let given = GivenAnswer::new(prompt, logits);
-        let clean_answer = clean.answer();
-        Self {
-            clean_answer,
-            clean_logit_margin: clean.smallest_margin(),
-            changed: given.answer.changed_from(&clean_answer),
-            given,
-        }
-    }
-
-    /// The tokens changed, or that there are none.
-    pub fn change(&self) -> String {
-        if self.changed.is_empty() {
-            "none".to_owned()
-        } else {
-            self.changed.to_string()
-        }
+/// `right`, or `wrong` and where.
+pub fn judgement(given: &GivenAnswer) -> Cell {
+    if given.right {
+        Cell::styled("right", style::RIGHT)
+    } else {
+        Cell::styled(format_args!("wrong at {}", given.wrong), style::WRONG)
     }
 }
 

@@ -9,4 +9,3 @@ pub mod output;
 pub mod progress;
 pub mod style;
 pub mod table;
-pub mod tally;

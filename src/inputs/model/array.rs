@@ -34,6 +34,14 @@ impl Array {
         }
     }
 
+    /// The same elements in another shape.
+    ///
+    /// # Panics
+    /// If it does not hold exactly as many.
+    pub(super) fn reshaped(self, shape: Vec<usize>) -> Self {
+        Self::new(shape, self.data).expect("as many elements as before")
+    }
+
     /// The dimensions, outermost first.
     pub fn shape(&self) -> &[usize] {
         &self.shape

@@ -7,8 +7,10 @@
 
 mod agreement;
 mod array;
+mod ask;
 mod files;
 mod folder;
+mod hooked;
 mod name;
 mod operations;
 mod pickle;
@@ -20,11 +22,13 @@ mod write;
 
 pub use agreement::{NameContradiction, OperationsFrom};
 pub use array::{Array, ArrayError};
+pub use ask::{AbsentSite, AskError};
 pub use files::{
     Disguise, FLAT_ENDINGS, FOLDER_FILES, MAX_JSON_FILE_BYTES, MAX_MODEL_FILE_BYTES, RawFile,
     WEIGHTS_FILES, is_weights, sha256, without_mark,
 };
 pub use folder::{BUNDLED_NAME, Identity, LoadError, LoadWarning, ModelFolder};
+pub use hooked::{HookedConfig, HookedError};
 pub use name::{ModelName, NameError};
 pub use operations::{Operations, OperationsError};
 pub use pickle::PickleError;

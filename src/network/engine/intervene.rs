@@ -9,7 +9,7 @@ use super::pass::{Item, Pass};
 use super::record::Record;
 use super::rows::Needed;
 use super::slices::slice_length;
-use super::{Decode, Engine, EngineError, Run};
+use super::{Decode, Engine, EngineError, Run, StopSignal};
 use crate::network::logits::AnswerLogits;
 
 impl Engine {
@@ -17,13 +17,15 @@ impl Engine {
     /// returns the resulting logits in the same order.
     ///
     /// # Errors
-    /// [`EngineError::Width`] for a value that does not fit its site, [`EngineError::DidNotFire`] for an overwrite that was not applied.
+    /// [`EngineError::Width`] for a value that does not fit its site, [`EngineError::DidNotFire`] for
+    /// an overwrite that was not applied, [`EngineError::Stopped`].
     pub fn intervene(
         &self,
         run: &Run,
         jobs: &[(usize, Intervention)],
         decode: Decode,
     ) -> Result<Vec<AnswerLogits>, EngineError> {
+        StopSignal::check()?;
         self.patched.fetch_add(jobs.len() as u64, Ordering::Relaxed);
         let slices: Vec<Vec<AnswerLogits>> = jobs
             .par_chunks(slice_length(jobs.len()))

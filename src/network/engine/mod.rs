@@ -9,9 +9,11 @@ pub(super) mod attention;
 mod base;
 pub(super) mod blocks;
 mod edges;
+mod hook;
 mod intervene;
 mod intervention;
 pub(super) mod lanes;
+mod many;
 pub(super) mod matrix;
 pub(super) mod norm;
 mod pass;
@@ -21,13 +23,16 @@ mod record;
 mod rows;
 mod sites;
 mod slices;
+mod stop;
 
 pub use crate::domain::site::Site;
 pub use edges::{Contributions, Exchange, Received};
+pub use hook::HookActivations;
 pub use intervention::{Intervention, Overwrite, Source};
 pub use lanes::instruction_set;
 pub use path::{PathPatch, Scale, Target};
 pub use read::Activations;
+pub use stop::StopSignal;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -102,6 +107,9 @@ pub enum EngineError {
     /// A question, or its forced answer, of another size than the model's.
     #[error("a question has {found} digits, the model takes {expected}")]
     Digits { found: usize, expected: usize },
+    /// The thread that ran it was to stop, by its [`StopSignal`].
+    #[error("stopped")]
+    Stopped,
 }
 
 /// A network ready to run.
@@ -275,6 +283,7 @@ impl Engine {
 
     /// Checks prompts that are about to be run unpatched, and counts them.
     fn admit(&self, prompts: &[Prompt]) -> Result<(), EngineError> {
+        StopSignal::check()?;
         check_digits(self.shape().n_digits, prompts)?;
         (self.unpatched).fetch_add(prompts.len() as u64, Ordering::Relaxed);
         Ok(())

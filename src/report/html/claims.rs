@@ -233,51 +233,72 @@ fn aspect_name(aspect: Aspect) -> &'static str {
 fn more(report: &Report, claim: &ClaimView) -> Markup {
     html! {
         div.sheet {
-            @if let Some(trials) = &claim.evidence.trials {
-                div.columns {
-                    div {
-                        (measures("The node alone", &trials.alone, report, claim))
-                        @if let Verdict::Joint(joint) | Verdict::JointInPart(joint) = &claim.evidence.verdict {
-                            (measures(&format!("{} together", names(&joint.set)), &joint.measures, report, claim))
-                            p.small { "The set needs this node: without it, interchange accuracy falls by at least " (format!("{:.2}", joint.need)) "." }
-                            @if !joint.helping.is_empty() {
-                                p.small { (names(&joint.helping)) " helps, but the set does not need it." }
-                            }
-                            @for set in &joint.also {
-                                p.small { "The same holds for " (names(set)) "." }
-                            }
-                        }
-                        @if let Verdict::Redundant { mean_ablated, measures: silenced } = &claim.evidence.verdict {
-                            (measures(&format!("With {} mean-ablated", names(mean_ablated)), silenced, report, claim))
-                        }
-                        (tokens(trials, claim))
-                    }
-                    div {
-                        (selectivity(report, &trials.controls))
-                        (others(trials))
-                        (attempts(trials))
-                    }
-                }
-                (failures(claim.fails_where))
-            } @else {
-                p { "Not tested: " (claim.note) "." }
-            }
-            @if let Some(order) = claim.evidence.trials.as_ref().and_then(|trials| trials.free_order) {
-                p.small { "In these trials the model is given the sign; " (order) "." }
-            }
-            @if let Some(free) = &claim.evidence.free_running {
-                p.small { "Free-running: " (badge(free.verdict.kind())) " " (free.verdict.note()) }
-            }
-            (published(claim.evidence))
-            @if let Some(example) = claim.counterexample { (counterexample(example, claim.replay.as_deref())) }
-            h4 { "All measurements" }
-            (command(&report.explain_command(claim.claim)))
+            (grounds(report, claim))
             p.links {
                 @if let Some(vertex) = vertex(report, claim) { a.to-graph href="#graph" data-find=(vertex) { "in the graph" } }
                 a href={ "#map-" (claim.node) } { "on the maps" }
                 a href={ "#attention-" (claim.node) } { "attention" }
             }
         }
+    }
+}
+
+/// A claim by itself: what it says, what came out, and what that rests on.
+pub fn alone(report: &Report, claim: &ClaimView) -> Markup {
+    let threshold = report.evidence.protocol.threshold;
+    html! {
+        h3 { (claim.node) " " (labelled(claim.tag, claim.task)) " " (badge(claim.verdict)) }
+        div.accuracy { (interchange_accuracy(claim, threshold)) }
+        p.note { (claim.note) }
+        details {
+            summary { "what this rests on" }
+            (grounds(report, claim))
+        }
+    }
+}
+
+/// What the verdict on a claim rests on.
+fn grounds(report: &Report, claim: &ClaimView) -> Markup {
+    html! {
+        @if let Some(trials) = &claim.evidence.trials {
+            div.columns {
+                div {
+                    (measures("The node alone", &trials.alone, report, claim))
+                    @if let Verdict::Joint(joint) | Verdict::JointInPart(joint) = &claim.evidence.verdict {
+                        (measures(&format!("{} together", names(&joint.set)), &joint.measures, report, claim))
+                        p.small { "The set needs this node: without it, interchange accuracy falls by at least " (format!("{:.2}", joint.need)) "." }
+                        @if !joint.helping.is_empty() {
+                            p.small { (names(&joint.helping)) " helps, but the set does not need it." }
+                        }
+                        @for set in &joint.also {
+                            p.small { "The same holds for " (names(set)) "." }
+                        }
+                    }
+                    @if let Verdict::Redundant { mean_ablated, measures: silenced } = &claim.evidence.verdict {
+                        (measures(&format!("With {} mean-ablated", names(mean_ablated)), silenced, report, claim))
+                    }
+                    (tokens(trials, claim))
+                }
+                div {
+                    (selectivity(report, &trials.controls))
+                    (others(trials))
+                    (attempts(trials))
+                }
+            }
+            (failures(claim.fails_where))
+        } @else {
+            p { "Not tested: " (claim.note) "." }
+        }
+        @if let Some(order) = claim.evidence.trials.as_ref().and_then(|trials| trials.free_order) {
+            p.small { "In these trials the model is given the sign; " (order) "." }
+        }
+        @if let Some(free) = &claim.evidence.free_running {
+            p.small { "Free-running: " (badge(free.verdict.kind())) " " (free.verdict.note()) }
+        }
+        (published(claim.evidence))
+        @if let Some(example) = claim.counterexample { (counterexample(example, claim.replay.as_deref())) }
+        h4 { "All measurements" }
+        (command(&report.explain_command(claim.claim)))
     }
 }
 

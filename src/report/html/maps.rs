@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::places::place;
-use super::{Section, names, sign, tone};
+use super::{Links, Section, names, sign, tone};
 use crate::domain::node::{Component, NodeName};
 use crate::domain::shape::Shape;
 use crate::inputs::claims::{Tag, TaggedNode};
@@ -64,12 +64,27 @@ pub fn section(report: &Report) -> Section {
                 @for map in &maps {
                     figure.map data-map=(map.id) {
                         figcaption { b { (map.title) } ": " (map.about) }
-                        div.scroll tabindex="0" role="group" aria-label={ "Map of " (map.title) } { (draw(map, shape, report)) }
+                        div.scroll tabindex="0" role="group" aria-label={ "Map of " (map.title) } { (draw(map, shape, report, Links::OnPage)) }
                     }
                 }
             }
             (in_words(&maps))
         },
+    }
+}
+
+/// One map by its name, such as `verdicts`; the error is the names of those there are.
+pub fn map(report: &Report, id: &str) -> Result<Markup, Vec<&'static str>> {
+    let maps = maps(report);
+    let shape = &report.evidence.inputs.shape;
+    match maps.iter().find(|map| map.id == id) {
+        Some(map) => Ok(html! {
+            figure {
+                figcaption { b { (map.title) } ": " (map.about) }
+                div.scroll { (draw(map, shape, report, Links::Nowhere)) }
+            }
+        }),
+        None => Err(maps.iter().map(|map| map.id).collect()),
     }
 }
 
@@ -274,7 +289,7 @@ fn fitting(lines: &[String]) -> Vec<String> {
     first.chain([more]).collect()
 }
 
-fn draw(map: &Map, shape: &Shape, report: &Report) -> Markup {
+fn draw(map: &Map, shape: &Shape, report: &Report, links: Links) -> Markup {
     let rows = rows(shape);
     let claimed = by_node(report);
     let lines = map.cells.values().map(|cell| cell.lines.len());
@@ -303,7 +318,7 @@ fn draw(map: &Map, shape: &Shape, report: &Report) -> Markup {
                 @if let Some(row) = rows.iter().position(|&row| row == (node.layer, node.component)) {
                     @let (x, y) = (LEFT + node.position * CELL_WIDTH, TOP + row * cell_height);
                     @let drawn = one(node, cell, x, y, cell_height);
-                    @match claimed.contains_key(node) {
+                    @match links == Links::OnPage && claimed.contains_key(node) {
                         true => a href={ "#" (node) } aria-label={ (node) ": " (cell.words) } { (drawn) },
                         false => g role="img" aria-label={ (node) ": " (cell.words) } { (drawn) },
                     }

@@ -2,6 +2,7 @@
 
 mod attention;
 mod bars;
+mod cell;
 mod claims;
 mod curve;
 mod flow;
@@ -16,6 +17,7 @@ mod trail;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+pub use cell::{CellError, attention_cell, claim_cell, graph_cell, map_cell, model_cell, run_cell};
 pub use terms::term;
 
 use super::Report;
@@ -28,6 +30,15 @@ pub const PALETTE: &str = include_str!("palette.css");
 
 const STYLE: &str = concat!(include_str!("palette.css"), include_str!("page.css"));
 const SCRIPT: &str = include_str!("page.js");
+
+/// Whether names of nodes and claims are links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Links {
+    /// To what the page has of them.
+    OnPage,
+    /// There is nothing that they could lead to.
+    Nowhere,
+}
 
 /// A section of the page: its anchor, its title, what it is about in a sentence, and its content.
 struct Section {

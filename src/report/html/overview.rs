@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::{badge, tone};
+use crate::domain::shape::Shape;
 use crate::report::Report;
 use crate::verify::evidence::Evidence;
 use crate::verify::{PublishedResult, VerdictKind};
@@ -10,20 +11,26 @@ use crate::verify::{PublishedResult, VerdictKind};
 /// The page's head: the model and its make-up.
 pub fn header(report: &Report) -> Markup {
     let inputs = &report.evidence.inputs;
-    let shape = &inputs.shape;
     html! {
         header {
             p.kicker { "circuitcheck report" }
             h1 { "Claims about " span.model { (inputs.model) } }
             dl.facts {
-                div { dt { "digits" } dd { (shape.n_digits) } }
-                div { dt { "layers × heads" } dd { (shape.n_layers) " × " (shape.n_heads) } }
-                div { dt { "width" } dd { (shape.d_model) } }
-                div { dt { "trained on" } dd { (inputs.operations) } }
-                div { dt { "weights" } dd { code title=(inputs.weights_sha256) { (&inputs.weights_sha256[..12.min(inputs.weights_sha256.len())]) } } }
+                (facts(&inputs.shape, &inputs.operations, &inputs.weights_sha256))
                 div { dt { "seed" } dd { (report.evidence.protocol.seed) } }
             }
         }
+    }
+}
+
+/// What a model is, as items of a list.
+pub fn facts(shape: &Shape, operations: &str, weights_sha256: &str) -> Markup {
+    html! {
+        div { dt { "digits" } dd { (shape.n_digits) } }
+        div { dt { "layers × heads" } dd { (shape.n_layers) " × " (shape.n_heads) } }
+        div { dt { "width" } dd { (shape.d_model) } }
+        div { dt { "trained on" } dd { (operations) } }
+        div { dt { "weights" } dd { code title=(weights_sha256) { (&weights_sha256[..12.min(weights_sha256.len())]) } } }
     }
 }
 
@@ -121,19 +128,26 @@ pub fn summary(report: &Report) -> Markup {
             @for change in &report.changes {
                 p.notice role="note" { strong { "Note: " } (change) "." }
             }
-            (verdict(evidence))
-            div.stack role="img" aria-label={ "Verdicts: " (crate::report::summary_line(evidence)) } {
-                @for kind in VerdictKind::FROM_TRUE_TO_FALSE {
-                    @if let Some(number) = evidence.summary.get(&kind) {
-                        span.(tone(kind)) style={ "flex-grow:" (number) } title={ (number) " " (kind) } { (number) }
-                    }
+            (outcome(evidence))
+        }
+    }
+}
+
+/// A sentence, and how many claims have each verdict.
+pub fn outcome(evidence: &Evidence) -> Markup {
+    html! {
+        (verdict(evidence))
+        div.stack role="img" aria-label={ "Verdicts: " (crate::report::summary_line(evidence)) } {
+            @for kind in VerdictKind::FROM_TRUE_TO_FALSE {
+                @if let Some(number) = evidence.summary.get(&kind) {
+                    span.(tone(kind)) style={ "flex-grow:" (number) } title={ (number) " " (kind) } { (number) }
                 }
             }
-            ul.legend {
-                @for kind in VerdictKind::FROM_TRUE_TO_FALSE {
-                    @if let Some(number) = evidence.summary.get(&kind) {
-                        li { (badge(kind)) " " (number) }
-                    }
+        }
+        ul.legend {
+            @for kind in VerdictKind::FROM_TRUE_TO_FALSE {
+                @if let Some(number) = evidence.summary.get(&kind) {
+                    li { (badge(kind)) " " (number) }
                 }
             }
         }
