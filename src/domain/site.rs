@@ -616,6 +616,43 @@ impl FromStr for Site {
 
 text_form!(Hook, Site);
 
+/// What can be read of a run: a hook at every position, or a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    Hook(Hook),
+    Site(Site),
+}
+
+impl Activation {
+    /// Its sites in a model.
+    pub fn sites(&self, shape: &Shape) -> Vec<Site> {
+        match self {
+            Activation::Hook(hook) => hook.sites(shape),
+            Activation::Site(site) => vec![*site],
+        }
+    }
+}
+
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Activation::Hook(hook) => hook.fmt(f),
+            Activation::Site(site) => site.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Activation {
+    type Err = SiteError;
+
+    fn from_str(text: &str) -> Result<Self, SiteError> {
+        match text.parse() {
+            Ok(hook) => Ok(Activation::Hook(hook)),
+            Err(_) => text.parse().map(Activation::Site),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

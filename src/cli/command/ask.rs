@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use circuitcheck::analysis::effects::GivenAnswer;
 use circuitcheck::domain::arithmetic::{AnswerToken, Prompt, char_of};
-use circuitcheck::domain::site::{Hook, Site};
+use circuitcheck::domain::site::Activation;
 use circuitcheck::network::engine::Decode;
 use circuitcheck::network::logits::AnswerLogits;
 use circuitcheck::storage::npz::{NpzArray, npz};
@@ -73,13 +73,6 @@ pub struct AskCommand {
     format: JsonArg,
 }
 
-/// What is written to the file.
-#[derive(Debug, Clone)]
-enum Activation {
-    Site(Site),
-    Hook(Hook),
-}
-
 fn activation(text: &str) -> Result<Activation, String> {
     match text.trim().parse() {
         Ok(hook) => Ok(Activation::Hook(hook)),
@@ -141,15 +134,11 @@ impl AskCommand {
         let n_ctx = model.engine.shape().n_ctx();
         let dims = [prompts.len(), n_ctx];
         let mut arrays = vec![NpzArray::bytes("tokens", &dims, tokens)];
-        for activation in &self.activations {
-            arrays.push(match activation {
-                Activation::Site(site) => site_array(model, prompts, *site)?,
-                Activation::Hook(hook) => {
-                    model.sites(&hook.sites(&model.engine.shape()))?;
-                    let read = model.engine.at_hook(*hook, prompts)?;
-                    NpzArray::floats(&hook.to_string(), &read.dims, &read.values)
-                }
-            });
+        for &activation in &self.activations {
+            model.sites(&activation.sites(&model.engine.shape()))?;
+            let read = model.engine.read(activation, prompts)?;
+            let name = activation.to_string();
+            arrays.push(NpzArray::floats(&name, &read.dims, &read.values));
         }
         let folder = match out.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -162,16 +151,6 @@ impl AskCommand {
         };
         Ok(write_files(folder, &[(name, npz(&arrays))])?)
     }
-}
-
-/// The activations of prompts at a site, `[questions, values]`.
-fn site_array(model: &Model, prompts: &[Prompt], site: Site) -> Result<NpzArray, CliError> {
-    model.sites(&[site])?;
-    let read = model.engine.activations(prompts, [site])?;
-    let rows = (0..prompts.len()).flat_map(|prompt| read.get(prompt, site));
-    let values: Vec<f32> = rows.copied().collect();
-    let dims = [prompts.len(), site.width(&model.engine.shape())];
-    Ok(NpzArray::floats(&site.to_string(), &dims, &values))
 }
 
 #[derive(Debug, Serialize)]

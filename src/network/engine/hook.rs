@@ -1,12 +1,12 @@
-//! Activations at a hook point, at every token position, as arrays with named dimensions.
+//! Activations as arrays with named dimensions: at a hook point, at every token position, or at a site.
 
 use super::{Engine, EngineError};
 use crate::domain::arithmetic::Prompt;
-use crate::domain::site::{Hook, Point};
+use crate::domain::site::{Activation, Hook, Point, Site};
 
-/// Activations of a batch of prompts at a hook point, in row-major order.
+/// Activations of a batch of prompts, in row-major order.
 #[derive(Debug, Clone, PartialEq)]
-pub struct HookActivations {
+pub struct ActivationArray {
     pub values: Vec<f32>,
     pub dims: Vec<usize>,
     /// What each dimension is.
@@ -14,12 +14,33 @@ pub struct HookActivations {
 }
 
 impl Engine {
-    /// The activations of unpatched prompts, teacher-forced, at a hook point, with the dimensions that
-    /// [`Point`] gives. Attention to later positions is 0.
+    /// The activations of unpatched prompts, teacher-forced: of a hook, with the dimensions that [`Point`]
+    /// gives, and 0 for the attention to later positions; of a site, `[prompts, width]`.
     ///
     /// # Errors
     /// As [`Engine::activations`].
-    pub fn at_hook(&self, hook: Hook, prompts: &[Prompt]) -> Result<HookActivations, EngineError> {
+    pub fn read(
+        &self,
+        activation: Activation,
+        prompts: &[Prompt],
+    ) -> Result<ActivationArray, EngineError> {
+        match activation {
+            Activation::Hook(hook) => self.at_hook(hook, prompts),
+            Activation::Site(site) => self.at_site(site, prompts),
+        }
+    }
+
+    fn at_site(&self, site: Site, prompts: &[Prompt]) -> Result<ActivationArray, EngineError> {
+        let read = self.activations(prompts, [site])?;
+        let rows = (0..prompts.len()).flat_map(|prompt| read.get(prompt, site));
+        Ok(ActivationArray {
+            values: rows.copied().collect(),
+            dims: vec![prompts.len(), site.width(&self.shape())],
+            names: vec!["question", "value"],
+        })
+    }
+
+    fn at_hook(&self, hook: Hook, prompts: &[Prompt]) -> Result<ActivationArray, EngineError> {
         let shape = self.shape();
         let (point, n_ctx) = (hook.point(), shape.n_ctx());
         let width = point.width(&shape);
@@ -55,7 +76,7 @@ impl Engine {
                 values[index * width..][..value.len()].copy_from_slice(value);
             }
         }
-        Ok(HookActivations {
+        Ok(ActivationArray {
             values,
             dims,
             names,
@@ -73,7 +94,7 @@ mod tests {
     fn every_hook_holds_what_its_sites_do() {
         let engine = Engine::new(&ModelFolder::bundled().weights);
         let prompts = ["12345+67890", "5-90"].map(|text| Prompt::parse(text, 5).unwrap());
-        let read = |hook: &str| engine.at_hook(hook.parse().unwrap(), &prompts);
+        let read = |hook: &str| engine.read(hook.parse().unwrap(), &prompts);
         let z = read("blocks.1.attn.hook_z").unwrap();
         assert_eq!(z.names, ["question", "position", "head", "d_head"]);
         let [questions, positions, heads, width] = z.dims[..] else {
@@ -88,10 +109,13 @@ mod tests {
         let pattern = read("blocks.2.attn.hook_pattern").unwrap();
         assert_eq!(pattern.names, ["question", "head", "query", "key"]);
         assert_eq!(pattern.dims, [2, 4, 19, 19]);
-        let site: Site = "P15L2H3.pattern".parse().unwrap();
-        let value = engine.activations(&prompts, [site]).unwrap();
         let row = &pattern.values[((4 + 3) * 19 + 15) * 19..][..19];
-        assert_eq!(row[..16], *value.get(1, site));
+        let site = read("P15L2H3.pattern").unwrap();
+        assert_eq!(
+            (&site.dims[..], site.names),
+            (&[2, 16][..], vec!["question", "value"])
+        );
+        assert_eq!(row[..16], site.values[16..]);
         assert_eq!(row[16..], [0.0; 3]);
 
         for (hook, dims) in [

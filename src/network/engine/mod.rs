@@ -27,7 +27,7 @@ mod stop;
 
 pub use crate::domain::site::Site;
 pub use edges::{Contributions, Exchange, Received};
-pub use hook::HookActivations;
+pub use hook::ActivationArray;
 pub use intervention::{Intervention, Overwrite, Source};
 pub use lanes::instruction_set;
 pub use path::{PathPatch, Scale, Target};

@@ -1,0 +1,76 @@
+"""What callers may give: one or several texts, files or their content, progress or none."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Union
+
+Progress = Callable[[str, int, int], Any]
+"""Called as ``progress(what, done, of)``."""
+
+Texts = Union[str, Iterable[str]]
+"""One text or several."""
+
+File = Union[str, "os.PathLike[str]", bytes, list[Any]]
+"""A JSON file: where it is, its content, or what it holds."""
+
+GivenFile = tuple[Path, Union[bytes, None]]
+
+
+def texts(given: Texts | None) -> list[str]:
+    """A list of texts, of one or several or none."""
+    if given is None:
+        return []
+    return [given] if isinstance(given, str) else list(given)
+
+
+def file(given: File | None, name: str) -> GivenFile | None:
+    """Where a file is, and its content where that is at hand."""
+    if given is None:
+        return None
+    if isinstance(given, bytes):
+        return Path(name), given
+    if isinstance(given, (str, os.PathLike)):
+        return Path(given), None
+    return Path(name), json.dumps(given).encode()
+
+
+@contextmanager
+def bar(progress: bool | Progress) -> Iterator[Progress | None]:
+    """What is called after each step: a bar of tqdm, where that is installed, or what the caller gave."""
+    if callable(progress):
+        yield progress
+        return
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        progress = False
+    if not progress:
+        yield None
+        return
+    with tqdm(leave=False) as shown:
+
+        def show(what: str, done: int, of: int) -> None:
+            if shown.desc != f"{what}: ":
+                shown.reset(total=of)
+                shown.set_description(what, refresh=False)
+            shown.total = of
+            shown.update(done - shown.n)
+
+        yield show
+
+
+def settings(config: Any) -> str:
+    """A configuration of TransformerLens as JSON: those of its settings that JSON can hold."""
+    found = config if isinstance(config, Mapping) else vars(config)
+    kept = {}
+    for name, value in found.items():
+        if hasattr(value, "item") and not getattr(value, "shape", None):
+            value = value.item()
+        if value is None or isinstance(value, (bool, int, float, str)):
+            kept[name] = value
+    return json.dumps(kept)
