@@ -17,12 +17,14 @@ package installs too; the evidence of a verification is the same, byte for byte.
 """
 
 from ._answers import Activations, Answers, Attention
+from ._experiment import EvidenceMap, ExperimentResult
 from ._model import Graph, Model, Represents, load
 from ._native import (
     CircuitcheckError,
     ClaimsError,
     EngineError,
     EvidenceError,
+    ExperimentError,
     HubError,
     LoadError,
     NodeError,
@@ -43,6 +45,9 @@ __all__ = [
     "ClaimsError",
     "EngineError",
     "EvidenceError",
+    "EvidenceMap",
+    "ExperimentError",
+    "ExperimentResult",
     "Graph",
     "HubError",
     "LoadError",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from . import _native
 from ._answers import Activations, Answers, Attention
 from ._arguments import File, GivenFile, Progress, Texts, bar, file, settings, texts
+from ._experiment import EvidenceMap, ExperimentResult
 from ._run import ModelState, Run
 
 if TYPE_CHECKING:
@@ -364,6 +365,61 @@ class Model:
                 progress=shown,
             )
         return Represents(json.loads(found), markdown)
+
+    def experiment(
+        self, experiment: str | os.PathLike[str] | Mapping[str, Any], *, seed: int | None = None
+    ) -> ExperimentResult:
+        """Runs an experiment: which pairs of questions are drawn, what is done where, what is read, which
+        controls there are and which rule decides. docs/EXPERIMENTS.md has the grammar.
+
+        :param experiment: a dict, the text of a TOML file, or a path (``pathlib.Path``) of one.
+
+        Raises :class:`OptionError` where it does not follow the grammar, :class:`NodeError` or
+        :class:`ExperimentError` where it does not fit the model.
+
+        >>> import circuitcheck as cc
+        >>> found = cc.load().experiment({
+        ...     "says": "P17L2H2 decides the sign",
+        ...     "pairs": {"from": "variable", "variable": "SGN", "count": 200},
+        ...     "act": [{"do": "swap", "at": ["P17L2H2"]}],
+        ...     "read": {"what": "predicted"},
+        ...     "rule": {"at_least": 0.5},
+        ... })
+        >>> found.verdict
+        'not_shown'
+        """
+        toml = json_text = None
+        if isinstance(experiment, Mapping):
+            json_text = json.dumps(experiment)
+        elif isinstance(experiment, str):
+            toml = experiment
+        else:
+            with open(experiment, encoding="utf-8-sig") as opened:
+                toml = opened.read()
+        found, html = _native.experiment(self._native, toml, json_text, seed)
+        return ExperimentResult(json.loads(found), html)
+
+    def evidence(
+        self,
+        claims: Texts | None = None,
+        *,
+        alpha: float | None = None,
+        seed: int | None = None,
+        progress: bool | Progress = False,
+    ) -> EvidenceMap:
+        """Measures published claims of 2026, each as published and by a test that can fail, as
+        ``circuitcheck evidence`` does.
+
+        :param claims: numbers such as ``CE3``; without them all, which takes minutes.
+        :param alpha: chance that any interval of one measurement is wrong.
+
+        Raises :class:`OptionError` for an unknown number.
+        """
+        with bar(progress) as shown:
+            found, html = _native.evidence(
+                self._native, texts(claims), alpha=alpha, seed=seed, progress=shown
+            )
+        return EvidenceMap(json.loads(found), html)
 
     def graph(
         self,

@@ -1,10 +1,12 @@
 //! The library's errors as Python exceptions, each with the same text.
 
+use circuitcheck::analysis::evidence_map::MapError;
 use circuitcheck::analysis::graph::{GraphError, OtherWeights};
 use circuitcheck::analysis::opening::OpenError;
 use circuitcheck::domain::node::NodeError as LibraryNodeError;
 use circuitcheck::domain::site::SiteError;
-use circuitcheck::experiment::RulesError;
+use circuitcheck::experiment::assay::AssayError;
+use circuitcheck::experiment::{ActError, RulesError};
 use circuitcheck::inputs::claims::ClaimsError as LibraryClaimsError;
 use circuitcheck::inputs::hub::{AddressError, HubError as LibraryHubError};
 use circuitcheck::inputs::model::{
@@ -51,6 +53,7 @@ exceptions! {
     ClaimsError: "A file of claims or behaviours cannot be read.";
     VerifyError: "There is nothing to verify, or a verification went wrong.";
     EngineError: "A run of the network went wrong.";
+    ExperimentError: "An experiment or a published claim cannot be measured on the model.";
     EvidenceError: "Stored evidence is of another form, or of another model.";
     OutputError: "A file cannot be written.";
     OptionError: "An option has a value that it cannot have.";
@@ -90,6 +93,8 @@ raised_as! {
     OperationsError => OptionError;
     CellError => OptionError;
     RulesError => OptionError;
+    toml::de::Error => OptionError;
+    serde_json::Error => OptionError;
 }
 
 impl IntoException for LibraryEngineError {
@@ -126,6 +131,35 @@ impl IntoException for AblationError {
         match self {
             Self::Engine(error) => error.into_exception(),
             error => OptionError::new_err(error.to_string()),
+        }
+    }
+}
+
+impl IntoException for ActError {
+    fn into_exception(self) -> PyErr {
+        match self {
+            Self::Engine(error) => error.into_exception(),
+            error => ExperimentError::new_err(error.to_string()),
+        }
+    }
+}
+
+impl IntoException for AssayError {
+    fn into_exception(self) -> PyErr {
+        match self {
+            Self::Act(error) => error.into_exception(),
+            Self::Node(error) => error.into_exception(),
+            error => ExperimentError::new_err(error.to_string()),
+        }
+    }
+}
+
+impl IntoException for MapError {
+    fn into_exception(self) -> PyErr {
+        match self {
+            Self::Unknown(..) => OptionError::new_err(self.to_string()),
+            Self::Engine(error) => error.into_exception(),
+            error => ExperimentError::new_err(error.to_string()),
         }
     }
 }

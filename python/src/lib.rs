@@ -3,6 +3,7 @@
 
 mod answers;
 mod error;
+mod experiment;
 mod graph;
 mod model;
 mod run;
@@ -31,5 +32,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<run::Run>()?;
     module.add_class::<graph::Graph>()?;
     module.add_class::<table::Table>()?;
+    module.add_function(wrap_pyfunction!(experiment::experiment, module)?)?;
+    module.add_function(wrap_pyfunction!(experiment::evidence, module)?)?;
     module.add_function(wrap_pyfunction!(command, module)?)
 }

@@ -36,3 +36,16 @@ def add() -> cc.Model:
 def run(add: cc.Model) -> cc.Run:
     """Claims of two nodes: one is supported, one is not shown, with a counterexample."""
     return add.verify(nodes=["P17L0H1", "P13L0H2"])
+
+
+CARRY = ROOT / "hypotheses" / "experiments" / "carry_head.toml"
+
+
+@pytest.fixture(scope="session")
+def found(add: cc.Model) -> cc.ExperimentResult:
+    return add.experiment(CARRY)
+
+
+@pytest.fixture(scope="session")
+def ce3(add: cc.Model) -> cc.EvidenceMap:
+    return add.evidence("CE3")

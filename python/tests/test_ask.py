@@ -84,8 +84,14 @@ def test_activations_are_what_patches_carry(add: cc.Model) -> None:
     np.testing.assert_allclose(stream, added, atol=1e-4)
     pattern = add.activations("blocks.1.attn.hook_pattern", questions[0])
     np.testing.assert_array_equal(pattern[0], add.attention(questions[0]).weights[1])
-    with pytest.raises(cc.OptionError, match="no hook"):
+    site = add.activations("P14L0.resid_mid", questions)
+    assert site.dims == ("question", "value")
+    mid = add.activations("blocks.0.hook_resid_mid", questions)
+    np.testing.assert_array_equal(site.values, mid.values[:, 14])
+    with pytest.raises(cc.NodeError, match="is no site"):
         add.activations("blocks.0.hook_everything", questions)
+    with pytest.raises(cc.NodeError, match="is layer 2, the model has layers 0 to 1"):
+        add.activations("blocks.2.hook_resid_mid", questions)
 
 
 def test_attention_sums_to_one_over_what_went_before(add: cc.Model) -> None:
@@ -103,7 +109,7 @@ def test_what_is_no_question_or_no_node_is_refused(add: cc.Model) -> None:
         add.ask("123456+1")
     with pytest.raises(cc.NodeError, match="is head 7, the model has heads 0 to 2"):
         add.patch("1+1", "2+2", "P15L0H7")
-    with pytest.raises(cc.NodeError, match="is no node name"):
+    with pytest.raises(cc.NodeError, match="is no site"):
         add.patch("1+1", "2+2", "head 7")
     with pytest.raises(cc.OptionError, match='unknown ablation "median"'):
         add.ablate("P15L0H2", "median")  # type: ignore[arg-type]

@@ -36,8 +36,10 @@ class Checked(HTMLParser):
             self.styles += data
 
 
-@pytest.mark.parametrize("name", ["model", "run", "claim", "map", "graph", "attention"])
-def test_a_cell_is_complete_in_itself(name: str, add: cc.Model, run: cc.Run) -> None:
+@pytest.mark.parametrize("name", ["model", "run", "claim", "map", "graph", "attention", "experiment", "evidence"])
+def test_a_cell_is_complete_in_itself(
+    name: str, add: cc.Model, run: cc.Run, found: cc.ExperimentResult, ce3: cc.EvidenceMap
+) -> None:
     shown: Any = {
         "model": add,
         "run": run,
@@ -45,6 +47,8 @@ def test_a_cell_is_complete_in_itself(name: str, add: cc.Model, run: cc.Run) -> 
         "map": run.map("verdicts"),
         "graph": run.graph(),
         "attention": add.attention("12345+67890"),
+        "experiment": found,
+        "evidence": ce3,
     }[name]
     html = shown._repr_html_()
     checked = Checked()

@@ -40,7 +40,7 @@ def test_the_version_is_that_of_the_workspace() -> None:
 
 def test_every_exception_can_be_caught_as_one() -> None:
     exceptions = [name for name in cc.__all__ if name.endswith("Error")]
-    assert len(exceptions) == 11
+    assert len(exceptions) == 12
     for name in exceptions:
         exception = getattr(cc, name)
         assert issubclass(exception, cc.CircuitcheckError) and exception.__doc__

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use maud::{DOCTYPE, Markup, html};
 
+use super::html::cell_styled;
 use super::page_head;
 use crate::analysis::evidence_map::{
     ClaimResult, MapMeasured, MapVerdict, ModelMap, Part, Row, Settled,
@@ -226,10 +227,32 @@ fn overview_table(maps: &[ModelMap]) -> Markup {
     }
 }
 
+/// The map of one model as a cell of a notebook.
+pub fn evidence_cell(map: &ModelMap) -> String {
+    let content = html! {
+        p.kicker { "circuitcheck evidence, seed " (map.options.seed) }
+        h3 { "Published claims of 2026 on " span.model { (map.identity.model) } }
+        @for result in &map.claims { h3 { (verdict(result)) } (measured(result)) }
+        p.small { "With probability at least 1 − " (map.options.alpha) ", all intervals of a measurement hold." }
+    };
+    cell_styled(content, STYLE)
+}
+
 fn claim(result: &ClaimResult, model: usize) -> Markup {
+    html! {
+        h3 id={ (result.claim.id) "-" (model) } { (verdict(result)) }
+        (measured(result))
+    }
+}
+
+fn verdict(result: &ClaimResult) -> Markup {
+    html! { (result.claim.id) ": " span.(tone(result.verdict)) { (result.verdict) } }
+}
+
+/// What a claim says and what was measured.
+fn measured(result: &ClaimResult) -> Markup {
     let claim = &result.claim;
     html! {
-        h3 id={ (claim.id) "-" (model) } { (claim.id) ": " span.(tone(result.verdict)) { (result.verdict) } }
         p { (claim.says) }
         ul {
             @for published in &claim.published { li { "Published on " (published.models) ": " (published.found) "." } }

@@ -32,9 +32,14 @@ pub use comparison::{Apart, Comparison, Flip, Player, Role, Term};
 pub use document::{
     ATTENTION_FILE, Change, DISCOVERED, EVIDENCE_FILE, RUN_FILE, Report, ReportError,
 };
-pub use evidence_map::{DECIDING_PARTS, evidence_counts, evidence_markdown, evidence_page};
+pub use evidence_map::{
+    DECIDING_PARTS, evidence_cell, evidence_counts, evidence_markdown, evidence_page,
+};
 pub use glossary::{GlossaryEntry, define, glossary};
-pub use html::{CellError, attention_cell, claim_cell, graph_cell, map_cell, model_cell, run_cell};
+pub use html::{
+    CellError, attention_cell, claim_cell, experiment_cell, graph_cell, map_cell, model_cell,
+    run_cell,
+};
 pub(crate) use html::{
     PALETTE, badge as verdict_badge, head as page_head, term, tone as verdict_tone,
 };

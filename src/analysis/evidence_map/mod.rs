@@ -26,10 +26,10 @@ use crate::analysis::hypothesis::Models;
 use crate::domain::arithmetic::Class;
 use crate::domain::edge::EdgeError;
 use crate::domain::text::line;
-use crate::experiment::ActError;
+use crate::experiment::{ActError, Baseline};
 use crate::experiment::codes::ProbeError;
-use crate::inputs::model::Identity;
-use crate::network::engine::EngineError;
+use crate::inputs::model::{Identity, ModelFolder};
+use crate::network::engine::{Engine, EngineError};
 use crate::verify::Progress;
 use measure::By;
 
@@ -403,6 +403,23 @@ pub struct ModelMap {
     /// Classes whose questions the model answers well enough to be asked about.
     pub classes: Vec<Class>,
     pub claims: Vec<ClaimResult>,
+}
+
+/// Measures a model's baseline, and claims on it.
+///
+/// # Errors
+/// As [`measure_claims`].
+pub fn measure_model(
+    folder: &ModelFolder,
+    engine: &Engine,
+    claims: &[MapClaim],
+    options: MapOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<ModelMap, MapError> {
+    let operations = folder.operations();
+    let baseline = Baseline::measure(engine, operations, options.alpha, options.seed)?;
+    let lab = Lab::new(folder, engine, &baseline, options);
+    measure_claims(&lab, claims, progress)
 }
 
 /// Measures claims on a model.

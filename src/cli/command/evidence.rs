@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use circuitcheck::analysis::evidence_map::{
-    Lab, MapClaim, MapOptions, ModelMap, Settled, measure_claims,
+    MapClaim, MapOptions, ModelMap, Settled, measure_model,
 };
-use circuitcheck::experiment::{Baseline, Rules};
+use circuitcheck::experiment::Rules;
 use circuitcheck::report::{DECIDING_PARTS, evidence_counts, evidence_markdown, evidence_page};
 use circuitcheck::storage::{pretty_json, write_files};
 use clap::Args;
@@ -120,10 +120,9 @@ impl EvidenceCommand {
             alpha: self.alpha,
             seed: self.draws.seed,
         };
-        let operations = model.folder.operations();
-        let baseline = Baseline::measure(&model.engine, operations, self.alpha, self.draws.seed)?;
-        let lab = Lab::new(&model.folder, &model.engine, &baseline, options);
-        let map = with_progress(|progress| measure_claims(&lab, claims, progress));
+        let map = with_progress(|progress| {
+            measure_model(&model.folder, &model.engine, claims, options, progress)
+        });
         map.map_err(|error| CliError::input(location, error))
     }
 }

@@ -17,8 +17,11 @@ use serde::{Deserialize, Serialize};
 use crate::domain::arithmetic::{AnswerToken, Class, Prompt};
 use crate::domain::node::NodeName;
 use crate::domain::task::Variable;
+use crate::inputs::claims::{Claim, ClaimsError, claims_of, read_tagged_nodes};
+use crate::inputs::model::ModelFolder;
 use crate::network::ablation::Ablation;
 use crate::network::engine::Scale;
+use crate::storage::{PlainText, read_json};
 
 /// Pairs drawn where a file does not say how many.
 const COUNT: usize = 256;
@@ -201,8 +204,31 @@ impl Experiment {
     /// # Errors
     /// What is wrong, with its place.
     pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str::<PlainText<true>>(text)?;
         toml::from_str(text)
     }
+
+    /// Reads an experiment that is written as JSON.
+    ///
+    /// # Errors
+    /// What is wrong, with its place.
+    pub fn parse_json(text: &str) -> Result<Self, serde_json::Error> {
+        read_json(text.as_bytes())
+    }
+}
+
+/// The nodes that the model's file claims for variables, as [`ExperimentSetting`] takes them.
+///
+/// # Errors
+/// [`ClaimsError`] where the file cannot be read.
+pub fn claimed(folder: &ModelFolder) -> Result<Vec<(NodeName, Variable)>, ClaimsError> {
+    let Some(features) = &folder.features else {
+        return Ok(Vec::new());
+    };
+    let file = features.path.display().to_string();
+    let claims = claims_of(&read_tagged_nodes(&file, &features.bytes)?);
+    let testable = |claim: Claim| Some((claim.node, claim.variable.ok()?));
+    Ok(claims.into_iter().filter_map(testable).collect())
 }
 
 /// `a`, `a and b`, `a, b and c`.
@@ -309,6 +335,22 @@ impl fmt::Display for Control {
             Control::RandomSets { sets } => write!(f, "{sets} random sets of as many nodes"),
             Control::Untrained => f.write_str("an untrained network"),
         }
+    }
+}
+
+impl fmt::Display for Estimate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, pairs) = match self {
+            Estimate::Rate(rate) => return rate.fmt(f),
+            Estimate::Median { pairs, .. } => ("median", pairs),
+            Estimate::Mean { pairs, .. } => ("mean", pairs),
+        };
+        let (value, bounds) = (self.value(), self.bounds());
+        write!(
+            f,
+            "{kind} {value:.3} [{:.3}, {:.3}] of {pairs}",
+            bounds.lower, bounds.upper
+        )
     }
 }
 

@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::{Links, STYLE, attention, claims, maps, overview};
 use crate::analysis::graph::{Graph, svg};
 use crate::domain::plain::one_line;
+use crate::experiment::assay::{ExperimentResult, ExperimentVerdict};
 use crate::inputs::claims::{claims_of, read_tagged_nodes};
 use crate::inputs::model::ModelFolder;
 use crate::report::{Attention, Report};
@@ -114,17 +115,47 @@ pub fn graph_cell(graph: &Graph, title: &str) -> String {
     })
 }
 
+/// An experiment: what was read, under which controls, and what follows.
+pub fn experiment_cell(result: &ExperimentResult, model: &str) -> String {
+    let tone = match result.verdict {
+        ExperimentVerdict::Shown => "v-supported",
+        ExperimentVerdict::Open => "v-inconclusive",
+        ExperimentVerdict::NotShown | ExperimentVerdict::ControlFails => "v-refuted",
+    };
+    cell(html! {
+        p.kicker { "circuitcheck experiment, seed " (result.seed) }
+        h3 { (one_line(&result.experiment.says)) ": " span.badge.(tone) { (result.verdict.name()) } }
+        p { (one_line(&result.sentence)) }
+        div.scroll { table.plain {
+            thead { tr { @for title in ["condition", "read", "pairs left out"] { th scope="col" { (title) } } } }
+            tbody { @for measured in std::iter::once(&result.measured).chain(&result.controls) {
+                tr {
+                    td { (one_line(&measured.condition)) }
+                    td.figure { (measured.figure) }
+                    td { (measured.dropped) }
+                }
+            } }
+        } }
+        p.small { "of " span.model { (one_line(model)) } }
+    })
+}
+
 /// A cell with the rules of the page that it needs.
 fn cell(content: Markup) -> String {
+    cell_styled(content, "")
+}
+
+/// A cell with the rules that it needs of the page and of `sheet`.
+pub(in crate::report) fn cell_styled(content: Markup, sheet: &str) -> String {
     let content = content.into_string();
     format!(
         "<div class=\"circuitcheck\"><style>\n{}</style>{content}</div>",
-        style(&content)
+        style(&content, sheet)
     )
 }
 
-/// The rules of the page that can apply to `content`, each for cells alone.
-fn style(content: &str) -> String {
+/// The rules of the page and of `further` that can apply to `content`, each for cells alone.
+fn style(content: &str, further: &str) -> String {
     let sheet = rules(STYLE);
     let body_of = |wanted: &str, of: &[(&str, &str)]| -> String {
         let found = of.iter().find(|(selector, _)| *selector == wanted);
@@ -139,7 +170,7 @@ fn style(content: &str) -> String {
          :is({in_light}) .circuitcheck {{{light}}}\n:is({in_dark}) .circuitcheck {{{dark}}}\n"
     );
     let there = words_of(content);
-    for (selectors, body) in sheet {
+    for (selectors, body) in sheet.into_iter().chain(rules(further)) {
         let kept: Vec<String> = split_selectors(selectors)
             .filter(|selector| applies(selector, &there))
             .map(|selector| format!(".circuitcheck {selector}"))
@@ -256,7 +287,10 @@ mod tests {
 
     #[test]
     fn a_cell_has_the_rules_of_its_classes_and_no_others() {
-        let style = style("<span class=\"badge v-joint\"><b>x</b></span><svg class=bar></svg>");
+        let style = style(
+            "<span class=\"badge v-joint\"><b>x</b></span><svg class=bar></svg>",
+            "",
+        );
         assert!(style.contains(".circuitcheck .badge {"), "{style}");
         assert!(style.contains(".circuitcheck .v-joint {"), "{style}");
         for absent in [

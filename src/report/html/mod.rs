@@ -17,7 +17,11 @@ mod trail;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-pub use cell::{CellError, attention_cell, claim_cell, graph_cell, map_cell, model_cell, run_cell};
+pub(super) use cell::cell_styled;
+pub use cell::{
+    CellError, attention_cell, claim_cell, experiment_cell, graph_cell, map_cell, model_cell,
+    run_cell,
+};
 pub use terms::term;
 
 use super::Report;

@@ -3,14 +3,10 @@
 use std::fmt;
 use std::path::Path;
 
-use circuitcheck::domain::node::NodeName;
-use circuitcheck::domain::task::Variable;
 use circuitcheck::experiment::assay::{
-    Estimate, Experiment, ExperimentResult, ExperimentSetting, ExperimentVerdict, Measured, run,
+    Experiment, ExperimentResult, ExperimentSetting, ExperimentVerdict, Measured, claimed, run,
 };
-use circuitcheck::inputs::claims::{claims_of, read_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
-use circuitcheck::storage::PlainText;
 use serde::Serialize;
 
 use crate::cli::args::model::{Identity, Model};
@@ -36,9 +32,10 @@ pub fn read(path: &Path) -> Result<Option<Experiment>, CliError> {
     if text.len() > MAX_BYTES || !toml::from_str(text).is_ok_and(|table| described(&table)) {
         return Ok(None);
     }
-    let wrong = |error: toml::de::Error| CliError::input(path.display(), error);
-    toml::from_str::<PlainText<true>>(text).map_err(wrong)?;
-    Ok(Some(Experiment::parse(text).map_err(wrong)?))
+    let read = Experiment::parse(text);
+    Ok(Some(
+        read.map_err(|error| CliError::input(path.display(), error))?,
+    ))
 }
 
 /// Runs an experiment on a model.
@@ -51,7 +48,7 @@ pub fn test(
     experiment: &Experiment,
     seed: u64,
 ) -> Result<Shown, CliError> {
-    let claimed = claimed(model)?;
+    let claimed = claimed(&model.folder)?;
     let setting = ExperimentSetting {
         engine: &model.engine,
         claimed: &claimed,
@@ -62,20 +59,6 @@ pub fn test(
         identity: model.identity(),
         outcome: outcome.map_err(|error| CliError::input(path.display(), error))?,
     })
-}
-
-/// The nodes that the model's file claims for variables.
-fn claimed(model: &Model) -> Result<Vec<(NodeName, Variable)>, CliError> {
-    let Some(features) = &model.folder.features else {
-        return Ok(Vec::new());
-    };
-    let file = features.path.display().to_string();
-    let claims = claims_of(&read_tagged_nodes(&file, &features.bytes)?);
-    let testable = |claim: circuitcheck::inputs::claims::Claim| {
-        let variable = claim.variable.ok()?;
-        Some((claim.node, variable))
-    };
-    Ok(claims.into_iter().filter_map(testable).collect())
 }
 
 /// An experiment's outcome, as it is printed.
@@ -97,28 +80,6 @@ impl Shown {
     }
 }
 
-fn figure(figure: &Estimate) -> String {
-    match figure {
-        Estimate::Rate(rate) => rate.to_string(),
-        Estimate::Median {
-            median,
-            bounds,
-            pairs,
-        } => format!(
-            "median {median:.3} [{:.3}, {:.3}] of {pairs}",
-            bounds.lower, bounds.upper
-        ),
-        Estimate::Mean {
-            mean,
-            bounds,
-            pairs,
-        } => format!(
-            "mean {mean:.3} [{:.3}, {:.3}] of {pairs}",
-            bounds.lower, bounds.upper
-        ),
-    }
-}
-
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcome = &self.outcome;
@@ -128,7 +89,7 @@ impl fmt::Display for Shown {
         let mut row = |measured: &Measured| {
             table.row([
                 measured.condition.as_str().into(),
-                figure(&measured.figure).into(),
+                measured.figure.to_string().into(),
                 measured.dropped.into(),
             ]);
         };
