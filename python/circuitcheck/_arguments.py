@@ -42,14 +42,15 @@ def file(given: File | None, name: str) -> GivenFile | None:
 @contextmanager
 def bar(progress: bool | Progress) -> Iterator[Progress | None]:
     """What is called after each step: a bar of tqdm, where that is installed, or what the caller gave."""
+    if not progress:
+        yield None
+        return
     if callable(progress):
         yield progress
         return
     try:
         from tqdm.auto import tqdm
     except ImportError:
-        progress = False
-    if not progress:
         yield None
         return
     with tqdm(leave=False) as shown:

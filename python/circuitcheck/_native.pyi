@@ -2,10 +2,34 @@
 
 from os import PathLike
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, final
 
 import numpy as np
 from numpy.typing import NDArray
+
+__all__ = [
+    "Answers",
+    "CircuitcheckError",
+    "ClaimsError",
+    "EngineError",
+    "EvidenceError",
+    "ExperimentError",
+    "Graph",
+    "HubError",
+    "LoadError",
+    "Model",
+    "NodeError",
+    "OptionError",
+    "OutputError",
+    "QuestionError",
+    "Run",
+    "Table",
+    "VerifyError",
+    "__version__",
+    "command",
+    "evidence",
+    "experiment",
+]
 
 __version__: str
 
@@ -39,6 +63,7 @@ def evidence(
     progress: _Progress = None,
 ) -> tuple[str, str]: ...
 
+@final
 class Model:
     @staticmethod
     def open(
@@ -105,6 +130,7 @@ class Model:
     ) -> tuple[str, str]: ...
     def cell(self) -> str: ...
 
+@final
 class Answers:
     @staticmethod
     def restored(
@@ -121,6 +147,7 @@ class Answers:
     def details(self) -> str: ...
     def tally(self) -> str | None: ...
 
+@final
 class Run:
     @staticmethod
     def from_json(
@@ -141,6 +168,7 @@ class Run:
     def map_cell(self, name: str, model: Model | None = None) -> str: ...
     def store(self, model: Model, out: Path, formats: list[str]) -> list[Path]: ...
 
+@final
 class Graph:
     @staticmethod
     def of(
@@ -163,6 +191,7 @@ class Graph:
     def mermaid(self) -> str: ...
     def cell(self) -> str: ...
 
+@final
 class Table:
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
     def to_dict(self) -> dict[str, list[Any]]: ...

@@ -28,7 +28,7 @@ class Run:
     >>> import circuitcheck as cc
     >>> run = cc.load().verify(nodes=["P17L2H2"])
     >>> run
-    <Run of w126_mix_d5_l3_h4_t40K_s372001: 1 claim: 1 unspecific>
+    <Run of w126_mix_d5_l3_h4_t40K_s372001: 2 claims: 1 unspecific, 1 correlational>
 
     A run can be pickled; :meth:`rerun` does it again.
     """

@@ -51,8 +51,13 @@ impl Answers {
         array(py, &self.clean)
     }
 
+    /// The questions; one with another forced answer than the true one is followed by it.
     fn questions(&self) -> Vec<String> {
-        self.prompts.iter().map(Prompt::to_string).collect()
+        let text = |prompt: &Prompt| match *prompt == Prompt::truth(prompt.question) {
+            true => prompt.question.to_string(),
+            false => prompt.to_string(),
+        };
+        self.prompts.iter().map(text).collect()
     }
 
     fn answers(&self) -> Vec<String> {

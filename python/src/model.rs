@@ -121,16 +121,15 @@ impl Model {
                 Some(_) => None,
                 None => opening::operations_answered(&weights),
             };
-            let found = asked.and_then(|(text, found)| {
-                told.push(("note", format!("{name}: {text}")));
-                found
-            });
+            let (text, found) = asked.unwrap_or_else(|| ("it cannot be asked".to_owned(), None));
             let operations = given.or(found).ok_or_else(|| {
                 crate::error::LoadError::new_err(format!(
-                    "{name}: operations unknown: {}; give operations=\"add,sub\", or those it was trained for",
-                    told.first().map_or("the network cannot be asked", |(_, text)| text)
+                    "{name}: operations unknown: {text}; give operations=\"add,sub\", or those it was trained for"
                 ))
             })?;
+            if given.is_none() {
+                told.push(("note", format!("{name}: {text}")));
+            }
             let mut folder = ModelFolder::from_weights(name, weights, operations, Vec::new());
             folder.features = features.map(read).transpose()?;
             folder.behaviors = behaviors.map(read).transpose()?;

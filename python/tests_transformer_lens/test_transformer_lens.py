@@ -11,9 +11,14 @@ from transformer_lens.model_bridge import TransformerBridge
 
 import circuitcheck as cc
 
+HOOKED: Any
+try:
+    from transformer_lens import HookedTransformer as HOOKED
+except ImportError:  # of version 4
+    HOOKED = None
+
 MODELS = Path(__file__).resolve().parents[2] / "models"
 NAMES = sorted(path.name for path in MODELS.iterdir() if path.is_dir())
-HOOKED = getattr(transformer_lens, "HookedTransformer", None)
 
 SIGNS = {"add": "+", "sub": "-", "mix": "+-"}
 

@@ -17,7 +17,7 @@ use crate::report::{Attention, Report};
 /// What a cell stands in.
 const FRAME: &str = ".circuitcheck { background: var(--sheet); color: var(--ink); font: 14px/1.5 system-ui, -apple-system, \"Segoe UI\", Roboto, sans-serif; border: 1px solid var(--line); border-radius: 6px; padding: .7rem 1rem; max-width: 76rem; overflow: hidden }
 .circuitcheck .kicker { margin: 0 0 .3rem } .circuitcheck .lead { font-size: 1rem; margin: 0 0 .7rem } .circuitcheck h3 { margin: 0 0 .4rem } .circuitcheck p.small { margin: .3rem 0 0 } .circuitcheck .accuracy { max-width: 26rem } .circuitcheck .scroll svg.grid { width: auto }
-.circuitcheck :is(tr, th, td):nth-child(n):nth-child(n) { text-align: inherit; background-color: transparent } .circuitcheck table { margin: 0 }
+.circuitcheck :is(tr, th, td):nth-child(n):nth-child(n) { text-align: inherit; background-color: transparent } .circuitcheck table { margin: 0; table-layout: auto } .circuitcheck .facts :is(dt, dd) { float: none; width: auto; padding: 0 }
 ";
 
 /// What notebooks set where they are light, and where they are dark: JupyterLab and what nbconvert makes
