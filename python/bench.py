@@ -1,5 +1,6 @@
 """The cost of Python: import, a verification beside the command's, and 10,000 patches beside the Rust
-benchmark and beside a loop in TransformerLens. Figures are taken in alternation; read the ratios.
+benchmark and beside a loop in TransformerLens. Figures are processor seconds of all threads, so that other
+work on the machine disturbs them little, and are taken in alternation; read the ratios.
 
     python bench.py CLI BENCH [TRANSFORMER_LENS_PYTHON]
 
@@ -25,7 +26,7 @@ VERIFY = "import circuitcheck as cc; cc.load({model!r}).verify().save({out!r})"
 
 # The same distribution of pairs and the same node as in benches/engine.rs.
 PATCH = """
-import random, resource, time
+import random, time
 import circuitcheck as cc
 model = cc.load()
 random.seed(1)
@@ -34,11 +35,11 @@ questions = [f"{{number()}}+{{number()}}" for _ in range(2 * {pairs})]
 sources, bases = questions[:{pairs}], questions[{pairs}:]
 taken = []
 for _ in range({samples}):
-    begun = time.perf_counter()
+    begun = time.process_time()
     logits = model.patch(sources, bases, ["P12L0H3"]).logits
-    taken.append(time.perf_counter() - begun)
+    taken.append(time.process_time() - begun)
 assert logits.shape == ({pairs}, 7, 15)
-print(min(taken))
+print(sorted(taken)[len(taken) // 2])
 """
 
 LENS = """
@@ -70,11 +71,11 @@ def patched(batch):
         return clean, network.run_with_hooks(bases[batch], fwd_hooks=[(hook, put)])
 taken = []
 for _ in range({samples}):
-    begun = time.perf_counter()
+    begun = time.process_time()
     for start in range(0, {pairs}, 500):
         patched(slice(start, start + 500))
-    taken.append(time.perf_counter() - begun)
-print(min(taken))
+    taken.append(time.process_time() - begun)
+print(sorted(taken)[len(taken) // 2])
 """
 
 
@@ -90,11 +91,11 @@ def spent(words: list[str]) -> tuple[float, str]:
 
 
 def rust_patches(bench: str) -> float:
-    """Seconds of the fastest sample of the Rust benchmark."""
-    said = subprocess.run([bench, "--bench", "patch_pairs"], capture_output=True, text=True, check=True).stdout
-    (line,) = (line for line in said.splitlines() if "patch_pairs" in line)
-    number, unit = line.split("patch_pairs")[1].split("│")[0].split()
-    return float(number) * {"s": 1, "ms": 1e-3, "µs": 1e-6}[unit]
+    """Processor seconds of one sample of the Rust benchmark: of many less those of few, so that what is done
+    once does not count."""
+    few, many = 3, 13
+    line = [bench, "--bench", "patch_pairs", "--sample-count"]
+    return (spent([*line, str(many)])[0] - spent([*line, str(few)])[0]) / (many - few)
 
 
 def main() -> None:
@@ -118,7 +119,6 @@ def main() -> None:
                 figures.setdefault(name, []).append(seconds)
         same = Path(out, "a/evidence.json").read_bytes() == Path(out, "b/evidence.json").read_bytes()
     median = {name: statistics.median(seconds) for name, seconds in figures.items()}
-    least = {name: min(seconds) for name, seconds in figures.items()}
     print(json.dumps({
         "processor": platform.processor() or processor(),
         "cores": os.cpu_count(),
@@ -126,8 +126,8 @@ def main() -> None:
         "same_evidence": same,
         "import_seconds": median["import"] - median["empty"],
         "verify_python_over_command": median["verify_python"] / median["verify_command"],
-        "patch_python_over_rust": least["patch_python"] / least["patch_rust"],
-        "patch_lens_over_python": least["patch_lens"] / least["patch_python"] if lens else None,
+        "patch_python_over_rust": median["patch_python"] / median["patch_rust"],
+        "patch_lens_over_python": median["patch_lens"] / median["patch_python"] if lens else None,
         "seconds": figures,
     }, indent=2))  # fmt: skip
 

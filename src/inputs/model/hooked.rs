@@ -239,7 +239,7 @@ impl Relayout {
             };
             match heads {
                 0 => Err(undivided()),
-                _ if width % heads != 0 => Err(undivided()),
+                _ if !width.is_multiple_of(heads) => Err(undivided()),
                 _ => Ok((heads, width / heads)),
             }
         };
