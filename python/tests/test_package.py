@@ -69,8 +69,8 @@ def test_the_package_and_its_users_are_well_typed(mypy: list[str], tmp_path: Pat
     assert "float32" in lines[1] or "_32Bit" in lines[1], said.stdout
     assert lines[2].startswith("5: error: ") and lines[3].startswith("6: error: "), said.stdout
     assert lines[4].startswith("Found 2 errors in 1 file"), said.stdout
-    installed = Path(cc.__file__).parent
-    strict = [*mypy, "mypy", "--config-file", str(ROOT / "python" / "pyproject.toml"), str(installed)]
+    settings = str(ROOT / "python" / "pyproject.toml")
+    strict = [*mypy, "mypy", "--config-file", settings, "--package", "circuitcheck"]
     said = subprocess.run(strict, capture_output=True, text=True, cwd=tmp_path)
     assert said.returncode == 0, said.stdout
 
