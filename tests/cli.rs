@@ -1059,3 +1059,18 @@ fn ctrl_c_says_what_was_kept_and_how_to_resume() {
         "{stderr}"
     );
 }
+
+#[test]
+fn an_experiment_takes_no_option_of_a_hypothesis() {
+    let experiment = "hypotheses/experiments/carry_head.toml";
+    for (option, value) in [("--alpha", "0.1"), ("--evidence", "evidence.json")] {
+        let output = program()
+            .args(["test", ADD, experiment, option, value])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        let refused = format!("{option} is for hypotheses");
+        assert!(error.contains(&refused), "{error}");
+    }
+}

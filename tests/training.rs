@@ -596,3 +596,18 @@ fn checkpoints_are_described_and_verified_and_what_holds_is_drawn() {
         "{svg}"
     );
 }
+
+#[test]
+fn checkpoints_that_never_come_are_refused_and_a_resume_of_nothing_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = ["--steps", "5", "--checkpoints", "5"];
+    let refused = command(folder.path(), NAME, &options).output().unwrap();
+    assert_eq!(refused.status.code(), Some(4));
+    let said = stderr(&refused);
+    assert!(said.contains("5 batches, and the training has 5"), "{said}");
+    let started = command(folder.path(), NAME, &["--steps", "5", "--resume"]);
+    let started = { started }.output().unwrap();
+    assert!(started.status.success(), "{}", stderr(&started));
+    let said = stderr(&started);
+    assert!(said.contains("starting anew"), "{said}");
+}

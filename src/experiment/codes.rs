@@ -9,6 +9,7 @@ use linfa_logistic::{LogisticRegression, MultiLogisticRegression};
 use ndarray::{Array1, Array2, Axis, concatenate, s};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -379,11 +380,11 @@ pub fn decode(
     rng: &mut impl Rng,
 ) -> Result<Decoded, ProbeError> {
     let recalls = Probe::fit(reader, &train.oversampled(rng))?.recalls(test);
-    let permuted = (0..permutations)
-        .map(|_| {
-            let shuffled = train.permuted(rng).oversampled(rng);
-            Ok(Probe::fit(reader, &shuffled)?.recalls(test).balanced())
-        })
+    let shuffled: Vec<Labelled> = (0..permutations)
+        .map(|_| train.permuted(rng).oversampled(rng))
+        .collect();
+    let permuted = (shuffled.par_iter())
+        .map(|shuffled| Ok(Probe::fit(reader, shuffled)?.recalls(test).balanced()))
         .collect::<Result<_, ProbeError>>()?;
     Ok(Decoded { recalls, permuted })
 }
@@ -434,8 +435,11 @@ impl Transfer {
         rng: &mut impl Rng,
     ) -> Result<Self, ProbeError> {
         let parts: Vec<(Labelled, Labelled)> = sets.iter().map(|set| set.split(rng)).collect();
-        let probes = (parts.iter())
-            .map(|(train, _)| Probe::fit(reader, &train.oversampled(rng)))
+        let even: Vec<Labelled> = (parts.iter())
+            .map(|(train, _)| train.oversampled(rng))
+            .collect();
+        let probes = (even.par_iter())
+            .map(|train| Probe::fit(reader, train))
             .collect::<Result<Vec<_>, ProbeError>>()?;
         let (mut within, mut across) = (Recalls::default(), ReadByOthers::default());
         for (number, (_, test)) in parts.iter().enumerate() {

@@ -80,9 +80,8 @@ impl Switching {
         for token in tokens {
             let pairs = self.pairs(lab, token, &format!("{name}/{token}"));
             let learned = self.pairs(lab, token, &format!("{name}/{token}/learned"));
-            let (of, change) = match self.change(lab, token, &learned)? {
-                Some(change) => change,
-                None => continue,
+            let Some((of, change)) = self.change(lab, token, &learned)? else {
+                continue;
             };
             let count = self.count(lab, token, &pairs, change)?;
             if count.trials > 0 {

@@ -23,6 +23,11 @@ pub struct Known {
 }
 
 impl Known {
+    /// Whether evidence was named.
+    pub fn is_given(&self) -> bool {
+        self.evidence.is_some()
+    }
+
     /// The claims with what is known of them.
     ///
     /// # Errors

@@ -162,6 +162,17 @@ impl Train {
         self.check_free(&folder)?;
         let _held = hold(&self.out, &format!("train-{name}"))?;
         let steps = recipe.steps;
+        if let Some(every) = self.checkpoints.filter(|&every| every >= steps) {
+            let reason =
+                format!("{every} batches, and the training has {steps}: there is no checkpoint");
+            return Err(CliError::input("--checkpoints", reason));
+        }
+        if self.resume && !folder.join(STATE_FILE).exists() {
+            tell(format_args!(
+                "no unfinished training in {}: starting anew",
+                folder.display()
+            ));
+        }
         let run = self.run_in(&folder);
         let trained = self.train(&run, Training::new(recipe, insertion))?;
         let files = match self.format {
@@ -268,15 +279,23 @@ impl Train {
             }
             if let Some(right) = news.held_out {
                 detail(format_args!(
-                    "batch {}: loss {:.3e}, {:.1} % of held-out questions right",
+                    "batch {}: loss {}, {:.1} % of held-out questions right",
                     news.step,
-                    news.loss,
+                    loss(news.loss),
                     100.0 * right
                 ));
             }
             bar.show_training(&news);
         });
         trained.map_err(|error| CliError::input(&self.name, error))
+    }
+}
+
+/// A loss in nats: `1.365`, or `2.186e-4`.
+fn loss(loss: f32) -> String {
+    match loss < 0.1 {
+        true => format!("{loss:.3e}"),
+        false => format!("{loss:.3}"),
     }
 }
 
@@ -318,7 +337,7 @@ impl fmt::Display for TrainedModel {
         for (what, said) in [
             ("model", self.identity.model.clone()),
             ("batches", self.batches.to_string()),
-            ("final loss", format!("{:.3e}", self.final_loss)),
+            ("final loss", loss(self.final_loss)),
             ("uniform", answered(&self.uniform)),
             ("enriched", answered(&self.enriched)),
         ] {

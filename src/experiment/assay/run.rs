@@ -216,7 +216,7 @@ pub fn run(
     Ok(ExperimentResult {
         experiment: experiment.clone(),
         sentence: experiment.to_string(),
-        claimed: claimed(experiment, setting),
+        claimed: named_claims(experiment, setting),
         seed: setting.seed,
         verdict: decide(&experiment.rule, &measured, &controls),
         measured,
@@ -225,7 +225,7 @@ pub fn run(
 }
 
 /// The nodes claimed for the variables that an experiment names.
-fn claimed(
+fn named_claims(
     experiment: &Experiment,
     setting: &ExperimentSetting,
 ) -> BTreeMap<Variable, Vec<NodeName>> {

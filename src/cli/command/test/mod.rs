@@ -59,9 +59,10 @@ pub struct Test {
     operations: OperationsArg,
     #[command(flatten)]
     known: Known,
-    /// Chance of any wrong verdict, shared by the claims that are tried and, once more, by the edges
-    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha)]
-    alpha: f64,
+    /// Chance of any wrong verdict of a hypothesis, shared by the claims that are tried and, once more, by
+    /// the edges; without it, 0.01. An experiment's is in its file
+    #[arg(long, value_name = "SHARE")]
+    alpha: Option<f64>,
     #[command(flatten)]
     draws: SeedArg,
     #[command(flatten)]
@@ -87,13 +88,15 @@ impl Test {
         let (dir, hypothesis) = self.split()?;
         let model = Model::open(dir, self.operations)?;
         if let Some(described) = experiment::read(hypothesis)? {
+            self.check_experiment()?;
             let seed = self.draws.seed;
             let shown = experiment::test(&model, hypothesis, &described, seed)?;
             let heading = model.heading().seed(seed);
             self.format.print_under(&heading, &shown)?;
             return Ok(shown.exit_code());
         }
-        let tested = test_file(&model, hypothesis, &self.known, self.alpha, self.draws.seed)?;
+        let alpha = self.alpha.unwrap_or(Rules::default().alpha);
+        let tested = test_file(&model, hypothesis, &self.known, alpha, self.draws.seed)?;
         let conclusion = tested.conclusion();
         let heading = model
             .heading()
@@ -107,6 +110,24 @@ impl Test {
             },
         )?;
         Ok(conclusion.into())
+    }
+}
+
+impl Test {
+    /// An experiment rests on no evidence, and its own rule has its error.
+    fn check_experiment(&self) -> Result<(), CliError> {
+        let given = [
+            ("--alpha", self.alpha.is_some()),
+            ("--evidence", self.known.is_given()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((option, _)) => Err(usage_error(
+                "test",
+                ErrorKind::ArgumentConflict,
+                format_args!("{option} is for hypotheses: an experiment's rule is in its file"),
+            )),
+        }
     }
 }
 
