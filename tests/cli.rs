@@ -797,7 +797,7 @@ fn the_help_lists_commands_in_groups() {
     let help = text(&["--help"]);
     assert_eq!(
         group(&help, "Check claims"),
-        ["verify", "test", "property", "coverage"]
+        ["verify", "test", "property", "coverage", "evidence"]
     );
     assert_eq!(group(&help, "Report"), ["report", "compare"]);
     assert_eq!(group(&help, "Scale up"), ["sweep", "shard"]);

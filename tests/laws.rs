@@ -26,8 +26,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::ThreadPoolBuilder;
 
-const BUNDLED: [&str; 4] = [
-    "w126_add_d5_l1_h3_t30K_s372001",
+const BUNDLED: [&str; 3] = [
     "w126_add_d5_l2_h3_t15K_s372001",
     "w126_sub_d5_l2_h3_t30K_s372001",
     "w126_mix_d5_l3_h4_t40K_s372001",

@@ -26,14 +26,14 @@ use term::output::{Loudness, detail, set_loudness};
 const EXAMPLES: &str = "\
 Examples:
   circuitcheck verify
-  circuitcheck verify models/w126_add* --task ST --out reports/add
+  circuitcheck verify models/w126_add_d5_l2* --task ST --out reports/add
   circuitcheck property --property answers
   circuitcheck show
   circuitcheck ask 12345+67890 5-90
-  circuitcheck patch models/w126_add* --source 22222+66966 --base 33333+55555 --node P15L0H2
+  circuitcheck patch models/w126_add_d5_l2* --source 22222+66966 --base 33333+55555 --node P15L0H2
   circuitcheck ablate --node P15L0H3 --by mean --json
-  circuitcheck discover models/w126_add* --out found
-  circuitcheck compare models/w126_add*/behaviors.json found/behaviors.json";
+  circuitcheck discover models/w126_add_d5_l2* --out found
+  circuitcheck compare models/w126_add_d5_l2*/behaviors.json found/behaviors.json";
 
 /// Check published claims about what the parts of small arithmetic transformers compute, by
 /// intervening on the network.

@@ -36,12 +36,12 @@ use crate::cli::usage_error;
 #[command(after_help = "\
 Examples:
   circuitcheck ask 12345+67890 5-90
-  circuitcheck ask models/w126_add* 99999+1 --decode free-running
+  circuitcheck ask models/w126_add_d5_l2* 99999+1 --decode free-running
   circuitcheck ask 12345+67890 5-90 --activations P15L0,blocks.0.attn.hook_z --out read.npz")]
 #[command(after_long_help = concat!("\
 Examples:
   circuitcheck ask 12345+67890 5-90
-  circuitcheck ask models/w126_add* 99999+1 --decode free-running
+  circuitcheck ask models/w126_add_d5_l2* 99999+1 --decode free-running
   circuitcheck ask 12345+67890 5-90 --activations P15L0,blocks.0.attn.hook_z --out read.npz
 
 Arrays of the .npz, of float32: for a site, under its short name, [questions, values]; for a hook, under

@@ -39,9 +39,9 @@ const SHOWN: usize = 10;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  circuitcheck circuit models/w126_add* --behaviors
-  circuitcheck circuit models/w126_add* --hypothesis hypotheses/own_addition.toml --minimality
-  circuitcheck circuit models/w126_add* --behaviors --hypothesis hypotheses/addition.toml --out reports/add
+  circuitcheck circuit models/w126_add_d5_l2* --behaviors
+  circuitcheck circuit models/w126_add_d5_l2* --hypothesis hypotheses/own_addition.toml --minimality
+  circuitcheck circuit models/w126_add_d5_l2* --behaviors --hypothesis hypotheses/addition.toml --out reports/add
   circuitcheck circuit --behaviors --grow --json
 
 The file of --nodes is a features.json or behaviors.json, or has a node name a line.

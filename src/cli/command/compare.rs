@@ -33,9 +33,9 @@ const SHORT: usize = 16;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  circuitcheck compare reports/w126_add* /tmp/rerun
-  circuitcheck compare reports/w126_add*/evidence.json reports/w126_mix*/evidence.json --json
-  circuitcheck compare models/w126_add*/behaviors.json found/behaviors.json
+  circuitcheck compare reports/w126_add_d5_l2* /tmp/rerun
+  circuitcheck compare reports/w126_add_d5_l2*/evidence.json reports/w126_mix*/evidence.json --json
+  circuitcheck compare models/w126_add_d5_l2*/behaviors.json found/behaviors.json
 
 Keys of --json, of two verifications: runs[] (path, evidence_sha256), models[], terms[] (term, first,
 second), flipped[] (claim, first, second, note), apart[] (claim, measure, first, second: rates),

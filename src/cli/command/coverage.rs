@@ -36,11 +36,11 @@ const QUESTIONS: usize = 256;
 #[command(after_help = "\
 Examples:
   circuitcheck coverage
-  circuitcheck coverage models/w126_add* --features found/features.json --count 512")]
+  circuitcheck coverage models/w126_add_d5_l2* --features found/features.json --count 512")]
 #[command(after_long_help = "\
 Examples:
   circuitcheck coverage
-  circuitcheck coverage models/w126_add* --features found/features.json --count 512
+  circuitcheck coverage models/w126_add_d5_l2* --features found/features.json --count 512
 
 Keys of --json:
   model, weights_sha256  which model: its name, and the digest of its weights

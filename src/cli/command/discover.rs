@@ -49,16 +49,16 @@ use crate::cli::usage_error;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  circuitcheck discover models/w126_add* --out found
-  circuitcheck discover models/w126_add* --questions set.json --out found
-  circuitcheck discover models/w126_add* --without first-layer-means --out found
-  circuitcheck discover models/w126_add* --protocol strict --out found")]
+  circuitcheck discover models/w126_add_d5_l2* --out found
+  circuitcheck discover models/w126_add_d5_l2* --questions set.json --out found
+  circuitcheck discover models/w126_add_d5_l2* --without first-layer-means --out found
+  circuitcheck discover models/w126_add_d5_l2* --protocol strict --out found")]
 #[command(after_long_help = "\
 Examples:
-  circuitcheck discover models/w126_add* --out found
-  circuitcheck discover models/w126_add* --questions set.json --out found
-  circuitcheck discover models/w126_add* --without first-layer-means --out found
-  circuitcheck discover models/w126_add* --protocol strict --out found
+  circuitcheck discover models/w126_add_d5_l2* --out found
+  circuitcheck discover models/w126_add_d5_l2* --questions set.json --out found
+  circuitcheck discover models/w126_add_d5_l2* --without first-layer-means --out found
+  circuitcheck discover models/w126_add_d5_l2* --protocol strict --out found
 
 Keys of --json:
   model, weights_sha256  the model's name, and the digest of its weights

@@ -36,11 +36,11 @@ const FILES: &str = "published-2026.html, published-2026.md and published-2026.j
 #[command(name = "evidence")]
 #[command(after_help = "\
 Examples:
-  circuitcheck evidence models/w126_add*
+  circuitcheck evidence models/w126_add_d5_l2*
   circuitcheck evidence models/* --claim CE14 --claim CE17 --out map")]
 #[command(after_long_help = "\
 Examples:
-  circuitcheck evidence models/w126_add*
+  circuitcheck evidence models/w126_add_d5_l2*
   circuitcheck evidence models/* --claim CE14 --claim CE17 --out map
 
 Verdicts: reproduced; reproduced, but its control fails; not reproduced; cannot fail as published (and

@@ -39,9 +39,9 @@ use crate::cli::term::table::{Cell, Side, Table};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  circuitcheck graph models/w126_add* --measure
-  circuitcheck graph models/w126_add* --measure --out reports/add
-  circuitcheck graph --stored reports/w126_add*/graph.json --format html > graph.html
+  circuitcheck graph models/w126_add_d5_l2* --measure
+  circuitcheck graph models/w126_add_d5_l2* --measure --out reports/add
+  circuitcheck graph --stored reports/w126_add_d5_l2*/graph.json --format html > graph.html
   circuitcheck graph --upstream A3 --format dot | dot -Tpdf > a3.pdf
   circuitcheck graph --downstream P9L0H1
   circuitcheck graph --between A0.ST A3 --json

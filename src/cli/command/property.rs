@@ -45,7 +45,7 @@ use crate::cli::usage_error;
 #[command(after_help = "\
 Examples:
   circuitcheck property
-  circuitcheck property models/w126_add* --property answers,local --cases 20k
+  circuitcheck property models/w126_add_d5_l2* --property answers,local --cases 20k
   circuitcheck property --property \"P15L0H2 A1.SC\"
   circuitcheck property --properties my-properties.toml --decode free-running
   circuitcheck property --list")]

@@ -22,12 +22,12 @@ use crate::cli::term::output::JsonArg;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  circuitcheck quirks models/w126_add*
-  circuitcheck quirks models/w126_add* --questions set.json --json")]
+  circuitcheck quirks models/w126_add_d5_l2*
+  circuitcheck quirks models/w126_add_d5_l2* --questions set.json --json")]
 #[command(after_long_help = "\
 Examples:
-  circuitcheck quirks models/w126_add*
-  circuitcheck quirks models/w126_add* --questions set.json --json
+  circuitcheck quirks models/w126_add_d5_l2*
+  circuitcheck quirks models/w126_add_d5_l2* --questions set.json --json
 
 Keys of --json:
   model, weights_sha256  the model's name, and the digest of its weights

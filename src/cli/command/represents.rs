@@ -42,13 +42,13 @@ const LISTED: usize = 8;
 #[command(after_help = "\
 Examples:
   circuitcheck represents --node P17L0H1
-  circuitcheck represents models/w126_add* --node P8L0H2,P9L0H1
-  circuitcheck represents models/w126_add* --out found")]
+  circuitcheck represents models/w126_add_d5_l2* --node P8L0H2,P9L0H1
+  circuitcheck represents models/w126_add_d5_l2* --out found")]
 #[command(after_long_help = "\
 Examples:
   circuitcheck represents --node P17L0H1
-  circuitcheck represents models/w126_add* --node P8L0H2,P9L0H1
-  circuitcheck represents models/w126_add* --out found
+  circuitcheck represents models/w126_add_d5_l2* --node P8L0H2,P9L0H1
+  circuitcheck represents models/w126_add_d5_l2* --out found
 
 Keys of --json:
   model, weights_sha256  which model: its name, and the digest of its weights

@@ -29,11 +29,11 @@ use crate::cli::term::table::{Cell, Side, Table};
 #[command(after_help = "\
 Examples:
   circuitcheck selfcheck --quick
-  circuitcheck selfcheck models/w126_add* models/w126_mix* --seed 7")]
+  circuitcheck selfcheck models/w126_add_d5_l2* models/w126_mix* --seed 7")]
 #[command(after_long_help = "\
 Examples:
   circuitcheck selfcheck --quick
-  circuitcheck selfcheck models/w126_add* models/w126_mix* --seed 7
+  circuitcheck selfcheck models/w126_add_d5_l2* models/w126_mix* --seed 7
 
 Keys of --json:
   seed     seed of every draw

@@ -30,11 +30,11 @@ const QUESTIONS_PER_CLASS: usize = 1000;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  circuitcheck show models/w126_add* --accuracy
+  circuitcheck show models/w126_add_d5_l2* --accuracy
   circuitcheck show --features-only features.json")]
 #[command(after_long_help = "\
 Examples:
-  circuitcheck show models/w126_add* --accuracy
+  circuitcheck show models/w126_add_d5_l2* --accuracy
   circuitcheck show --features-only features.json
 
 Keys of --json:

@@ -49,13 +49,13 @@ Examples:
   circuitcheck train add_d5_l2_h3_t15K_s372001 --width 126
   circuitcheck train w126_sub_d5_l2_h3_t30K_s1 --enrich-runs --out mine
   circuitcheck train w126_add_d5_l2_h3_t15K_s1 --checkpoints 500 --then discover,verify
-  circuitcheck train w126_ins1_mix_d5_l3_h4_t40K_s1 --init models/w126_add*")]
+  circuitcheck train w126_ins1_mix_d5_l3_h4_t40K_s1 --init models/w126_add_d5_l2*")]
 #[command(after_long_help = "\
 Examples:
   circuitcheck train add_d5_l2_h3_t15K_s372001 --width 126
   circuitcheck train w126_sub_d5_l2_h3_t30K_s1 --enrich-runs --out mine
   circuitcheck train w126_add_d5_l2_h3_t15K_s1 --checkpoints 500 --then discover,verify
-  circuitcheck train w126_ins1_mix_d5_l3_h4_t40K_s1 --init models/w126_add*
+  circuitcheck train w126_ins1_mix_d5_l3_h4_t40K_s1 --init models/w126_add_d5_l2*
 
 Keys of --json:
   model, weights_sha256  the model's name, and the digest of its weights

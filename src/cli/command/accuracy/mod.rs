@@ -37,15 +37,15 @@ use crate::cli::term::progress::Bar;
 #[command(after_help = "\
 Examples:
   circuitcheck accuracy --count 1e6
-  circuitcheck accuracy models/w126_add* --enriched --decode free-running
-  circuitcheck accuracy models/w126_add* --count 1e8 --resume add.accuracy.json
-  circuitcheck accuracy models/w126_add* --exhaustive --a 0..999 --b 0..999")]
+  circuitcheck accuracy models/w126_add_d5_l2* --enriched --decode free-running
+  circuitcheck accuracy models/w126_add_d5_l2* --count 1e8 --resume add.accuracy.json
+  circuitcheck accuracy models/w126_add_d5_l2* --exhaustive --a 0..999 --b 0..999")]
 #[command(after_long_help = "\
 Examples:
   circuitcheck accuracy --count 1e6
-  circuitcheck accuracy models/w126_add* --enriched --decode free-running
-  circuitcheck accuracy models/w126_add* --count 1e8 --resume add.accuracy.json
-  circuitcheck accuracy models/w126_add* --exhaustive --a 0..999 --b 0..999
+  circuitcheck accuracy models/w126_add_d5_l2* --enriched --decode free-running
+  circuitcheck accuracy models/w126_add_d5_l2* --count 1e8 --resume add.accuracy.json
+  circuitcheck accuracy models/w126_add_d5_l2* --exhaustive --a 0..999 --b 0..999
 
 Keys of --json:
   model, weights_sha256  which model: its name, and the digest of its weights

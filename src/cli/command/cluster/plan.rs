@@ -39,7 +39,7 @@ const TRIED_FOR: Duration = Duration::from_millis(300);
 Examples:
   circuitcheck shard plan 'models/*' --count 1e8 --shards 400 > plan.json
   circuitcheck shard plan hf://PhilipQuirke/VerifiedArithmetic > plan.json
-  circuitcheck shard plan models/w126_add* --exhaustive > plan.json
+  circuitcheck shard plan models/w126_add_d5_l2* --exhaustive > plan.json
   sbatch --array=0-399 deploy/slurm/shards.sbatch plan.json")]
 #[command(mut_arg("count", |count| {
     count.help("Random questions for each model").default_value("1000000")

@@ -42,9 +42,9 @@ const MODELS: &str = "models";
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  circuitcheck report models/w126_add*
-  circuitcheck report models/w126_add* --format html --out page
-  circuitcheck report models/w126_add* --stored
+  circuitcheck report models/w126_add_d5_l2*
+  circuitcheck report models/w126_add_d5_l2* --format html --out page
+  circuitcheck report models/w126_add_d5_l2* --stored
   circuitcheck report --all
   circuitcheck report --check
 

@@ -36,9 +36,9 @@ use crate::cli::usage_error;
 #[command(override_usage = "circuitcheck test [OPTIONS] [DIR] <HYPOTHESIS>")]
 #[command(after_help = "\
 Examples:
-  circuitcheck test models/w126_add* hypotheses/addition.toml
+  circuitcheck test models/w126_add_d5_l2* hypotheses/addition.toml
   circuitcheck test hypotheses/mixed.toml --json
-  circuitcheck test models/w126_add* hypotheses/experiments/carry_head.toml
+  circuitcheck test models/w126_add_d5_l2* hypotheses/experiments/carry_head.toml
 
 Keys of --json for an experiment: model, weights_sha256, experiment (as in the file), sentence, seed,
 measured and controls[] (condition, figure with bounds, dropped), verdict; for a hypothesis: model,
