@@ -11,7 +11,10 @@ import pytest
 import circuitcheck as cc
 
 LONG = """
+import signal
 import circuitcheck as cc
+# What a shell starts in the background ignores the signal otherwise.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 model = cc.load()
 print("begun", flush=True)
 try:
