@@ -127,7 +127,7 @@ fn every_report_in_the_repository_is_made_again_byte_for_byte() {
     let result = report().args(["--check", "--json"]).assert().code(0);
     let checked: Value = serde_json::from_slice(&result.get_output().stdout).unwrap();
     let reports = checked["reports"].as_array().unwrap();
-    assert_eq!(reports.len(), 3);
+    assert_eq!(reports.len(), 4);
     for report in reports {
         for file in report["files"].as_array().unwrap() {
             assert_eq!(file["state"], "same", "{report}");
