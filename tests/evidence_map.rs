@@ -6,6 +6,7 @@ use circuitcheck::analysis::evidence_map::{
     Lab, MapClaim, MapMeasured, MapOptions, MapVerdict, ModelMap, Settled, measure_claims,
 };
 use circuitcheck::experiment::Baseline;
+use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::engine::Engine;
 use circuitcheck::network::handmade::{Handmade, addition, planted};
 
@@ -22,13 +23,16 @@ fn map(measures: &str) -> ModelMap {
 }
 
 fn map_of(network: &Handmade, measures: &str) -> ModelMap {
+    map_in(&network.claiming([]), measures)
+}
+
+fn map_in(folder: &ModelFolder, measures: &str) -> ModelMap {
     let text = format!("[claim]\nid = \"X\"\nsays = \"x\"\nconfidence = \"H\"\n{measures}");
     let claim = MapClaim::read("x.toml", &text).unwrap();
-    let folder = network.claiming([]);
     let engine = Engine::new(&folder.weights);
     let baseline =
         Baseline::measure(&engine, folder.operations(), OPTIONS.alpha, OPTIONS.seed).unwrap();
-    let lab = Lab::new(&folder, &engine, &baseline, OPTIONS);
+    let lab = Lab::new(folder, &engine, &baseline, OPTIONS);
     measure_claims(&lab, &[claim], &mut |_| {}).unwrap()
 }
 
@@ -37,10 +41,14 @@ fn measure(assay: &str, expect: &str) -> MapMeasured {
 }
 
 fn measure_of(network: &Handmade, assay: &str, expect: &str) -> MapMeasured {
+    measure_in(&network.claiming([]), assay, expect)
+}
+
+fn measure_in(folder: &ModelFolder, assay: &str, expect: &str) -> MapMeasured {
     let text = format!(
         "[[measure]]\npart = \"sound\"\nsays = \"x\"\nassay.{assay}\nexpect = {{ {expect} }}"
     );
-    map_of(network, &text).claims.remove(0).measured.remove(0)
+    map_in(folder, &text).claims.remove(0).measured.remove(0)
 }
 
 #[track_caller]
@@ -50,7 +58,12 @@ fn assert_values(assay: &str, expected: impl Fn(f64) -> bool) {
 
 #[track_caller]
 fn assert_values_of(network: &Handmade, assay: &str, expected: impl Fn(f64) -> bool) {
-    let measured = measure_of(network, assay, "at_least = 0.5");
+    assert_values_in(&network.claiming([]), assay, expected);
+}
+
+#[track_caller]
+fn assert_values_in(folder: &ModelFolder, assay: &str, expected: impl Fn(f64) -> bool) {
+    let measured = measure_in(folder, assay, "at_least = 0.5");
     assert!(!measured.rows.is_empty(), "{assay}");
     for row in &measured.rows {
         assert!(expected(row.value), "{assay}: {row:?}");
@@ -91,6 +104,38 @@ fn what_idle_heads_read_or_attend_to_carries_nothing_and_is_not_missed() {
     };
     assert_values(&ablate("consumers"), |v| v == 1.0);
     assert_values(&ablate("combiner"), |v| v < 0.7);
+}
+
+#[test]
+fn the_mixed_model_s_heads_fetch_the_carry_at_the_digits_that_decide_it() {
+    let mixed = ModelFolder::bundled();
+    let of = |what: &str, classes: &str| {
+        format!(
+            "interchange = {{ stimulus = \"ANY\", classes = [{classes}], digits = \"2 to 2\", depths = \"1 to 2\", kind = \"counterfactual\", redrawn = true, pairs = 32, {what} }}"
+        )
+    };
+    let (add, sub) = ("\"ADD\"", "\"SUB\"");
+    for (what, class, expected) in [
+        ("exchange = \"consumers\", edge = true", add, 1.0),
+        ("exchange = \"from_deciding\"", add, 1.0),
+        ("exchange = \"from_equals\"", add, 0.0),
+        ("exchange = \"from_elsewhere\"", add, 0.0),
+        ("exchange = \"patterns\"", add, 0.0),
+        ("exchange = \"head\"", add, 1.0),
+        // The stream carries no borrow, and changes what the heads fetch.
+        ("exchange = \"residual_alone\"", sub, 0.0),
+        ("exchange = \"residual\"", sub, 1.0),
+    ] {
+        let near = |value: f64| (value - expected).abs() <= 0.1;
+        assert_values_in(&mixed, &of(what, class), near);
+    }
+    let kept = |by: &str| {
+        let what = format!("exchange = \"consumers\", read = \"kept\", ablate = \"{by}\"");
+        of(&what, add)
+    };
+    for by in ["mean", "zero", "resample"] {
+        assert_values_in(&mixed, &kept(by), |value| value < 0.8);
+    }
 }
 
 #[test]

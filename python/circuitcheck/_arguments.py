@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Union
+
+from ._native import OptionError
 
 Progress = Callable[[str, int, int], Any]
 """Called as ``progress(what, done, of)``."""
@@ -21,11 +24,44 @@ File = Union[str, "os.PathLike[str]", bytes, list[Any]]
 GivenFile = tuple[Path, Union[bytes, None]]
 
 
-def texts(given: Texts | None) -> list[str]:
-    """A list of texts, of one or several or none."""
-    if given is None:
-        return []
-    return [given] if isinstance(given, str) else list(given)
+def texts(given: Texts, what: str) -> list[str]:
+    """A list of texts, of one or several: questions, nodes, or what else they are.
+
+    Raises :class:`TypeError` for what is no text.
+    """
+    if not isinstance(given, (str, Iterable)):
+        raise TypeError(f"{what}: expected a text or several, got {type(given).__name__}")
+    found = [given] if isinstance(given, str) else list(given)
+    for text in found:
+        if not isinstance(text, str):
+            raise TypeError(f"{what}: expected texts, got {type(text).__name__} among them")
+    return found
+
+
+def some(given: Texts, what: str) -> list[str]:
+    """The same of at least one.
+
+    Raises :class:`OptionError` where there is none.
+    """
+    found = texts(given, what)
+    if not found:
+        raise OptionError(f"{what}: the list is empty")
+    return found
+
+
+def some_or_all(given: Texts | None, what: str) -> list[str]:
+    """The same; an empty list, for all that there are, where nothing is given."""
+    return [] if given is None else some(given, what)
+
+
+def seed(given: int | None) -> int | None:
+    """A seed that random draws can have.
+
+    Raises :class:`OptionError`.
+    """
+    if given is not None and not 0 <= operator.index(given) < 1 << 64:
+        raise OptionError(f"seed {given}: expected a whole number from 0 to {(1 << 64) - 1}")
+    return given
 
 
 def file(given: File | None, name: str) -> GivenFile | None:

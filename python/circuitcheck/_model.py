@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import _native
 from ._answers import Activations, Answers, Attention
-from ._arguments import File, GivenFile, Progress, Texts, bar, file, settings, texts
+from ._arguments import File, GivenFile, Progress, Texts, bar, file, settings, some, some_or_all, texts
+from ._arguments import seed as checked_seed
 from ._experiment import EvidenceMap, ExperimentResult
 from ._run import ModelState, Run
 
@@ -63,6 +64,9 @@ def load(
         return Model(_native.Model.bundled(), ("bundled",))
     if isinstance(source, (str, os.PathLike)):
         return _opened(os.fspath(source), operations, progress)
+    if not isinstance(source, Mapping) and not hasattr(source, "state_dict"):
+        kind = type(source).__name__
+        raise TypeError(f"expected a place, a state dict or a network, got {kind}")
     config: Any = getattr(source, "cfg", {})
     tensors = source if isinstance(source, Mapping) else source.state_dict()
     name = name or getattr(config, "model_name", None) or "model"
@@ -185,7 +189,7 @@ class Model:
         >>> cc.load().ask(["12345+67890", "5-90"]).answers
         ['+080235', '-000085']
         """
-        asked = texts(questions)
+        asked = texts(questions, "questions")
         return Answers(self._native.ask(asked, decode), isinstance(questions, str))
 
     def patch(
@@ -204,14 +208,14 @@ class Model:
         >>> patched.logits.shape
         (7, 15)
         """
-        bases, sources = texts(base), texts(source)
+        bases, sources = texts(base, "base"), texts(source, "source")
         if len(sources) == 1:
             sources = sources * len(bases)
         if len(sources) != len(bases):
             raise _native.OptionError(
                 f"{len(sources)} sources and {len(bases)} bases: give one source, or one for each base"
             )
-        patched = self._native.patch(sources, bases, texts(nodes), decode)
+        patched = self._native.patch(sources, bases, some(nodes, "nodes"), decode)
         return Answers(patched, isinstance(base, str))
 
     def ablate(
@@ -241,9 +245,11 @@ class Model:
         >>> ablated.tally["asked"] + ablated.tally["wrong_before"]
         512
         """
-        asked = None if questions is None else texts(questions)
-        given = None if set is None else texts(set)
-        ablated = self._native.ablate(texts(nodes), by, asked, given, seed, decode)
+        asked = None if questions is None else texts(questions, "questions")
+        given = None if set is None else texts(set, "set")
+        ablated = self._native.ablate(
+            some(nodes, "nodes"), by, asked, given, checked_seed(seed), decode
+        )
         return Answers(ablated, isinstance(questions, str))
 
     def activations(self, place: str, questions: Texts) -> Activations:
@@ -263,7 +269,7 @@ class Model:
         >>> cc.load().activations("blocks.0.attn.hook_z", ["12345+67890", "5-90"])
         <Activations question: 2, position: 19, head: 4, d_head: 42>
         """
-        asked = texts(questions)
+        asked = texts(questions, "questions")
         values, dims = self._native.activations(place, asked)
         return Activations(values, tuple(dims), asked)
 
@@ -283,7 +289,7 @@ class Model:
             for layer in range(shape["n_layers"])
             for head in range(shape["n_heads"])
         ]
-        shown = predicting if nodes is None else texts(nodes)
+        shown = predicting if nodes is None else some(nodes, "nodes")
         weights, html = self._native.attention(question, shown)
         return Attention(weights, question, html)
 
@@ -318,12 +324,12 @@ class Model:
         Raises :class:`VerifyError`, :class:`ClaimsError` or :class:`OptionError`. Ctrl-C stops it.
         """
         options = {
-            "tasks": texts(tasks),
-            "nodes": texts(nodes),
+            "tasks": some_or_all(tasks, "tasks"),
+            "nodes": some_or_all(nodes, "nodes"),
             "threshold": threshold,
             "alpha": alpha,
             "max_trials": max_trials,
-            "seed": seed,
+            "seed": checked_seed(seed),
             "decode": decode,
             "exit_first": exit_first,
         }
@@ -357,11 +363,11 @@ class Model:
         """
         with bar(progress) as shown:
             found, markdown = self._native.represents(
-                texts(nodes),
+                some_or_all(nodes, "nodes"),
                 threshold=threshold,
                 alpha=alpha,
                 max_trials=max_trials,
-                seed=seed,
+                seed=checked_seed(seed),
                 progress=shown,
             )
         return Represents(json.loads(found), markdown)
@@ -372,7 +378,7 @@ class Model:
         """Runs an experiment: which pairs of questions are drawn, what is done where, what is read, which
         controls there are and which rule decides. docs/EXPERIMENTS.md has the grammar.
 
-        :param experiment: a dict, the text of a TOML file, or a path (``pathlib.Path``) of one.
+        :param experiment: a dict, the text of a TOML file (of several lines), or the path of one.
 
         Raises :class:`OptionError` where it does not follow the grammar, :class:`NodeError` or
         :class:`ExperimentError` where it does not fit the model.
@@ -391,12 +397,12 @@ class Model:
         toml = json_text = None
         if isinstance(experiment, Mapping):
             json_text = json.dumps(experiment)
-        elif isinstance(experiment, str):
+        elif isinstance(experiment, str) and "\n" in experiment:
             toml = experiment
         else:
             with open(experiment, encoding="utf-8-sig") as opened:
                 toml = opened.read()
-        found, html = _native.experiment(self._native, toml, json_text, seed)
+        found, html = _native.experiment(self._native, toml, json_text, checked_seed(seed))
         return ExperimentResult(json.loads(found), html)
 
     def evidence(
@@ -417,7 +423,11 @@ class Model:
         """
         with bar(progress) as shown:
             found, html = _native.evidence(
-                self._native, texts(claims), alpha=alpha, seed=seed, progress=shown
+                self._native,
+                some_or_all(claims, "claims"),
+                alpha=alpha,
+                seed=checked_seed(seed),
+                progress=shown,
             )
         return EvidenceMap(json.loads(found), html)
 
@@ -449,7 +459,7 @@ class Model:
                 measure=measure,
                 trials=trials,
                 alpha=alpha,
-                seed=seed,
+                seed=checked_seed(seed),
                 direct_only=direct_only,
                 unclaimed=unclaimed,
                 progress=shown,

@@ -115,6 +115,15 @@ def test_what_is_no_question_or_no_node_is_refused(add: cc.Model) -> None:
         add.ablate("P15L0H2", "median")  # type: ignore[arg-type]
     with pytest.raises(cc.OptionError, match='no decoding "both"'):
         add.ask("1+1", decode="both")  # type: ignore[arg-type]
+    with pytest.raises(cc.OptionError, match="nodes: the list is empty"):
+        add.patch("1+1", "2+2", [])
+    with pytest.raises(cc.OptionError, match="seed -1: expected a whole number"):
+        add.ablate("P15L0H2", seed=-1)
+    with pytest.raises(TypeError, match="questions: expected a text or several, got NoneType"):
+        add.ask(None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="questions: expected texts, got int among them"):
+        add.ask([1])  # type: ignore[list-item]
+    assert len(add.ask([])) == 0
     assert issubclass(cc.NodeError, cc.CircuitcheckError)
 
 

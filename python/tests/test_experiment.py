@@ -17,6 +17,7 @@ def test_an_experiment_gives_what_the_command_does(add: cc.Model, found: cc.Expe
     assert found.evidence["measured"]["figure"]["rate"]
     # As text, and as the dict that came back.
     assert add.experiment(CARRY.read_text()).evidence == found.evidence
+    assert add.experiment(str(CARRY)).evidence == found.evidence
     assert add.experiment(found.evidence["experiment"]).evidence == found.evidence
     assert add.experiment(CARRY, seed=8).evidence != found.evidence
     assert pickle.loads(pickle.dumps(found)) == found
@@ -38,10 +39,12 @@ def test_a_published_claim_gives_what_the_command_does(
     add: cc.Model, ce3: cc.EvidenceMap, tmp_path: Path
 ) -> None:
     said = command("evidence", ADD, "--claim", "CE3", "--out", tmp_path, "--json")
-    assert json.loads(said.stdout) == [ce3.evidence]
+    assert json.loads(said.stdout) == {"models": [ce3.evidence]}
     assert ce3.verdicts == {"CE3": ce3["CE3"]["verdict"]}
     assert pickle.loads(pickle.dumps(ce3)) == ce3
     with pytest.raises(KeyError, match="no claim 'CE4' was measured: there are CE3"):
         ce3["CE4"]
     with pytest.raises(cc.OptionError, match='there is no claim "CE999"'):
         add.evidence("CE999")
+    with pytest.raises(cc.OptionError, match="claims: the list is empty"):
+        add.evidence([])

@@ -110,6 +110,8 @@ def test_a_network_that_answers_nothing_needs_its_operations(add: cc.Model) -> N
     assert cc.load(tensors, operations="add,sub").operations == "mix"
     with pytest.raises(cc.OptionError, match='unknown operation "div"'):
         cc.load(tensors, operations="div")
+    with pytest.raises(TypeError, match="expected a place, a state dict or a network, got int"):
+        cc.load(3)
 
 
 def test_errors_have_the_text_of_the_command() -> None:

@@ -366,6 +366,25 @@ fn senders(changes: &[Change]) -> Vec<Sender> {
     places.filter_map(sender).collect()
 }
 
+/// Source minus base at a site, `[pairs, width]`.
+///
+/// # Errors
+/// As [`Engine::activations`].
+pub fn differences(
+    engine: &Engine,
+    pairs: &[Asked],
+    site: Site,
+) -> Result<Array2<f64>, EngineError> {
+    let sources: Vec<Prompt> = pairs.iter().map(|pair| pair.source).collect();
+    let bases: Vec<Prompt> = pairs.iter().map(|pair| pair.base).collect();
+    let sources = engine.activations(&sources, [site])?;
+    let bases = engine.activations(&bases, [site])?;
+    let shape = (pairs.len(), site.width(&engine.shape()));
+    Ok(Array2::from_shape_fn(shape, |(pair, i)| {
+        f64::from(sources.get(pair, site)[i]) - f64::from(bases.get(pair, site)[i])
+    }))
+}
+
 impl Stage<'_> {
     /// Runs every pair's base question as it is and under each change, teacher-forced.
     ///

@@ -15,13 +15,13 @@ pub mod stats;
 mod tally;
 mod trial;
 
-pub use act::{Act, ActError, Acted, Asked, Basis, Change, Place, Stage};
+pub use act::{Act, ActError, Acted, Asked, Basis, Change, Place, Stage, differences};
 pub use baseline::{BASELINE_QUESTIONS, Baseline, ClassAccuracy, GATE};
 pub use evenly::{DRAWN, draw_evenly};
 pub use rng::stream;
 pub use sequential::{
-    FIRST_ANALYSIS, Finding, Goal, Judgment, MOST_TRIALS, Rules, RulesError, Sampling, analyses,
-    judge,
+    ALPHA, FIRST_ANALYSIS, Finding, Goal, Judgment, MOST_TRIALS, Rules, RulesError, Sampling,
+    analyses, check_alpha, judge,
 };
 pub use shrink::{Counterexample, counterexample};
 pub use tally::{

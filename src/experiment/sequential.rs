@@ -2,6 +2,7 @@
 //! shared by all, until each one's bounds decide or the budget ends.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -55,11 +56,27 @@ pub struct Rules {
 /// Most trials of a claim or an edge: a dozen times what decides any of the published ones.
 pub const MOST_TRIALS: usize = 1_000_000;
 
+/// The error that may be spent: bounds of less are beyond what is computed with, bounds of more say nothing.
+pub const ALPHA: RangeInclusive<f64> = 1e-9..=0.5;
+
+/// Refuses an error that cannot be spent.
+///
+/// # Errors
+/// [`RulesError::Alpha`].
+pub fn check_alpha(alpha: f64) -> Result<(), RulesError> {
+    match ALPHA.contains(&alpha) {
+        true => Ok(()),
+        false => Err(RulesError::Alpha { alpha }),
+    }
+}
+
 /// A rule that cannot be followed.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum RulesError {
-    #[error("{name} is {value}, which is not between 0 and 1")]
-    Share { name: &'static str, value: f64 },
+    #[error("alpha is {alpha:?}, expected {:e} to {}", ALPHA.start(), ALPHA.end())]
+    Alpha { alpha: f64 },
+    #[error("threshold is {0:?}, which is not between 0 and 1")]
+    Threshold(f64),
     #[error("max_trials is {0}, expected 1 to {MOST_TRIALS}")]
     Trials(usize),
 }
@@ -70,11 +87,10 @@ impl Rules {
     /// # Errors
     /// See [`RulesError`].
     pub fn check(&self) -> Result<(), RulesError> {
-        for (name, value) in [("threshold", self.threshold), ("alpha", self.alpha)] {
-            if !(value > 0.0 && value < 1.0) {
-                return Err(RulesError::Share { name, value });
-            }
+        if !(self.threshold > 0.0 && self.threshold < 1.0) {
+            return Err(RulesError::Threshold(self.threshold));
         }
+        check_alpha(self.alpha)?;
         match self.max_trials {
             1..=MOST_TRIALS => Ok(()),
             trials => Err(RulesError::Trials(trials)),

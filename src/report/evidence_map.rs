@@ -20,6 +20,7 @@ const STYLE: &str = "\
 .map th, .map td { border-bottom: 1px solid var(--line); padding: .35rem .8rem .35rem 0; text-align: left; vertical-align: top; font-size: .9rem }
 .map thead th { color: var(--soft); font-size: .8rem; white-space: nowrap }
 .map td.figure { white-space: nowrap }
+h2, h3 { overflow-wrap: anywhere }
 .map .model { font-family: var(--mono); font-size: .8rem; overflow-wrap: anywhere }
 .interval { width: 9rem; height: .8rem }
 .interval .track { fill: var(--line) } .interval .range { fill: var(--soft) } .interval .value { fill: currentColor } .interval .limit { fill: var(--bad) }
@@ -197,8 +198,8 @@ pub fn evidence_page(maps: &[ModelMap]) -> String {
 fn tone(verdict: MapVerdict) -> &'static str {
     match verdict {
         MapVerdict::Reproduced => "good",
-        MapVerdict::ControlFails | MapVerdict::NotReproduced | MapVerdict::CannotFail => "bad",
-        MapVerdict::Open | MapVerdict::NotApplicable => "soft",
+        MapVerdict::ControlFails | MapVerdict::NotReproduced => "bad",
+        MapVerdict::CannotFail | MapVerdict::Open | MapVerdict::NotApplicable => "soft",
     }
 }
 

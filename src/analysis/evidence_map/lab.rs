@@ -2,11 +2,13 @@
 //! network of the same shape.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::patching::heads;
 use crate::analysis::hypothesis::Layer;
 
 use crate::domain::arithmetic::{AnswerToken, Class, Prompt, Question};
@@ -25,6 +27,9 @@ const TWIN_SEED: u64 = 0x7717;
 
 /// Questions of a [reference set](Lab::reference).
 const REFERENCE: usize = 256;
+
+/// Least attention to a column's digits, both together, of a head that reads it, as published.
+const READS_COLUMN: f32 = 0.3;
 
 /// Which network is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
@@ -51,6 +56,21 @@ pub enum At {
     MlpOut,
     /// All heads side by side.
     Z,
+}
+
+impl At {
+    /// The hook point.
+    pub const fn point(self) -> Point {
+        match self {
+            At::ResidPre => Point::ResidPre,
+            At::ResidMid => Point::ResidMid,
+            At::ResidPost => Point::ResidPost,
+            At::Ln2 => Point::Ln2,
+            At::Pre => Point::Pre,
+            At::MlpOut => Point::MlpOut,
+            At::Z => Point::Z,
+        }
+    }
 }
 
 /// A hook of a layer.
@@ -149,6 +169,35 @@ impl<'a> Lab<'a> {
         self.baseline.passing().any(|passing| passing == class)
     }
 
+    /// The heads of some layers at a position that give a column's two digits, together, this much of
+    /// their mean attention or more.
+    ///
+    /// # Errors
+    /// As [`Lab::answered`].
+    pub fn readers(
+        &self,
+        which: Which,
+        prompts: &[Prompt],
+        layers: Range<usize>,
+        position: usize,
+        digit: usize,
+    ) -> Result<Vec<Node>, EngineError> {
+        if prompts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let shape = self.shape();
+        let pattern = self.engine_of(which).mean_attention(prompts)?;
+        let column = [shape.first_operand(digit), shape.second_operand(digit)];
+        let reads = |head: &Node| {
+            let number = head.head().expect("only heads attend");
+            let row = (head.layer() * shape.n_heads + number) * shape.n_ctx() + position;
+            let weights = column.iter().map(|key| pattern[row * shape.n_ctx() + key]);
+            weights.sum::<f32>() >= READS_COLUMN
+        };
+        let heads = layers.flat_map(|layer| heads(self, layer, position));
+        Ok(heads.filter(reads).collect())
+    }
+
     /// The nodes that the folder's files list, without those that the model does not have.
     pub fn listed_nodes(&self) -> Vec<Node> {
         let shape = self.shape();
@@ -233,18 +282,13 @@ impl<'a> Lab<'a> {
         position: usize,
     ) -> Result<Array2<f64>, EngineError> {
         let shape = self.shape();
-        let layer = hook.layer.number(&shape);
-        let at = |point| Hook::of(point, layer);
-        let sites = match hook.at {
-            At::Z => (0..shape.n_heads)
-                .map(|head| Site::of_head(position, at(Point::Z), head))
+        let (point, layer) = (hook.at.point(), hook.layer.number(&shape));
+        let hook = Hook::of(point, layer);
+        let sites: Vec<Site> = match point.is_of_head() {
+            true => (0..shape.n_heads)
+                .map(|head| Site::of_head(position, hook, head))
                 .collect(),
-            At::ResidPre => vec![Site::at(position, at(Point::ResidPre))],
-            At::ResidMid => vec![Site::at(position, at(Point::ResidMid))],
-            At::ResidPost => vec![Site::at(position, at(Point::ResidPost))],
-            At::Ln2 => vec![Site::at(position, at(Point::Ln2))],
-            At::Pre => vec![Site::at(position, at(Point::Pre))],
-            At::MlpOut => vec![Site::at(position, at(Point::MlpOut))],
+            false => vec![Site::at(position, hook)],
         };
         beside(self.engine_of(which), prompts, &sites)
     }

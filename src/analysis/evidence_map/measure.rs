@@ -156,10 +156,13 @@ impl Expect {
         Settled::of_all(standings).unwrap_or(Settled::Holds)
     }
 
-    /// Whether the rows are as expected; `None` if nothing is asked.
+    /// Whether the rows are as expected; `None` if nothing is asked. Without a row it is open.
     pub fn judge(&self, rows: &[Row], by: By) -> Option<Settled> {
-        if !self.asks() || rows.is_empty() {
+        if !self.asks() {
             return None;
+        }
+        if rows.is_empty() {
+            return Some(Settled::Open);
         }
         let standings: Vec<Settled> = rows.iter().map(|row| self.row(row, by)).collect();
         let count = |wanted: Settled| standings.iter().filter(|&&s| s == wanted).count();
@@ -269,8 +272,11 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_of_no_rows_or_without_a_limit() {
-        assert_eq!(expect(0.8, In::All).judge(&[], By::Bounds), None);
+    fn no_rows_leave_it_open_and_without_a_limit_nothing_is_said() {
+        for within in [In::All, In::Most, In::Some] {
+            let judged = expect(0.8, within).judge(&[], By::Bounds);
+            assert_eq!(judged, Some(Settled::Open));
+        }
         assert_eq!(Expect::default().judge(&rows(&[1]), By::Bounds), None);
     }
 }

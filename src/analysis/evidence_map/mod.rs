@@ -27,7 +27,7 @@ use crate::domain::arithmetic::Class;
 use crate::domain::edge::EdgeError;
 use crate::domain::text::line;
 use crate::experiment::codes::ProbeError;
-use crate::experiment::{ActError, Baseline};
+use crate::experiment::{ActError, Baseline, RulesError, check_alpha};
 use crate::inputs::model::{Identity, ModelFolder};
 use crate::network::engine::{Engine, EngineError};
 use crate::verify::Progress;
@@ -104,6 +104,8 @@ pub enum MapError {
     Engine(#[from] EngineError),
     #[error(transparent)]
     Act(#[from] ActError),
+    #[error(transparent)]
+    Rules(#[from] RulesError),
 }
 
 impl MapError {
@@ -183,6 +185,9 @@ pub struct MapMeasurement {
     pub assay: MapAssay,
     #[serde(default)]
     pub expect: Expect,
+    /// Which of the claim's models it is about; by default all of them.
+    #[serde(default)]
+    pub model: Models,
 }
 
 /// What a published claim says, for readers.
@@ -241,17 +246,23 @@ impl MapClaim {
         claims.expect("a test reads all bundled claims")
     }
 
-    /// The bundled claims of these numbers, or all of them if there is none.
+    /// The bundled claims of these numbers, in either case, or all of them if there is none.
     ///
     /// # Errors
     /// [`MapError::Unknown`].
     pub fn bundled_named(wanted: &[String]) -> Result<Vec<Self>, MapError> {
         let all = Self::bundled();
         let ids: Vec<&str> = all.iter().map(|claim| claim.claim.id.as_str()).collect();
-        if let Some(unknown) = wanted.iter().find(|id| !ids.contains(&id.as_str())) {
+        let is = |id: &str, wanted: &str| id.eq_ignore_ascii_case(wanted);
+        if let Some(unknown) = wanted
+            .iter()
+            .find(|wanted| !ids.iter().any(|id| is(id, wanted)))
+        {
             return Err(MapError::Unknown(unknown.clone(), ids.join(", ")));
         }
-        let is_wanted = |claim: &MapClaim| wanted.is_empty() || wanted.contains(&claim.claim.id);
+        let is_wanted = |claim: &MapClaim| {
+            wanted.is_empty() || wanted.iter().any(|wanted| is(&claim.claim.id, wanted))
+        };
         Ok(all.into_iter().filter(is_wanted).collect())
     }
 }
@@ -276,7 +287,7 @@ pub enum MapVerdict {
     /// The sound test holds, and so does what must not hold if it is to mean anything.
     ControlFails,
     NotReproduced,
-    /// The published assay holds of any model, and no sound test decides.
+    /// The published assay holds, as it does of any model, and no sound test decides.
     CannotFail,
     /// The intervals leave it open.
     Open,
@@ -326,7 +337,7 @@ impl fmt::Display for MapVerdict {
 pub struct ClaimResult {
     pub claim: Stated,
     pub verdict: MapVerdict,
-    /// Why it is not applicable.
+    /// Why it is not applicable, or what of it could not be measured.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
     pub measured: Vec<MapMeasured>,
@@ -358,7 +369,9 @@ impl ClaimResult {
             (None, _) => "–",
             (Some(Settled::Holds), true) => "holds",
             (Some(Settled::Holds), false) => "holds (cannot fail)",
-            (Some(_), _) => "fails",
+            (Some(Settled::Fails), _) => "fails",
+            // Values are not open: there are none.
+            (Some(Settled::Open), _) => "not measured",
         }
     }
 
@@ -373,9 +386,15 @@ fn settled(measured: &[MapMeasured], part: Part) -> Option<Settled> {
     Settled::of_all(of_part.filter_map(|measured| measured.settled))
 }
 
-/// The verdict that measurements come to.
+/// The verdict that measurements come to. What asks and could not be measured is open, unless no sound
+/// test could be measured at all.
 fn verdict(measured: &[MapMeasured], cannot_fail: bool) -> MapVerdict {
-    let undecided = match cannot_fail {
+    let mut sound = measured.iter().filter(|m| m.part == Part::Sound);
+    if sound.all(|measured| measured.rows.is_empty()) {
+        return MapVerdict::NotApplicable;
+    }
+    let holds_of_any = cannot_fail && settled(measured, Part::Published) == Some(Settled::Holds);
+    let undecided = match holds_of_any {
         true => MapVerdict::CannotFail,
         false => MapVerdict::Open,
     };
@@ -386,11 +405,7 @@ fn verdict(measured: &[MapMeasured], cannot_fail: bool) -> MapVerdict {
         (Some(Settled::Fails), _) => MapVerdict::NotReproduced,
         (Some(Settled::Holds), Some(Settled::Fails)) => MapVerdict::ControlFails,
         (Some(Settled::Holds), Some(Settled::Holds) | None) => MapVerdict::Reproduced,
-        (Some(Settled::Open), _) | (Some(Settled::Holds), Some(Settled::Open)) => undecided,
-        (None, _) if measured.iter().all(|measured| measured.rows.is_empty()) => {
-            MapVerdict::NotApplicable
-        }
-        (None, _) => undecided,
+        (Some(Settled::Open) | None, _) | (Some(Settled::Holds), Some(Settled::Open)) => undecided,
     }
 }
 
@@ -416,6 +431,7 @@ pub fn measure_model(
     options: MapOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<ModelMap, MapError> {
+    check_alpha(options.alpha)?;
     let operations = folder.operations();
     let baseline = Baseline::measure(engine, operations, options.alpha, options.seed)?;
     let lab = Lab::new(folder, engine, &baseline, options);
@@ -468,7 +484,13 @@ fn measure_claim(lab: &Lab, claim: &MapClaim) -> Result<ClaimResult, MapError> {
         result.reason = unmet.to_string();
         return Ok(result);
     }
-    for (number, measurement) in claim.measurements.iter().enumerate() {
+    let fits = |measurement: &&MapMeasurement| {
+        let unmet = measurement
+            .model
+            .unmet(&folder.name, folder.operations(), &shape);
+        unmet.is_none()
+    };
+    for (number, measurement) in claim.measurements.iter().filter(fits).enumerate() {
         let name = format!("{}/{number}", claim.claim.id);
         let rows = match measurement.assay.measure(lab, &name) {
             Err(MapError::NotApplicable(reason)) => {
@@ -496,13 +518,30 @@ fn measure_claim(lab: &Lab, claim: &MapClaim) -> Result<ClaimResult, MapError> {
         });
     }
     result.verdict = verdict(&result.measured, !claim.claim.cannot_fail.is_empty());
-    if result.verdict == MapVerdict::NotApplicable {
-        result.reason = "the model answers no question of its classes well enough, or has no such \
-                         column"
-            .into();
-    }
+    result.reason = match result.verdict {
+        MapVerdict::NotApplicable => {
+            "the model answers no question of its classes well enough, or \
+                                      has no such column or nodes"
+                .into()
+        }
+        MapVerdict::Open | MapVerdict::CannotFail => missing(&result.measured),
+        _ => String::new(),
+    };
     result.questions = questions(lab) - before;
     Ok(result)
+}
+
+/// What asks for something and could not be measured, in words; empty if there is nothing.
+fn missing(measured: &[MapMeasured]) -> String {
+    let missing = (measured.iter()).filter(|measured| {
+        let decides = matches!(measured.part, Part::Sound | Part::Control);
+        decides && measured.settled.is_some() && measured.rows.is_empty()
+    });
+    let says: Vec<&str> = missing.map(|measured| measured.says.as_str()).collect();
+    match says.is_empty() {
+        true => String::new(),
+        false => format!("could not be measured: {}", says.join("; ")),
+    }
 }
 
 fn questions(lab: &Lab) -> u64 {
@@ -550,11 +589,31 @@ mod tests {
 
     #[test]
     fn what_holds_of_any_model_reproduces_nothing() {
-        let published = [measured(Part::Published, Settled::Holds)];
-        assert_eq!(verdict(&published, true), MapVerdict::CannotFail);
-        assert_eq!(verdict(&published, false), MapVerdict::Open);
-        let open = [measured(Part::Sound, Settled::Open)];
-        assert_eq!(verdict(&open, true), MapVerdict::CannotFail);
+        let of = |published, cannot_fail| {
+            let sound = measured(Part::Sound, Settled::Open);
+            verdict(&[measured(Part::Published, published), sound], cannot_fail)
+        };
+        assert_eq!(of(Settled::Holds, true), MapVerdict::CannotFail);
+        assert_eq!(of(Settled::Fails, true), MapVerdict::Open);
+        assert_eq!(of(Settled::Holds, false), MapVerdict::Open);
+    }
+
+    #[test]
+    fn what_could_not_be_measured_is_open() {
+        let sound = measured(Part::Sound, Settled::Holds);
+        let without_rows = |part| MapMeasured {
+            rows: Vec::new(),
+            ..measured(part, Settled::Open)
+        };
+        for part in [Part::Sound, Part::Control] {
+            let all = [sound.clone(), without_rows(part)];
+            assert_eq!(verdict(&all, false), MapVerdict::Open, "{part:?}");
+            assert!(!missing(&all).is_empty());
+        }
+        let published = measured(Part::Published, Settled::Holds);
+        let all = [published, without_rows(Part::Sound)];
+        assert_eq!(verdict(&all, true), MapVerdict::NotApplicable);
+        assert_eq!(missing(&[sound]), "");
     }
 
     #[test]

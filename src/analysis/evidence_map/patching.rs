@@ -26,9 +26,6 @@ const PAIRS: usize = 256;
 /// Pairs on which a node is found. The rows are measured on others.
 const SEARCH_PAIRS: usize = 48;
 
-/// Least attention to a column's digits, both together, of a head that reads it, as published.
-const READS_COLUMN: f32 = 0.3;
-
 /// What is exchanged at the position that predicts the digit read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -59,9 +56,10 @@ pub enum Exchanged {
     Head,
     /// The attention patterns of all heads of the last layer.
     Patterns,
-    /// The heads that the model's files claim the tri-case of the column that decides for.
+    /// The heads that the model's files claim the tri-case of the column that decides for, of those that
+    /// can see it and are read where the digit is predicted.
     Writers,
-    /// As many heads at the same or earlier positions that no file claims anything of, at random.
+    /// As many such heads that no file claims anything of, at random.
     OtherHeads,
 }
 
@@ -259,71 +257,64 @@ impl Interchange {
         let last = lab.last_layer();
         let consumers = heads(lab, last, position);
         let resid_pre = Site::at(position, Hook::of(Point::ResidPre, last));
+        let equals = shape.first_answer_position();
         let deciding = stimulus.decides().map(|digit| {
             let digits = [shape.first_operand(digit), shape.second_operand(digit)];
             digits.to_vec()
         });
-        let candidates: Vec<Node> = match self.exchange {
-            Exchanged::Consumers => return Ok(Some(self.of_nodes(lab, &consumers)?)),
-            Exchanged::Combiner => {
-                return Ok(Some(self.of_nodes(lab, &[mlp(lab, last, position)])?));
-            }
-            Exchanged::Residual => return Ok(Some(Found::named("residual", [resid_pre]))),
-            Exchanged::ResidualAlone => {
-                let residual = Found::named("residual, heads held", [resid_pre]);
-                let held = consumers;
-                return Ok(Some(Found { held, ..residual }));
-            }
+        Ok(match self.exchange {
+            Exchanged::Consumers => Some(self.of_nodes(lab, &consumers)?),
+            Exchanged::Combiner => Some(self.of_nodes(lab, &[mlp(lab, last, position)])?),
+            Exchanged::Residual => Some(Found::named("residual", [resid_pre])),
+            Exchanged::ResidualAlone => Some(Found {
+                held: consumers,
+                ..Found::named("residual, heads held", [resid_pre])
+            }),
             Exchanged::Everything => {
                 let all = Site::resid_post(position, last);
-                return Ok(Some(Found::named("everything", [all])));
+                Some(Found::named("everything", [all]))
             }
-            Exchanged::FromEquals => {
-                let equals = shape.first_answer_position();
-                return self.reading(lab, "=", &consumers, &[equals]);
-            }
+            Exchanged::FromEquals => Some(self.reading(lab, "=", &consumers, &[equals])?),
             Exchanged::FromDeciding => match deciding {
-                Some(keys) => {
-                    return self.reading(lab, "the deciding digits", &consumers, &keys);
-                }
-                None => return Ok(None),
+                Some(keys) => Some(self.reading(lab, "the deciding digits", &consumers, &keys)?),
+                None => None,
             },
             Exchanged::FromElsewhere => {
                 let aside = deciding.unwrap_or_default();
-                let equals = shape.first_answer_position();
                 let keys = (0..=position).filter(|key| *key != equals && !aside.contains(key));
                 let keys: Vec<usize> = keys.collect();
-                return self.reading(lab, "all else", &consumers, &keys);
+                Some(self.reading(lab, "all else", &consumers, &keys)?)
             }
             Exchanged::Patterns => {
                 let pattern = |node: &Node| {
                     let head = node.head().expect("a consumer is a head");
                     Site::of_head(position, Hook::of(Point::Pattern, last), head)
                 };
-                return Ok(Some(Found::named(
-                    "attention patterns",
-                    consumers.iter().map(pattern),
-                )));
+                let patterns = consumers.iter().map(pattern);
+                Some(Found::named("attention patterns", patterns))
             }
             Exchanged::Writers => {
                 let writers = writers(lab, stimulus);
-                return match writers.is_empty() {
-                    true => Ok(None),
-                    false => Ok(Some(self.of_nodes(lab, &writers)?)),
-                };
+                match writers.is_empty() {
+                    true => None,
+                    false => Some(self.of_nodes(lab, &writers)?),
+                }
             }
-            Exchanged::OtherHeads => return self.other_heads(lab, stimulus),
-            Exchanged::Consumer => consumers,
-            Exchanged::Mlp => (0..=last).map(|layer| mlp(lab, layer, position)).collect(),
-            Exchanged::Head => (0..=last)
-                .flat_map(|layer| heads(lab, layer, position))
-                .collect(),
-            Exchanged::Reader => self.readers(lab, stimulus, position)?,
-        };
-        let candidates: Result<Vec<Found>, MapError> = (candidates.into_iter())
-            .map(|node| self.of_nodes(lab, &[node]))
-            .collect();
-        self.best(lab, stimulus, candidates?)
+            Exchanged::OtherHeads => self.other_heads(lab, stimulus)?,
+            Exchanged::Consumer => self.best(lab, stimulus, &consumers)?,
+            Exchanged::Mlp => {
+                let mlps: Vec<Node> = (0..=last).map(|layer| mlp(lab, layer, position)).collect();
+                self.best(lab, stimulus, &mlps)?
+            }
+            Exchanged::Head => {
+                let all = (0..=last).flat_map(|layer| heads(lab, layer, position));
+                self.best(lab, stimulus, &all.collect::<Vec<Node>>())?
+            }
+            Exchanged::Reader => {
+                let readers = self.readers(lab, stimulus, position)?;
+                self.best(lab, stimulus, &readers)?
+            }
+        })
     }
 
     /// Nodes, or what the last layer's MLP at their position reads of them.
@@ -343,41 +334,35 @@ impl Interchange {
         at: &str,
         heads: &[Node],
         keys: &[usize],
-    ) -> Result<Option<Found>, MapError> {
+    ) -> Result<Found, MapError> {
         let sender = |&node: &Node| Sender::new(node.into())?.reading_at(keys.iter().copied());
         let senders: Result<Vec<Sender>, _> = heads.iter().map(sender).collect();
         let of = format!("{} reading at {at}", names(heads));
-        Ok(Some(to_the_mlp(lab, of, senders.map_err(MapError::edge)?)?))
+        to_the_mlp(lab, of, senders.map_err(MapError::edge)?)
     }
 
     /// As many heads as the column's writers, of those that no file claims anything of.
     fn other_heads(&self, lab: &Lab, stimulus: &Stimulus) -> Result<Option<Found>, MapError> {
-        let shape = lab.shape();
-        let writers = writers(lab, stimulus);
-        let Some(latest) = writers.iter().map(|node| node.position()).max() else {
-            return Ok(None);
-        };
+        let writers = writers(lab, stimulus).len();
         let claimed = lab.claimed_nodes(|_| true);
-        let is_free = |node: &Node| {
-            let is_head = node.head().is_some() && node.position() <= latest;
-            is_head && Site::from(*node).reaches_an_answer(&shape) && !claimed.contains(node)
-        };
-        let mut free: Vec<Node> = Node::all(&shape).into_iter().filter(is_free).collect();
+        let is_free = |node: &Node| may_write(lab, stimulus, node) && !claimed.contains(node);
+        let mut free = Node::all(&lab.shape());
+        free.retain(is_free);
         free.shuffle(&mut lab.stream(&format!("other heads/{}", label(stimulus))));
-        if free.len() < writers.len() {
+        if writers == 0 || free.len() < writers {
             return Ok(None);
         }
-        free.truncate(writers.len());
+        free.truncate(writers);
         free.sort();
         Ok(Some(self.of_nodes(lab, &free)?))
     }
 
-    /// The candidate that gives the predicted digit most often, on pairs of its own.
+    /// The node that gives the predicted digit most often, on pairs of its own.
     fn best(
         &self,
         lab: &Lab,
         stimulus: &Stimulus,
-        candidates: Vec<Found>,
+        candidates: &[Node],
     ) -> Result<Option<Found>, MapError> {
         // The stream does not name the measurement, so that a control finds the same node.
         let mut rng = lab.stream(&format!("search/{:?}/{}", self.exchange, label(stimulus)));
@@ -388,7 +373,8 @@ impl Interchange {
             ..self.clone()
         };
         let mut best: Option<(u64, Found)> = None;
-        for found in candidates {
+        for &node in candidates {
+            let found = self.of_nodes(lab, &[node])?;
             let hits = predicting.count(lab, stimulus, &found, &pairs)?.hits;
             if best.as_ref().is_none_or(|(most, _)| hits > *most) {
                 best = Some((hits, found));
@@ -408,31 +394,18 @@ impl Interchange {
         let mut rng = lab.stream(&format!("attention/{}", label(stimulus)));
         let drawn = self.draw(lab, stimulus, Kind::Counterfactual, SEARCH_PAIRS, &mut rng);
         let prompts: Vec<Prompt> = drawn.iter().map(|pair| Prompt::truth(pair.base)).collect();
-        if prompts.is_empty() {
-            return Ok(Vec::new());
-        }
-        let pattern = lab.engine_of(self.which).mean_attention(&prompts)?;
-        let weight = |head: &Node, source: usize| {
-            let number = head.head().expect("a head");
-            let row = (head.layer() * shape.n_heads + number) * shape.n_ctx() + position;
-            pattern[row * shape.n_ctx() + source]
-        };
-        let digit = stimulus.digit;
-        let reads = |head: &Node| {
-            let column = [shape.first_operand(digit), shape.second_operand(digit)];
-            column
-                .map(|source| weight(head, source))
-                .iter()
-                .sum::<f32>()
-                >= READS_COLUMN
-        };
-        let layers = 0..shape.n_layers;
-        let all = layers.flat_map(|layer| heads(lab, layer, position));
-        Ok(all.filter(reads).collect())
+        lab.readers(
+            self.which,
+            &prompts,
+            0..shape.n_layers,
+            position,
+            stimulus.digit,
+        )
     }
 
-    /// Counts the pairs of which the network answers both questions correctly; the untrained network,
-    /// which answers none, is counted on all.
+    /// Counts the pairs of which the network answers both questions correctly. The untrained network, which
+    /// answers none, is held against its own answer to the source, where that is another than to the base:
+    /// what any network does shows in it too.
     fn count(
         &self,
         lab: &Lab,
@@ -462,18 +435,28 @@ impl Interchange {
             })
             .collect();
         let acted = stage.act(&asked, &[change])?;
-        let is_right = |logits: &AnswerLogits, prompt: &Prompt| {
-            self.which == Which::Untrained || logits.answer().get(token) == prompt.forced.get(token)
+        let answers = |logits: &AnswerLogits, prompt: &Prompt| {
+            logits.answer().get(token) == prompt.forced.get(token)
         };
         let variable = carry_variable(stimulus);
         let mut count = Count::default();
         for (number, pair) in pairs.iter().enumerate() {
-            let clean = &acted.base[number];
-            let both = is_right(clean, &asked[number].base)
-                && is_right(&acted.source[number], &pair.source);
-            if both {
-                let predicted = predict(variable, &pair.source, &pair.base)
-                    .expect("source and base are of one class");
+            let (clean, source) = (&acted.base[number], &acted.source[number]);
+            let predicted = match self.which {
+                Which::Trained => {
+                    let both = answers(clean, &asked[number].base) && answers(source, &pair.source);
+                    both.then(|| {
+                        let predicted = predict(variable, &pair.source, &pair.base);
+                        predicted.expect("source and base are of one class")
+                    })
+                }
+                Which::Untrained => {
+                    let own = source.answer();
+                    let differs = own.get(token) != clean.answer().get(token);
+                    (differs || self.read != Read::Predicted).then_some(own)
+                }
+            };
+            if let Some(predicted) = predicted {
                 let patched = &acted.changed[0][number];
                 count.add(self.read.hits(token, &predicted, clean, patched));
             }
@@ -482,17 +465,33 @@ impl Interchange {
     }
 }
 
+/// The column that decides a stimulus' carry.
+fn deciding(stimulus: &Stimulus) -> usize {
+    stimulus.decides().unwrap_or(stimulus.digit)
+}
+
+/// Whether a node is a head that can see the digits of the column that decides, and can be read where the
+/// carry is.
+fn may_write(lab: &Lab, stimulus: &Stimulus, node: &Node) -> bool {
+    let shape = lab.shape();
+    let predicting = shape.predicting(stimulus.reads());
+    let sees = node.position() >= shape.second_operand(deciding(stimulus));
+    let is_read = match node.layer() == lab.last_layer() {
+        true => node.position() == predicting,
+        false => node.position() <= predicting,
+    };
+    node.head().is_some() && sees && is_read
+}
+
 /// The heads claimed for the tri-case of the column that decides a stimulus' carry.
 fn writers(lab: &Lab, stimulus: &Stimulus) -> Vec<Node> {
-    let digit = Some(stimulus.decides().unwrap_or(stimulus.digit));
+    let digit = Some(deciding(stimulus));
     let tri_case = [Task::St, Task::Mt, Task::Gt];
     let is_written =
         |variable: &Variable| variable.digit == digit && tri_case.contains(&variable.task);
-    let claimed = lab.claimed_nodes(|claim| claim.variable.as_ref().is_ok_and(is_written));
+    let mut claimed = lab.claimed_nodes(|claim| claim.variable.as_ref().is_ok_and(is_written));
+    claimed.retain(|node| may_write(lab, stimulus, node));
     claimed
-        .into_iter()
-        .filter(|node| node.head().is_some())
-        .collect()
 }
 
 /// Edges from heads at one position to the MLP of the last layer there.

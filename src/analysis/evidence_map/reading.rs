@@ -21,7 +21,7 @@ use crate::experiment::codes::{Labelled, Reader, Transfer, decode};
 const QUESTIONS: usize = 400;
 
 /// Relabellings for a p-value.
-const PERMUTATIONS: usize = 20;
+const PERMUTATIONS: usize = 999;
 
 /// The label that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -1,19 +1,18 @@
 //! Switches: what a whole residual stream, a few directions of it, or the heads claimed for a task do to
 //! the answer, exchanged between questions that differ in the operator or in the order of the operands.
 
-use ndarray::Array2;
 use serde::Deserialize;
 
 use super::MapError;
-use super::lab::{At, HookAt, Lab, Which};
+use super::lab::{HookAt, Lab, Which};
 use super::measure::Row;
 use crate::analysis::hypothesis::{Digits, Place};
 use crate::domain::arithmetic::{AnswerToken, Class, Operation, Prompt, Question};
 use crate::domain::causal::Space;
-use crate::domain::site::{Hook, Point, Site};
+use crate::domain::site::{Hook, Site};
 use crate::domain::task::{Task, Variable};
 use crate::experiment::stats::Count;
-use crate::experiment::{Act, Asked, Basis, Change, Stage};
+use crate::experiment::{Act, Asked, Basis, Change, Stage, differences};
 
 /// Pairs of one row, and as many others that directions are learned on.
 const PAIRS: usize = 192;
@@ -140,11 +139,10 @@ impl Switching {
     ) -> Result<Option<(String, Change)>, MapError> {
         let shape = lab.shape();
         let site = |hook: HookAt, at: Place| {
-            let point = match hook.at {
-                At::ResidPre => Point::ResidPre,
-                At::ResidMid => Point::ResidMid,
-                _ => Point::ResidPost,
-            };
+            let point = hook.at.point();
+            if point.is_of_head() {
+                return None;
+            }
             let position = at.position(token.0, &shape)?;
             Some(Site::at(
                 position,
@@ -158,7 +156,7 @@ impl Switching {
             Switched::Directions { hook, at, rank } => match site(hook, at) {
                 None => None,
                 Some(site) => {
-                    let differences = self.differences(lab, learned, site)?;
+                    let differences = differences(lab.engine_of(self.which), learned, site)?;
                     let act = Act::SwapWithin(Basis::of_most_difference(&differences, rank)?);
                     Some((format!("{site}, rank {rank}"), Change::new(act, [site])))
                 }
@@ -173,21 +171,9 @@ impl Switching {
         })
     }
 
-    /// Source minus base at a site, `[pairs, width]`.
-    fn differences(&self, lab: &Lab, pairs: &[Asked], site: Site) -> Result<Array2<f64>, MapError> {
-        let engine = lab.engine_of(self.which);
-        let sources: Vec<Prompt> = pairs.iter().map(|pair| pair.source).collect();
-        let bases: Vec<Prompt> = pairs.iter().map(|pair| pair.base).collect();
-        let sources = engine.activations(&sources, [site])?;
-        let bases = engine.activations(&bases, [site])?;
-        let shape = (pairs.len(), site.width(&lab.shape()));
-        Ok(Array2::from_shape_fn(shape, |(pair, i)| {
-            f64::from(sources.get(pair, site)[i]) - f64::from(bases.get(pair, site)[i])
-        }))
-    }
-
     /// Of the pairs of which the network answers both tokens correctly, those in which the token becomes
-    /// the source's, or, with the same order, another. The untrained network is counted on all.
+    /// the source's, or, with the same order, another. The untrained network is held against its own answer
+    /// to the source, where that is another than to the base.
     fn count(
         &self,
         lab: &Lab,
@@ -204,13 +190,19 @@ impl Switching {
         let mut count = Count::default();
         for (number, pair) in pairs.iter().enumerate() {
             let (base, source) = (acted.base[number].answer(), acted.source[number].answer());
-            let right = base.get(token) == pair.base.forced.get(token)
-                && source.get(token) == pair.source.forced.get(token);
-            if right || self.which == Which::Untrained {
+            let counts = match (self.which, self.between) {
+                (Which::Trained, _) => {
+                    base.get(token) == pair.base.forced.get(token)
+                        && source.get(token) == pair.source.forced.get(token)
+                }
+                (Which::Untrained, Between::SameOrder) => true,
+                (Which::Untrained, _) => base.get(token) != source.get(token),
+            };
+            if counts {
                 let now = acted.changed[0][number].answer().get(token);
                 count.add(match self.between {
                     Between::SameOrder => now != base.get(token),
-                    _ => now == pair.source.forced.get(token) && now != base.get(token),
+                    _ => now == source.get(token) && now != base.get(token),
                 });
             }
         }

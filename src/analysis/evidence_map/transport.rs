@@ -7,11 +7,9 @@ use serde::Deserialize;
 use super::MapError;
 use super::lab::{Lab, Which};
 use super::measure::Row;
-use super::patching::heads;
 use crate::analysis::hypothesis::{Digits, Place};
 use crate::domain::arithmetic::{Class, Prompt};
 use crate::domain::causal::Space;
-use crate::domain::node::Node;
 use crate::domain::site::Site;
 use crate::experiment::geometry::NormalEstimate;
 
@@ -20,9 +18,6 @@ const CONTEXTS: usize = 12;
 
 /// Values of a digit.
 const VALUES: usize = 10;
-
-/// Least mean attention to the column's digits, both together, of a head that reads it, as published.
-const READS_COLUMN: f32 = 0.3;
 
 /// What is reported of a head's result, as a share of all that depends on the column's digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -63,7 +58,8 @@ impl Transport {
                 continue;
             };
             let prompts = prompts(lab, digit, &format!("{name}/{digit}"));
-            for head in self.readers(lab, digit, position, &prompts)? {
+            // Of the untrained network the same heads.
+            for head in lab.readers(Which::Trained, &prompts, 0..1, position, digit)? {
                 let site = Site::from(head);
                 let read = lab.engine_of(self.which).activations(&prompts, [site])?;
                 let width = site.width(&shape);
@@ -81,29 +77,6 @@ impl Transport {
         let alpha = lab.options.alpha / (2 * found.len().max(1)) as f64;
         let row = |(of, estimate, samples)| Row::estimate(of, estimate, alpha, samples as u64);
         Ok(found.into_iter().map(row).collect())
-    }
-
-    /// The heads of layer 0 at a position that attend to the column's digits; of the untrained network,
-    /// the same heads as of the trained one.
-    fn readers(
-        &self,
-        lab: &Lab,
-        digit: usize,
-        position: usize,
-        prompts: &[Prompt],
-    ) -> Result<Vec<Node>, MapError> {
-        let shape = lab.shape();
-        let pattern = lab.engine.mean_attention(prompts)?;
-        let attends = |head: &Node| {
-            let number = head.head().expect("only heads attend");
-            let row = (number * shape.n_ctx() + position) * shape.n_ctx();
-            let column = [shape.first_operand(digit), shape.second_operand(digit)];
-            column.iter().map(|key| pattern[row + key]).sum::<f32>() >= READS_COLUMN
-        };
-        Ok(heads(lab, 0, position)
-            .into_iter()
-            .filter(attends)
-            .collect())
     }
 }
 

@@ -10,6 +10,9 @@ pub mod names;
 pub mod questions;
 pub mod seed;
 
+use std::num::ParseFloatError;
+
+use circuitcheck::experiment::check_alpha;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 /// Reads one of `all` by its name; `ignore_case` of the option lets either case through.
@@ -25,6 +28,17 @@ where
         let found = all.find(|&value| name(value).eq_ignore_ascii_case(&given));
         found.expect("the parser admits these names only")
     })
+}
+
+/// Reads an error that bounds can be computed to.
+pub fn alpha(text: &str) -> Result<f64, String> {
+    let alpha: f64 = text
+        .parse()
+        .map_err(|error: ParseFloatError| error.to_string())?;
+    match check_alpha(alpha) {
+        Ok(()) => Ok(alpha),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Reads a share that is neither none nor all.

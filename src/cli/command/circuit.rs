@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::tagged_file::read_tagged_file;
 use super::test::test_file;
+use crate::cli::args::alpha;
 use crate::cli::args::count::{MOST_OF_CLASS, MOST_SETS, count_to};
 use crate::cli::args::known_claims::Known;
 use crate::cli::args::model::{Model, ModelArg};
@@ -89,7 +90,7 @@ pub struct CircuitCommand {
     #[arg(long, value_name = "N", default_value_t = MOST_ADDED, value_parser = count_to::<usize>(MOST_SETS))]
     most: usize,
     /// Chance of any wrong interval
-    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha)]
+    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = alpha)]
     alpha: f64,
     #[command(flatten)]
     draws: SeedArg,

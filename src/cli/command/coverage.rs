@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use circuitcheck::analysis::coverage::{Coverage, CoverageOptions, Harm, Hurt, coverage};
 use circuitcheck::analysis::represents::nodes_text;
-use circuitcheck::experiment::Baseline;
+use circuitcheck::experiment::{Baseline, Rules};
 use circuitcheck::inputs::claims::{Claim, claims_of, read_tagged_nodes};
 use clap::Args;
 use serde::Serialize;
 
 use super::tagged_file::read_tagged_file;
+use crate::cli::args::alpha;
 use crate::cli::args::count::{MOST_OF_CLASS, count_to};
 use crate::cli::args::model::{Identity, Model, ModelArg};
 use crate::cli::args::seed::SeedArg;
@@ -63,7 +64,7 @@ pub struct CoverageCommand {
     #[arg(long, alias = "questions", value_name = "N", default_value_t = QUESTIONS, value_parser = count_to::<usize>(MOST_OF_CLASS), allow_negative_numbers = true)]
     count: usize,
     /// Chance of any wrong interval
-    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = alpha)]
     alpha: f64,
     #[command(flatten)]
     draws: SeedArg,

@@ -13,10 +13,10 @@ use circuitcheck::storage::{pretty_json, write_files};
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::args::alpha;
 use crate::cli::args::model::{Model, OperationsArg};
 use crate::cli::args::models::Zoo;
 use crate::cli::args::seed::SeedArg;
-use crate::cli::args::share;
 use crate::cli::term::error::CliError;
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{JsonArg, detail, hold, tell, wrote};
@@ -37,16 +37,16 @@ const FILES: &str = "published-2026.html, published-2026.md and published-2026.j
 #[command(after_help = "\
 Examples:
   circuitcheck evidence models/w126_add_d5_l2*
-  circuitcheck evidence models/* --claim CE14 --claim CE17 --out map")]
+  circuitcheck evidence models/* --claim CE14,CE17 --out map")]
 #[command(after_long_help = "\
 Examples:
   circuitcheck evidence models/w126_add_d5_l2*
-  circuitcheck evidence models/* --claim CE14 --claim CE17 --out map
+  circuitcheck evidence models/* --claim CE14,CE17 --out map
 
 Verdicts: reproduced; reproduced, but its control fails; not reproduced; cannot fail as published (and
 no other test decides); open (the intervals leave it open); not applicable, with the reason.
 
-Keys of --json, for each model:
+Keys of --json: models, and for each of them
   model, weights_sha256  which model: its name, and the digest of its weights
   options     alpha, seed
   classes     classes of question that the model answers well enough
@@ -56,11 +56,11 @@ Keys of --json, for each model:
 pub struct EvidenceCommand {
     #[command(flatten)]
     models: Zoo,
-    /// Only this claim, such as CE14; may be given several times
-    #[arg(long, value_name = "CLAIM")]
+    /// Only these claims, such as CE14: a list with commas, or the option repeated
+    #[arg(long, value_name = "CLAIM", value_delimiter = ',')]
     claim: Vec<String>,
     /// Chance that any interval of one measurement is wrong
-    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = alpha)]
     alpha: f64,
     #[command(flatten)]
     draws: SeedArg,
@@ -100,10 +100,10 @@ impl EvidenceCommand {
             ));
             maps.push(map);
         }
-        let shown = ShownMaps { maps };
+        let shown = ShownMaps { models: maps };
         let files = [
-            ("published-2026.html", evidence_page(&shown.maps)),
-            ("published-2026.md", evidence_markdown(&shown.maps)),
+            ("published-2026.html", evidence_page(&shown.models)),
+            ("published-2026.md", evidence_markdown(&shown.models)),
             ("published-2026.json", pretty_json(&shown)),
         ];
         // Where files cannot be written, what was measured is printed nevertheless.
@@ -128,14 +128,13 @@ impl EvidenceCommand {
 }
 
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
 struct ShownMaps {
-    maps: Vec<ModelMap>,
+    models: Vec<ModelMap>,
 }
 
 impl fmt::Display for ShownMaps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for map in &self.maps {
+        for map in &self.models {
             writeln!(f, "{}", map.identity.model)?;
             let mut table = Table::new([Side::Left; 5]);
             table.heading(["claim", "as published", "sound", "control", "verdict"]);

@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 
+use crate::cli::args::alpha;
 use crate::cli::args::count::{MOST_TRIALS, count_to};
 use crate::cli::args::known_claims::{Known, untested};
 use crate::cli::args::model::ModelArg;
@@ -101,7 +102,7 @@ pub struct GraphCommand {
     #[arg(long, value_name = "N", default_value_t = TRIALS, value_parser = count_to::<usize>(MOST_TRIALS), requires = "measure")]
     trials: usize,
     /// Chance of any wrong verdict on an edge
-    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, requires = "measure")]
+    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, requires = "measure", value_parser = alpha)]
     alpha: f64,
     #[command(flatten)]
     draws: SeedArg,

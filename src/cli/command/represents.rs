@@ -16,7 +16,7 @@ use crate::cli::args::count::{MOST_TRIALS, count_to};
 use crate::cli::args::model::{Identity, ModelArg};
 use crate::cli::args::names::NodesArg;
 use crate::cli::args::seed::SeedArg;
-use crate::cli::args::share;
+use crate::cli::args::{alpha, share};
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::output::{JsonArg, hold, wrote};
@@ -67,7 +67,7 @@ pub struct RepresentsCommand {
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().threshold, value_parser = share)]
     threshold: f64,
     /// Error of everything tried, together
-    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = alpha)]
     alpha: f64,
     /// Trials after which the sampling of one variable at one node set ends
     #[arg(long, value_name = "N", default_value_t = MAX_TRIALS, value_parser = count_to::<usize>(MOST_TRIALS))]

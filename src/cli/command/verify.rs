@@ -29,7 +29,7 @@ use crate::cli::args::filter::Filter;
 use crate::cli::args::model::{Model, ModelArg};
 use crate::cli::args::names::{nearest, node, task};
 use crate::cli::args::seed::SeedArg;
-use crate::cli::args::share;
+use crate::cli::args::{alpha, share};
 use crate::cli::term::error::{CliError, warn};
 use crate::cli::term::exit_code::ExitCode;
 use crate::cli::term::heading::Heading;
@@ -91,7 +91,7 @@ pub struct Verify {
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().threshold, value_parser = share)]
     threshold: f64,
     /// Chance that any bound of the file's testable claims is wrong; what a search misses is not covered
-    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = alpha)]
     alpha: f64,
     /// Counterfactual trials after which a claim's sampling ends
     #[arg(long, value_name = "N", default_value_t = Rules::default().max_trials, value_parser = count_to::<usize>(MOST_TRIALS), allow_negative_numbers = true)]

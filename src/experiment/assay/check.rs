@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 
 use super::run::AssayError;
 use super::{Control, Experiment, Pairs, Reading, Rule, Step};
+use crate::domain::shape::Shape;
+use crate::experiment::check_alpha;
 
 /// Most pairs of an experiment. Each takes some ten kilobytes of logits while an interpolation is swept.
 const MOST_PAIRS: usize = 20_000;
 
 /// Most random sets of a control.
 const MOST_SETS: usize = 1000;
-
-/// The error that a rule may allow: smaller ones are beyond what bounds are computed to.
-const ALPHA: std::ops::RangeInclusive<f64> = 1e-9..=0.5;
 
 /// How far an interpolation may go, in shares of the way.
 const SHARE: std::ops::RangeInclusive<f64> = 0.0..=1.0;
@@ -50,7 +49,11 @@ pub(super) fn check(experiment: &Experiment) -> Result<(), AssayError> {
     for control in control {
         check_control(control, read)?;
     }
-    check_rule(rule, !control.is_empty())
+    check_rule(rule, !control.is_empty())?;
+    match read {
+        Reading::LogitDifference { .. } => Ok(()),
+        _ => check_shares(rule),
+    }
 }
 
 fn check_pairs(pairs: &Pairs) -> Result<(), AssayError> {
@@ -73,12 +76,15 @@ fn check_pairs(pairs: &Pairs) -> Result<(), AssayError> {
 }
 
 fn check_step(step: &Step) -> Result<(), AssayError> {
+    if step.at().is_empty() {
+        return refused("`at` names no place");
+    }
     match step {
         Step::Interpolate {
             share: Some(share), ..
-        } if !SHARE.contains(share) => refused(format!("share {share}: expected 0 to 1")),
+        } if !SHARE.contains(share) => refused(format!("share {share:?}: expected 0 to 1")),
         Step::Add { times, .. } if !TIMES.contains(times) => {
-            refused(format!("times {times}: expected -100 to 100"))
+            refused(format!("times {times:?}: expected -100 to 100"))
         }
         _ => Ok(()),
     }
@@ -113,7 +119,7 @@ fn check_rule(rule: &Rule, controlled: bool) -> Result<(), AssayError> {
         .flatten()
         .find(|bound| !bound.is_finite())
     {
-        return refused(format!("the rule's bound {bound} is no finite number"));
+        return refused(format!("the rule's bound {bound:?} is no finite number"));
     }
     if at_least.is_none() && at_most.is_none() {
         return refused("the rule has neither `at_least` nor `at_most`: it could not fail");
@@ -121,14 +127,58 @@ fn check_rule(rule: &Rule, controlled: bool) -> Result<(), AssayError> {
     if let (Some(least), Some(most)) = (at_least, at_most)
         && least > most
     {
-        return refused(format!("no value is at least {least} and at most {most}"));
+        return refused(format!(
+            "no value is at least {least:?} and at most {most:?}"
+        ));
     }
     if controlled != control_at_most.is_some() {
         return refused("a rule has `control_at_most` if there are controls, and only then");
     }
-    match ALPHA.contains(&alpha) {
-        true => Ok(()),
-        false => refused(format!("alpha {alpha}: expected 1e-9 to 0.5")),
+    check_alpha(alpha).or_else(|error| refused(error.to_string()))
+}
+
+/// Refuses bounds that every share meets, and that none does.
+fn check_shares(rule: &Rule) -> Result<(), AssayError> {
+    let lower = rule
+        .at_least
+        .map(|least| ("at_least", least, 0.0 < least && least <= 1.0));
+    let upper = [
+        ("at_most", rule.at_most),
+        ("control_at_most", rule.control_at_most),
+    ];
+    let upper = upper.map(|(name, most)| most.map(|most| (name, most, (0.0..1.0).contains(&most))));
+    let wrong = lower.into_iter().chain(upper.into_iter().flatten());
+    match wrong.into_iter().find(|(_, _, fits)| !fits) {
+        None => Ok(()),
+        Some((name, bound, _)) => refused(format!(
+            "{name} = {bound:?}: a share is read, and no share or every share meets this"
+        )),
+    }
+}
+
+/// Refuses what a model of this shape does not have. Places are resolved where they are used.
+pub(super) fn check_fits(experiment: &Experiment, shape: &Shape) -> Result<(), AssayError> {
+    let highest = shape.n_digits;
+    if let Pairs::Variable { variable, .. } = &experiment.pairs
+        && !variable.fits(highest)
+    {
+        return refused(format!(
+            "{variable}: the model's answers have the digits A0 to A{highest}"
+        ));
+    }
+    let token = match experiment.read {
+        Reading::Predicted { token } | Reading::Changed { token } | Reading::Right { token } => {
+            token
+        }
+        Reading::LogitDifference { token } | Reading::StepWidth { token } => Some(token),
+        Reading::Attention { .. } => None,
+    };
+    match token {
+        Some(token) if token > shape.sign_token() => refused(format!(
+            "token {token}: the model's answers have A0 to A{highest} and the sign, {}",
+            shape.sign_token()
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -159,6 +209,35 @@ at_least = 0.9
 control_at_most = 0.1
 alpha = 0.01
 ";
+
+    #[test]
+    fn what_the_model_does_not_have_is_refused() {
+        let shape = Shape {
+            n_digits: 5,
+            n_layers: 2,
+            n_heads: 3,
+            d_model: 126,
+            d_head: 42,
+            d_mlp: 504,
+        };
+        let checked = |text: &str| check_fits(&Experiment::parse(text).unwrap(), &shape);
+        checked(SOUND).unwrap();
+        for (from, to, reason) in [
+            (
+                "A2.SC",
+                "A9.SC",
+                "A9.SC: the model's answers have the digits A0 to A5",
+            ),
+            (
+                "what = \"predicted\"",
+                "what = \"predicted\"\ntoken = \"A9\"",
+                "token A9",
+            ),
+        ] {
+            let error = checked(&SOUND.replacen(from, to, 1)).unwrap_err();
+            assert!(error.to_string().contains(reason), "{error}");
+        }
+    }
 
     #[test]
     fn what_says_nothing_or_cannot_fail_is_refused() {
@@ -215,9 +294,24 @@ alpha = 0.01
                 "",
                 "`control_at_most` if there are controls",
             ),
-            ("alpha = 0.01", "alpha = nan", "alpha NaN"),
-            ("alpha = 0.01", "alpha = 0.0", "alpha 0"),
-            ("alpha = 0.01", "alpha = 2.0", "alpha 2"),
+            ("alpha = 0.01", "alpha = nan", "alpha is NaN"),
+            ("alpha = 0.01", "alpha = 0.0", "alpha is 0"),
+            (
+                "alpha = 0.01",
+                "alpha = 1e-300",
+                "alpha is 1e-300, expected 1e-9",
+            ),
+            ("alpha = 0.01", "alpha = 2.0", "alpha is 2"),
+            ("[\"P14L0H2\"]", "[]", "`at` names no place"),
+            ("share = 1.0", "share = 1e300", "share 1e300"),
+            ("at_least = 0.9", "at_least = 0.0", "at_least = 0.0"),
+            ("at_least = 0.9", "at_least = 1.5", "at_least = 1.5"),
+            ("at_least = 0.9", "at_most = 1.0", "at_most = 1.0"),
+            (
+                "control_at_most = 0.1",
+                "control_at_most = 1.0",
+                "control_at_most = 1.0",
+            ),
         ] {
             assert!(SOUND.contains(from), "{from}");
             let error = checked(&SOUND.replacen(from, to, 1))

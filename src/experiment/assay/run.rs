@@ -8,10 +8,10 @@ use rand::seq::SliceRandom;
 use serde::Serialize;
 use thiserror::Error;
 
-use super::super::act::{Act, ActError, Acted, Asked, Basis, Change, Place, Stage};
+use super::super::act::{Act, ActError, Acted, Asked, Basis, Change, Place, Stage, differences};
 use super::super::rng::stream;
 use super::super::stats::{Bounds, Count, Errors, Rate, mean_bounds, median_bounds};
-use super::check::check;
+use super::check::{check, check_fits};
 use super::target::Target;
 use super::{Control, Experiment, Pairs, Reading, Rule, Step};
 use crate::domain::arithmetic::{Answer, AnswerToken, Class, Prompt, Question, TokenSet};
@@ -189,6 +189,7 @@ pub fn run(
     setting: &ExperimentSetting,
 ) -> Result<ExperimentResult, AssayError> {
     check(experiment)?;
+    check_fits(experiment, &setting.engine.shape())?;
     let errors = Errors::even(experiment.rule.alpha / (2 * (1 + experiment.control.len())) as f64);
     let bench = Assay {
         experiment,
@@ -707,19 +708,8 @@ impl Assay<'_> {
             return Err(AssayError::Unfit(message));
         };
         let learned = self.drawn(Kind::Counterfactual, "subspace", LEARNED_FROM)?;
-        let bases: Vec<Prompt> = learned.iter().map(|case| case.asked.base).collect();
-        let sources: Vec<Prompt> = learned.iter().map(|case| case.asked.source).collect();
-        let (bases, sources) = (
-            engine.activations(&bases, [*site])?,
-            engine.activations(&sources, [*site])?,
-        );
-        let width = site.width(&self.shape());
-        Ok(Array2::from_shape_fn(
-            (learned.len(), width),
-            |(pair, i)| {
-                f64::from(sources.get(pair, *site)[i]) - f64::from(bases.get(pair, *site)[i])
-            },
-        ))
+        let pairs: Vec<Asked> = learned.iter().map(|case| case.asked).collect();
+        Ok(differences(engine, &pairs, *site)?)
     }
 
     /// The directions in which source and base differ most.

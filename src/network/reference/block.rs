@@ -77,7 +77,7 @@ impl SelfAttention {
             key: projection("W_K", "b_K")?,
             value: projection("W_V", "b_V")?,
             output,
-            mask: causal_mask(shape.n_ctx(), vb.device())?,
+            mask: causal_mask(shape.n_ctx(), vb.device())?.to_dtype(vb.dtype())?,
             layer,
             n_heads,
             d_head,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 
 use crate::domain::shape::Shape;
 use crate::domain::site::{Hook, Point, Site};
@@ -80,7 +80,12 @@ impl<'a> Hooks<'a> {
             return Ok(activation);
         }
 
-        let mut values = activation.flatten_all()?.to_vec1::<f32>()?;
+        // Every f32 is an f64 and comes back as it was.
+        let dtype = activation.dtype();
+        let mut values = activation
+            .to_dtype(DType::F64)?
+            .flatten_all()?
+            .to_vec1::<f64>()?;
         for (row, Overwrite { site, value, .. }) in &overwrites {
             let width = site.width(&shape);
             if value.len() != width {
@@ -89,17 +94,21 @@ impl<'a> Hooks<'a> {
                     value.len()
                 );
             }
-            values[place(*row, *site, &shape)].copy_from_slice(value);
+            let own = &mut values[place(*row, *site, &shape)];
+            own.iter_mut()
+                .zip(*value)
+                .for_each(|(own, value)| *own = f64::from(*value));
         }
         for (index, site) in reads {
             for (row, recorded) in self.recorded.iter_mut().enumerate() {
-                recorded[index] = values[place(row, site, &shape)].to_vec();
+                let values = values[place(row, site, &shape)].iter();
+                recorded[index] = values.map(|&value| value as f32).collect();
             }
         }
         if overwrites.is_empty() {
             return Ok(activation);
         }
-        Tensor::from_vec(values, activation.shape(), activation.device())
+        Tensor::from_vec(values, activation.shape(), activation.device())?.to_dtype(dtype)
     }
 
     /// Records the attention weights of the next layer.

@@ -2,7 +2,7 @@
 //! with.
 //!
 //! It computes what TransformerLens' `HookedTransformer` computes with these weights: all positions
-//! and all layers in every pass, in f32 on the CPU.
+//! and all layers in every pass, on the CPU, in f32 or, without its rounding, in f64.
 
 mod block;
 mod hooks;
@@ -34,11 +34,23 @@ pub struct Network {
 }
 
 impl Network {
-    /// The network with these weights.
+    /// The network with these weights, in f32.
     ///
     /// # Errors
     /// If candle rejects a tensor, which should not happen for valid [`Weights`].
     pub fn load(weights: &Weights) -> Result<Self> {
+        Self::load_as(weights, DType::F32)
+    }
+
+    /// The same in f64: what implementations in f32 lie around. Values are read and written as f32.
+    ///
+    /// # Errors
+    /// As [`Network::load`].
+    pub fn exact(weights: &Weights) -> Result<Self> {
+        Self::load_as(weights, DType::F64)
+    }
+
+    fn load_as(weights: &Weights, dtype: DType) -> Result<Self> {
         let shape = weights.shape();
         let device = Device::Cpu;
         let tensors = weights
@@ -48,7 +60,7 @@ impl Network {
                 Ok((name.to_owned(), tensor))
             })
             .collect::<Result<HashMap<_, _>>>()?;
-        let vb = VarBuilder::from_tensors(tensors, DType::F32, &device);
+        let vb = VarBuilder::from_tensors(tensors, dtype, &device);
 
         let d_model = shape.d_model;
         let blocks = (0..shape.n_layers)
@@ -95,7 +107,8 @@ impl Network {
         let mut hooks = Hooks::applying(self.shape, interventions);
         let logits = self.run(prompts, &mut hooks)?;
         hooks.finish()?;
-        Ok(logits.to_vec3()?.iter().map(|l| answer_logits(l)).collect())
+        let logits = logits.to_dtype(DType::F32)?.to_vec3()?;
+        Ok(logits.iter().map(|l| answer_logits(l)).collect())
     }
 
     /// The activations at `sites` for each prompt: `[prompt][site][width]`, with each site's own

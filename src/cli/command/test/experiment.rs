@@ -28,8 +28,20 @@ pub fn read(path: &Path) -> Result<Option<Experiment>, CliError> {
         return Ok(None);
     };
     let text = text.trim_start_matches('\u{feff}');
-    let described = |table: &toml::Table| table.contains_key("pairs");
-    if text.len() > MAX_BYTES || !toml::from_str(text).is_ok_and(|table| described(&table)) {
+    let table = match toml::from_str::<toml::Table>(text) {
+        Ok(table) if text.len() <= MAX_BYTES => table,
+        _ => return Ok(None),
+    };
+    if let Some(claim) = table.get("claim").filter(|_| table.contains_key("measure")) {
+        let id = claim
+            .get("id")
+            .and_then(toml::Value::as_str)
+            .unwrap_or("ID");
+        let help = format!("circuitcheck evidence --claim {id} measures it");
+        let what = "a published claim, neither a hypothesis nor an experiment";
+        return Err(CliError::input(path.display(), what).with_hint(help));
+    }
+    if !table.contains_key("pairs") {
         return Ok(None);
     }
     let read = Experiment::parse(text);

@@ -14,6 +14,7 @@ use clap::Args;
 use clap::error::ErrorKind;
 use serde::Serialize;
 
+use crate::cli::args::alpha;
 use crate::cli::args::known_claims::Known;
 use crate::cli::args::model::{Identity, Model, OperationsArg};
 use crate::cli::args::seed::SeedArg;
@@ -61,7 +62,7 @@ pub struct Test {
     known: Known,
     /// Chance of any wrong verdict of a hypothesis, shared by the claims that are tried and, once more, by
     /// the edges; without it, 0.01. An experiment's is in its file
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = alpha)]
     alpha: Option<f64>,
     #[command(flatten)]
     draws: SeedArg,
