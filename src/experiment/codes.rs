@@ -594,6 +594,32 @@ mod tests {
     }
 
     #[test]
+    fn a_rare_label_bounds_a_balanced_accuracy() {
+        let count = |hits, trials| Count { hits, trials };
+        let recalls = Recalls(BTreeMap::from([(0, count(5, 10)), (1, count(700, 1000))]));
+        assert_eq!(
+            recalls.bounds(0.01),
+            share_bounds(0.6, 20, Errors::even(0.01))
+        );
+    }
+
+    #[test]
+    fn what_one_of_two_other_probes_reads_counts_half() {
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let mut sets: Vec<Labelled> = (0..3).map(|_| planted(300, 4, 12.0, &mut rng)).collect();
+        // The code of the third set is reversed.
+        sets[2]
+            .labels
+            .iter_mut()
+            .for_each(|label| *label = 1 - *label);
+        let transfer = Transfer::measure(C, &sets, &mut rng).unwrap();
+        assert_eq!(transfer.within.balanced(), 1.0);
+        // The first two sets read each other and not the third, which reads neither.
+        let share = transfer.across.balanced();
+        assert!((share - 1.0 / 3.0).abs() < 0.05, "{share}");
+    }
+
+    #[test]
     fn nothing_is_known_of_the_retention_of_what_is_not_decoded() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let sets: Vec<Labelled> = (0..2).map(|_| planted(100, 0, 0.0, &mut rng)).collect();

@@ -406,6 +406,19 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn the_bounds_of_a_share_that_is_none_or_all_are_those_of_the_power() {
+        // Of none in n, (1 - p)^n = error.
+        for (count, error) in [(10, 0.01_f64), (256, 0.001)] {
+            let above = 1.0 - error.powf(1.0 / count as f64);
+            let none = share_bounds(0.0, count, Errors::even(error));
+            assert!((none.upper - above).abs() < 1e-9, "{none:?}");
+            assert_eq!(none.lower, 0.0);
+            let all = share_bounds(1.0, count, Errors::even(error));
+            assert!((all.lower - (1.0 - above)).abs() < 1e-9, "{all:?}");
+        }
+    }
+
+    #[test]
     fn the_median_s_bounds_are_the_order_statistics_of_its_tables() {
         // Of 20 values the 4th and the 17th bound the median with 0.0013 on each side, and the 5th and
         // the 16th with 0.0059: P(Bin(20, 1/2) <= 3) and P(Bin(20, 1/2) <= 4).

@@ -99,11 +99,6 @@ pub enum EngineError {
     /// A site that the network does not have.
     #[error(transparent)]
     Site(#[from] SiteError),
-    /// A site that no gradient is computed at.
-    #[error(
-        "no gradient is computed at {site}: expected a head, an MLP or the stream after a layer"
-    )]
-    NoGradient { site: String },
     /// A question, or its forced answer, of another size than the model's.
     #[error("a question has {found} digits, the model takes {expected}")]
     Digits { found: usize, expected: usize },

@@ -110,7 +110,7 @@ fn backward_layer(
 }
 
 /// Asking rows among zeros for all others: `[rows, d_model]`.
-fn spread(shape: &Shape, layer: usize, asked: &[f32]) -> Vec<f32> {
+pub(super) fn spread(shape: &Shape, layer: usize, asked: &[f32]) -> Vec<f32> {
     let (asking, live, width) = (asking(shape, layer), live(shape), shape.d_model);
     let questions = asked.len() / (asking.len() * width);
     let mut rows = vec![0.0; questions * live * width];

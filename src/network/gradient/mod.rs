@@ -10,12 +10,14 @@ mod attention;
 mod backward;
 mod forward;
 mod norm;
+mod sites;
 mod weights;
 
 use rayon::prelude::*;
 
-use self::backward::{LayerAdjoint, backward};
-use self::forward::{asking, forward};
+use self::backward::backward;
+use self::forward::forward;
+use self::sites::{Passes, SiteGradients};
 use self::weights::{SliceFactors, weight_gradient};
 use super::engine::blocks::{LayerWeights, Packed};
 use super::engine::matrix::Matrix;
@@ -23,7 +25,6 @@ use super::engine::{EngineError, Site, check_digits};
 use super::logits::AnswerLogits;
 use crate::domain::arithmetic::{Prompt, Token};
 use crate::domain::shape::{D_VOCAB, Shape};
-use crate::domain::site::Point;
 use crate::inputs::model::Weights;
 
 pub use self::weights::Tensors;
@@ -130,8 +131,7 @@ impl Differentiable {
     ///
     /// # Errors
     /// [`EngineError::Digits`] where a question has another size than the model's, and
-    /// [`EngineError::Site`] for a site that the network does not have, [`EngineError::NoGradient`] for
-    /// another than a head's `hook_z`, an MLP's `hook_post` or `hook_resid_post`.
+    /// [`EngineError::Site`] for a site that the network does not have.
     ///
     /// # Panics
     /// If there are more or fewer weights than prompts, or than a prompt has answer tokens.
@@ -145,11 +145,6 @@ impl Differentiable {
         assert_eq!(prompts.len(), weights.len());
         for site in sites {
             site.check(&shape)?;
-            let is_known = matches!(site.point(), Point::Z | Point::Post | Point::ResidPost);
-            if !is_known {
-                let site = site.to_string();
-                return Err(EngineError::NoGradient { site });
-            }
         }
         let tokens = self.tokens(prompts)?;
         let slices: Vec<Vec<Vec<Vec<f32>>>> = (self.slices(&tokens))
@@ -162,17 +157,21 @@ impl Differentiable {
                 });
                 let logits: Vec<f32> = rows.copied().collect();
                 let adjoint = backward(self, tokens, &tape, &logits);
-                let at = |question, site: &Site| {
-                    at_site(
-                        &shape,
-                        &adjoint.layers[site.layer_in(&shape)],
-                        question,
-                        *site,
-                    )
+                let passes = Passes {
+                    network: self,
+                    tokens,
+                    tape: &tape,
+                    adjoint: &adjoint,
+                    logits: &logits,
                 };
-                (0..weights.len())
-                    .map(|question| sites.iter().map(|site| at(question, site)).collect())
-                    .collect()
+                let gradients = SiteGradients::new(passes, sites);
+                let of_question = |question| {
+                    sites
+                        .iter()
+                        .map(|site| gradients.at(question, site))
+                        .collect()
+                };
+                (0..weights.len()).map(of_question).collect()
             })
             .collect();
         Ok(slices.concat())
@@ -218,19 +217,4 @@ fn cross_entropy(
         }));
     }
     (losses, gradient)
-}
-
-/// The gradient at a site of one question of a slice; zero where the layer need not compute the site.
-fn at_site(shape: &Shape, layer: &LayerAdjoint, question: usize, site: Site) -> Vec<f32> {
-    let asking = asking(shape, site.layer_in(shape));
-    if !asking.contains(&site.position()) {
-        return vec![0.0; site.width(shape)];
-    }
-    let row = question * asking.len() + site.position() - asking.start;
-    let (of_layer, width) = match site.point() {
-        Point::Z => (&layer.z, shape.d_heads()),
-        Point::Post => (&layer.post, shape.d_mlp),
-        _ => (&layer.after, shape.d_model),
-    };
-    of_layer[row * width..][site.part(shape)].to_vec()
 }
