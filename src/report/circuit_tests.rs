@@ -1,7 +1,7 @@
 //! The tests of the literature for circuits, in words.
 
 use crate::analysis::circuit::{
-    CircuitTests, ClassTests, Curve, Decision, HypothesisTests, MinimalityTest, Scrubbing,
+    CircuitTests, ClassTests, Curve, Decision, HypothesisTests, MinimalityTest, QUANTILE, Scrubbing,
 };
 use crate::experiment::resampling::Estimate;
 use crate::experiment::stats::Bounds;
@@ -14,6 +14,14 @@ pub(super) fn estimate(of: &Estimate) -> String {
     match of.interval {
         Some(Bounds { lower, upper }) => format!("{:.3} [{lower:.3}, {upper:.3}]", of.value),
         None => format!("{:.3}", of.value),
+    }
+}
+
+/// A p-value, as far as four decimals tell it: `p 0.0014`.
+fn p_value(of: f64) -> String {
+    match of < 0.0001 {
+        true => "p < 0.0001".into(),
+        false => format!("p {of:.4}"),
     }
 }
 
@@ -88,7 +96,7 @@ fn hypothesis_sentences(found: &HypothesisTests) -> impl Iterator<Item = String>
     let equal = &found.equivalence;
     let Bounds { lower, upper } = equal.difference;
     let equivalence = format!(
-        "{}: better than the network on {} questions, worse on {}, equal on {} (p {:.4}; chance of better minus ½ in [{lower:.3}, {upper:.3}]).",
+        "{}: better than the network on {} questions, worse on {}, equal on {} ({}; chance of better minus ½ in [{lower:.3}, {upper:.3}]).",
         match equal.decision {
             Decision::Shown => "equivalent to the network",
             Decision::Rejected => "not equivalent to the network",
@@ -97,24 +105,26 @@ fn hypothesis_sentences(found: &HypothesisTests) -> impl Iterator<Item = String>
         equal.better,
         equal.worse,
         equal.equal,
-        equal.p_value
+        p_value(equal.p_value)
     );
     let independence = format!(
-        "{} (p {:.4}).",
+        "{} ({}).",
         match found.independence.decision {
-            Decision::Rejected => "the network without the circuit still depends on the answer",
-            _ => "the network without the circuit is not shown to depend on the answer",
+            Decision::Rejected =>
+                "not independent: with the circuit ablated, the logits still follow the network's",
+            _ =>
+                "independence not rejected: with the circuit ablated, the logits are not shown to follow the network's",
         },
-        found.independence.p_value
+        p_value(found.independence.p_value)
     );
     let random = &found.random;
     let against = format!(
-        "against {} random sets of as many heads and MLPs: kept alone, {:.3} logits from the network (p {:.3}); left out, {:.3} (p {:.3}).",
+        "against {} random sets of as many heads and MLPs: kept alone, {:.3} logits from the network ({}); left out, {:.3} ({}).",
         random.sets,
         random.distance,
-        random.sufficiency_p_value,
+        p_value(random.sufficiency_p_value),
         random.distance_without,
-        random.necessity_p_value
+        p_value(random.necessity_p_value)
     );
     [equivalence, independence, against].into_iter()
 }
@@ -147,13 +157,13 @@ fn minimality_sentence(found: &MinimalityTest) -> String {
     let weakest = found.nodes.last();
     let weakest = weakest.map_or_else(String::new, |node| {
         format!(
-            " Weakest {}: {:.3} logits, more than {} of {} random nodes (adjusted p {:.3} like a random node, {:.3} above their 0.9 quantile).",
+            " Weakest {}: {:.3} logits, more than {} of {} random nodes (adjusted {} of being like a random node, {} of being above their {QUANTILE} quantile).",
             node.node,
             node.change,
             node.above,
             found.random_nodes,
-            node.needed_adjusted,
-            node.minimal_adjusted
+            p_value(node.needed_adjusted),
+            p_value(node.minimal_adjusted)
         )
     });
     format!("{decision}{without}.{weakest}")
