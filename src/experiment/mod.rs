@@ -8,6 +8,7 @@ mod baseline;
 pub mod codes;
 mod evenly;
 pub mod geometry;
+pub mod resampling;
 mod rng;
 mod sequential;
 mod shrink;

@@ -56,6 +56,24 @@ impl AnswerLogits {
             .fold(f32::INFINITY, f32::min)
     }
 
+    /// The logit difference of an answer: the logit of its token minus that of the strongest other
+    /// token, as a mean over the answer's places, the sign's included. Below zero only where a place
+    /// is answered with another token.
+    ///
+    /// # Panics
+    /// If `truth` has more or fewer tokens.
+    pub fn logit_difference(&self, truth: &Answer) -> f64 {
+        let places = self.rows.len();
+        assert_eq!(truth.tokens().len(), places);
+        let lead = |(row, &right): (&[f32; D_VOCAB], &Token)| {
+            let others = (0..D_VOCAB).filter(|&token| token != right as usize);
+            let strongest = others.map(|token| row[token]).fold(f32::MIN, f32::max);
+            f64::from(row[right as usize]) - f64::from(strongest)
+        };
+        let total: f64 = self.rows.iter().zip(truth.tokens()).map(lead).sum();
+        total / places as f64
+    }
+
     /// The probability of each token at a place.
     pub fn probabilities(&self, place: AnswerToken) -> [f64; D_VOCAB] {
         let row = self.row(place);
@@ -134,6 +152,15 @@ mod tests {
         assert_eq!(logits.margin(AnswerToken(0)), 1.0);
         assert_eq!(logits.margin(AnswerToken(2)), 4.0);
         assert_eq!(logits.smallest_margin(), 1.0);
+    }
+
+    #[test]
+    fn the_logit_difference_is_the_mean_lead_of_the_right_tokens() {
+        let sure = peaked(4.0);
+        assert_eq!(sure.logit_difference(&sure.answer()), 4.0);
+        // Of the tokens of 000 two are 4 below the strongest other, the middle one is 4 above.
+        let other = peaked(0.0).answer();
+        assert!((sure.logit_difference(&other) + 4.0 / 3.0).abs() < 1e-12);
     }
 
     #[test]

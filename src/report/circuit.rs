@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::analysis::circuit::{Circuit, CircuitEvidence, CircuitScore};
+use super::circuit_tests::{estimate, test_sentences};
+use crate::analysis::circuit::{Circuit, CircuitEvidence, CircuitScore, CircuitTests, ClassTests};
 use crate::analysis::hypothesis::{ClauseResult, TestedHypothesis};
 use crate::domain::node::NodeName;
 use crate::experiment::stats::Count;
@@ -142,7 +143,52 @@ fn write_circuit(
     }
     writeln!(text)?;
     write_grown(text, circuit, evidence.until)?;
-    write_minimality(text, circuit)
+    write_minimality(text, circuit)?;
+    match &circuit.tests {
+        Some(tests) => write_tests(text, tests),
+        None => Ok(()),
+    }
+}
+
+fn write_tests(text: &mut String, tests: &CircuitTests) -> std::fmt::Result {
+    writeln!(
+        text,
+        "Tests of the literature (docs/METHOD.md, \"Hypotheses and circuits\"), on questions that no node was ranked on:\n"
+    )?;
+    for sentence in test_sentences(tests) {
+        writeln!(text, "- {sentence}")?;
+    }
+    writeln!(text)?;
+    for class in &tests.classes {
+        write_curves(text, class)?;
+    }
+    Ok(())
+}
+
+fn write_curves(text: &mut String, tests: &ClassTests) -> std::fmt::Result {
+    let Some(found) = &tests.faithfulness else {
+        return Ok(());
+    };
+    writeln!(
+        text,
+        "Faithfulness on {} with the first nodes kept ({:.3} logits with all, {:.3} with none):\n\n| nodes | the circuit's first | by effect alone |\n|---|---|---|",
+        tests.class, found.whole, found.empty
+    )?;
+    for (first, effect) in found
+        .circuit_first
+        .points
+        .iter()
+        .zip(&found.by_effect.points)
+    {
+        writeln!(
+            text,
+            "| {} | {} | {} |",
+            first.nodes,
+            estimate(&first.faithfulness),
+            estimate(&effect.faithfulness)
+        )?;
+    }
+    writeln!(text)
 }
 
 fn write_scores(text: &mut String, scores: &[CircuitScore]) -> std::fmt::Result {

@@ -3,6 +3,7 @@
 mod attention;
 mod behaviors;
 mod circuit;
+mod circuit_tests;
 mod claim_view;
 mod commands;
 mod comparison;
@@ -26,6 +27,7 @@ pub use behaviors::{
     verdict_names, verdict_text,
 };
 pub use circuit::{circuit_markdown, clause_verdict, failing_tokens, percent};
+pub use circuit_tests::test_sentences;
 pub use claim_view::ClaimView;
 pub use commands::quoted;
 pub use comparison::{Apart, Comparison, Flip, Player, Role, Term};

@@ -154,6 +154,7 @@ fn circuits(made: &CircuitEvidence) -> Vec<String> {
         ("--minimality", circuits().any(|c| !c.minimality.is_empty())),
         ("--grow", circuits().any(|c| !c.grown.is_empty())),
         ("--prune", circuits().any(|c| c.pruned.is_some())),
+        ("--tests", circuits().any(|c| c.tests.is_some())),
     ] {
         if was_done {
             options.push(option.into());
@@ -238,11 +239,12 @@ mod tests {
                 "from": "hypotheses/sums.toml",
                 "tested": {"hypothesis": "", "holds": true, "clauses": [], "explained": [], "circuit": []},
                 "pruned": {"nodes": [], "right": count},
+                "tests": {"classes": []},
             },
         ]);
         assert_eq!(
             circuit(7, circuits),
-            "circuit --claims --behaviors --nodes mine.txt --hypothesis hypotheses/sums.toml --minimality --grow --prune --seed 7"
+            "circuit --claims --behaviors --nodes mine.txt --hypothesis hypotheses/sums.toml --minimality --grow --prune --tests --seed 7"
         );
     }
 }

@@ -1,17 +1,18 @@
 //! Scores circuits of one model: where their nodes come from, and which measurements are made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use thiserror::Error;
 
 use super::{
-    Circuit, CircuitEvidence, ENOUGH, MOST_ADDED, NodeSet, QUESTIONS, RANDOM_SETS, SCHEMA, Scoring,
-    Workbench, grow, minimality, prune,
+    Circuit, CircuitEvidence, CircuitTests, Claimed, ENOUGH, MOST_ADDED, NodeSet, QUESTIONS,
+    RANDOM_SETS, SCHEMA, Scoring, TestBench, Testing, Workbench, grow, minimality, prune,
 };
 use crate::analysis::hypothesis::TestedHypothesis;
 use crate::domain::node::{Node, NodeError, NodeName};
 use crate::domain::shape::Shape;
+use crate::domain::task::Variable;
 use crate::experiment::{Baseline, Rules};
 use crate::inputs::claims::{ClaimsError, claims_of, read_tagged_nodes};
 use crate::inputs::model::{ModelFolder, RawFile};
@@ -24,6 +25,9 @@ pub struct NamedCircuit {
     /// A hypothesis, or a file.
     pub from: String,
     pub nodes: BTreeSet<NodeName>,
+    /// The variables claimed of each node, if the nodes come from claims. A claim that cannot be read
+    /// names none.
+    pub claimed: Option<BTreeMap<NodeName, BTreeSet<Variable>>>,
     /// The results of the hypothesis, if the nodes come from one.
     pub tested: Option<TestedHypothesis>,
 }
@@ -70,9 +74,16 @@ impl NamedCircuit {
         let shown = file.path.display().to_string();
         let claims = claims_of(&read_tagged_nodes(&shown, &file.bytes)?);
         let names = claims.iter().map(|claim| claim.node);
+        let mut claimed: BTreeMap<NodeName, BTreeSet<Variable>> = BTreeMap::new();
+        for claim in &claims {
+            if let Ok(variable) = claim.variable {
+                claimed.entry(claim.node).or_default().insert(variable);
+            }
+        }
         Ok(Self {
             from: "features.json".into(),
             nodes: resolved(names, &folder.weights.shape(), &shown)?,
+            claimed: Some(claimed),
             tested: None,
         })
     }
@@ -120,6 +131,7 @@ impl NamedCircuit {
         Ok(Self {
             nodes: resolved(names, shape, &shown)?,
             from: shown,
+            claimed: None,
             tested: None,
         })
     }
@@ -129,6 +141,7 @@ impl NamedCircuit {
         Self {
             from: path.display().to_string(),
             nodes: tested.circuit.clone(),
+            claimed: None,
             tested: Some(tested),
         }
     }
@@ -163,6 +176,8 @@ pub struct Comparing {
     pub grow: bool,
     /// Whether to leave out nodes that are not needed.
     pub prune: bool,
+    /// Whether to make the tests of the literature.
+    pub tests: bool,
     /// Share of correctly answered questions that is enough.
     pub until: f64,
     pub most: usize,
@@ -180,6 +195,7 @@ impl Default for Comparing {
             minimality: false,
             grow: false,
             prune: false,
+            tests: false,
             until: ENOUGH,
             most: MOST_ADDED,
             alpha,
@@ -206,10 +222,18 @@ impl Comparing {
         }
         let bench = Workbench::new(engine, &baseline, self.questions)?;
         let useful: BTreeSet<NodeName> = bench.useful()?.iter().map(Node::name).collect();
-        let circuits = circuits
-            .into_iter()
-            .map(|named| self.circuit(&bench, named, &useful, progress))
-            .collect::<Result<_, _>>()?;
+        let tests = match self.tests {
+            true => Some(TestBench::new(engine, &baseline, self.questions)?),
+            false => None,
+        };
+        let mut scored = Vec::new();
+        for named in circuits {
+            let mut circuit = self.circuit(&bench, &named, &useful, progress)?;
+            if let Some(tests) = &tests {
+                circuit.tests = Some(self.tests_of(tests, &named, progress)?);
+            }
+            scored.push(circuit);
+        }
         Ok(Some(CircuitEvidence {
             schema: SCHEMA.into(),
             model: folder.name.clone(),
@@ -222,7 +246,7 @@ impl Comparing {
             seed: self.seed,
             available: bench.nodes().len(),
             useful,
-            circuits,
+            circuits: scored,
         }))
     }
 
@@ -230,7 +254,7 @@ impl Comparing {
     fn circuit(
         &self,
         bench: &Workbench,
-        named: NamedCircuit,
+        named: &NamedCircuit,
         useful: &BTreeSet<NodeName>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Circuit, EngineError> {
@@ -266,7 +290,7 @@ impl Comparing {
         let nodes: BTreeSet<NodeName> = keep.iter().map(Node::name).collect();
         let tested = named.tested.as_ref();
         Ok(Circuit {
-            from: named.from,
+            from: named.from.clone(),
             scores,
             covered: useful & &nodes,
             explained: tested.map(|tested| useful & &tested.explained),
@@ -274,7 +298,37 @@ impl Comparing {
             minimality: without,
             grown,
             pruned,
-            tested: named.tested,
+            tests: None,
+            tested: named.tested.clone(),
+        })
+    }
+
+    /// Puts one circuit to the tests of the literature.
+    fn tests_of(
+        &self,
+        bench: &TestBench,
+        named: &NamedCircuit,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<CircuitTests, EngineError> {
+        let nodes = bench.nodes().iter().copied();
+        let keep: NodeSet = nodes
+            .filter(|node| named.nodes.contains(&node.name()))
+            .collect();
+        let claimed: Option<Claimed> = named.claimed.as_ref().map(|claimed| {
+            let of = |node: &Node| Some((*node, claimed.get(&node.name())?.clone()));
+            keep.iter().filter_map(of).collect()
+        });
+        let testing = Testing {
+            random_sets: self.random_sets,
+            alpha: self.alpha,
+            seed: self.seed,
+        };
+        bench.test(&keep, claimed.as_ref(), testing, &mut |done, of| {
+            progress(Progress {
+                phase: "testing",
+                done,
+                of,
+            });
         })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Added, CircuitScore, Minimality, Pruned};
+use super::{Added, CircuitScore, CircuitTests, Minimality, Pruned};
 use crate::analysis::hypothesis::TestedHypothesis;
 use crate::domain::node::NodeName;
 use crate::domain::shape::Shape;
@@ -67,6 +67,9 @@ pub struct Circuit {
     /// if too few questions were answered correctly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pruned: Option<Pruned>,
+    /// The tests of the literature; absent if not requested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<CircuitTests>,
     /// The hypothesis, clause by clause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tested: Option<TestedHypothesis>,

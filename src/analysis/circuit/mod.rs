@@ -4,11 +4,24 @@
 //! value in another question of the class, the same question for all nodes.
 
 mod compare;
+mod criteria;
 mod evidence;
+mod faithfulness;
+mod minimal;
+mod null_hypotheses;
+mod scrubbing;
 mod search;
 
 pub use compare::{Comparing, NamedCircuit, NamedCircuitError};
+pub use criteria::{CircuitTests, ClassTests, TestBench, Testing};
 pub use evidence::{Circuit, CircuitError, CircuitEvidence, SCHEMA};
+pub use faithfulness::{Curve, CurvePoint, Faithfulness};
+pub use minimal::{MinimalityTest, NodeMinimality, QUANTILE};
+pub use null_hypotheses::{
+    AgainstRandom, Decision, Equivalence, HypothesisTests, Independence, TOLERANCE,
+    TokenIndependence,
+};
+pub use scrubbing::{Claimed, Scrubbing};
 pub use search::{Added, Minimality, Pruned, grow, minimality, prune};
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -51,7 +51,7 @@ pub struct Pruned {
 }
 
 impl Workbench<'_> {
-    fn without(&self, keep: &NodeSet, node: Node) -> NodeSet {
+    pub(super) fn without(&self, keep: &NodeSet, node: Node) -> NodeSet {
         let mut rest = keep.clone();
         rest.remove(&node);
         rest

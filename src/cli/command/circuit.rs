@@ -9,7 +9,7 @@ use circuitcheck::analysis::circuit::{
 use circuitcheck::domain::node::NodeName;
 use circuitcheck::experiment::Rules;
 use circuitcheck::experiment::stats::Count;
-use circuitcheck::report::{failing_tokens, percent, store_circuits};
+use circuitcheck::report::{failing_tokens, percent, store_circuits, test_sentences};
 use circuitcheck::verify::Conclusion;
 use clap::Args;
 use serde::Serialize;
@@ -49,8 +49,8 @@ The file of --nodes is a features.json or behaviors.json, or has a node name a l
 
 Keys of --json: schema, model, weights_sha256, shape, questions, random_sets, alpha, until, seed,
 available, useful, and circuits[], each with from, nodes, scores[] (class, ablation, right, wrong by
-token, random, best_random), covered, explained, minimality[], grown[], pruned, tested (the
-hypothesis, clause by clause).")]
+token, random, best_random), covered, explained, minimality[], grown[], pruned, tests (classes[]:
+class, ranked_on, judged_on, faithfulness, scrubbing, hypotheses; minimality), and tested (the hypothesis, clause by clause).")]
 pub struct CircuitCommand {
     #[command(flatten)]
     model: ModelArg,
@@ -83,6 +83,9 @@ pub struct CircuitCommand {
     /// Also leave out what is not needed, once enough questions are right (after growing, if asked)
     #[arg(long)]
     prune: bool,
+    /// Also make the tests of the literature: faithfulness, causal scrubbing, hypothesis tests
+    #[arg(long)]
+    tests: bool,
     /// Share of questions that is enough
     #[arg(long, value_name = "SHARE", default_value_t = ENOUGH)]
     until: f64,
@@ -135,6 +138,7 @@ impl CircuitCommand {
             minimality: self.minimality,
             grow: self.grow,
             prune: self.prune,
+            tests: self.tests,
             until: self.until,
             most: self.most,
             alpha: self.alpha,
@@ -259,6 +263,12 @@ fn write_circuit(
             percent(&pruned.right),
             names.join(" ")
         )?;
+    }
+    if let Some(tests) = &circuit.tests {
+        writeln!(f)?;
+        for sentence in test_sentences(tests) {
+            writeln!(f, "{sentence}")?;
+        }
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::{Section, command};
 use crate::analysis::circuit::{Circuit, CircuitEvidence};
 use crate::analysis::property::evidence::{PropertyEvidence, PropertyResult, PropertyStanding};
 use crate::experiment::stats::Count;
-use crate::report::{PartContent, Report, percent};
+use crate::report::{PartContent, Report, percent, test_sentences};
 
 pub fn section(report: &Report) -> Section {
     Section {
@@ -89,6 +89,9 @@ fn circuits(evidence: &CircuitEvidence) -> Markup {
                 "They include " (count(&covered)) " useful nodes."
             }
             (scores(circuit))
+            @if let Some(tests) = &circuit.tests {
+                ul.small { @for sentence in test_sentences(tests) { li { (sentence) } } }
+            }
         }
     }
 }
