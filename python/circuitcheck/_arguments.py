@@ -39,9 +39,9 @@ def texts(given: Texts, what: str) -> list[str]:
 
 
 def some(given: Texts, what: str) -> list[str]:
-    """The same of at least one.
+    """A list of texts that must not be empty.
 
-    Raises :class:`OptionError` where there is none.
+    Raises :class:`OptionError` where it is, and :class:`TypeError` for what is no text.
     """
     found = texts(given, what)
     if not found:
@@ -50,12 +50,12 @@ def some(given: Texts, what: str) -> list[str]:
 
 
 def some_or_all(given: Texts | None, what: str) -> list[str]:
-    """The same; an empty list, for all that there are, where nothing is given."""
+    """A list of texts that must not be empty; without one, the empty list, which stands for all there are."""
     return [] if given is None else some(given, what)
 
 
 def seed(given: int | None) -> int | None:
-    """A seed that random draws can have.
+    """The seed, checked to be one that fits 64 bits.
 
     Raises :class:`OptionError`.
     """

@@ -268,14 +268,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SHAPE: Shape = Shape {
-        n_digits: 5,
-        n_layers: 2,
-        n_heads: 3,
-        d_model: 126,
-        d_head: 42,
-        d_mlp: 504,
-    };
+    const SHAPE: Shape = Shape::EXAMPLE;
 
     fn parse(text: &str) -> NodeName {
         text.parse().unwrap()

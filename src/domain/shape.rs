@@ -107,6 +107,19 @@ fn at_most(dimension: &'static str, found: usize, most: usize) -> Result<(), Too
     }
 }
 
+#[cfg(test)]
+impl Shape {
+    /// That of the bundled addition model of two layers.
+    pub const EXAMPLE: Self = Shape {
+        n_digits: 5,
+        n_layers: 2,
+        n_heads: 3,
+        d_model: 126,
+        d_head: 42,
+        d_mlp: 504,
+    };
+}
+
 impl Shape {
     /// Checks a number of layers.
     ///

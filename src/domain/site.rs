@@ -659,14 +659,7 @@ mod tests {
     use proptest::prelude::*;
     use proptest::sample::select;
 
-    const SHAPE: Shape = Shape {
-        n_digits: 5,
-        n_layers: 2,
-        n_heads: 3,
-        d_model: 126,
-        d_head: 42,
-        d_mlp: 504,
-    };
+    const SHAPE: Shape = Shape::EXAMPLE;
 
     fn site(text: &str) -> Site {
         text.parse().unwrap()

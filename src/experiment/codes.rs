@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::resampling::drawn_p_value;
 use super::stats::{Bounds, Count, Errors, share_bounds};
 
 /// Share of the samples that a probe is fitted to, as published.
@@ -356,11 +357,10 @@ impl Decoded {
     }
 }
 
-/// The p-value of a statistic against its values under permutation (Phipson and Smyth, Statistical
-/// Applications in Genetics and Molecular Biology 9 (2010)): the observed order counts as one.
+/// The p-value of a statistic against its values under permutation: [`drawn_p_value`].
 pub fn permutation_p(observed: f64, permuted: &[f64]) -> f64 {
     let as_high = permuted.iter().filter(|&&value| value >= observed).count();
-    (as_high + 1) as f64 / (permuted.len() + 1) as f64
+    drawn_p_value(as_high, permuted.len())
 }
 
 /// Fits a probe to `train` and reads `test`, and scores the same against permuted labels of `test`. A refit

@@ -14,7 +14,7 @@ pub const RESAMPLES: usize = 2000;
 
 /// A statistic of questions.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-pub struct Estimate {
+pub struct BootstrapEstimate {
     #[serde(serialize_with = "rounded")]
     pub value: f64,
     /// The percentile interval; absent if the statistic is not defined in each bootstrap sample.
@@ -33,7 +33,7 @@ pub fn bootstrap(
     alpha: f64,
     rng: &mut impl Rng,
     statistics: impl Fn(&[f64]) -> Option<Vec<f64>>,
-) -> Option<Vec<Estimate>> {
+) -> Option<Vec<BootstrapEstimate>> {
     let found = statistics(&vec![1.0; questions])?;
     let mut sample = || {
         let mut times = vec![0.0; questions];
@@ -48,7 +48,7 @@ pub fn bootstrap(
         Some(percentiles(values.collect(), alpha))
     };
     let estimates = found.into_iter().enumerate();
-    let estimates = estimates.map(|(index, value)| Estimate {
+    let estimates = estimates.map(|(index, value)| BootstrapEstimate {
         value,
         interval: interval(index),
     });

@@ -3,14 +3,14 @@
 use crate::analysis::circuit::{
     CircuitTests, ClassTests, Curve, Decision, HypothesisTests, MinimalityTest, QUANTILE, Scrubbing,
 };
-use crate::experiment::resampling::Estimate;
+use crate::experiment::resampling::BootstrapEstimate;
 use crate::experiment::stats::Bounds;
 
 /// Most nodes without effect that are named.
 const NAMED: usize = 8;
 
 /// An estimate with its interval: `0.982 [0.970, 0.993]`.
-pub(super) fn estimate(of: &Estimate) -> String {
+pub(super) fn estimate(of: &BootstrapEstimate) -> String {
     match of.interval {
         Some(Bounds { lower, upper }) => format!("{:.3} [{lower:.3}, {upper:.3}]", of.value),
         None => format!("{:.3}", of.value),
@@ -157,7 +157,7 @@ fn minimality_sentence(found: &MinimalityTest) -> String {
     let weakest = found.nodes.last();
     let weakest = weakest.map_or_else(String::new, |node| {
         format!(
-            " Weakest {}: {:.3} logits, more than {} of {} random nodes (adjusted {} of being like a random node, {} of being above their {QUANTILE} quantile).",
+            " Weakest {}: without it the logit difference changes by {:.3}, more than without {} of {} random nodes (null hypotheses, adjusted: it is like a random node, {}; it is above their {QUANTILE} quantile, {}).",
             node.node,
             node.change,
             node.above,

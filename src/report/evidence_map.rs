@@ -21,6 +21,8 @@ const STYLE: &str = "\
 .map thead th { color: var(--soft); font-size: .8rem; white-space: nowrap }
 .map td.figure { white-space: nowrap }
 h2, h3 { overflow-wrap: anywhere }
+.map th[scope=row] { min-width: 11rem }
+.map thead th.model { white-space: normal; min-width: 7rem }
 .map .model { font-family: var(--mono); font-size: .8rem; overflow-wrap: anywhere }
 .interval { width: 9rem; height: .8rem }
 .interval .track { fill: var(--line) } .interval .range { fill: var(--soft) } .interval .value { fill: currentColor } .interval .limit { fill: var(--bad) }

@@ -169,14 +169,7 @@ mod tests {
     use crate::domain::shape::Shape;
     use serde_json::json;
 
-    const SHAPE: Shape = Shape {
-        n_digits: 5,
-        n_layers: 2,
-        n_heads: 3,
-        d_model: 126,
-        d_head: 42,
-        d_mlp: 504,
-    };
+    const SHAPE: Shape = Shape::EXAMPLE;
 
     fn read<T: serde::de::DeserializeOwned>(json: serde_json::Value) -> T {
         serde_json::from_value(json).unwrap()

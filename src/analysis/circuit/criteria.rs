@@ -1,6 +1,6 @@
 //! What the literature asks of a circuit: how faithful it is, whether its nodes do what is claimed of them
-//! and nothing else, and the hypothesis tests of equivalence, independence and minimality. Nodes are ranked on one half of the
-//! questions, and everything is judged on the other.
+//! and nothing else, and the hypothesis tests of equivalence, independence and minimality. Nodes are
+//! ranked on one half of the questions, and everything is judged on the other.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,12 @@ use super::minimal::MinimalityTest;
 use super::null_hypotheses::HypothesisTests;
 use super::scrubbing::{Claimed, Scrubbing};
 use super::{ClassQuestions, NodeSet, Workbench};
-use crate::domain::arithmetic::Class;
+use crate::domain::arithmetic::{Class, Prompt};
 use crate::domain::node::Node;
 use crate::experiment::Baseline;
 use crate::network::ablation::Ablation;
 use crate::network::engine::{Engine, EngineError};
+use crate::network::logits::AnswerLogits;
 
 /// Fewest questions of a class, in each half, that anything is judged on.
 const FEWEST: usize = 10;
@@ -106,7 +107,8 @@ impl<'a> TestBench<'a> {
         self.judging.nodes()
     }
 
-    /// Puts a circuit to all tests; its claims too, where its nodes come with some. `progress` receives the number of classes done and the total.
+    /// Puts a circuit to all tests; its claims too, where its nodes come with some. `progress` receives
+    /// the number of classes done and the total.
     ///
     /// # Errors
     /// [`EngineError`] where an ablation was not applied.
@@ -124,16 +126,13 @@ impl<'a> TestBench<'a> {
             let Some((ranked, ranked_on)) = self.ranked.get(&questions.class) else {
                 continue;
             };
-            let scrubbing = match claimed {
-                Some(claimed) => Some(self.scrub(questions, keep, claimed, testing)?),
-                None => None,
-            };
+            let scrubbing = claimed.map(|claimed| self.scrub(questions, keep, claimed, testing));
             classes.push(ClassTests {
                 class: questions.class,
                 ranked_on: *ranked_on,
                 judged_on: questions.prompts().len(),
                 faithfulness: self.faithfulness(questions, keep, ranked, testing)?,
-                scrubbing,
+                scrubbing: scrubbing.transpose()?,
                 hypotheses: self.hypothesis_tests(questions, keep, testing, of_class)?,
             });
         }
@@ -142,6 +141,13 @@ impl<'a> TestBench<'a> {
             minimality: self.minimality_test(keep, testing)?,
         })
     }
+}
+
+/// The logit difference of each question.
+pub(super) fn logit_differences(prompts: &[Prompt], logits: &[AnswerLogits]) -> Vec<f64> {
+    let each = logits.iter().zip(prompts);
+    each.map(|(logits, prompt)| logits.logit_difference(&prompt.forced))
+        .collect()
 }
 
 impl Workbench<'_> {
@@ -153,17 +159,9 @@ impl Workbench<'_> {
         keeps: &[&NodeSet],
         limit: usize,
     ) -> Result<Vec<Vec<f64>>, EngineError> {
-        let of_set = |logits: Vec<_>| {
-            let each = logits.iter().zip(questions.prompts());
-            each.map(
-                |(logits, prompt): (&crate::network::logits::AnswerLogits, _)| {
-                    logits.logit_difference(&prompt.forced)
-                },
-            )
-            .collect()
-        };
         let logits = self.logits(questions, keeps, Ablation::Mean, limit)?;
-        Ok(logits.into_iter().map(of_set).collect())
+        let of_set = |logits: &Vec<AnswerLogits>| logit_differences(questions.prompts(), logits);
+        Ok(logits.iter().map(of_set).collect())
     }
 
     /// All nodes, those whose mean ablation alone lowers the logit difference most first.

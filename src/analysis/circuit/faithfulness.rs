@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::criteria::{TestBench, Testing};
 use super::{ClassQuestions, NodeSet};
 use crate::domain::node::Node;
-use crate::experiment::resampling::{Estimate, bootstrap, recovered};
+use crate::experiment::resampling::{BootstrapEstimate, bootstrap, recovered};
 use crate::experiment::stats::rounded;
 use crate::experiment::{TIE_MARGIN, stream};
 use crate::network::engine::EngineError;
@@ -25,7 +25,7 @@ pub struct Faithfulness {
     #[serde(serialize_with = "rounded")]
     pub empty: f64,
     /// f of the circuit itself.
-    pub circuit: Estimate,
+    pub circuit: BootstrapEstimate,
     /// The circuit's nodes first, then all others, both by their effect alone.
     pub circuit_first: Curve,
     /// All nodes by their effect alone, whatever the circuit.
@@ -38,9 +38,9 @@ pub struct Curve {
     pub points: Vec<CurvePoint>,
     /// The integrated circuit performance ratio: the area below f over the share of nodes kept, from the
     /// smallest circuit to all nodes. Larger is better.
-    pub cpr: Estimate,
+    pub cpr: BootstrapEstimate,
     /// The integrated circuit-model distance: the area between f and 1. Smaller is better.
-    pub cmd: Estimate,
+    pub cmd: BootstrapEstimate,
 }
 
 /// One circuit of a curve.
@@ -48,7 +48,7 @@ pub struct Curve {
 pub struct CurvePoint {
     /// Number of nodes kept.
     pub nodes: usize,
-    pub faithfulness: Estimate,
+    pub faithfulness: BootstrapEstimate,
 }
 
 /// The different sizes of circuits of a curve over this many nodes, rounded up.
@@ -84,7 +84,10 @@ fn statistics(sizes: &[usize], shares: &[f64]) -> Vec<f64> {
 
 impl Curve {
     /// A curve of these estimates, which are in the order of [`statistics`].
-    fn new(sizes: &[usize], estimates: &mut impl Iterator<Item = Estimate>) -> Option<Self> {
+    fn new(
+        sizes: &[usize],
+        estimates: &mut impl Iterator<Item = BootstrapEstimate>,
+    ) -> Option<Self> {
         let mut points = Vec::new();
         for &nodes in sizes {
             let faithfulness = estimates.next()?;

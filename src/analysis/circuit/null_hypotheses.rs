@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{Binomial, DiscreteCDF};
 
-use super::criteria::{TestBench, Testing};
+use super::criteria::{TestBench, Testing, logit_differences};
 use super::{ClassQuestions, NodeSet};
 use crate::domain::arithmetic::{AnswerToken, Class, Prompt, Token};
 use crate::domain::shape::D_VOCAB;
@@ -228,13 +228,6 @@ pub struct HypothesisTests {
     pub equivalence: Equivalence,
     pub independence: Independence,
     pub random: AgainstRandom,
-}
-
-/// The logit differences of questions.
-fn logit_differences(prompts: &[Prompt], logits: &[AnswerLogits]) -> Vec<f64> {
-    let each = logits.iter().zip(prompts);
-    each.map(|(logits, prompt)| logits.logit_difference(&prompt.forced))
-        .collect()
 }
 
 /// The mean size of the differences of the same questions' values.

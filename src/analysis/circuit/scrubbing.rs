@@ -12,7 +12,7 @@ use crate::domain::arithmetic::{Class, Prompt};
 use crate::domain::causal::{Sampler, Space, classes, value};
 use crate::domain::node::Node;
 use crate::domain::task::Variable;
-use crate::experiment::resampling::{Estimate, bootstrap, recovered};
+use crate::experiment::resampling::{BootstrapEstimate, bootstrap, recovered};
 use crate::experiment::stats::rounded;
 use crate::experiment::stream;
 use crate::network::engine::{Activations, Decode, EngineError, Intervention, Site, Source};
@@ -56,7 +56,7 @@ pub struct Scrubbing {
     /// Share of the loss recovered: (scrubbed − random) / (clean − random). Absent where random values
     /// cost no loss, or no question is scrubbed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recovered: Option<Estimate>,
+    pub recovered: Option<BootstrapEstimate>,
 }
 
 /// Where a node's value comes from.
@@ -240,7 +240,7 @@ impl TestBench<'_> {
 
 impl Losses {
     /// The share of the loss recovered.
-    fn recovered(&self, class: Class, testing: Testing) -> Option<Estimate> {
+    fn recovered(&self, class: Class, testing: Testing) -> Option<BootstrapEstimate> {
         // What is recovered is likelihood.
         let likelihood = |losses: &[f64]| losses.iter().map(|loss| -loss).collect::<Vec<f64>>();
         let [clean, scrubbed, random] =

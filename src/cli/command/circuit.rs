@@ -50,7 +50,8 @@ The file of --nodes is a features.json or behaviors.json, or has a node name a l
 Keys of --json: schema, model, weights_sha256, shape, questions, random_sets, alpha, until, seed,
 available, useful, and circuits[], each with from, nodes, scores[] (class, ablation, right, wrong by
 token, random, best_random), covered, explained, minimality[], grown[], pruned, tests (classes[]:
-class, ranked_on, judged_on, faithfulness, scrubbing, hypotheses; minimality), and tested (the hypothesis, clause by clause).")]
+class, ranked_on, judged_on, faithfulness, scrubbing, hypotheses; minimality), and tested (the
+hypothesis, clause by clause).")]
 pub struct CircuitCommand {
     #[command(flatten)]
     model: ModelArg,

@@ -212,14 +212,7 @@ alpha = 0.01
 
     #[test]
     fn what_the_model_does_not_have_is_refused() {
-        let shape = Shape {
-            n_digits: 5,
-            n_layers: 2,
-            n_heads: 3,
-            d_model: 126,
-            d_head: 42,
-            d_mlp: 504,
-        };
+        let shape = Shape::EXAMPLE;
         let checked = |text: &str| check_fits(&Experiment::parse(text).unwrap(), &shape);
         checked(SOUND).unwrap();
         for (from, to, reason) in [

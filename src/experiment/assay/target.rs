@@ -144,14 +144,7 @@ text_form!(Target);
 mod tests {
     use super::*;
 
-    const SHAPE: Shape = Shape {
-        n_digits: 5,
-        n_layers: 2,
-        n_heads: 3,
-        d_model: 126,
-        d_head: 42,
-        d_mlp: 504,
-    };
+    const SHAPE: Shape = Shape::EXAMPLE;
 
     #[test]
     fn targets_round_trip() {
