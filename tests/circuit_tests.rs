@@ -5,18 +5,20 @@ use std::sync::LazyLock;
 
 use circuitcheck::analysis::circuit::{
     CircuitEvidence, CircuitTests, Claimed, ClassTests, Comparing, Decision, NamedCircuit, NodeSet,
-    TestBench, Testing,
+    Scoring, TestBench,
 };
+use circuitcheck::domain::arithmetic::Class;
 use circuitcheck::domain::node::{Node, NodeName};
 use circuitcheck::experiment::Baseline;
 use circuitcheck::network::engine::Engine;
 use circuitcheck::network::handmade::addition;
 use circuitcheck::report::circuit_markdown;
+use serde_json::{Value, json};
 
 /// Questions, half of which are judged on.
 const QUESTIONS: usize = 160;
 
-const TESTING: Testing = Testing {
+const TESTING: Scoring = Scoring {
     random_sets: 19,
     alpha: 0.01,
     seed: 1,
@@ -175,6 +177,20 @@ fn scrubbing_a_circuit_without_a_needed_node_does_not_recover_the_loss() {
 }
 
 #[test]
+fn the_claims_alone_are_scrubbed_with_the_other_nodes_left_as_they_are() {
+    let alone = |sum: &[&str]| {
+        let tests = tested(&without("P6L0M0"), Some(&claimed(sum)));
+        let scrubbing = only(&tests).claims_alone.clone().unwrap();
+        assert_eq!(scrubbing.random, 0);
+        scrubbing.recovered.unwrap().interval.unwrap()
+    };
+    let right = alone(&["A1.SA", "A1.ST"]);
+    assert!(right.lower > 0.99 && right.upper < 1.01, "{right:?}");
+    let wrong = alone(&["A0.SA", "A0.ST"]);
+    assert!(wrong.upper < 0.95, "{wrong:?}");
+}
+
+#[test]
 fn nodes_without_claims_are_not_scrubbed() {
     assert_eq!(only(&OF_CIRCUIT).scrubbing, None);
 }
@@ -243,6 +259,19 @@ fn the_true_circuit_is_minimal_and_one_with_idle_nodes_is_not() {
     assert_eq!(tested(BENCH.nodes(), None).minimality, None);
 }
 
+#[test]
+fn on_too_few_questions_nothing_is_tested() {
+    let baseline = Baseline::measure(&ENGINE, addition(2).operations, 0.01, 1).unwrap();
+    let bench = TestBench::new(&ENGINE, &baseline, 19).unwrap();
+    let tests = bench.test(&minimal_circuit(), None, TESTING, &mut |_, _| {});
+    let tests = tests.unwrap();
+    assert!(
+        tests.classes.is_empty() && tests.minimality.is_none(),
+        "{tests:?}"
+    );
+    assert_eq!(tests.too_few, [Class::Add]);
+}
+
 // Files.
 
 #[test]
@@ -261,10 +290,26 @@ fn tests_of_a_model_s_claims_are_stored_read_back_and_shown() {
     let json = evidence.to_json();
     let read = CircuitEvidence::from_json(json.as_bytes()).unwrap();
     assert_eq!(read.to_json(), json);
+    for (place, figure) in [
+        ("classes/0/hypotheses/equivalence/p_value", json!(7.0)),
+        ("classes/0/hypotheses/equivalence/worse", json!(u64::MAX)),
+        ("classes/0/faithfulness/circuit/interval/lower", json!(1e9)),
+        ("minimality/random_nodes", json!(0)),
+        ("minimality/nodes", json!([])),
+    ] {
+        let mut edited: Value = serde_json::from_str(&json).unwrap();
+        let path = format!("/circuits/0/tests/{place}");
+        *edited.pointer_mut(&path).unwrap() = figure;
+        let error = CircuitEvidence::from_json(edited.to_string().as_bytes()).unwrap_err();
+        assert!(
+            error.to_string().contains("figures that no test gives"),
+            "{place}: {error}"
+        );
+    }
     let [class] = &read.circuits[0].tests.as_ref().unwrap().classes[..] else {
         panic!("{json}")
     };
-    assert_eq!((class.ranked_on, class.judged_on), (30, 30));
+    assert_eq!((class.ranked_on, class.judged_on), (60, 60));
     let scrubbing = class.scrubbing.as_ref().unwrap();
     let nodes = scrubbing.agreeing + scrubbing.random + scrubbing.kept;
     assert_eq!((nodes, scrubbing.kept), (read.available, 0));

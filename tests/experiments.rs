@@ -200,9 +200,9 @@ fn halfway_to_the_source_is_not_the_source() {
         "what = \"logit_difference\", token = \"A0\"",
         "at_least = 0.1",
     );
-    not_shown(&moved(0.0), PREDICTED, MOSTLY);
+    not_shown(&moved(0.1), PREDICTED, MOSTLY);
     not_shown(
-        &moved(0.0),
+        &moved(0.1),
         "what = \"logit_difference\", token = \"A0\"",
         "at_least = 0.1",
     );

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stats::{Bounds, rounded};
 
-/// Bootstrap samples of the questions: at an error of 0.01, each bound is the tenth value from its end.
+/// Bootstrap samples of the questions: at an error of 0.01, ten values lie beyond each bound.
 pub const RESAMPLES: usize = 2000;
 
 /// A statistic of questions.
@@ -20,6 +20,18 @@ pub struct BootstrapEstimate {
     /// The percentile interval; absent if the statistic is not defined in each bootstrap sample.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Bounds>,
+}
+
+impl BootstrapEstimate {
+    /// Whether the interval, if there is one, is one.
+    pub fn is_possible(&self) -> bool {
+        self.interval.is_none_or(|of| of.lower <= of.upper)
+    }
+}
+
+/// Whether a number can be a p-value.
+pub fn is_p_value(number: f64) -> bool {
+    (0.0..=1.0).contains(&number)
 }
 
 /// Estimates statistics of `questions`, each with a percentile bootstrap interval that is meant to miss

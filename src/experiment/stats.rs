@@ -294,20 +294,8 @@ pub fn alpha_of_look(alpha: f64, look: usize) -> f64 {
 /// (O. J. Dunn, "Multiple comparisons among means", Journal of the American Statistical Association
 /// 56 (1961), section 2: by Boole's inequality, each of two bounds gets half the error).
 pub fn paired_difference(first_only: u64, second_only: u64, trials: u64, errors: Errors) -> Bounds {
-    let (first, second) = (
-        Count {
-            hits: first_only,
-            trials,
-        },
-        Count {
-            hits: second_only,
-            trials,
-        },
-    );
-    Bounds {
-        lower: first.lower(errors.lower / 2.0) - second.upper(errors.lower / 2.0),
-        upper: first.upper(errors.upper / 2.0) - second.lower(errors.upper / 2.0),
-    }
+    let of = |hits| Count { hits, trials };
+    difference(of(first_only), of(second_only), errors)
 }
 
 /// Bounds of the difference of two rates measured on different trials, each rate bounded with half

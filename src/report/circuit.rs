@@ -145,17 +145,22 @@ fn write_circuit(
     write_grown(text, circuit, evidence.until)?;
     write_minimality(text, circuit)?;
     match &circuit.tests {
-        Some(tests) => write_tests(text, tests),
+        Some(tests) => write_tests(text, circuit, tests, evidence.alpha),
         None => Ok(()),
     }
 }
 
-fn write_tests(text: &mut String, tests: &CircuitTests) -> std::fmt::Result {
+fn write_tests(
+    text: &mut String,
+    circuit: &Circuit,
+    tests: &CircuitTests,
+    alpha: f64,
+) -> std::fmt::Result {
     writeln!(
         text,
-        "Tests of the literature (docs/METHOD.md, \"Hypotheses and circuits\"), on questions that no node was ranked on:\n"
+        "Tests from the literature (docs/METHOD.md, \"Tests of circuits\"), on other questions than those that nodes are ranked on here:\n"
     )?;
-    for sentence in test_sentences(tests) {
+    for sentence in test_sentences(circuit, alpha) {
         writeln!(text, "- {sentence}")?;
     }
     writeln!(text)?;

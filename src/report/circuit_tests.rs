@@ -1,12 +1,13 @@
 //! The tests of the literature for circuits, in words.
 
 use crate::analysis::circuit::{
-    CircuitTests, ClassTests, Curve, Decision, HypothesisTests, MinimalityTest, QUANTILE, Scrubbing,
+    Circuit, ClassTests, Curve, Decision, FEWEST, HypothesisTests, MinimalityTest, QUANTILE,
+    Scrubbing,
 };
 use crate::experiment::resampling::BootstrapEstimate;
 use crate::experiment::stats::Bounds;
 
-/// Most nodes without effect that are named.
+/// Most nodes that are named as not needed.
 const NAMED: usize = 8;
 
 /// An estimate with its interval: `0.982 [0.970, 0.993]`.
@@ -25,14 +26,36 @@ fn p_value(of: f64) -> String {
     }
 }
 
-/// What the tests of a circuit come to, a sentence each.
-pub fn test_sentences(tests: &CircuitTests) -> Vec<String> {
-    let mut sentences: Vec<String> = tests.classes.iter().flat_map(of_class).collect();
+/// What the tests of a circuit come to, a sentence each; none if it was not tested. `alpha` is the error
+/// that they were made at.
+pub fn test_sentences(circuit: &Circuit, alpha: f64) -> Vec<String> {
+    let Some(tests) = &circuit.tests else {
+        return Vec::new();
+    };
+    let mut sentences = Vec::new();
+    if !circuit.grown.is_empty() || circuit.pruned.is_some() {
+        let given = count(circuit.nodes.len() as u64, "node");
+        sentences.push(format!(
+            "Tested: the {given} given, before growing and pruning."
+        ));
+    }
+    sentences.extend(tests.classes.iter().flat_map(of_class));
+    let too_few = tests.too_few.iter().map(|class| {
+        let needed = 2 * FEWEST;
+        format!("{class}: not tested, because fewer than {needed} questions are answered correctly or asked for.")
+    });
+    sentences.extend(too_few);
     sentences.push(match &tests.minimality {
-        Some(minimality) => minimality_sentence(minimality),
-        None => "Minimality: there is no node to compare with a random one.".into(),
+        Some(minimality) => minimality_sentence(minimality, alpha),
+        None => "Minimality: there is no node to compare with a random one, or no question.".into(),
     });
     sentences
+}
+
+/// `1 node`, `2 nodes`.
+fn count(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 fn of_class(tests: &ClassTests) -> Vec<String> {
@@ -55,12 +78,22 @@ fn of_class(tests: &ClassTests) -> Vec<String> {
             ));
         }
     }
-    sentences.push(match &tests.scrubbing {
-        Some(scrubbing) => format!("{class}: {}", scrubbing_sentence(scrubbing)),
-        None => {
-            format!("{class}: no causal scrubbing, because these nodes come without claims.")
-        }
-    });
+    let scrubbed = |of: &Option<Scrubbing>, what: &str| {
+        of.as_ref().map(|of| {
+            format!(
+                "{class}: causal scrubbing{what}, {}",
+                scrubbing_sentence(of)
+            )
+        })
+    };
+    let all = scrubbed(&tests.scrubbing, "");
+    let alone = scrubbed(&tests.claims_alone, " of the claims alone");
+    if all.is_none() {
+        sentences.push(format!(
+            "{class}: no causal scrubbing, because these nodes come without claims."
+        ));
+    }
+    sentences.extend(all.into_iter().chain(alone));
     if let Some(found) = &tests.hypotheses {
         sentences.extend(hypothesis_sentences(found).map(|text| format!("{class}: {text}")));
     }
@@ -74,15 +107,15 @@ fn scrubbing_sentence(found: &Scrubbing) -> String {
     };
     let left_out = match found.left_out {
         0 => String::new(),
-        count => format!(" ({count} left out: no other question agrees with them)"),
+        number => format!(" ({number} left out: no other that agrees with them was drawn)"),
     };
     let kept = match found.kept {
         0 => String::new(),
-        count => format!(", {count} keep their value"),
+        number => format!(", {number} keep their value"),
     };
     format!(
-        "causal scrubbing, {share} on {} questions{left_out}. {} nodes agree in what is claimed of them, {} are random{kept}. Loss {:.3} nats scrubbed, {:.3} clean, {:.3} with all nodes random, {:.3} with shuffled answers.",
-        found.questions,
+        "{share} on {}{left_out}. Nodes: {} take their value from a question with the same claimed values, {} from a random one{kept}. Loss {:.3} nats scrubbed, {:.3} clean, {:.3} with random values, {:.3} with shuffled answers.",
+        count(found.questions as u64, "question"),
         found.agreeing,
         found.random,
         found.scrubbed_loss,
@@ -96,13 +129,14 @@ fn hypothesis_sentences(found: &HypothesisTests) -> impl Iterator<Item = String>
     let equal = &found.equivalence;
     let Bounds { lower, upper } = equal.difference;
     let equivalence = format!(
-        "{}: better than the network on {} questions, worse on {}, equal on {} ({}; chance of better minus ½ in [{lower:.3}, {upper:.3}]).",
+        "{}: logit difference larger than the network's on {}, smaller on {}, equal on {} ({}; chance of larger minus ½ in [{lower:.3}, {upper:.3}]).",
         match equal.decision {
             Decision::Shown => "equivalent to the network",
             Decision::Rejected => "not equivalent to the network",
-            Decision::Open => "equivalence open",
+            Decision::Open if equal.enough => "equivalence open",
+            Decision::Open => "equivalence open, and not to be shown with so few questions",
         },
-        equal.better,
+        count(equal.better, "question"),
         equal.worse,
         equal.equal,
         p_value(equal.p_value)
@@ -119,25 +153,26 @@ fn hypothesis_sentences(found: &HypothesisTests) -> impl Iterator<Item = String>
     );
     let random = &found.random;
     let against = format!(
-        "against {} random sets of as many heads and MLPs: kept alone, {:.3} logits from the network ({}); left out, {:.3} ({}).",
-        random.sets,
+        "against {} of as many heads and MLPs: kept alone, {:.3} logits from the network ({}); left out, {:.3} ({}). No p is below {:.4} with so many sets.",
+        count(random.sets as u64, "random set"),
         random.distance,
         p_value(random.sufficiency_p_value),
         random.distance_without,
-        p_value(random.necessity_p_value)
+        p_value(random.necessity_p_value),
+        1.0 / (random.sets + 1) as f64
     );
     [equivalence, independence, against].into_iter()
 }
 
-fn minimality_sentence(found: &MinimalityTest) -> String {
+fn minimality_sentence(found: &MinimalityTest, alpha: f64) -> String {
     let decision = match found.decision {
         Decision::Shown => "Minimal: every node does more than random nodes",
         Decision::Rejected => "Not minimal",
         Decision::Open => "Minimality open",
     };
-    // Nodes are in falling order of their change, and so are those that are not needed.
+    // Nodes are in falling order of their change, and so are those that are like random ones.
     let idle: Vec<String> = (found.nodes.iter().rev())
-        .take_while(|node| node.change <= 0.0)
+        .take_while(|node| node.minimal_adjusted <= alpha)
         .map(|node| node.node.to_string())
         .collect();
     let shown = idle
@@ -152,7 +187,7 @@ fn minimality_sentence(found: &MinimalityTest) -> String {
     };
     let without = match idle.is_empty() {
         true => String::new(),
-        false => format!("; without effect: {shown}{more}"),
+        false => format!(": {shown}{more} not above the {QUANTILE} quantile of random nodes"),
     };
     let weakest = found.nodes.last();
     let weakest = weakest.map_or_else(String::new, |node| {

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{
     Circuit, CircuitEvidence, CircuitTests, Claimed, ENOUGH, MOST_ADDED, NodeSet, QUESTIONS,
-    RANDOM_SETS, SCHEMA, Scoring, TestBench, Testing, Workbench, grow, minimality, prune,
+    RANDOM_SETS, SCHEMA, Scoring, TestBench, Workbench, grow, minimality, prune,
 };
 use crate::analysis::hypothesis::TestedHypothesis;
 use crate::domain::node::{Node, NodeError, NodeName};
@@ -223,7 +223,12 @@ impl Comparing {
         let bench = Workbench::new(engine, &baseline, self.questions)?;
         let useful: BTreeSet<NodeName> = bench.useful()?.iter().map(Node::name).collect();
         let tests = match self.tests {
-            true => Some(TestBench::new(engine, &baseline, self.questions)?),
+            // One half ranks nodes, the other judges.
+            true => Some(TestBench::new(
+                engine,
+                &baseline,
+                self.questions.saturating_mul(2),
+            )?),
             false => None,
         };
         let mut scored = Vec::new();
@@ -250,6 +255,14 @@ impl Comparing {
         }))
     }
 
+    const fn scoring(&self) -> Scoring {
+        Scoring {
+            random_sets: self.random_sets,
+            alpha: self.alpha,
+            seed: self.seed,
+        }
+    }
+
     /// Scores one circuit and makes the other requested measurements.
     fn circuit(
         &self,
@@ -259,13 +272,10 @@ impl Comparing {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Circuit, EngineError> {
         let keep = bench.named(&named.nodes);
-        let scoring = Scoring {
-            random_sets: self.random_sets,
-            alpha: self.alpha,
-            seed: self.seed,
-        };
         let mut show = |phase: &'static str, done, of| progress(Progress { phase, done, of });
-        let scores = bench.score(&keep, scoring, &mut |done, of| show("scoring", done, of))?;
+        let scores = bench.score(&keep, self.scoring(), &mut |done, of| {
+            show("scoring", done, of)
+        })?;
         let without = match self.minimality {
             true => minimality(bench, &keep, &mut |done, of| show("leaving out", done, of))?,
             false => Vec::new(),
@@ -310,20 +320,12 @@ impl Comparing {
         named: &NamedCircuit,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<CircuitTests, EngineError> {
-        let nodes = bench.nodes().iter().copied();
-        let keep: NodeSet = nodes
-            .filter(|node| named.nodes.contains(&node.name()))
-            .collect();
+        let keep = bench.judging.named(&named.nodes);
         let claimed: Option<Claimed> = named.claimed.as_ref().map(|claimed| {
             let of = |node: &Node| Some((*node, claimed.get(&node.name())?.clone()));
             keep.iter().filter_map(of).collect()
         });
-        let testing = Testing {
-            random_sets: self.random_sets,
-            alpha: self.alpha,
-            seed: self.seed,
-        };
-        bench.test(&keep, claimed.as_ref(), testing, &mut |done, of| {
+        bench.test(&keep, claimed.as_ref(), self.scoring(), &mut |done, of| {
             progress(Progress {
                 phase: "testing",
                 done,

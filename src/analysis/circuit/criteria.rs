@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::faithfulness::Faithfulness;
 use super::minimal::MinimalityTest;
 use super::null_hypotheses::HypothesisTests;
-use super::scrubbing::{Claimed, Scrubbing};
-use super::{ClassQuestions, NodeSet, Workbench};
+use super::scrubbing::{Claimed, Outside, Scrubbing};
+use super::{ClassQuestions, NodeSet, Scoring, Workbench};
 use crate::domain::arithmetic::{Class, Prompt};
 use crate::domain::node::Node;
 use crate::experiment::Baseline;
@@ -19,13 +19,15 @@ use crate::network::engine::{Engine, EngineError};
 use crate::network::logits::AnswerLogits;
 
 /// Fewest questions of a class, in each half, that anything is judged on.
-const FEWEST: usize = 10;
+pub const FEWEST: usize = 10;
 
 /// The tests of one circuit.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct CircuitTests {
-    /// By class; classes with too few questions are left out.
     pub classes: Vec<ClassTests>,
+    /// Classes that the network answers correctly on too few questions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub too_few: Vec<Class>,
     /// Each node against random ones, on all classes; absent where there are none to compare.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minimality: Option<MinimalityTest>,
@@ -45,18 +47,35 @@ pub struct ClassTests {
     /// Absent for a circuit whose nodes come without claims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scrubbing: Option<Scrubbing>,
+    /// The same with the nodes outside the circuit left as they are: of the claims alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims_alone: Option<Scrubbing>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hypotheses: Option<HypothesisTests>,
 }
 
-/// How tests are made.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Testing {
-    /// Random sets that a circuit is compared with.
-    pub random_sets: usize,
-    /// Error of each interval, and of the same decision on all classes.
-    pub alpha: f64,
-    pub seed: u64,
+impl CircuitTests {
+    /// Whether stored figures can have come from these tests.
+    pub(super) fn is_possible(&self) -> bool {
+        let minimality = self.minimality.as_ref();
+        self.classes.iter().all(ClassTests::is_possible)
+            && minimality.is_none_or(MinimalityTest::is_possible)
+    }
+}
+
+impl ClassTests {
+    fn is_possible(&self) -> bool {
+        let faithfulness = self.faithfulness.as_ref();
+        let estimates = faithfulness.is_none_or(Faithfulness::is_possible);
+        let hypotheses = self.hypotheses.as_ref();
+        let judged = self.judged_on as u64;
+        let scrubbings = [&self.scrubbing, &self.claims_alone].into_iter().flatten();
+        estimates
+            && hypotheses.is_none_or(|tests| tests.is_possible(judged))
+            && scrubbings
+                .flat_map(|of| &of.recovered)
+                .all(|of| of.is_possible())
+    }
 }
 
 /// A network with two halves of the questions, and its nodes ranked on the first.
@@ -66,6 +85,7 @@ pub struct TestBench<'a> {
     /// The nodes by how much mean-ablating each alone lowers the logit difference on the first half of
     /// a class's questions, the largest loss first, and the number of these questions.
     ranked: BTreeMap<Class, (Vec<Node>, usize)>,
+    too_few: Vec<Class>,
 }
 
 impl<'a> TestBench<'a> {
@@ -95,10 +115,15 @@ impl<'a> TestBench<'a> {
             let nodes = ranking.by_effect(questions)?;
             ranked.insert(questions.class, (nodes, questions.prompts().len()));
         }
+        let judged = |class: &Class| judging.classes().any(|other| other == *class);
+        let too_few = (baseline.right.keys().copied())
+            .filter(|class| !judged(class) || !ranked.contains_key(class))
+            .collect();
         Ok(TestBench {
             engine,
             judging,
             ranked,
+            too_few,
         })
     }
 
@@ -116,7 +141,7 @@ impl<'a> TestBench<'a> {
         &self,
         keep: &NodeSet,
         claimed: Option<&Claimed>,
-        testing: Testing,
+        testing: Scoring,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<CircuitTests, EngineError> {
         let of_class = testing.alpha / self.judging.classes.len().max(1) as f64;
@@ -126,18 +151,24 @@ impl<'a> TestBench<'a> {
             let Some((ranked, ranked_on)) = self.ranked.get(&questions.class) else {
                 continue;
             };
-            let scrubbing = claimed.map(|claimed| self.scrub(questions, keep, claimed, testing));
+            let scrub = |outside| {
+                let scrubbed =
+                    claimed.map(|claimed| self.scrub(questions, keep, claimed, outside, testing));
+                scrubbed.transpose()
+            };
             classes.push(ClassTests {
                 class: questions.class,
                 ranked_on: *ranked_on,
                 judged_on: questions.prompts().len(),
                 faithfulness: self.faithfulness(questions, keep, ranked, testing)?,
-                scrubbing: scrubbing.transpose()?,
+                scrubbing: scrub(Outside::Random)?,
+                claims_alone: scrub(Outside::Own)?,
                 hypotheses: self.hypothesis_tests(questions, keep, testing, of_class)?,
             });
         }
         Ok(CircuitTests {
             classes,
+            too_few: self.too_few.clone(),
             minimality: self.minimality_test(keep, testing)?,
         })
     }

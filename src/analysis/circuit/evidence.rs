@@ -87,6 +87,9 @@ pub enum CircuitError {
         /// The format it names.
         found: String,
     },
+    /// Figures that no test gives, such as a p-value above one.
+    #[error("the stored tests of {0} have figures that no test gives")]
+    Impossible(String),
 }
 
 impl CircuitEvidence {
@@ -98,9 +101,19 @@ impl CircuitEvidence {
     /// Reads stored evidence. Written again it gives the same bytes.
     ///
     /// # Errors
-    /// [`CircuitError`] where it has another format.
+    /// [`CircuitError`] where it has another format, or figures that no test gives.
     pub fn from_json(json: &[u8]) -> Result<Self, CircuitError> {
-        read_stored(json, SCHEMA, |found| CircuitError::Schema { found })
+        let evidence: Self = read_stored(json, SCHEMA, |found| CircuitError::Schema { found })?;
+        let is_possible =
+            |circuit: &&Circuit| circuit.tests.as_ref().is_none_or(CircuitTests::is_possible);
+        match evidence
+            .circuits
+            .iter()
+            .find(|circuit| !is_possible(circuit))
+        {
+            Some(circuit) => Err(CircuitError::Impossible(circuit.from.clone())),
+            None => Ok(evidence),
+        }
     }
 
     /// How many of the useful nodes are among these.

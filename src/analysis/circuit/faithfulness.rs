@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::criteria::{TestBench, Testing};
-use super::{ClassQuestions, NodeSet};
+use super::criteria::TestBench;
+use super::{ClassQuestions, NodeSet, Scoring};
 use crate::domain::node::Node;
 use crate::experiment::resampling::{BootstrapEstimate, bootstrap, recovered};
 use crate::experiment::stats::rounded;
@@ -82,7 +82,20 @@ fn statistics(sizes: &[usize], shares: &[f64]) -> Vec<f64> {
     all
 }
 
+impl Faithfulness {
+    pub(super) fn is_possible(&self) -> bool {
+        let curves = [&self.circuit_first, &self.by_effect];
+        self.circuit.is_possible() && curves.into_iter().all(Curve::is_possible)
+    }
+}
+
 impl Curve {
+    fn is_possible(&self) -> bool {
+        let points = self.points.iter().map(|point| &point.faithfulness);
+        let mut all = points.chain([&self.cpr, &self.cmd]);
+        !self.points.is_empty() && all.all(BootstrapEstimate::is_possible)
+    }
+
     /// A curve of these estimates, which are in the order of [`statistics`].
     fn new(
         sizes: &[usize],
@@ -111,7 +124,7 @@ impl TestBench<'_> {
         questions: &ClassQuestions,
         keep: &NodeSet,
         ranked: &[Node],
-        testing: Testing,
+        testing: Scoring,
     ) -> Result<Option<Faithfulness>, EngineError> {
         let sizes = sizes(ranked.len());
         let mut circuit_first = ranked.to_vec();

@@ -7,11 +7,11 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{Binomial, DiscreteCDF};
 
-use super::NodeSet;
-use super::criteria::{TestBench, Testing};
+use super::criteria::TestBench;
 use super::null_hypotheses::{Decision, distance};
+use super::{NodeSet, Scoring};
 use crate::domain::node::{Node, NodeName};
-use crate::experiment::resampling::{drawn_p_value, holm};
+use crate::experiment::resampling::{drawn_p_value, holm, is_p_value};
 use crate::experiment::stats::rounded;
 use crate::experiment::{TIE_MARGIN, stream};
 use crate::network::engine::EngineError;
@@ -60,6 +60,20 @@ pub struct NodeMinimality {
 }
 
 impl MinimalityTest {
+    pub(super) fn is_possible(&self) -> bool {
+        let node = |node: &NodeMinimality| {
+            let p_values = [
+                node.needed_p_value,
+                node.needed_adjusted,
+                node.minimal_adjusted,
+            ];
+            node.change >= 0.0
+                && node.above <= self.random_nodes
+                && p_values.into_iter().all(is_p_value)
+        };
+        !self.nodes.is_empty() && self.nodes.iter().all(node)
+    }
+
     /// Compares the changes of nodes with those of random ones.
     fn of(changes: Vec<(NodeName, f64)>, random: &[f64], alpha: f64) -> Self {
         let below = |change: f64| random.iter().filter(|&&random| random < change).count();
@@ -101,14 +115,15 @@ impl MinimalityTest {
 
 impl TestBench<'_> {
     /// Compares each node of a circuit with random ones. `None` where there is no node to compare, in
-    /// the circuit or outside.
+    /// the circuit or outside, or no question.
     pub(super) fn minimality_test(
         &self,
         keep: &NodeSet,
-        testing: Testing,
+        testing: Scoring,
     ) -> Result<Option<MinimalityTest>, EngineError> {
         let outside: Vec<Node> = self.nodes().difference(keep).copied().collect();
-        if keep.is_empty() || outside.is_empty() {
+        let classes = &self.judging.classes;
+        if keep.is_empty() || outside.is_empty() || classes.is_empty() {
             return Ok(None);
         }
         let (fewest, most) = RANDOM_NODES;
@@ -121,18 +136,16 @@ impl TestBench<'_> {
             .flat_map(|(with, without)| [with, without])
             .collect();
         let mut changes = vec![0.0; pairs.len()];
-        let mut classes = 0.0;
-        for questions in &self.judging.classes {
+        for questions in classes {
             let found = self
                 .judging
                 .logit_differences(questions, &sets, QUESTIONS)?;
             for (change, pair) in changes.iter_mut().zip(found.chunks_exact(2)) {
                 *change += distance(&pair[0], &pair[1]);
             }
-            classes += 1.0;
         }
         for change in &mut changes {
-            *change /= classes;
+            *change /= classes.len() as f64;
             if *change < f64::from(TIE_MARGIN) {
                 *change = 0.0;
             }

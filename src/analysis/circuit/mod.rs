@@ -13,7 +13,7 @@ mod scrubbing;
 mod search;
 
 pub use compare::{Comparing, NamedCircuit, NamedCircuitError};
-pub use criteria::{CircuitTests, ClassTests, TestBench, Testing};
+pub use criteria::{CircuitTests, ClassTests, FEWEST, TestBench};
 pub use evidence::{Circuit, CircuitError, CircuitEvidence, SCHEMA};
 pub use faithfulness::{Curve, CurvePoint, Faithfulness};
 pub use minimal::{MinimalityTest, NodeMinimality, QUANTILE};
@@ -120,11 +120,13 @@ pub struct CircuitScore {
     pub best_random: Count,
 }
 
+/// How circuits are scored and tested.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scoring {
     /// Random sets to compare with, for each class and ablation.
     pub random_sets: usize,
-    /// Error of all intervals together.
+    /// Error of all intervals of scores together; of tests, that of each interval, and of the same
+    /// decision on all classes.
     pub alpha: f64,
     pub seed: u64,
 }

@@ -5,11 +5,11 @@
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{Binomial, DiscreteCDF};
 
-use super::criteria::{TestBench, Testing, logit_differences};
-use super::{ClassQuestions, NodeSet};
+use super::criteria::{TestBench, logit_differences};
+use super::{ClassQuestions, NodeSet, Scoring};
 use crate::domain::arithmetic::{AnswerToken, Class, Prompt, Token};
 use crate::domain::shape::D_VOCAB;
-use crate::experiment::resampling::{dependence, drawn_p_value};
+use crate::experiment::resampling::{dependence, drawn_p_value, is_p_value};
 use crate::experiment::stats::{Bounds, Errors, paired_difference, rounded};
 use crate::experiment::{TIE_MARGIN, stream};
 use crate::network::ablation::Ablation;
@@ -19,9 +19,9 @@ use crate::network::logits::AnswerLogits;
 /// How far from one half the chance of a circuit to do better than the network may be.
 pub const TOLERANCE: f64 = 0.1;
 
-/// Permutations of the independence test: its least p-value, times the tokens of an answer, is below the
-/// usual error of a class.
-const PERMUTATIONS: usize = 4999;
+/// Fewest and most permutations of the independence test. Between these there are so many that the least
+/// p-value, times the tokens of an answer, is half of the error.
+const PERMUTATIONS: (usize, usize) = (4999, 19_999);
 
 /// Most questions of a class that the tests use: the independence test takes the square of this.
 const MOST_QUESTIONS: usize = 300;
@@ -52,6 +52,8 @@ pub struct Equivalence {
     /// Of the null hypothesis that this chance is within [`TOLERANCE`] of one half.
     #[serde(serialize_with = "rounded")]
     pub p_value: f64,
+    /// Whether as many questions, half better and half worse, could show it.
+    pub enough: bool,
     /// Rejected by the p-value; shown where the bounds are within [`TOLERANCE`].
     pub decision: Decision,
 }
@@ -65,20 +67,24 @@ impl Equivalence {
             worse += u64::from(whole - circuit >= f64::from(TIE_MARGIN));
         }
         let asked = circuit.len() as u64;
-        let bounds = paired_difference(better, worse, asked, Errors::even(alpha / 2.0));
-        let difference = Bounds {
-            lower: bounds.lower / 2.0,
-            upper: bounds.upper / 2.0,
+        let bounds = |better, worse| {
+            let bounds = paired_difference(better, worse, asked, Errors::even(alpha / 2.0));
+            Bounds {
+                lower: bounds.lower / 2.0,
+                upper: bounds.upper / 2.0,
+            }
         };
+        let is_within = |of: Bounds| of.lower >= -TOLERANCE && of.upper <= TOLERANCE;
+        let difference = bounds(better, worse);
         let p_value = sign_test(better.abs_diff(worse), asked);
-        let within = difference.lower >= -TOLERANCE && difference.upper <= TOLERANCE;
         Equivalence {
             better,
             worse,
             equal: asked - better - worse,
             difference,
             p_value,
-            decision: match within {
+            enough: is_within(bounds(asked / 2, asked - asked / 2)),
+            decision: match is_within(difference) {
                 _ if p_value <= alpha => Decision::Rejected,
                 true => Decision::Shown,
                 false => Decision::Open,
@@ -128,10 +134,13 @@ impl Independence {
         whole: &[AnswerLogits],
         without: &[AnswerLogits],
         class: Class,
-        testing: Testing,
+        testing: Scoring,
         alpha: f64,
     ) -> Self {
         let places = whole.first().map_or(0, |logits| logits.rows().len());
+        let (fewest, most) = PERMUTATIONS;
+        let permutations = (2.0 * places as f64 / alpha).ceil() as usize;
+        let permutations = permutations.clamp(fewest, most);
         let of_place = |place: usize| {
             let token = AnswerToken(place);
             let row = |logits: &[AnswerLogits]| -> Vec<[f32; D_VOCAB]> {
@@ -148,7 +157,7 @@ impl Independence {
                 &without,
                 &before,
                 TIE_MARGIN,
-                PERMUTATIONS,
+                permutations,
                 &mut rng,
             );
             TokenIndependence {
@@ -236,13 +245,47 @@ pub(super) fn distance(one: &[f64], other: &[f64]) -> f64 {
     each.sum::<f64>() / one.len().max(1) as f64
 }
 
+impl HypothesisTests {
+    /// Whether stored figures can have come from so many questions.
+    pub(super) fn is_possible(&self, judged: u64) -> bool {
+        let Equivalence {
+            better,
+            worse,
+            equal,
+            difference,
+            p_value,
+            ..
+        } = self.equivalence;
+        let asked = [better, worse, equal]
+            .into_iter()
+            .try_fold(0, u64::checked_add);
+        let tokens = self.independence.tokens.iter().map(|token| token.p_value);
+        let AgainstRandom {
+            sufficiency_p_value,
+            necessity_p_value,
+            ..
+        } = self.random;
+        let p_values = [
+            p_value,
+            self.independence.p_value,
+            sufficiency_p_value,
+            necessity_p_value,
+        ];
+        asked.is_some_and(|asked| asked <= judged)
+            && -0.5 <= difference.lower
+            && difference.lower <= difference.upper
+            && difference.upper <= 0.5
+            && tokens.chain(p_values).all(is_p_value)
+    }
+}
+
 impl TestBench<'_> {
     /// Makes the hypothesis tests on the questions of one class. `alpha` is the error of each decision.
     pub(super) fn hypothesis_tests(
         &self,
         questions: &ClassQuestions,
         keep: &NodeSet,
-        testing: Testing,
+        testing: Scoring,
         alpha: f64,
     ) -> Result<Option<HypothesisTests>, EngineError> {
         let class = questions.class;
@@ -302,6 +345,8 @@ mod tests {
             .map(|question| f64::from(question % 2) * 2.0)
             .collect();
         assert_eq!(decision(&half), Decision::Open);
+        let enough = |asked| Equivalence::of(&vec![1.0; asked], &vec![1.0; asked], 0.01).enough;
+        assert_eq!((enough(150), enough(300)), (false, true));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::criteria::{TestBench, Testing};
-use super::{BLOCK, ClassQuestions, NodeSet};
+use super::criteria::TestBench;
+use super::{BLOCK, ClassQuestions, NodeSet, Scoring};
 use crate::domain::arithmetic::{Class, Prompt};
 use crate::domain::causal::{Sampler, Space, classes, value};
 use crate::domain::node::Node;
@@ -37,17 +37,18 @@ pub struct Scrubbing {
     /// Nodes that get it from any question: those outside the circuit, and those of which nothing is
     /// claimed about the class.
     pub random: usize,
-    /// Nodes of the circuit without a claim that can be read, which keep their own value.
+    /// Nodes that keep their own value: those of the circuit without a claim that can be read and, where
+    /// the claims alone are scrubbed, those outside.
     pub kept: usize,
     /// Questions scrubbed.
     pub questions: usize,
-    /// Questions left out, because no other question agrees with them in some node's variables.
+    /// Questions left out, because no other was drawn that agrees with them in some node's variables.
     pub left_out: usize,
     #[serde(serialize_with = "rounded")]
     pub clean_loss: f64,
     #[serde(serialize_with = "rounded")]
     pub scrubbed_loss: f64,
-    /// With each node's value from any question.
+    /// With each node's value from any question, apart from nodes left as they are.
     #[serde(serialize_with = "rounded")]
     pub random_loss: f64,
     /// Of the clean logits, with the answer of another question for the right one.
@@ -59,8 +60,19 @@ pub struct Scrubbing {
     pub recovered: Option<BootstrapEstimate>,
 }
 
+/// What becomes of the nodes outside a circuit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outside {
+    /// They get their value from any question.
+    Random,
+    /// They keep their own, also where all nodes of the circuit are random.
+    Own,
+}
+
 /// Where a node's value comes from.
 enum Drawn {
+    /// Never from elsewhere.
+    Untouched,
     /// From any question of the class.
     Any,
     /// From a question with the same value of these variables.
@@ -71,9 +83,11 @@ enum Drawn {
 
 impl Drawn {
     /// What the claims about a node of the circuit allow on questions of a class.
-    fn of(node: Node, class: Class, keep: &NodeSet, claimed: &Claimed) -> Self {
-        if !keep.contains(&node) {
-            return Drawn::Any;
+    fn of(node: Node, class: Class, keep: &NodeSet, claimed: &Claimed, outside: Outside) -> Self {
+        match outside {
+            _ if keep.contains(&node) => {}
+            Outside::Random => return Drawn::Any,
+            Outside::Own => return Drawn::Untouched,
         }
         let Some(variables) = claimed.get(&node) else {
             return Drawn::Own;
@@ -114,10 +128,13 @@ impl Others<'_> {
                 break Prompt::truth(other);
             }
         };
-        let any: Vec<Prompt> = self.prompts.iter().map(&mut another).collect();
+        let any: Vec<Prompt> = match drawn {
+            Drawn::Untouched => self.prompts.to_vec(),
+            _ => self.prompts.iter().map(&mut another).collect(),
+        };
         let scrubbed = match drawn {
             Drawn::Any => any.iter().copied().map(Some).collect(),
-            Drawn::Own => self.prompts.iter().copied().map(Some).collect(),
+            Drawn::Own | Drawn::Untouched => self.prompts.iter().copied().map(Some).collect(),
             Drawn::Agreeing(variables) => {
                 let agreeing = |prompt: &Prompt| {
                     let agrees = |other: &Prompt| {
@@ -153,11 +170,12 @@ impl TestBench<'_> {
         questions: &ClassQuestions,
         keep: &NodeSet,
         claimed: &Claimed,
-        testing: Testing,
+        outside: Outside,
+        testing: Scoring,
     ) -> Result<Scrubbing, EngineError> {
         let class = questions.class;
         let drawn: Vec<(Node, Drawn)> = (self.nodes().iter())
-            .map(|&node| (node, Drawn::of(node, class, keep, claimed)))
+            .map(|&node| (node, Drawn::of(node, class, keep, claimed, outside)))
             .collect();
         let others = Others {
             sampler: Space::of_class(class, self.engine.shape().n_digits).sampler(),
@@ -182,7 +200,7 @@ impl TestBench<'_> {
         Ok(Scrubbing {
             agreeing: count(|drawn| matches!(drawn, Drawn::Agreeing(_))),
             random: count(|drawn| matches!(drawn, Drawn::Any)),
-            kept: count(|drawn| matches!(drawn, Drawn::Own)),
+            kept: count(|drawn| matches!(drawn, Drawn::Own | Drawn::Untouched)),
             questions: scrubbed.len(),
             left_out: questions.prompts().len() - scrubbed.len(),
             clean_loss: mean(&losses.clean),
@@ -240,7 +258,7 @@ impl TestBench<'_> {
 
 impl Losses {
     /// The share of the loss recovered.
-    fn recovered(&self, class: Class, testing: Testing) -> Option<BootstrapEstimate> {
+    fn recovered(&self, class: Class, testing: Scoring) -> Option<BootstrapEstimate> {
         // What is recovered is likelihood.
         let likelihood = |losses: &[f64]| losses.iter().map(|loss| -loss).collect::<Vec<f64>>();
         let [clean, scrubbed, random] =

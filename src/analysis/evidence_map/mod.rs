@@ -287,7 +287,7 @@ pub enum MapVerdict {
     /// The sound test holds, and so does what must not hold if it is to mean anything.
     ControlFails,
     NotReproduced,
-    /// The published assay holds, as it does of any model, and no sound test decides.
+    /// The published assay holds, as it does of any model, and the sound test or its control is open.
     CannotFail,
     /// The intervals leave it open.
     Open,

@@ -44,6 +44,7 @@ Examples:
   circuitcheck circuit models/w126_add_d5_l2* --hypothesis hypotheses/own_addition.toml --minimality
   circuitcheck circuit models/w126_add_d5_l2* --behaviors --hypothesis hypotheses/addition.toml --out reports/add
   circuitcheck circuit --behaviors --grow --json
+  circuitcheck circuit models/w126_add_d5_l1* --claims --behaviors --tests
 
 The file of --nodes is a features.json or behaviors.json, or has a node name a line.
 
@@ -84,7 +85,8 @@ pub struct CircuitCommand {
     /// Also leave out what is not needed, once enough questions are right (after growing, if asked)
     #[arg(long)]
     prune: bool,
-    /// Also make the tests of the literature: faithfulness, causal scrubbing, hypothesis tests
+    /// Also make the tests that the literature makes of circuits: faithfulness, causal scrubbing, and the
+    /// hypotheses of equivalence, independence and minimality, on questions of their own
     #[arg(long)]
     tests: bool,
     /// Share of questions that is enough
@@ -93,7 +95,7 @@ pub struct CircuitCommand {
     /// Most nodes to add
     #[arg(long, value_name = "N", default_value_t = MOST_ADDED, value_parser = count_to::<usize>(MOST_SETS))]
     most: usize,
-    /// Chance of any wrong interval
+    /// Chance of any wrong interval of a circuit's scores. The tests have their own (docs/METHOD.md)
     #[arg(long, value_name = "SHARE", default_value_t = Rules::default().alpha, value_parser = alpha)]
     alpha: f64,
     #[command(flatten)]
@@ -265,11 +267,9 @@ fn write_circuit(
             names.join(" ")
         )?;
     }
-    if let Some(tests) = &circuit.tests {
-        writeln!(f)?;
-        for sentence in test_sentences(tests) {
-            writeln!(f, "{sentence}")?;
-        }
+    let sentences = test_sentences(circuit, evidence.alpha);
+    if !sentences.is_empty() {
+        writeln!(f, "\n{}", sentences.join("\n"))?;
     }
     Ok(())
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::super::act::Place;
 use super::run::AssayError;
-use super::{Control, Experiment, Pairs, Reading, Rule, Step};
+use super::{Control, Experiment, Pairs, Reading, Rule, Step, Target};
 use crate::domain::shape::Shape;
 use crate::experiment::check_alpha;
 
@@ -13,8 +14,11 @@ const MOST_PAIRS: usize = 20_000;
 /// Most random sets of a control.
 const MOST_SETS: usize = 1000;
 
-/// How far an interpolation may go, in shares of the way.
-const SHARE: std::ops::RangeInclusive<f64> = 0.0..=1.0;
+/// How far an interpolation may go, in shares of the way; not to go at all is no act.
+const SHARE: std::ops::RangeInclusive<f64> = f64::MIN_POSITIVE..=1.0;
+
+/// Bounds of a logit difference: those of trained networks are within a hundred logits.
+const LOGITS: std::ops::RangeInclusive<f64> = -1000.0..=1000.0;
 
 /// How often a direction may be added.
 const TIMES: std::ops::RangeInclusive<f64> = -100.0..=100.0;
@@ -51,7 +55,7 @@ pub(super) fn check(experiment: &Experiment) -> Result<(), AssayError> {
     }
     check_rule(rule, !control.is_empty())?;
     match read {
-        Reading::LogitDifference { .. } => Ok(()),
+        Reading::LogitDifference { .. } => check_logits(rule),
         _ => check_shares(rule),
     }
 }
@@ -65,6 +69,9 @@ fn check_pairs(pairs: &Pairs) -> Result<(), AssayError> {
                 .collect();
             if different.len() < pairs.len() {
                 return refused("a pair is given twice: repeating it would count it as evidence");
+            }
+            if let Some((source, _)) = pairs.iter().find(|(source, base)| source == base) {
+                return refused(format!("{source} is its own source: nothing could change"));
             }
             pairs.len()
         }
@@ -82,9 +89,11 @@ fn check_step(step: &Step) -> Result<(), AssayError> {
     match step {
         Step::Interpolate {
             share: Some(share), ..
-        } if !SHARE.contains(share) => refused(format!("share {share:?}: expected 0 to 1")),
-        Step::Add { times, .. } if !TIMES.contains(times) => {
-            refused(format!("times {times:?}: expected -100 to 100"))
+        } if !SHARE.contains(share) => refused(format!(
+            "share {share:?}: expected more than 0, and 1 at most"
+        )),
+        Step::Add { times, .. } if !TIMES.contains(times) || *times == 0.0 => {
+            refused(format!("times {times:?}: expected -100 to 100, and not 0"))
         }
         _ => Ok(()),
     }
@@ -156,6 +165,23 @@ fn check_shares(rule: &Rule) -> Result<(), AssayError> {
     }
 }
 
+/// Refuses bounds that every logit difference meets, and that none does.
+fn check_logits(rule: &Rule) -> Result<(), AssayError> {
+    let bounds = [rule.at_least, rule.at_most, rule.control_at_most];
+    match bounds
+        .into_iter()
+        .flatten()
+        .find(|bound| !LOGITS.contains(bound))
+    {
+        None => Ok(()),
+        Some(bound) => refused(format!(
+            "{bound:?} logits: expected {} to {}",
+            LOGITS.start(),
+            LOGITS.end()
+        )),
+    }
+}
+
 /// Refuses what a model of this shape does not have. Places are resolved where they are used.
 pub(super) fn check_fits(experiment: &Experiment, shape: &Shape) -> Result<(), AssayError> {
     let highest = shape.n_digits;
@@ -164,6 +190,19 @@ pub(super) fn check_fits(experiment: &Experiment, shape: &Shape) -> Result<(), A
     {
         return refused(format!(
             "{variable}: the model's answers have the digits A0 to A{highest}"
+        ));
+    }
+    // What is kept need not reach anything.
+    let acts = (experiment.act.iter()).filter(|step| !matches!(step, Step::KeepOnly { .. }));
+    let idle = acts.flat_map(Step::at).find(|target| match target {
+        Target::Place(Place::Site(site)) => {
+            site.check(shape).is_ok() && !site.reaches_an_answer(shape)
+        }
+        _ => false,
+    });
+    if let Some(idle) = idle {
+        return refused(format!(
+            "{idle} reaches no answer token: nothing could change"
         ));
     }
     let token = match experiment.read {
@@ -226,6 +265,7 @@ alpha = 0.01
                 "what = \"predicted\"\ntoken = \"A9\"",
                 "token A9",
             ),
+            ("P14L0H2", "P1L1H2", "P1L1H2 reaches no answer token"),
         ] {
             let error = checked(&SOUND.replacen(from, to, 1)).unwrap_err();
             assert!(error.to_string().contains(reason), "{error}");
@@ -296,6 +336,22 @@ alpha = 0.01
             ),
             ("alpha = 0.01", "alpha = 2.0", "alpha is 2"),
             ("[\"P14L0H2\"]", "[]", "`at` names no place"),
+            ("share = 1.0", "share = 0.0", "share 0.0"),
+            (
+                "do = \"interpolate\"\nat = [\"P14L0H2\"]\nshare = 1.0",
+                "do = \"add\"\nat = [\"P14L0H2\"]\ntimes = 0.0",
+                "times 0.0",
+            ),
+            (
+                "from = \"variable\"\nvariable = \"A2.SC\"",
+                "from = \"given\"\npairs = [[\"1+1\", \"1+1\"]]",
+                "is its own source",
+            ),
+            (
+                "what = \"predicted\"\n[[control]]\nby = \"random_sets\"\nsets = 2\n[rule]\nat_least = 0.9\ncontrol_at_most = 0.1",
+                "what = \"logit_difference\"\ntoken = \"A3\"\n[rule]\nat_least = -1e300",
+                "-1e300 logits",
+            ),
             ("share = 1.0", "share = 1e300", "share 1e300"),
             ("at_least = 0.9", "at_least = 0.0", "at_least = 0.0"),
             ("at_least = 0.9", "at_least = 1.5", "at_least = 1.5"),

@@ -89,8 +89,9 @@ fn circuits(evidence: &CircuitEvidence) -> Markup {
                 "They include " (count(&covered)) " useful nodes."
             }
             (scores(circuit))
-            @if let Some(tests) = &circuit.tests {
-                ul.small { @for sentence in test_sentences(tests) { li { (sentence) } } }
+            @let sentences = test_sentences(circuit, evidence.alpha);
+            @if !sentences.is_empty() {
+                ul.small { @for sentence in sentences { li { (sentence) } } }
             }
         }
     }
