@@ -10,7 +10,7 @@ use circuitcheck::inputs::model::Weights;
 use circuitcheck::network::engine::{Activations, Decode, Engine, Intervention, Site, Source};
 use circuitcheck::network::gradient::Differentiable;
 use circuitcheck::network::logits::AnswerLogits;
-use circuitcheck::training::AdamW;
+use circuitcheck::training::{AdamW, keep_freed_memory};
 use rand::RngExt;
 
 use crate::peer::{Task, nodes};
@@ -253,8 +253,9 @@ impl Steps {
             .with_prompts("questions", &self.prompts)
     }
 
-    /// A step on each batch: gradient and optimiser.
+    /// A step on each batch: gradient and optimiser, with memory kept as `train` does.
     pub fn run(&self) -> Turn {
+        keep_freed_memory();
         timed(self.prompts.len() / BATCH, || {
             let mut weights = self.weights.clone();
             let mut optimiser = AdamW::new(&weights);

@@ -90,6 +90,12 @@ pub enum RecipeError {
         option: &'static str,
         by_option: usize,
     },
+    /// A number of batches that the name does not begin.
+    #[error(
+        "the name says {named_k} thousand batches, and --steps {steps}: name it t{}K",
+        steps / 1000
+    )]
+    Steps { named_k: usize, steps: usize },
     /// A dimension of 0.
     #[error("the name says 0 {0}, expected at least 1")]
     Nothing(&'static str),
@@ -126,12 +132,9 @@ impl Recipe {
         name.width = name.width.or(overrides.width);
         let named_k = name.training_batches_k as usize;
         let steps = overrides.steps.unwrap_or(1000 * named_k);
-        agree(
-            "thousands of batches",
-            Some(named_k),
-            "--steps",
-            Some(steps / 1000),
-        )?;
+        if steps / 1000 != named_k {
+            return Err(RecipeError::Steps { named_k, steps });
+        }
         for (what, count) in [
             ("digits", name.digits),
             ("layers", name.layers),
@@ -362,7 +365,7 @@ mod tests {
         };
         assert_eq!(
             refusal("add_d5_l2_h3_t15K_s1", &steps),
-            "the name says thousands of batches 15, and --steps says 0"
+            "the name says 15 thousand batches, and --steps 200: name it t0K"
         );
         assert_eq!(recipe("add_d5_l2_h3_t0K_s1", &steps).unwrap().steps, 200);
         let late = Overrides {

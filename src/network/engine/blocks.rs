@@ -1,6 +1,8 @@
 //! The network's weights, arranged for the engine: heads side by side, keys beside values, and the
 //! input of layer 0 tabulated, since it depends only on token and position.
 
+use rayon::prelude::*;
+
 use super::attention::Heads;
 use super::matrix::Matrix;
 use super::norm::NormWeights;
@@ -152,20 +154,22 @@ impl Packed {
             }
         }
         let blocks: Vec<LayerWeights> = (0..shape.n_layers)
+            .into_par_iter()
             .map(|layer| LayerWeights::load(weights, layer))
             .collect();
         let first = &blocks[0];
         let normed = first.ln1.apply(&embedding);
         let table = |width, data| TokenTable { width, data };
         let heads = Heads::of(&shape);
+        let (query, key_value) = rayon::join(
+            || first.query.apply(&normed, &first.query_bias),
+            || first.key_value.apply(&normed, &first.key_value_bias),
+        );
         Packed {
             shape,
             heads,
-            first_query: table(heads.total(), first.query.apply(&normed, &first.query_bias)),
-            first_key_value: table(
-                2 * heads.total(),
-                first.key_value.apply(&normed, &first.key_value_bias),
-            ),
+            first_query: table(heads.total(), query),
+            first_key_value: table(2 * heads.total(), key_value),
             embedding: table(shape.d_model, embedding),
             token_embeddings: tokens.to_vec(),
             position_embeddings: positions.to_vec(),

@@ -30,6 +30,8 @@ pub(in crate::network) trait Lanes: Copy {
     /// The sum of all lanes, adding halves until one value is left.
     fn sum(self, v: Self::V) -> f32;
     fn largest(self, v: Self::V) -> f32;
+    /// Asks for the cache line at an address, which may be any.
+    fn prefetch(self, from: *const f32);
     /// Returns the same number, hidden from the optimiser, which would otherwise hoist everything
     /// derived from it out of a loop and run out of registers.
     fn again(self, number: usize) -> usize;
@@ -186,6 +188,9 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn prefetch(self, _: *const f32) {}
+
+    #[inline(always)]
     fn again(self, number: usize) -> usize {
         number
     }
@@ -209,7 +214,7 @@ mod x86 {
     // SAFETY, for every block here: the instructions belong to the set that the type represents,
     // and values of the type are only created inside `with_avx512` and `with_avx2`, which are only
     // called if the processor supports the set. Loads and stores go through references to as many
-    // values as they move, and need no alignment.
+    // values as they move, and need no alignment; prefetches may be of any address.
     use std::arch::x86_64::*;
 
     use super::{Kernel, LANES, Lanes};
@@ -333,6 +338,11 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn prefetch(self, from: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+        }
+
+        #[inline(always)]
         fn again(self, number: usize) -> usize {
             unknown(number)
         }
@@ -408,6 +418,11 @@ mod x86 {
         #[inline(always)]
         fn largest(self, v: Self::V) -> f32 {
             unsafe { largest8(_mm256_max_ps(v[0], v[1])) }
+        }
+
+        #[inline(always)]
+        fn prefetch(self, from: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
         }
 
         #[inline(always)]

@@ -137,6 +137,32 @@ impl Matrix {
         self.product(rows, lhs, Onto::Result, false, out);
     }
 
+    /// Adds the product of some columns of `lhs` (`[rows, width]`), transposed, and the matrix to `out`
+    /// (`[columns.len(), columns]`).
+    pub fn add_transposed(
+        &self,
+        lhs: &[f32],
+        width: usize,
+        columns: Range<usize>,
+        out: &mut [f32],
+    ) {
+        assert_eq!(lhs.len(), self.rows * width);
+        assert!(columns.end <= width);
+        assert_eq!(out.len(), columns.len() * self.columns);
+        if lhs.is_empty() || out.is_empty() {
+            return;
+        }
+        dispatch(Product {
+            matrix: self,
+            rows: 0..self.rows,
+            lhs: Left::Columns(&lhs[columns.start..], width),
+            height: columns.len(),
+            onto: Onto::Result,
+            relu: false,
+            out,
+        });
+    }
+
     fn product(&self, rows: Range<usize>, lhs: &[f32], onto: Onto, relu: bool, out: &mut [f32]) {
         assert!(rows.end <= self.rows);
         if rows.is_empty() || lhs.is_empty() {
@@ -150,8 +176,9 @@ impl Matrix {
         }
         dispatch(Product {
             matrix: self,
+            height: lhs.len() / rows.len(),
             rows,
-            lhs,
+            lhs: Left::Rows(lhs),
             onto,
             relu,
             out,
@@ -159,57 +186,136 @@ impl Matrix {
     }
 }
 
+/// The left side of a product, or from a tile on.
+#[derive(Clone, Copy)]
+enum Left<'a> {
+    /// Row by row.
+    Rows(&'a [f32]),
+    /// Transposed: column by column, and as far apart as said.
+    Columns(&'a [f32], usize),
+    /// As [`Groups`] has it.
+    Grouped(&'a [[f32; LANES]]),
+}
+
 struct Product<'a> {
     matrix: &'a Matrix,
+    /// Of the matrix.
     rows: Range<usize>,
-    lhs: &'a [f32],
+    lhs: Left<'a>,
+    /// Rows of the left side.
+    height: usize,
     onto: Onto<'a>,
     relu: bool,
     out: &'a mut [f32],
 }
 
+/// Values of the left side that are multiplied with one panel after another before the next ones are:
+/// they stay in the second-level cache beside a panel.
+const BLOCK: usize = 32_768;
+
+/// Panels from which on the left side is copied into [groups](Groups).
+const GROUPED_FROM: usize = 3;
+
+/// How many rows of a panel ahead are asked for: about as long as the third-level cache takes.
+const AHEAD: usize = 40;
+
 impl Kernel for Product<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
         let (inner, columns) = (self.rows.len(), self.matrix.columns);
-        let height = L::TILE.0;
-        let mut off_target = [0.0; TALLEST * PANEL];
-        for (panel, start) in (0..columns).step_by(PANEL).enumerate() {
-            let width = PANEL.min(columns - start);
-            let panel = &self.matrix.panels[panel * self.matrix.rows..][self.rows.clone()];
-            let mut bias = [0.0; PANEL];
-            if let Onto::Bias(row) | Onto::ResultAnd(row) = self.onto {
-                bias[..width].copy_from_slice(&row[start..][..width]);
+        // Tiles of nearly the same height: a low one takes no less time for its panel.
+        let height = self.height.div_ceil(self.height.div_ceil(L::TILE.0));
+        let block = (BLOCK / (height * inner)).max(1) * height;
+        let grouped = matches!(self.lhs, Left::Rows(_))
+            && self.height > 1
+            && columns.div_ceil(PANEL) >= GROUPED_FROM;
+        let mut groups = Groups::new(inner, height);
+        for (number, out) in self.out.chunks_mut(block * columns).enumerate() {
+            let first = number * block;
+            if let Left::Rows(rows) = self.lhs
+                && grouped
+            {
+                groups.fill(&rows[first * inner..][..out.len() / columns * inner]);
             }
-            let tile = Tile {
-                panel,
-                bias,
-                onto_result: !matches!(self.onto, Onto::Bias(_)),
-                relu: self.relu,
-            };
-            let lhs = self.lhs.chunks(height * inner);
-            for (lhs, out) in lhs.zip(self.out.chunks_mut(height * columns)) {
-                // If the result is narrower than a panel, the panel is computed in a wider buffer.
-                let narrow = width < PANEL;
-                if narrow {
-                    let rows = out.chunks_exact_mut(columns);
-                    for (row, wide) in rows.zip(off_target.chunks_exact_mut(PANEL)) {
-                        wide[..width].copy_from_slice(&row[start..][..width]);
-                    }
+            for (panel, start) in (0..columns).step_by(PANEL).enumerate() {
+                let width = PANEL.min(columns - start);
+                let panel = &self.matrix.panels[panel * self.matrix.rows..][self.rows.clone()];
+                let mut bias = [0.0; PANEL];
+                if let Onto::Bias(row) | Onto::ResultAnd(row) = self.onto {
+                    bias[..width].copy_from_slice(&row[start..][..width]);
                 }
-                let (place, stride) = match narrow {
-                    true => (off_target.as_mut_slice(), PANEL),
-                    false => (&mut out[start..], columns),
+                let tile = Tile {
+                    panel,
+                    bias,
+                    onto_result: !matches!(self.onto, Onto::Bias(_)),
+                    relu: self.relu,
                 };
-                tile.multiply(lanes, lhs, place, stride);
-                if narrow {
-                    let rows = out.chunks_exact_mut(columns);
-                    for (row, wide) in rows.zip(off_target.chunks_exact(PANEL)) {
-                        row[start..][..width].copy_from_slice(&wide[..width]);
+                for (number, out) in out.chunks_mut(height * columns).enumerate() {
+                    let next = out.as_ptr().wrapping_add(height * columns + start);
+                    for row in 0..height {
+                        let next = next.wrapping_add(row * columns);
+                        lanes.prefetch(next);
+                        lanes.prefetch(next.wrapping_add(LANES));
                     }
+                    let (row, rows) = (first + number * height, out.len() / columns);
+                    let lhs = match self.lhs {
+                        _ if grouped => Left::Grouped(groups.of_tile(number, rows)),
+                        Left::Rows(values) => Left::Rows(&values[row * inner..][..rows * inner]),
+                        Left::Columns(values, width) => Left::Columns(&values[row..], width),
+                        Left::Grouped(_) => unreachable!("no product is given groups"),
+                    };
+                    tile.multiply_at(lanes, rows, lhs, out, (start, width, columns));
                 }
             }
         }
+    }
+}
+
+/// The left side in tiles, each as groups of [`LANES`] values of every row. The values that a row of a
+/// panel is multiplied with lie at fixed distances, so that no instructions are spent on addresses.
+struct Groups {
+    inner: usize,
+    height: usize,
+    values: Vec<[f32; LANES]>,
+}
+
+impl Groups {
+    const fn new(inner: usize, height: usize) -> Self {
+        Groups {
+            inner,
+            height,
+            values: Vec::new(),
+        }
+    }
+
+    /// Copies rows; the last group of each is filled up with zeros.
+    #[inline(always)]
+    fn fill(&mut self, rows: &[f32]) {
+        let Self {
+            inner,
+            height,
+            ref mut values,
+        } = *self;
+        values.clear();
+        values.reserve(rows.len() / inner * inner.div_ceil(LANES));
+        for tile in rows.chunks(height * inner) {
+            for start in (0..inner).step_by(LANES) {
+                let width = LANES.min(inner - start);
+                for row in tile.chunks_exact(inner) {
+                    let mut group = [0.0; LANES];
+                    match row[start..].first_chunk() {
+                        Some(whole) => group = *whole,
+                        None => group[..width].copy_from_slice(&row[start..]),
+                    }
+                    values.push(group);
+                }
+            }
+        }
+    }
+
+    fn of_tile(&self, number: usize, rows: usize) -> &[[f32; LANES]] {
+        let of_row = self.inner.div_ceil(LANES);
+        &self.values[number * self.height * of_row..][..rows * of_row]
     }
 }
 
@@ -222,10 +328,40 @@ struct Tile<'a> {
 }
 
 impl Tile<'_> {
-    /// The product of at most a tile's height of rows.
+    /// The product of at most a tile's height of rows, at `width` columns of `out` from `start` on, each
+    /// row of which has `columns`.
     #[inline(always)]
-    fn multiply<L: Lanes>(&self, lanes: L, lhs: &[f32], out: &mut [f32], stride: usize) {
-        let height = lhs.len() / self.panel.len();
+    fn multiply_at<L: Lanes>(
+        &self,
+        lanes: L,
+        height: usize,
+        lhs: Left,
+        out: &mut [f32],
+        (start, width, columns): (usize, usize, usize),
+    ) {
+        if width == PANEL {
+            return self.multiply(lanes, height, lhs, &mut out[start..], columns);
+        }
+        // If the result is narrower than a panel, the panel is computed in a wider buffer.
+        let mut wide = [0.0; TALLEST * PANEL];
+        for (row, wide) in (out.chunks_exact(columns)).zip(wide.chunks_exact_mut(PANEL)) {
+            wide[..width].copy_from_slice(&row[start..][..width]);
+        }
+        self.multiply(lanes, height, lhs, &mut wide, PANEL);
+        for (row, wide) in (out.chunks_exact_mut(columns)).zip(wide.chunks_exact(PANEL)) {
+            row[start..][..width].copy_from_slice(&wide[..width]);
+        }
+    }
+
+    #[inline(always)]
+    fn multiply<L: Lanes>(
+        &self,
+        lanes: L,
+        height: usize,
+        lhs: Left,
+        out: &mut [f32],
+        stride: usize,
+    ) {
         if L::TILE.1 * LANES == PANEL {
             self.of_height::<L, 2>(lanes, height, lhs, out, stride, 0);
         } else {
@@ -240,7 +376,7 @@ impl Tile<'_> {
         &self,
         lanes: L,
         height: usize,
-        lhs: &[f32],
+        lhs: Left,
         out: &mut [f32],
         stride: usize,
         column: usize,
@@ -262,13 +398,11 @@ impl Tile<'_> {
     fn of<L: Lanes, const H: usize, const W: usize>(
         &self,
         lanes: L,
-        lhs: &[f32],
+        lhs: Left,
         out: &mut [f32],
         stride: usize,
         column: usize,
     ) {
-        let inner = self.panel.len();
-        assert_eq!(lhs.len(), H * inner);
         let (bias, _) = self.bias[column..].as_chunks::<LANES>();
         let mut sums = [[lanes.splat(0.0); W]; H];
         for (row, sums) in sums.iter_mut().enumerate() {
@@ -282,21 +416,11 @@ impl Tile<'_> {
                 }
             }
         }
-        for (k, wide) in self.panel.iter().enumerate() {
-            let (wide, _) = wide.0[column..].as_chunks::<LANES>();
-            let mut columns = [lanes.splat(0.0); W];
-            for (column, wide) in columns.iter_mut().zip(wide) {
-                *column = lanes.load(wide);
-            }
-            let inner = lanes.again(inner);
-            for (row, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: row < H and k < inner, and lhs holds H * inner values, as asserted above.
-                let value = lanes.splat(unsafe { *lhs.get_unchecked(row * inner + k) });
-                for (sum, &column) in sums.iter_mut().zip(&columns) {
-                    *sum = lanes.mul_add(value, column, *sum);
-                }
-            }
-        }
+        let sums = match lhs {
+            Left::Grouped(groups) => self.add_grouped(lanes, groups, column, sums),
+            Left::Rows(rows) => self.add_rows(lanes, rows, column, sums),
+            Left::Columns(columns, width) => self.add_columns(lanes, columns, width, column, sums),
+        };
         let zero = lanes.splat(0.0);
         for (row, sums) in sums.iter().enumerate() {
             let (new, _) = out[row * stride + column..].as_chunks_mut::<LANES>();
@@ -305,6 +429,97 @@ impl Tile<'_> {
                 lanes.store(new, value);
             }
         }
+    }
+
+    /// Adds the product with the left side in groups. Sums are given and returned by value, so that they
+    /// stay in registers.
+    #[inline(always)]
+    fn add_grouped<L: Lanes, const H: usize, const W: usize>(
+        &self,
+        lanes: L,
+        groups: &[[f32; LANES]],
+        column: usize,
+        mut sums: [[L::V; W]; H],
+    ) -> [[L::V; W]; H] {
+        let (groups, _) = groups.as_chunks::<H>();
+        for (panel, group) in self.panel.chunks(LANES).zip(groups) {
+            for (k, line) in (0..LANES).zip(panel) {
+                let columns = self.columns::<L, W>(lanes, line, column);
+                for row in 0..H {
+                    let value = lanes.splat(group[row][k]);
+                    for (sum, &column) in sums[row].iter_mut().zip(&columns) {
+                        *sum = lanes.mul_add(value, column, *sum);
+                    }
+                }
+            }
+        }
+        sums
+    }
+
+    /// Adds the product with the left side row by row.
+    #[inline(always)]
+    fn add_rows<L: Lanes, const H: usize, const W: usize>(
+        &self,
+        lanes: L,
+        rows: &[f32],
+        column: usize,
+        mut sums: [[L::V; W]; H],
+    ) -> [[L::V; W]; H] {
+        let inner = self.panel.len();
+        assert_eq!(rows.len(), H * inner);
+        for (k, line) in self.panel.iter().enumerate() {
+            let columns = self.columns::<L, W>(lanes, line, column);
+            let inner = lanes.again(inner);
+            for (row, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: row < H and k < inner, and there are H * inner values, as asserted above.
+                let value = lanes.splat(unsafe { *rows.get_unchecked(row * inner + k) });
+                for (sum, &column) in sums.iter_mut().zip(&columns) {
+                    *sum = lanes.mul_add(value, column, *sum);
+                }
+            }
+        }
+        sums
+    }
+
+    /// Adds the product with the left side column by column.
+    #[inline(always)]
+    fn add_columns<L: Lanes, const H: usize, const W: usize>(
+        &self,
+        lanes: L,
+        columns: &[f32],
+        width: usize,
+        column: usize,
+        mut sums: [[L::V; W]; H],
+    ) -> [[L::V; W]; H] {
+        for (line, values) in self.panel.iter().zip(columns.chunks(width)) {
+            let columns = self.columns::<L, W>(lanes, line, column);
+            let values: &[f32; H] = values.first_chunk().expect("a column has a tile's rows");
+            for row in 0..H {
+                let value = lanes.splat(values[row]);
+                for (sum, &column) in sums[row].iter_mut().zip(&columns) {
+                    *sum = lanes.mul_add(value, column, *sum);
+                }
+            }
+        }
+        sums
+    }
+
+    /// A row of the panel from a column on, and a later one asked for.
+    #[inline(always)]
+    fn columns<L: Lanes, const W: usize>(
+        &self,
+        lanes: L,
+        line: &PanelRow,
+        column: usize,
+    ) -> [L::V; W] {
+        let later = std::ptr::from_ref(line).wrapping_add(AHEAD).cast::<f32>();
+        let (line, _) = line.0[column..].as_chunks::<LANES>();
+        let mut columns = [lanes.splat(0.0); W];
+        for (number, (wide, values)) in columns.iter_mut().zip(line).enumerate() {
+            *wide = lanes.load(values);
+            lanes.prefetch(later.wrapping_add(column + number * LANES));
+        }
+        columns
     }
 }
 
@@ -321,13 +536,15 @@ mod tests {
     }
 
     /// Heights and widths just below and above those of tiles and panels.
-    const SHAPES: [(usize, usize, usize); 6] = [
+    const SHAPES: [(usize, usize, usize); 8] = [
         (1, 1, 1),
         (5, 7, 31),
         (14, 126, 32),
         (15, 42, 33),
         (31, 504, 126),
         (29, 3, 64),
+        (2, 17, 97),
+        (100, 400, 130),
     ];
 
     fn bits(values: &[f32]) -> Vec<u32> {
@@ -346,7 +563,8 @@ mod tests {
                     let product = Product {
                         matrix: &matrix,
                         rows: 0..inner,
-                        lhs: &lhs,
+                        lhs: Left::Rows(&lhs),
+                        height: m,
                         onto: Onto::ResultAnd(&bias),
                         relu: true,
                         out: &mut out,
@@ -404,6 +622,25 @@ mod tests {
             let mut expected = values(columns);
             matrix.multiply(&ones, Onto::Result, &mut expected);
             assert_eq!(bits(&sums), bits(&expected));
+        }
+    }
+
+    #[test]
+    fn a_transposed_left_side_multiplies_as_one_turned_by_hand() {
+        for (m, inner, columns) in SHAPES {
+            let (lhs, rhs) = (values(inner * m), values(inner * columns));
+            let matrix = Matrix::new(inner, columns, &rhs);
+            let turned: Vec<f32> = (0..m * inner)
+                .map(|i| lhs[i % inner * m + i / inner])
+                .collect();
+            let mut expected = values(m * columns);
+            let mut found = expected.clone();
+            matrix.multiply(&turned, Onto::Result, &mut expected);
+            let middle = m / 2;
+            let (upper, lower) = found.split_at_mut(middle * columns);
+            matrix.add_transposed(&lhs, m, 0..middle, upper);
+            matrix.add_transposed(&lhs, m, middle..m, lower);
+            assert_eq!(bits(&found), bits(&expected), "{m}x{inner}x{columns}");
         }
     }
 

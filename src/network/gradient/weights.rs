@@ -25,7 +25,7 @@ pub type Tensors = BTreeMap<String, Vec<f32>>;
 
 /// The two sides of the product that is a matrix' gradient, for some rows.
 struct Factor {
-    /// What the matrix was multiplied by, transposed: `[inputs, rows]`.
+    /// What the matrix was multiplied by, `[rows, inputs]`.
     inputs: Vec<f32>,
     /// The gradient of the result, `[rows, outputs]`.
     outputs: Matrix,
@@ -33,31 +33,13 @@ struct Factor {
 
 impl Factor {
     /// Of inputs `[rows, width]` and the gradient of the outputs for the same rows.
-    fn new(inputs: &[f32], width: usize, outputs: &[f32]) -> Self {
+    fn new(inputs: Vec<f32>, width: usize, outputs: &[f32]) -> Self {
         let rows = inputs.len() / width;
         Factor {
-            inputs: transposed(inputs, width),
+            inputs,
             outputs: Matrix::new(rows, outputs.len() / rows, outputs),
         }
     }
-}
-
-/// `[rows, width]` to `[width, rows]`.
-fn transposed(data: &[f32], width: usize) -> Vec<f32> {
-    /// Values of a cache line.
-    const TILE: usize = 16;
-    let rows = data.len() / width;
-    let mut out = vec![0.0; data.len()];
-    for first_row in (0..rows).step_by(TILE) {
-        for first in (0..width).step_by(TILE) {
-            for column in first..width.min(first + TILE) {
-                for row in first_row..rows.min(first_row + TILE) {
-                    out[column * rows + row] = data[row * width + column];
-                }
-            }
-        }
-    }
-    out
 }
 
 /// The gradient of a linear map: `[inputs, outputs]` and `[outputs]`.
@@ -73,19 +55,28 @@ impl Linear {
         let outputs = factors[0].outputs.columns();
         let inputs = factors[0].inputs.len() / rows;
         let mut weight = vec![0.0; inputs * outputs];
-        let blocks = weight.par_chunks_mut(BLOCK * outputs).enumerate();
-        blocks.for_each(|(block, weight)| {
-            for factor in factors {
-                let rows = factor.outputs.rows();
-                let of_block =
-                    &factor.inputs[block * BLOCK * rows..][..weight.len() / outputs * rows];
-                factor.outputs.multiply(of_block, Onto::Result, weight);
-            }
-        });
         let mut bias = vec![0.0; outputs];
-        for factor in factors {
-            factor.outputs.add_column_sums(&mut bias);
-        }
+        let blocks = weight.par_chunks_mut(BLOCK * outputs).enumerate();
+        let weights = || {
+            blocks.for_each(|(block, weight)| {
+                let first = block * BLOCK;
+                let columns = first..first + weight.len() / outputs;
+                for factor in factors {
+                    (factor.outputs).add_transposed(
+                        &factor.inputs,
+                        inputs,
+                        columns.clone(),
+                        weight,
+                    );
+                }
+            });
+        };
+        let biases = || {
+            for factor in factors {
+                factor.outputs.add_column_sums(&mut bias);
+            }
+        };
+        rayon::join(weights, biases);
         Linear { weight, bias }
     }
 }
@@ -135,16 +126,16 @@ impl<'a> SliceFactors<'a> {
                     let asking = asking(shape, layer);
                     let asked = pick(&projected.normed, d_model, live(shape), &asking);
                     ProjectionFactors {
-                        query: Factor::new(&asked, d_model, &adjoint.query),
-                        key_value: Factor::new(&projected.normed, d_model, &adjoint.key_value),
+                        query: Factor::new(asked, d_model, &adjoint.query),
+                        key_value: Factor::new(projected.normed, d_model, &adjoint.key_value),
                         ln1: adjoint.ln1,
                     }
                 });
                 let factors = LayerFactors {
                     projections,
-                    output: Factor::new(&tape.z, shape.d_heads(), &adjoint.mid),
-                    mlp_in: Factor::new(&tape.normed_mid, d_model, &adjoint.pre),
-                    mlp_out: Factor::new(&tape.post, shape.d_mlp, &adjoint.after),
+                    output: Factor::new(tape.z, shape.d_heads(), &adjoint.mid),
+                    mlp_in: Factor::new(tape.normed_mid, d_model, &adjoint.pre),
+                    mlp_out: Factor::new(tape.post, shape.d_mlp, &adjoint.after),
                     ln2: adjoint.ln2,
                 };
                 first.get_or_insert((adjoint.query, adjoint.key_value, adjoint.x));
@@ -155,7 +146,7 @@ impl<'a> SliceFactors<'a> {
         SliceFactors {
             tokens,
             layers,
-            unembed: Factor::new(&tape.normed, d_model, logits),
+            unembed: Factor::new(tape.normed, d_model, logits),
             ln_final: adjoint.ln_final,
             query,
             key_value,
@@ -216,8 +207,8 @@ impl TableGradient {
                 let mut gradient = back.query.times(query);
                 (back.key_value).multiply(key_value, Onto::Result, &mut gradient);
                 ProjectionFactors {
-                    query: Factor::new(&normed, d_model, query),
-                    key_value: Factor::new(&normed, d_model, key_value),
+                    query: Factor::new(normed.clone(), d_model, query),
+                    key_value: Factor::new(normed, d_model, key_value),
                     ln1: norm_backward(&block.ln1, embedding, &gradient, x),
                 }
             })
@@ -322,12 +313,13 @@ fn put_projections(
 
 /// Heads side by side from column `first` of `[rows, width]`, to `[h, rows, d_head]`.
 fn heads_apart(heads: Heads, data: &[f32], width: usize, first: usize, scale: f32) -> Vec<f32> {
-    (0..heads.count)
-        .flat_map(|head| {
-            let at = first + head * heads.stride();
-            let rows = data.chunks_exact(width);
-            rows.flat_map(move |row| &row[at..at + heads.width])
-        })
-        .map(|value| value * scale)
-        .collect()
+    let rows = data.chunks_exact(width);
+    let mut apart = Vec::with_capacity(heads.count * rows.len() * heads.width);
+    for head in 0..heads.count {
+        let at = first + head * heads.stride();
+        for row in rows.clone() {
+            apart.extend(row[at..at + heads.width].iter().map(|value| value * scale));
+        }
+    }
+    apart
 }
