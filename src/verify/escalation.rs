@@ -86,7 +86,7 @@ impl Attempt {
 /// Counterfactual pairs, in total, after which a set is compared with the set minus one member.
 /// More are run only where the need is still open. Each comparison spends an equal share of the
 /// error…
-const NEED_PAIRS: [usize; 7] = [256, 512, 1024, 2048, 4096, 8192, 16_384];
+const NEED_PAIRS: [usize; 7] = [256, 512, 1024, 2048, 4096, 16_384, 65_536];
 
 /// …and members that the claim is not about are compared only this often.
 const OF_OTHERS: usize = 1;
