@@ -1,12 +1,12 @@
-//! What the system's allocator does with the memory of each step.
+//! A setting of the system's allocator for the memory that every step takes and frees.
 
-/// Has freed memory kept for the next step, for the whole process. A step frees as much as it takes, and
-/// glibc would give all of it back and have it cleared anew, while the other threads forget its addresses:
-/// a fifth of the time of a step. Elsewhere than on Linux with glibc nothing changes.
+/// Has the allocator keep freed memory for the next step, in the whole process. By default glibc returns
+/// large blocks to the system, which clears them again at every step: up to a fifth of a step's processor
+/// time (docs/PERFORMANCE.md). Without glibc, nothing changes.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
-        /// The most that glibc takes, and more than any tensor has.
+        /// In bytes: the most that glibc accepts, and more than a tensor of the published width has.
         const LARGEST: libc::c_int = 32 << 20;
         // SAFETY: numbers are set under the allocator's own lock; no memory is touched.
         unsafe {

@@ -445,12 +445,7 @@ impl Tile<'_> {
         for (panel, group) in self.panel.chunks(LANES).zip(groups) {
             for (k, line) in (0..LANES).zip(panel) {
                 let columns = self.columns::<L, W>(lanes, line, column);
-                for row in 0..H {
-                    let value = lanes.splat(group[row][k]);
-                    for (sum, &column) in sums[row].iter_mut().zip(&columns) {
-                        *sum = lanes.mul_add(value, column, *sum);
-                    }
-                }
+                sums = add_line(lanes, sums, columns, |row| group[row][k]);
             }
         }
         sums
@@ -470,13 +465,10 @@ impl Tile<'_> {
         for (k, line) in self.panel.iter().enumerate() {
             let columns = self.columns::<L, W>(lanes, line, column);
             let inner = lanes.again(inner);
-            for (row, sums) in sums.iter_mut().enumerate() {
+            sums = add_line(lanes, sums, columns, |row| {
                 // SAFETY: row < H and k < inner, and there are H * inner values, as asserted above.
-                let value = lanes.splat(unsafe { *rows.get_unchecked(row * inner + k) });
-                for (sum, &column) in sums.iter_mut().zip(&columns) {
-                    *sum = lanes.mul_add(value, column, *sum);
-                }
-            }
+                unsafe { *rows.get_unchecked(row * inner + k) }
+            });
         }
         sums
     }
@@ -494,12 +486,7 @@ impl Tile<'_> {
         for (line, values) in self.panel.iter().zip(columns.chunks(width)) {
             let columns = self.columns::<L, W>(lanes, line, column);
             let values: &[f32; H] = values.first_chunk().expect("a column has a tile's rows");
-            for row in 0..H {
-                let value = lanes.splat(values[row]);
-                for (sum, &column) in sums[row].iter_mut().zip(&columns) {
-                    *sum = lanes.mul_add(value, column, *sum);
-                }
-            }
+            sums = add_line(lanes, sums, columns, |row| values[row]);
         }
         sums
     }
@@ -521,6 +508,23 @@ impl Tile<'_> {
         }
         columns
     }
+}
+
+/// Adds the product of each row's value and one row of a panel.
+#[inline(always)]
+fn add_line<L: Lanes, const H: usize, const W: usize>(
+    lanes: L,
+    mut sums: [[L::V; W]; H],
+    columns: [L::V; W],
+    value: impl Fn(usize) -> f32,
+) -> [[L::V; W]; H] {
+    for (row, sums) in sums.iter_mut().enumerate() {
+        let value = lanes.splat(value(row));
+        for (sum, &column) in sums.iter_mut().zip(&columns) {
+            *sum = lanes.mul_add(value, column, *sum);
+        }
+    }
+    sums
 }
 
 #[cfg(test)]
