@@ -131,6 +131,27 @@ fn every_hypothesis_is_refused_or_read() {
     holds_for_corpus("hypothesis", laws::hypothesis);
 }
 
+#[test]
+fn every_other_file_is_refused_or_read() {
+    let others: [(&str, Law); 12] = [
+        ("safetensors", laws::safetensors),
+        ("training", laws::training),
+        ("evidence", laws::evidence),
+        ("properties", laws::properties),
+        ("graph", laws::graph),
+        ("circuit", laws::circuit),
+        ("attention", laws::attention),
+        ("resume", laws::resume),
+        ("plan", laws::plan),
+        ("shard", laws::shard),
+        ("property", laws::property),
+        ("kept", laws::kept),
+    ];
+    for (reader, law) in others {
+        holds_for_corpus(reader, law);
+    }
+}
+
 /// A file of the reports in this repository, with no more than two entries in each list of objects.
 fn stored(file: &str) -> Vec<u8> {
     fn shorten(value: &mut Value) {
@@ -147,7 +168,7 @@ fn stored(file: &str) -> Vec<u8> {
     }
     let folder = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/reports/w126_add_d5_l2_h3_t15K_s372001"
+        "/reports/w126_sub_d5_l2_h3_t30K_s372001"
     );
     let mut document =
         serde_json::from_slice(&fs::read(Path::new(folder).join(file)).unwrap()).unwrap();
@@ -156,6 +177,16 @@ fn stored(file: &str) -> Vec<u8> {
         shorten(&mut document);
     }
     document.to_string().into_bytes()
+}
+
+#[test]
+fn a_fault_put_on_a_question_that_is_not_asked_is_refused() {
+    let sound = String::from_utf8(stored("property.json")).unwrap();
+    assert!(PropertyEvidence::from_json(sound.as_bytes()).is_ok());
+    let wrong = sound.replacen("\"at_fault\":0", "\"at_fault\":9", 1);
+    let error = PropertyEvidence::from_json(wrong.as_bytes()).unwrap_err();
+    let error = error.to_string();
+    assert!(error.ends_with("and question 9 is at fault"), "{error}");
 }
 
 /// What counting the first block of the plan gives: the result of a shard, and a resume file.

@@ -49,6 +49,13 @@ pub enum PropertyEvidenceError {
         /// The format it names.
         found: String,
     },
+    /// A case that puts the fault on a question it does not ask.
+    #[error("the case {numbers:?} has {asked} questions, and question {at_fault} is at fault")]
+    AtFault {
+        numbers: String,
+        asked: usize,
+        at_fault: usize,
+    },
 }
 
 impl PropertyEvidence {
@@ -78,11 +85,20 @@ impl PropertyEvidence {
     /// Reads stored evidence. Written again it gives the same bytes.
     ///
     /// # Errors
-    /// [`PropertyEvidenceError`] where it has another format.
+    /// [`PropertyEvidenceError`] where it has another format, or contradicts itself.
     pub fn from_json(json: &[u8]) -> Result<Self, PropertyEvidenceError> {
-        read_stored(json, SCHEMA, |found| PropertyEvidenceError::Schema {
+        let evidence: Self = read_stored(json, SCHEMA, |found| PropertyEvidenceError::Schema {
             found,
-        })
+        })?;
+        let mut cases = (evidence.properties.iter()).flat_map(|result| &result.counterexamples);
+        match cases.find(|case| case.at_fault >= case.asked.len()) {
+            None => Ok(evidence),
+            Some(case) => Err(PropertyEvidenceError::AtFault {
+                numbers: case.numbers.clone(),
+                asked: case.asked.len(),
+                at_fault: case.at_fault,
+            }),
+        }
     }
 }
 
@@ -206,6 +222,7 @@ pub struct FailingCase {
 }
 
 impl FailingCase {
+    /// The question at fault.
     pub fn question(&self) -> &AskedQuestion {
         &self.asked[self.at_fault]
     }
