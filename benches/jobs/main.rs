@@ -17,6 +17,7 @@ use circuitcheck::domain::arithmetic::Operation;
 use circuitcheck::domain::shape::Shape;
 use circuitcheck::inputs::model::ModelFolder;
 use circuitcheck::network::engine::instruction_set;
+use circuitcheck::training::keep_freed_memory;
 
 use peer::Peer;
 use work::{Ablation, Forward, Patches, Steps};
@@ -63,6 +64,10 @@ fn main() {
         .filter(|a| !a.starts_with("--"))
         .collect();
     let wants = |job: &str| wanted.is_empty() || wanted.iter().any(|w| w == job);
+    if wanted == ["train"] {
+        // As the command does, before there are threads.
+        keep_freed_memory();
+    }
     println!(
         "{} threads, {}",
         rayon::current_num_threads(),

@@ -10,7 +10,7 @@ use circuitcheck::inputs::model::Weights;
 use circuitcheck::network::engine::{Activations, Decode, Engine, Intervention, Site, Source};
 use circuitcheck::network::gradient::Differentiable;
 use circuitcheck::network::logits::AnswerLogits;
-use circuitcheck::training::{AdamW, keep_freed_memory};
+use circuitcheck::training::AdamW;
 use rand::RngExt;
 
 use crate::peer::{Task, nodes};
@@ -235,14 +235,17 @@ const BATCH: usize = 64;
 
 /// Batches to train on.
 pub struct Steps {
-    weights: Weights,
+    /// What the steps so far have led to. PyTorch's side goes on from turn to turn, too.
+    state: RefCell<Option<(Weights, AdamW)>>,
     prompts: Vec<Prompt>,
 }
 
 impl Steps {
     pub fn new(node_set: &Subject, count: usize) -> Self {
+        let weights = node_set.folder.weights.clone();
+        let optimiser = AdamW::new(&weights);
         Steps {
-            weights: node_set.folder.weights.clone(),
+            state: RefCell::new(Some((weights, optimiser))),
             prompts: questions(node_set, count * BATCH),
         }
     }
@@ -253,17 +256,17 @@ impl Steps {
             .with_prompts("questions", &self.prompts)
     }
 
-    /// A step on each batch: gradient and optimiser, with memory kept as `train` does.
+    /// A step on each batch: gradient and optimiser.
     pub fn run(&self) -> Turn {
-        keep_freed_memory();
         timed(self.prompts.len() / BATCH, || {
-            let mut weights = self.weights.clone();
-            let mut optimiser = AdamW::new(&weights);
+            let state = self.state.take();
+            let (mut weights, mut optimiser) = state.expect("the last turn has put it back");
             for batch in self.prompts.chunks(BATCH) {
                 let descent = Differentiable::new(&weights).descent(batch).unwrap();
                 let moved = optimiser.step(weights, &descent.gradient, 1e-4, 0.1);
                 weights = moved.unwrap();
             }
+            self.state.replace(Some((weights, optimiser)));
         })
     }
 }

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::time::Instant;
 
+use circuitcheck::training::keep_freed_memory;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -142,6 +143,9 @@ impl Cli {
     /// See [`CliError`].
     fn run(self) -> Result<ExitCode, CliError> {
         let global = self.global;
+        if let Command::Train(_) = self.command {
+            keep_freed_memory();
+        }
         interrupt::listen();
         anstream::ColorChoice::from(global.color).write_global();
         set_loudness(match (global.quiet, global.verbose) {

@@ -11,7 +11,6 @@ use circuitcheck::network::engine::{Decode, Engine};
 use circuitcheck::storage::{pretty_json, write_files};
 use circuitcheck::training::{
     Insertion, Overrides, Recipe, STATE_FILE, Trained, Training, TrainingProgress, TrainingRun,
-    keep_freed_memory,
 };
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -174,7 +173,6 @@ impl Train {
                 folder.display()
             ));
         }
-        keep_freed_memory();
         let run = self.run_in(&folder);
         let trained = self.train(&run, Training::new(recipe, insertion))?;
         let files = match self.format {

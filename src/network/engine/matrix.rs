@@ -50,8 +50,12 @@ impl Matrix {
         for start in (0..columns).step_by(PANEL) {
             let width = PANEL.min(columns - start);
             for row in 0..rows {
+                let values = &data[row * columns + start..][..width];
                 let mut line = PanelRow([0.0; PANEL]);
-                line.0[..width].copy_from_slice(&data[row * columns + start..][..width]);
+                match values.first_chunk() {
+                    Some(whole) => line.0 = *whole,
+                    None => line.0[..width].copy_from_slice(values),
+                }
                 panels.push(line);
             }
         }
@@ -186,15 +190,23 @@ impl Matrix {
     }
 }
 
-/// The left side of a product, or from a tile on.
+/// The left side of a product.
 #[derive(Clone, Copy)]
 enum Left<'a> {
     /// Row by row.
     Rows(&'a [f32]),
-    /// Transposed: column by column, and as far apart as said.
+    /// Transposed: the values of one step of the inner dimension after the other, as far apart as said.
     Columns(&'a [f32], usize),
-    /// As [`Groups`] has it.
-    Grouped(&'a [[f32; LANES]]),
+}
+
+/// The left side of a tile.
+#[derive(Clone, Copy)]
+enum TileLeft<'a> {
+    /// Row by row.
+    Rows(&'a [f32]),
+    /// As [`Packing`] has it.
+    Groups(&'a [f32]),
+    Steps(&'a [f32]),
 }
 
 struct Product<'a> {
@@ -211,9 +223,9 @@ struct Product<'a> {
 
 /// Values of the left side that are multiplied with one panel after another before the next ones are:
 /// they stay in the second-level cache beside a panel.
-const BLOCK: usize = 32_768;
+const BLOCK: usize = 65_536;
 
-/// Panels from which on the left side is copied into [groups](Groups).
+/// Panels from which on rows of the left side are packed into groups.
 const GROUPED_FROM: usize = 3;
 
 /// How many rows of a panel ahead are asked for: about as long as the third-level cache takes.
@@ -226,16 +238,16 @@ impl Kernel for Product<'_> {
         // Tiles of nearly the same height: a low one takes no less time for its panel.
         let height = self.height.div_ceil(self.height.div_ceil(L::TILE.0));
         let block = (BLOCK / (height * inner)).max(1) * height;
-        let grouped = matches!(self.lhs, Left::Rows(_))
-            && self.height > 1
-            && columns.div_ceil(PANEL) >= GROUPED_FROM;
-        let mut groups = Groups::new(inner, height);
+        let groups = self.height > 1 && columns.div_ceil(PANEL) >= GROUPED_FROM;
+        let mut packing = Packing::new(inner, height);
         for (number, out) in self.out.chunks_mut(block * columns).enumerate() {
-            let first = number * block;
-            if let Left::Rows(rows) = self.lhs
-                && grouped
-            {
-                groups.fill(&rows[first * inner..][..out.len() / columns * inner]);
+            let (first, rows) = (number * block, out.len() / columns);
+            match self.lhs {
+                Left::Rows(values) if groups => {
+                    packing.pack_groups(&values[first * inner..][..rows * inner]);
+                }
+                Left::Rows(_) => {}
+                Left::Columns(values, width) => packing.pack_steps(&values[first..], width, rows),
             }
             for (panel, start) in (0..columns).step_by(PANEL).enumerate() {
                 let width = PANEL.min(columns - start);
@@ -259,10 +271,11 @@ impl Kernel for Product<'_> {
                     }
                     let (row, rows) = (first + number * height, out.len() / columns);
                     let lhs = match self.lhs {
-                        _ if grouped => Left::Grouped(groups.of_tile(number, rows)),
-                        Left::Rows(values) => Left::Rows(&values[row * inner..][..rows * inner]),
-                        Left::Columns(values, width) => Left::Columns(&values[row..], width),
-                        Left::Grouped(_) => unreachable!("no product is given groups"),
+                        Left::Rows(_) if groups => TileLeft::Groups(packing.groups(number, rows)),
+                        Left::Rows(values) => {
+                            TileLeft::Rows(&values[row * inner..][..rows * inner])
+                        }
+                        Left::Columns(..) => TileLeft::Steps(packing.steps(number, rows)),
                     };
                     tile.multiply_at(lanes, rows, lhs, out, (start, width, columns));
                 }
@@ -271,33 +284,34 @@ impl Kernel for Product<'_> {
     }
 }
 
-/// The left side in tiles, each as groups of [`LANES`] values of every row. The values that a row of a
-/// panel is multiplied with lie at fixed distances, so that no instructions are spent on addresses.
-struct Groups {
+/// A copy of the left side, tile by tile. The values that a row of a panel is multiplied with lie at
+/// fixed distances, so that no instructions are spent on addresses.
+struct Packing {
     inner: usize,
     height: usize,
-    values: Vec<[f32; LANES]>,
+    values: Vec<f32>,
 }
 
-impl Groups {
+impl Packing {
     const fn new(inner: usize, height: usize) -> Self {
-        Groups {
+        Packing {
             inner,
             height,
             values: Vec::new(),
         }
     }
 
-    /// Copies rows; the last group of each is filled up with zeros.
+    /// Copies rows: of each tile [`LANES`] values of every row, then the next ones, the last ones filled up
+    /// with zeros.
     #[inline(always)]
-    fn fill(&mut self, rows: &[f32]) {
+    fn pack_groups(&mut self, rows: &[f32]) {
         let Self {
             inner,
             height,
             ref mut values,
         } = *self;
         values.clear();
-        values.reserve(rows.len() / inner * inner.div_ceil(LANES));
+        values.reserve(rows.len() / inner * inner.next_multiple_of(LANES));
         for tile in rows.chunks(height * inner) {
             for start in (0..inner).step_by(LANES) {
                 let width = LANES.min(inner - start);
@@ -307,15 +321,39 @@ impl Groups {
                         Some(whole) => group = *whole,
                         None => group[..width].copy_from_slice(&row[start..]),
                     }
-                    values.push(group);
+                    values.extend_from_slice(&group);
                 }
             }
         }
     }
 
-    fn of_tile(&self, number: usize, rows: usize) -> &[[f32; LANES]] {
-        let of_row = self.inner.div_ceil(LANES);
+    fn groups(&self, number: usize, rows: usize) -> &[f32] {
+        let of_row = self.inner.next_multiple_of(LANES);
         &self.values[number * self.height * of_row..][..rows * of_row]
+    }
+
+    /// Copies the first `rows` of columns that are `width` apart: of each tile one column after the other.
+    #[inline(always)]
+    fn pack_steps(&mut self, columns: &[f32], width: usize, rows: usize) {
+        self.values.clear();
+        self.values.reserve(rows * self.inner + LANES);
+        for start in (0..rows).step_by(self.height) {
+            let height = self.height.min(rows - start);
+            let filled = self.values.len();
+            for step in 0..self.inner {
+                let values = &columns[step * width + start..];
+                // A whole vector is copied faster than a tile's height; what is too much goes.
+                match values.first_chunk::<LANES>() {
+                    Some(whole) => self.values.extend_from_slice(whole),
+                    None => self.values.extend_from_slice(&values[..height]),
+                }
+                self.values.truncate(filled + (step + 1) * height);
+            }
+        }
+    }
+
+    fn steps(&self, number: usize, rows: usize) -> &[f32] {
+        &self.values[number * self.height * self.inner..][..rows * self.inner]
     }
 }
 
@@ -335,7 +373,7 @@ impl Tile<'_> {
         &self,
         lanes: L,
         height: usize,
-        lhs: Left,
+        lhs: TileLeft,
         out: &mut [f32],
         (start, width, columns): (usize, usize, usize),
     ) {
@@ -358,7 +396,7 @@ impl Tile<'_> {
         &self,
         lanes: L,
         height: usize,
-        lhs: Left,
+        lhs: TileLeft,
         out: &mut [f32],
         stride: usize,
     ) {
@@ -376,7 +414,7 @@ impl Tile<'_> {
         &self,
         lanes: L,
         height: usize,
-        lhs: Left,
+        lhs: TileLeft,
         out: &mut [f32],
         stride: usize,
         column: usize,
@@ -398,7 +436,7 @@ impl Tile<'_> {
     fn of<L: Lanes, const H: usize, const W: usize>(
         &self,
         lanes: L,
-        lhs: Left,
+        lhs: TileLeft,
         out: &mut [f32],
         stride: usize,
         column: usize,
@@ -417,9 +455,9 @@ impl Tile<'_> {
             }
         }
         let sums = match lhs {
-            Left::Grouped(groups) => self.add_grouped(lanes, groups, column, sums),
-            Left::Rows(rows) => self.add_rows(lanes, rows, column, sums),
-            Left::Columns(columns, width) => self.add_columns(lanes, columns, width, column, sums),
+            TileLeft::Rows(rows) => self.add_rows(lanes, rows, column, sums),
+            TileLeft::Groups(groups) => self.add_groups(lanes, groups, column, sums),
+            TileLeft::Steps(steps) => self.add_steps(lanes, steps, column, sums),
         };
         let zero = lanes.splat(0.0);
         for (row, sums) in sums.iter().enumerate() {
@@ -434,14 +472,14 @@ impl Tile<'_> {
     /// Adds the product with the left side in groups. Sums are given and returned by value, so that they
     /// stay in registers.
     #[inline(always)]
-    fn add_grouped<L: Lanes, const H: usize, const W: usize>(
+    fn add_groups<L: Lanes, const H: usize, const W: usize>(
         &self,
         lanes: L,
-        groups: &[[f32; LANES]],
+        groups: &[f32],
         column: usize,
         mut sums: [[L::V; W]; H],
     ) -> [[L::V; W]; H] {
-        let (groups, _) = groups.as_chunks::<H>();
+        let (groups, _) = groups.as_chunks::<LANES>().0.as_chunks::<H>();
         for (panel, group) in self.panel.chunks(LANES).zip(groups) {
             for (k, line) in (0..LANES).zip(panel) {
                 let columns = self.columns::<L, W>(lanes, line, column);
@@ -473,20 +511,18 @@ impl Tile<'_> {
         sums
     }
 
-    /// Adds the product with the left side column by column.
+    /// Adds the product with the left side in steps.
     #[inline(always)]
-    fn add_columns<L: Lanes, const H: usize, const W: usize>(
+    fn add_steps<L: Lanes, const H: usize, const W: usize>(
         &self,
         lanes: L,
-        columns: &[f32],
-        width: usize,
+        steps: &[f32],
         column: usize,
         mut sums: [[L::V; W]; H],
     ) -> [[L::V; W]; H] {
-        for (line, values) in self.panel.iter().zip(columns.chunks(width)) {
+        for (line, step) in self.panel.iter().zip(steps.as_chunks::<H>().0) {
             let columns = self.columns::<L, W>(lanes, line, column);
-            let values: &[f32; H] = values.first_chunk().expect("a column has a tile's rows");
-            sums = add_line(lanes, sums, columns, |row| values[row]);
+            sums = add_line(lanes, sums, columns, |row| step[row]);
         }
         sums
     }

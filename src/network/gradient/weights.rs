@@ -224,44 +224,77 @@ fn add_row(to: &mut [f32], to_row: usize, from: &[f32], from_row: usize, width: 
     }
 }
 
+/// Tensors with their names.
+type Named = Vec<(String, Vec<f32>)>;
+
 /// The gradient of all weights, from what the slices contribute, in order.
 pub(super) fn weight_gradient(network: &Differentiable, slices: &[SliceFactors]) -> Tensors {
+    let forward = &network.forward;
+    // No part needs another: one thread goes on to the next while others finish the last.
+    let mut parts: Vec<Box<dyn Fn() -> Named + Send + Sync>> =
+        vec![Box::new(|| first_projections(network, slices))];
+    for layer in 0..forward.shape.n_layers {
+        let of_layer = move || slices.iter().map(move |slice| &slice.layers[layer]);
+        let block = format!("blocks.{layer}");
+        if layer > 0 {
+            let block = block.clone();
+            parts.push(Box::new(move || {
+                let factors = of_layer().filter_map(|layer| layer.projections.as_ref());
+                projections(forward.heads, &block, &factors.collect::<Vec<_>>())
+            }));
+        }
+        let linears: [(_, _, fn(&LayerFactors) -> &Factor); 3] = [
+            ("attn", "O", |layer| &layer.output),
+            ("mlp", "in", |layer| &layer.mlp_in),
+            ("mlp", "out", |layer| &layer.mlp_out),
+        ];
+        for (module, part, factor) in linears {
+            let module = format!("{block}.{module}");
+            parts.push(Box::new(move || {
+                linear(&module, part, of_layer().map(factor))
+            }));
+        }
+        parts.push(Box::new(move || {
+            norm(&format!("{block}.ln2"), of_layer().map(|layer| &layer.ln2))
+        }));
+    }
+    parts.push(Box::new(|| {
+        let mut tensors = linear("unembed", "U", slices.iter().map(|slice| &slice.unembed));
+        tensors.extend(norm("ln_final", slices.iter().map(|slice| &slice.ln_final)));
+        tensors
+    }));
+    parts.par_iter().flat_map_iter(|part| part()).collect()
+}
+
+/// The gradient of a linear map whose weights are `W_part` and biases `b_part` of a module.
+fn linear<'a>(module: &str, part: &str, factors: impl Iterator<Item = &'a Factor>) -> Named {
+    let Linear { weight, bias } = Linear::of(&factors.collect::<Vec<_>>());
+    vec![
+        (format!("{module}.W_{part}"), weight),
+        (format!("{module}.b_{part}"), bias),
+    ]
+}
+
+/// The gradient of a norm's own weights.
+fn norm<'a>(name: &str, parts: impl Iterator<Item = &'a NormGradient>) -> Named {
+    let sum = parts.cloned().reduce(|mut sum, part| {
+        sum.add(&part);
+        sum
+    });
+    let sum = sum.expect("a batch has a slice");
+    vec![
+        (format!("{name}.w"), sum.weight),
+        (format!("{name}.b"), sum.bias),
+    ]
+}
+
+/// The gradients of the first layer's norm, queries, keys and values, and of the embeddings.
+fn first_projections(network: &Differentiable, slices: &[SliceFactors]) -> Named {
     let shape = &network.forward.shape;
     let mut table = TableGradient::new(network, slices);
-    let first = table.factors(network);
-    let mut tensors = Tensors::new();
-    let mut put = |name: String, data: Vec<f32>| {
-        tensors.insert(name, data);
-    };
-    for layer in 0..shape.n_layers {
-        let of_layer = || slices.iter().map(move |slice| &slice.layers[layer]);
-        let projections: Vec<&ProjectionFactors> = match layer {
-            0 => first.iter().collect(),
-            _ => of_layer().filter_map(|l| l.projections.as_ref()).collect(),
-        };
-        let mut put = |part: &str, data| put(format!("blocks.{layer}.{part}"), data);
-        put_projections(network.forward.heads, &projections, &mut put);
-        let linear = |factor: fn(&LayerFactors) -> &Factor| {
-            Linear::of(&of_layer().map(factor).collect::<Vec<_>>())
-        };
-        let output = linear(|layer| &layer.output);
-        put("attn.W_O", output.weight);
-        put("attn.b_O", output.bias);
-        put_norm("ln2", of_layer().map(|layer| &layer.ln2), &mut put);
-        let mlp_in = linear(|layer| &layer.mlp_in);
-        put("mlp.W_in", mlp_in.weight);
-        put("mlp.b_in", mlp_in.bias);
-        let mlp_out = linear(|layer| &layer.mlp_out);
-        put("mlp.W_out", mlp_out.weight);
-        put("mlp.b_out", mlp_out.bias);
-    }
-    let mut put = |name: &str, data| put(name.to_owned(), data);
-    let unembed: Vec<&Factor> = slices.iter().map(|slice| &slice.unembed).collect();
-    let unembed = Linear::of(&unembed);
-    put("unembed.W_U", unembed.weight);
-    put("unembed.b_U", unembed.bias);
-    let ln_final = slices.iter().map(|slice| &slice.ln_final);
-    put_norm("ln_final", ln_final, &mut put);
+    let factors = table.factors(network);
+    let factors: Vec<&ProjectionFactors> = factors.iter().collect();
+    let mut tensors = projections(network.forward.heads, "blocks.0", &factors);
     let width = shape.d_model;
     let mut tokens = vec![0.0; D_VOCAB * width];
     let mut positions = vec![0.0; shape.n_ctx() * width];
@@ -269,46 +302,32 @@ pub(super) fn weight_gradient(network: &Differentiable, slices: &[SliceFactors])
         add_row(&mut tokens, row % D_VOCAB, &table.x, row, width);
         add_row(&mut positions, row / D_VOCAB, &table.x, row, width);
     }
-    put("embed.W_E", tokens);
-    put("pos_embed.W_pos", positions);
+    tensors.push(("embed.W_E".to_owned(), tokens));
+    tensors.push(("pos_embed.W_pos".to_owned(), positions));
     tensors
 }
 
-fn put_norm<'a>(
-    name: &str,
-    parts: impl Iterator<Item = &'a NormGradient>,
-    put: &mut impl FnMut(&str, Vec<f32>),
-) {
-    let sum = parts.cloned().reduce(|mut sum, part| {
-        sum.add(&part);
-        sum
-    });
-    let sum = sum.expect("a batch has a slice");
-    put(&format!("{name}.w"), sum.weight);
-    put(&format!("{name}.b"), sum.bias);
-}
-
-/// Puts the gradients of a layer's first norm, queries, keys and values.
-fn put_projections(
-    heads: Heads,
-    factors: &[&ProjectionFactors],
-    put: &mut impl FnMut(&str, Vec<f32>),
-) {
-    put_norm("ln1", factors.iter().map(|factors| &factors.ln1), put);
-    let query = Linear::of(&factors.iter().map(|f| &f.query).collect::<Vec<_>>());
-    let key_value = Linear::of(&factors.iter().map(|f| &f.key_value).collect::<Vec<_>>());
+/// The gradients of a layer's first norm, queries, keys and values.
+fn projections(heads: Heads, block: &str, factors: &[&ProjectionFactors]) -> Named {
+    let mut tensors = norm(
+        &format!("{block}.ln1"),
+        factors.iter().map(|factors| &factors.ln1),
+    );
+    let queries: Vec<&Factor> = factors.iter().map(|factors| &factors.query).collect();
+    let key_values: Vec<&Factor> = factors.iter().map(|factors| &factors.key_value).collect();
+    let (query, key_value) = rayon::join(|| Linear::of(&queries), || Linear::of(&key_values));
     // The engine's queries are scaled by its weights.
     let scale = 1.0 / (heads.width as f32).sqrt();
-    let total = heads.total();
     for (name, linear, first, scale) in [
         ("Q", &query, 0, scale),
         ("K", &key_value, 0, 1.0),
-        ("V", &key_value, total, 1.0),
+        ("V", &key_value, heads.total(), 1.0),
     ] {
         let apart = |data: &[f32]| heads_apart(heads, data, linear.bias.len(), first, scale);
-        put(&format!("attn.W_{name}"), apart(&linear.weight));
-        put(&format!("attn.b_{name}"), apart(&linear.bias));
+        tensors.push((format!("{block}.attn.W_{name}"), apart(&linear.weight)));
+        tensors.push((format!("{block}.attn.b_{name}"), apart(&linear.bias)));
     }
+    tensors
 }
 
 /// Heads side by side from column `first` of `[rows, width]`, to `[h, rows, d_head]`.
