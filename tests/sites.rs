@@ -177,3 +177,34 @@ fn an_interpolation_passes_through_what_the_independent_computation_gives() {
     });
     println!("largest difference of logits {largest:e}");
 }
+
+#[test]
+fn logits_and_activations_together_are_those_apart() {
+    let weights = weights("w126_mix_d5_l3_h4_t40K_s372001");
+    let engine = Engine::new(&weights);
+    let prompts: Vec<Prompt> = (0..40)
+        .map(|i| Prompt::parse(&format!("{}-{}", 12300 + i / 4, 12290 + i % 4), 5).unwrap())
+        .collect();
+    for sites in [
+        "P14L2H1 P13L0.resid_mid P14.ln_final P3L1H1.k P5L0H2.pattern P16L2.ln2",
+        // No answer depends on the last layer before the answer.
+        "P14L2H1 P4L2H0",
+        "",
+    ] {
+        let sites: Vec<Site> = (sites.split_whitespace())
+            .map(|site| site.parse().unwrap())
+            .collect();
+        let apart = engine.activations(&prompts, sites.clone()).unwrap();
+        let (logits, together) = engine
+            .logits_and_activations(&prompts, sites.clone())
+            .unwrap();
+        assert_eq!(logits, engine.logits(&prompts).unwrap());
+        for (prompt, &site) in (0..prompts.len()).flat_map(|p| sites.iter().map(move |s| (p, s))) {
+            assert_eq!(
+                together.get(prompt, site),
+                apart.get(prompt, site),
+                "{site}"
+            );
+        }
+    }
+}

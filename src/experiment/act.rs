@@ -196,6 +196,16 @@ impl Act {
         }
     }
 
+    /// Whether [`Act::apply`] reads the base's own value.
+    const fn reads_own(&self) -> bool {
+        !matches!(self, Act::Swap | Act::Mean | Act::Resample)
+    }
+
+    /// Whether it reads the source's.
+    const fn reads_source(&self) -> bool {
+        matches!(self, Act::Swap | Act::Interpolate(_) | Act::SwapWithin(_))
+    }
+
     const fn source(&self) -> Source {
         match self {
             Act::Mean => Source::Mean,
@@ -320,23 +330,50 @@ pub struct Stage<'a> {
 }
 
 /// Values at places, for some prompts.
+#[derive(Default)]
 struct Values {
     at_sites: Activations,
     on_edges: Contributions,
 }
 
 impl Values {
-    fn read(engine: &Engine, prompts: &[Prompt], changes: &[Change]) -> Result<Self, EngineError> {
+    /// Reads no more of the prompts than these places need.
+    fn read(engine: &Engine, prompts: &[Prompt], places: &[&Place]) -> Result<Self, EngineError> {
+        let sites = sites(places);
+        let at_sites = match sites.is_empty() {
+            true => Activations::default(),
+            false => engine.activations(prompts, sites)?,
+        };
         Ok(Values {
-            at_sites: engine.activations(prompts, sites(changes))?,
-            on_edges: engine.contributions(prompts, senders(changes))?,
+            at_sites,
+            on_edges: Self::on_edges(engine, prompts, places)?,
         })
     }
 
-    fn means(engine: &Engine, set: &[Prompt], changes: &[Change]) -> Result<Self, EngineError> {
+    fn on_edges(
+        engine: &Engine,
+        prompts: &[Prompt],
+        places: &[&Place],
+    ) -> Result<Contributions, EngineError> {
+        let senders = senders(places);
+        Ok(match senders.is_empty() {
+            true => Contributions::default(),
+            false => engine.contributions(prompts, senders)?,
+        })
+    }
+
+    fn means(engine: &Engine, set: &[Prompt], places: &[&Place]) -> Result<Self, EngineError> {
+        let sites = sites(places);
+        let at_sites = match sites.is_empty() {
+            true => Activations::default(),
+            false => engine.mean_activations(set, sites)?,
+        };
         Ok(Values {
-            at_sites: engine.mean_activations(set, sites(changes))?,
-            on_edges: engine.contributions(set, senders(changes))?.mean(),
+            at_sites,
+            on_edges: match senders(places).is_empty() {
+                true => Contributions::default(),
+                false => Self::on_edges(engine, set, places)?.mean(),
+            },
         })
     }
 
@@ -348,22 +385,34 @@ impl Values {
     }
 }
 
-fn sites(changes: &[Change]) -> Vec<Site> {
-    let places = changes.iter().flat_map(Change::places);
-    let site = |place: &Place| match place {
+/// The places of the acts that are `wanted` there.
+fn places(changes: &[Change], wanted: impl Fn(&Act, &Place) -> bool) -> Vec<&Place> {
+    let steps = changes.iter().flat_map(|change| &change.steps);
+    let acts = steps.flat_map(|(act, places)| places.iter().map(move |place| (act, place)));
+    acts.filter(|(act, place)| wanted(act, place))
+        .map(|(_, place)| place)
+        .collect()
+}
+
+/// Whether the base's own value is read: what an edge carries is replaced by adding the difference.
+fn reads_own(act: &Act, place: &Place) -> bool {
+    act.reads_own() || matches!(place, Place::Edge(_))
+}
+
+fn sites(places: &[&Place]) -> Vec<Site> {
+    let site = |place: &&Place| match place {
         Place::Site(site) => Some(*site),
         Place::Edge(_) => None,
     };
-    places.filter_map(site).collect()
+    places.iter().filter_map(site).collect()
 }
 
-fn senders(changes: &[Change]) -> Vec<Sender> {
-    let places = changes.iter().flat_map(Change::places);
-    let sender = |place: &Place| match place {
+fn senders(places: &[&Place]) -> Vec<Sender> {
+    let sender = |place: &&Place| match place {
         Place::Site(_) => None,
         Place::Edge(edge) => Some(edge.from().clone()),
     };
-    places.filter_map(sender).collect()
+    places.iter().filter_map(sender).collect()
 }
 
 /// Source minus base at a site, `[pairs, width]`.
@@ -392,17 +441,15 @@ impl Stage<'_> {
     /// See [`ActError`].
     pub fn act(&self, pairs: &[Asked], changes: &[Change]) -> Result<Acted, ActError> {
         self.check(changes)?;
-        let means = match uses(changes, &Act::Mean) {
-            true => Some(Values::means(self.engine, self.set, changes)?),
-            false => None,
-        };
+        let of_mean = places(changes, |act, _| *act == Act::Mean);
+        let means = Values::means(self.engine, self.set, &of_mean)?;
         let mut acted = Acted {
             base: Vec::new(),
             source: Vec::new(),
             changed: vec![Vec::new(); changes.len()],
         };
         for block in pairs.chunks(default_block(self.engine)) {
-            self.act_block(block, changes, means.as_ref(), &mut acted)?;
+            self.act_block(block, changes, &means, &mut acted)?;
         }
         Ok(acted)
     }
@@ -435,30 +482,48 @@ impl Stage<'_> {
         &self,
         pairs: &[Asked],
         changes: &[Change],
-        means: Option<&Values>,
+        means: &Values,
         acted: &mut Acted,
     ) -> Result<(), ActError> {
         let bases: Vec<Prompt> = pairs.iter().map(|pair| pair.base).collect();
         let sources: Vec<Prompt> = pairs.iter().map(|pair| pair.source).collect();
         let run = self.engine.run(&bases)?;
-        let own = Values::read(self.engine, &bases, changes)?;
-        let source = Values::read(self.engine, &sources, changes)?;
-        let others = match uses(changes, &Act::Resample) {
-            true => {
+        let read = |prompts: &[Prompt], wanted: &dyn Fn(&Act, &Place) -> bool| {
+            Values::read(self.engine, prompts, &places(changes, wanted))
+        };
+        let own = read(&bases, &reads_own)?;
+        let of_source = places(changes, |act, _| act.reads_source());
+        let (logits, at_sites) =
+            (self.engine).logits_and_activations(&sources, sites(&of_source))?;
+        acted.source.extend(logits);
+        let source = Values {
+            at_sites,
+            on_edges: Values::on_edges(self.engine, &sources, &of_source)?,
+        };
+        let is_resampled = |act: &Act| *act == Act::Resample;
+        let others = match places(changes, |act, _| is_resampled(act)).is_empty() {
+            true => Values::default(),
+            false => {
                 let others: Vec<Prompt> = bases.iter().map(|base| self.other(base)).collect();
-                Some(Values::read(self.engine, &others, changes)?)
+                read(&others, &|act, _| is_resampled(act))?
             }
-            false => None,
         };
         for (change, logits) in changes.iter().zip(&mut acted.changed) {
             let value = |pair: usize, act: &Act, place: &Place| {
                 let set = match act {
-                    Act::Mean => means.map(|means| means.get(0, place)),
-                    Act::Resample => others.as_ref().map(|others| others.get(pair, place)),
-                    _ => None,
+                    Act::Mean => means.get(0, place),
+                    Act::Resample => others.get(pair, place),
+                    _ => &[],
                 };
-                let (own, source) = (own.get(pair, place), source.get(pair, place));
-                let new = act.apply(own, source, set.unwrap_or_default());
+                let own = match reads_own(act, place) {
+                    true => own.get(pair, place),
+                    false => &[],
+                };
+                let source = match act.reads_source() {
+                    true => source.get(pair, place),
+                    false => &[],
+                };
+                let new = act.apply(own, source, set);
                 match place {
                     Place::Site(_) => new,
                     Place::Edge(_) => new.iter().zip(own).map(|(new, own)| new - own).collect(),
@@ -467,7 +532,6 @@ impl Stage<'_> {
             logits.extend(self.changed(&run, change, &value)?);
         }
         acted.base.extend_from_slice(run.logits());
-        acted.source.extend(self.engine.logits(&sources)?);
         Ok(())
     }
 
@@ -529,11 +593,6 @@ impl Stage<'_> {
             }
         }
     }
-}
-
-fn uses(changes: &[Change], act: &Act) -> bool {
-    let mut steps = changes.iter().flat_map(|change| &change.steps);
-    steps.any(|(other, _)| other == act)
 }
 
 #[cfg(test)]

@@ -4,14 +4,13 @@
 use serde::Deserialize;
 
 use super::MapError;
-use super::lab::{Lab, Which};
+use super::lab::{Lab, Which, pattern_of};
 use super::measure::Row;
 use super::patching::{additions, heads, label, stimuli};
 use crate::analysis::hypothesis::Digits;
 use crate::domain::arithmetic::{Class, Prompt};
 use crate::domain::causal::{Coupling, Kind, Pair, Stimulus, StimulusName};
 use crate::domain::node::Node;
-use crate::domain::site::{Hook, Point, Site};
 use crate::experiment::stats::{Bounds, Count, Errors, mean_bounds};
 
 /// Pairs of one row, of each kind.
@@ -115,23 +114,29 @@ impl Attending {
             return Ok(None);
         }
         let position = lab.shape().predicting(stimulus.reads());
+        let candidates: Vec<Node> = (0..lab.shape().n_layers)
+            .flat_map(|layer| heads(lab, layer, position))
+            .collect();
+        let moved = self.patterns(lab, &candidates, &found)?;
+        let still = self.patterns(lab, &candidates, &placebo)?;
         let mut best: Option<(f64, Node)> = None;
-        for layer in 0..lab.shape().n_layers {
-            for head in heads(lab, layer, position) {
-                let moved = mean(&self.patterns(lab, head, &found)?.shifts());
-                let excess = moved - mean(&self.patterns(lab, head, &placebo)?.shifts());
-                if best.is_none_or(|(most, _)| excess > most) {
-                    best = Some((excess, head));
-                }
+        for (head, (moved, still)) in candidates.into_iter().zip(moved.iter().zip(&still)) {
+            let excess = mean(&moved.shifts()) - mean(&still.shifts());
+            if best.is_none_or(|(most, _)| excess > most) {
+                best = Some((excess, head));
             }
         }
         let (_, head) = best.expect("every layer has a head");
+        let of_head = |pairs: &[Pair]| {
+            let mut patterns = self.patterns(lab, &[head], pairs)?;
+            Ok::<Patterns, MapError>(patterns.pop().expect("one head was asked for"))
+        };
         let of = format!("{}: {}", label(stimulus), head.name());
-        let moved = self.patterns(lab, head, &judged)?;
+        let moved = of_head(&judged)?;
         Ok(Some(match self.report {
             Attended::TopMoves => Row::count(of, moved.top_moves(), alpha),
             Attended::Shift => {
-                let controls = self.patterns(lab, head, &controls)?;
+                let controls = of_head(&controls)?;
                 let (moved, still) = (moved.shifts(), controls.shifts());
                 let errors = Errors::even(alpha / 2.0);
                 let (upper, lower) = (mean_bounds(&moved, errors), mean_bounds(&still, errors));
@@ -159,21 +164,26 @@ impl Attending {
         Ok(lab.answered(self.which, stimulus.reads(), drawn)?)
     }
 
-    fn patterns(&self, lab: &Lab, head: Node, pairs: &[Pair]) -> Result<Patterns, MapError> {
-        let number = head.head().expect("only heads attend");
-        let pattern = Hook::of(Point::Pattern, head.layer());
-        let site = Site::of_head(head.position(), pattern, number);
+    /// The attention of each of some heads.
+    fn patterns(
+        &self,
+        lab: &Lab,
+        heads: &[Node],
+        pairs: &[Pair],
+    ) -> Result<Vec<Patterns>, MapError> {
         let prompts: Vec<Prompt> = (pairs.iter())
             .flat_map(|pair| [pair.source, Prompt::truth(pair.base)])
             .collect();
-        let read = lab.engine_of(self.which).activations(&prompts, [site])?;
-        let of_pair = |pair: usize| {
-            let row = |prompt: usize| read.get(prompt, site).to_vec();
-            (row(2 * pair), row(2 * pair + 1))
+        let engine = lab.engine_of(self.which);
+        let read = engine.activations(&prompts, heads.iter().map(pattern_of))?;
+        let of_head = |head: &Node| {
+            let row = |prompt: usize| read.get(prompt, pattern_of(head)).to_vec();
+            let of_pair = |pair: usize| (row(2 * pair), row(2 * pair + 1));
+            Patterns {
+                pairs: (0..pairs.len()).map(of_pair).collect(),
+            }
         };
-        Ok(Patterns {
-            pairs: (0..pairs.len()).map(of_pair).collect(),
-        })
+        Ok(heads.iter().map(of_head).collect())
     }
 }
 

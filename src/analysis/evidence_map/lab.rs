@@ -186,16 +186,17 @@ impl<'a> Lab<'a> {
             return Ok(Vec::new());
         }
         let shape = self.shape();
-        let pattern = self.engine_of(which).mean_attention(prompts)?;
+        let heads: Vec<Node> = layers
+            .flat_map(|layer| heads(self, layer, position))
+            .collect();
+        let engine = self.engine_of(which);
+        let pattern = engine.mean_activations(prompts, heads.iter().map(pattern_of))?;
         let column = [shape.first_operand(digit), shape.second_operand(digit)];
         let reads = |head: &Node| {
-            let number = head.head().expect("only heads attend");
-            let row = (head.layer() * shape.n_heads + number) * shape.n_ctx() + position;
-            let weights = column.iter().map(|key| pattern[row * shape.n_ctx() + key]);
-            weights.sum::<f32>() >= READS_COLUMN
+            let pattern = pattern.get(0, pattern_of(head));
+            column.iter().map(|&key| pattern[key]).sum::<f32>() >= READS_COLUMN
         };
-        let heads = layers.flat_map(|layer| heads(self, layer, position));
-        Ok(heads.filter(reads).collect())
+        Ok(heads.into_iter().filter(reads).collect())
     }
 
     /// The nodes that the folder's files list, without those that the model does not have.
@@ -292,6 +293,13 @@ impl<'a> Lab<'a> {
         };
         beside(self.engine_of(which), prompts, &sites)
     }
+}
+
+/// A head's attention weights.
+pub(super) fn pattern_of(head: &Node) -> Site {
+    let number = head.head().expect("only heads attend");
+    let pattern = Hook::of(Point::Pattern, head.layer());
+    Site::of_head(head.position(), pattern, number)
 }
 
 /// The activations of prompts at some sites, side by side, `[prompts, widths together]`.

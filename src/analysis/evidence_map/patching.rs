@@ -224,7 +224,7 @@ impl Interchange {
             let label = label(&stimulus);
             let mut rng = lab.stream(&format!("{name}/{label}"));
             let pairs = self.draw(lab, &stimulus, self.kind, self.pairs, &mut rng);
-            let count = self.count(lab, &stimulus, &found, &pairs)?;
+            let count = self.counts(lab, &stimulus, std::slice::from_ref(&found), &pairs)?[0];
             if count.trials == 0 {
                 continue;
             }
@@ -364,6 +364,9 @@ impl Interchange {
         stimulus: &Stimulus,
         candidates: &[Node],
     ) -> Result<Option<Found>, MapError> {
+        if candidates.is_empty() {
+            return Ok(None);
+        }
         // The stream does not name the measurement, so that a control finds the same node.
         let mut rng = lab.stream(&format!("search/{:?}/{}", self.exchange, label(stimulus)));
         let pairs = self.draw(lab, stimulus, Kind::Counterfactual, SEARCH_PAIRS, &mut rng);
@@ -372,12 +375,15 @@ impl Interchange {
             ablate: None,
             ..self.clone()
         };
+        let found: Result<Vec<Found>, MapError> = (candidates.iter())
+            .map(|&node| self.of_nodes(lab, &[node]))
+            .collect();
+        let found = found?;
+        let counts = predicting.counts(lab, stimulus, &found, &pairs)?;
         let mut best: Option<(u64, Found)> = None;
-        for &node in candidates {
-            let found = self.of_nodes(lab, &[node])?;
-            let hits = predicting.count(lab, stimulus, &found, &pairs)?.hits;
-            if best.as_ref().is_none_or(|(most, _)| hits > *most) {
-                best = Some((hits, found));
+        for (found, count) in found.into_iter().zip(counts) {
+            if best.as_ref().is_none_or(|(most, _)| count.hits > *most) {
+                best = Some((count.hits, found));
             }
         }
         Ok(best.map(|(_, found)| found))
@@ -403,16 +409,16 @@ impl Interchange {
         )
     }
 
-    /// Counts the pairs of which the network answers both questions correctly. The untrained network, which
-    /// answers none, is held against its own answer to the source, where that is another than to the base:
-    /// what any network does shows in it too.
-    fn count(
+    /// Counts, for each of what was found, the pairs of which the network answers both questions correctly.
+    /// The untrained network, which answers none, is held against its own answer to the source, where that
+    /// is another than to the base: what any network does shows in it too.
+    fn counts(
         &self,
         lab: &Lab,
         stimulus: &Stimulus,
-        found: &Found,
+        found: &[Found],
         pairs: &[Pair],
-    ) -> Result<Count, MapError> {
+    ) -> Result<Vec<Count>, MapError> {
         let token = stimulus.reads();
         let act = self.ablate.map_or(Act::Swap, Act::from);
         let set = match act.needs_set() {
@@ -424,22 +430,25 @@ impl Interchange {
             set: &set,
             seed: lab.options.seed,
         };
-        let change = Change::new(act, found.places.iter().cloned()).and(
-            Act::Interpolate(0.0),
-            found.held.iter().map(|&node| Site::from(node)),
-        );
+        let change = |found: &Found| {
+            Change::new(act.clone(), found.places.iter().cloned()).and(
+                Act::Interpolate(0.0),
+                found.held.iter().map(|&node| Site::from(node)),
+            )
+        };
+        let changes: Vec<Change> = found.iter().map(change).collect();
         let asked: Vec<Asked> = (pairs.iter())
             .map(|pair| Asked {
                 source: pair.source,
                 base: Prompt::truth(pair.base),
             })
             .collect();
-        let acted = stage.act(&asked, &[change])?;
+        let acted = stage.act(&asked, &changes)?;
         let answers = |logits: &AnswerLogits, prompt: &Prompt| {
             logits.answer().get(token) == prompt.forced.get(token)
         };
         let variable = carry_variable(stimulus);
-        let mut count = Count::default();
+        let mut counts = vec![Count::default(); found.len()];
         for (number, pair) in pairs.iter().enumerate() {
             let (clean, source) = (&acted.base[number], &acted.source[number]);
             let predicted = match self.which {
@@ -457,11 +466,13 @@ impl Interchange {
                 }
             };
             if let Some(predicted) = predicted {
-                let patched = &acted.changed[0][number];
-                count.add(self.read.hits(token, &predicted, clean, patched));
+                for (count, changed) in counts.iter_mut().zip(&acted.changed) {
+                    let patched = &changed[number];
+                    count.add(self.read.hits(token, &predicted, clean, patched));
+                }
             }
         }
-        Ok(count)
+        Ok(counts)
     }
 }
 

@@ -236,6 +236,7 @@ impl Engine {
         let mut pass = Pass::new(&self.packed, needed, &items, tokens.to_vec());
         pass.share();
         let rows = pass.step(0..shape.n_ctx() - 1, record);
+        pass.record_final(&rows, record);
         let first = shape.first_answer_position();
         let mut logits = vec![AnswerLogits::zeros(shape.n_answer()); items.len()];
         for ((item, position), row) in pass.logits(&rows) {

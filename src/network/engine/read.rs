@@ -5,10 +5,11 @@ use rayon::prelude::*;
 use super::intervention::{Intervention, Overwrite, Source};
 use super::pass::{Item, Pass};
 use super::record::Record;
-use super::rows::Needed;
+use super::rows::{Needed, shared_with_the_one_before};
 use super::slices::{Sorted, slice_length};
 use super::{Engine, EngineError, Site};
 use crate::domain::arithmetic::{Prompt, Token};
+use crate::network::logits::AnswerLogits;
 
 /// Prompts whose values are summed together. Larger sums combine these in order, so that they do
 /// not depend on threads.
@@ -128,6 +129,46 @@ impl Engine {
         Ok(all)
     }
 
+    /// [`Engine::logits`] and [`Engine::activations`] of the same prompts, in one pass where the answers
+    /// depend on every site.
+    ///
+    /// # Errors
+    /// As [`Engine::activations`].
+    pub fn logits_and_activations(
+        &self,
+        prompts: &[Prompt],
+        sites: impl IntoIterator<Item = Site>,
+    ) -> Result<(Vec<AnswerLogits>, Activations), EngineError> {
+        let shape = self.shape();
+        let mut all = Activations::zeros(self, sites, prompts.len());
+        self.check_sites(&all.sites)?;
+        let answers = Needed::for_answers(&self.packed);
+        let computed = |site: &Site| answers.at(site.layer_in(&shape), site.position());
+        if !all.sites.iter().all(computed) {
+            return Ok((self.logits(prompts)?, self.activations(prompts, all.sites)?));
+        }
+        self.admit(prompts)?;
+        let sorted = Sorted::new(prompts, shape.n_ctx());
+        let slices: Vec<(Vec<AnswerLogits>, SiteRows)> = sorted
+            .slices()
+            .map(|tokens| {
+                let mut values = vec![Vec::new(); all.sites.len()];
+                let mut record = Record::Sites {
+                    sites: &all.sites,
+                    values: &mut values,
+                    and_logits: true,
+                };
+                let logits = self.slice_logits(tokens, &mut record);
+                let shared = shared_with_the_one_before(tokens, shape.n_ctx());
+                self.repeat_shared(&shared, &all.sites, &mut values);
+                (logits, values)
+            })
+            .collect();
+        let (logits, slices): (Vec<_>, Vec<SiteRows>) = slices.into_iter().unzip();
+        all.fill(&slices, sorted.order().iter().copied());
+        Ok((sorted.in_order_given(logits.into_iter().flatten()), all))
+    }
+
     /// The activations at `sites` of prompts that are each run with an intervention,
     /// teacher-forced. An overwritten site gives the overwriting value.
     ///
@@ -242,16 +283,22 @@ impl Engine {
         let mut record = Record::Sites {
             sites,
             values: &mut values,
+            and_logits: false,
         };
         let extent = pass.extent();
         let rows = pass.step(0..extent, &mut record);
         pass.record_final(&rows, &mut record);
-        // A shared row was computed for the first item that shares it.
-        for (site, values) in sites.iter().zip(&mut values) {
+        self.repeat_shared(pass.shared(), sites, &mut values);
+        values
+    }
+
+    /// Repeats rows that items share: each was computed for the first item alone.
+    fn repeat_shared(&self, shared: &[usize], sites: &[Site], values: &mut [Vec<f32>]) {
+        for (site, values) in sites.iter().zip(values) {
             let width = site.width(&self.shape());
             let mut rows = values.chunks_exact(width);
-            let mut all = Vec::with_capacity(pass.shared().len() * width);
-            for &shared in pass.shared() {
+            let mut all = Vec::with_capacity(shared.len() * width);
+            for &shared in shared {
                 if shared > site.position() {
                     all.extend_from_within(all.len() - width..);
                 } else if let Some(row) = rows.next() {
@@ -260,7 +307,6 @@ impl Engine {
             }
             *values = all;
         }
-        values
     }
 
     /// Mean attention weights over prompts, `[n_layers, n_heads, n_ctx, n_ctx]`, from the query

@@ -14,6 +14,8 @@ pub(super) enum Record<'r> {
     Sites {
         sites: &'r [Site],
         values: &'r mut [Vec<f32>],
+        /// Whether the logits are wanted too.
+        and_logits: bool,
     },
     /// Attention weights summed over items, `[n_layers, n_heads, n_ctx, n_ctx]`.
     Attention(&'r mut [f64]),
@@ -30,7 +32,7 @@ impl Record<'_> {
         rows: &[f32],
         shape: &Shape,
     ) {
-        let Record::Sites { sites, values } = self else {
+        let Record::Sites { sites, values, .. } = self else {
             return;
         };
         let width = rows.len() / at.len().max(1);
@@ -98,7 +100,11 @@ impl Record<'_> {
 
     fn ends_before(&self, end: (usize, Point), shape: &Shape) -> bool {
         match self {
-            Record::Sites { sites, .. } => {
+            Record::Sites {
+                sites,
+                and_logits: false,
+                ..
+            } => {
                 let mut sites = sites.iter();
                 sites.all(|site| (site.layer_in(shape), site.point()) < end)
             }

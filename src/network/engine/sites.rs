@@ -278,7 +278,7 @@ impl<'p, 'a: 'p> Pass<'p, 'a> {
         entering: &Entering,
         record: &mut Record,
     ) {
-        let Record::Sites { sites, values } = record else {
+        let Record::Sites { sites, values, .. } = record else {
             return;
         };
         let packed = self.packed;
