@@ -227,12 +227,17 @@ fn add_row(to: &mut [f32], to_row: usize, from: &[f32], from_row: usize, width: 
 /// Tensors with their names.
 type Named = Vec<(String, Vec<f32>)>;
 
+/// A part of the gradient that can be computed by itself.
+type Part<'a> = Box<dyn Fn() -> Named + Send + Sync + 'a>;
+
+/// One of the linear maps of a layer.
+type FactorOf = fn(&LayerFactors) -> &Factor;
+
 /// The gradient of all weights, from what the slices contribute, in order.
 pub(super) fn weight_gradient(network: &Differentiable, slices: &[SliceFactors]) -> Tensors {
     let forward = &network.forward;
     // No part needs another: one thread goes on to the next while others finish the last.
-    let mut parts: Vec<Box<dyn Fn() -> Named + Send + Sync>> =
-        vec![Box::new(|| first_projections(network, slices))];
+    let mut parts: Vec<Part> = vec![Box::new(|| first_projections(network, slices))];
     for layer in 0..forward.shape.n_layers {
         let of_layer = move || slices.iter().map(move |slice| &slice.layers[layer]);
         let block = format!("blocks.{layer}");
@@ -243,7 +248,7 @@ pub(super) fn weight_gradient(network: &Differentiable, slices: &[SliceFactors])
                 projections(forward.heads, &block, &factors.collect::<Vec<_>>())
             }));
         }
-        let linears: [(_, _, fn(&LayerFactors) -> &Factor); 3] = [
+        let linears: [(_, _, FactorOf); 3] = [
             ("attn", "O", |layer| &layer.output),
             ("mlp", "in", |layer| &layer.mlp_in),
             ("mlp", "out", |layer| &layer.mlp_out),
