@@ -330,50 +330,34 @@ pub struct Stage<'a> {
 }
 
 /// Values at places, for some prompts.
-#[derive(Default)]
 struct Values {
     at_sites: Activations,
     on_edges: Contributions,
 }
 
 impl Values {
-    /// Reads no more of the prompts than these places need.
     fn read(engine: &Engine, prompts: &[Prompt], places: &[&Place]) -> Result<Self, EngineError> {
-        let sites = sites(places);
-        let at_sites = match sites.is_empty() {
-            true => Activations::default(),
-            false => engine.activations(prompts, sites)?,
-        };
         Ok(Values {
-            at_sites,
-            on_edges: Self::on_edges(engine, prompts, places)?,
+            at_sites: engine.activations(prompts, sites(places))?,
+            on_edges: engine.contributions(prompts, senders(places))?,
         })
     }
 
-    fn on_edges(
+    /// As [`Values::read`], with the prompts' logits.
+    fn read_with_logits(
         engine: &Engine,
         prompts: &[Prompt],
         places: &[&Place],
-    ) -> Result<Contributions, EngineError> {
-        let senders = senders(places);
-        Ok(match senders.is_empty() {
-            true => Contributions::default(),
-            false => engine.contributions(prompts, senders)?,
-        })
+    ) -> Result<(Self, Vec<AnswerLogits>), EngineError> {
+        let (logits, at_sites) = engine.logits_and_activations(prompts, sites(places))?;
+        let on_edges = engine.contributions(prompts, senders(places))?;
+        Ok((Values { at_sites, on_edges }, logits))
     }
 
     fn means(engine: &Engine, set: &[Prompt], places: &[&Place]) -> Result<Self, EngineError> {
-        let sites = sites(places);
-        let at_sites = match sites.is_empty() {
-            true => Activations::default(),
-            false => engine.mean_activations(set, sites)?,
-        };
         Ok(Values {
-            at_sites,
-            on_edges: match senders(places).is_empty() {
-                true => Contributions::default(),
-                false => Self::on_edges(engine, set, places)?.mean(),
-            },
+            at_sites: engine.mean_activations(set, sites(places))?,
+            on_edges: engine.contributions(set, senders(places))?.mean(),
         })
     }
 
@@ -385,7 +369,7 @@ impl Values {
     }
 }
 
-/// The places of the acts that are `wanted` there.
+/// The places of changes at which an act is `wanted`.
 fn places(changes: &[Change], wanted: impl Fn(&Act, &Place) -> bool) -> Vec<&Place> {
     let steps = changes.iter().flat_map(|change| &change.steps);
     let acts = steps.flat_map(|(act, places)| places.iter().map(move |place| (act, place)));
@@ -488,26 +472,17 @@ impl Stage<'_> {
         let bases: Vec<Prompt> = pairs.iter().map(|pair| pair.base).collect();
         let sources: Vec<Prompt> = pairs.iter().map(|pair| pair.source).collect();
         let run = self.engine.run(&bases)?;
-        let read = |prompts: &[Prompt], wanted: &dyn Fn(&Act, &Place) -> bool| {
-            Values::read(self.engine, prompts, &places(changes, wanted))
-        };
-        let own = read(&bases, &reads_own)?;
+        let own = Values::read(self.engine, &bases, &places(changes, reads_own))?;
         let of_source = places(changes, |act, _| act.reads_source());
-        let (logits, at_sites) =
-            (self.engine).logits_and_activations(&sources, sites(&of_source))?;
+        let (source, logits) = Values::read_with_logits(self.engine, &sources, &of_source)?;
         acted.source.extend(logits);
-        let source = Values {
-            at_sites,
-            on_edges: Values::on_edges(self.engine, &sources, &of_source)?,
+        let of_others = places(changes, |act, _| *act == Act::Resample);
+        let others: Vec<Prompt> = match of_others.is_empty() {
+            // There may be no set to draw from.
+            true => Vec::new(),
+            false => bases.iter().map(|base| self.other(base)).collect(),
         };
-        let is_resampled = |act: &Act| *act == Act::Resample;
-        let others = match places(changes, |act, _| is_resampled(act)).is_empty() {
-            true => Values::default(),
-            false => {
-                let others: Vec<Prompt> = bases.iter().map(|base| self.other(base)).collect();
-                read(&others, &|act, _| is_resampled(act))?
-            }
-        };
+        let others = Values::read(self.engine, &others, &of_others)?;
         for (change, logits) in changes.iter().zip(&mut acted.changed) {
             let value = |pair: usize, act: &Act, place: &Place| {
                 let set = match act {

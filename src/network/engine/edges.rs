@@ -16,7 +16,7 @@ use crate::domain::edge::{Edge, Receiver, Sender};
 use crate::domain::site::{Hook, Point};
 
 /// What senders add to the residual stream in each of some prompts.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Contributions {
     senders: Vec<Sender>,
     d_model: usize,

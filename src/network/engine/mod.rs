@@ -277,10 +277,15 @@ impl Engine {
         Ok(())
     }
 
+    /// Checks that nothing speaks against running prompts.
+    fn admissible(&self, prompts: &[Prompt]) -> Result<(), EngineError> {
+        StopSignal::check()?;
+        check_digits(self.shape().n_digits, prompts)
+    }
+
     /// Checks prompts that are about to be run unpatched, and counts them.
     fn admit(&self, prompts: &[Prompt]) -> Result<(), EngineError> {
-        StopSignal::check()?;
-        check_digits(self.shape().n_digits, prompts)?;
+        self.admissible(prompts)?;
         (self.unpatched).fetch_add(prompts.len() as u64, Ordering::Relaxed);
         Ok(())
     }

@@ -108,7 +108,8 @@ impl Activations {
 }
 
 impl Engine {
-    /// The activations of prompts at `sites`, computing no more than they depend on.
+    /// The activations of prompts at `sites`, computing no more than they depend on; without a site,
+    /// nothing is run.
     ///
     /// # Errors
     /// As [`Engine::run`]; [`EngineError::Site`] for a site that this network does not have.
@@ -117,8 +118,12 @@ impl Engine {
         prompts: &[Prompt],
         sites: impl IntoIterator<Item = Site>,
     ) -> Result<Activations, EngineError> {
-        self.admit(prompts)?;
         let mut all = Activations::zeros(self, sites, prompts.len());
+        if all.sites.is_empty() {
+            self.admissible(prompts)?;
+            return Ok(all);
+        }
+        self.admit(prompts)?;
         self.check_sites(&all.sites)?;
         let sorted = Sorted::new(prompts, self.shape().n_ctx());
         let slices: Vec<SiteRows> = sorted
@@ -129,8 +134,8 @@ impl Engine {
         Ok(all)
     }
 
-    /// [`Engine::logits`] and [`Engine::activations`] of the same prompts, in one pass where the answers
-    /// depend on every site.
+    /// The logits of unpatched prompts, teacher-forced, and their activations at `sites`: in one pass where
+    /// every site is computed for the logits, otherwise in two.
     ///
     /// # Errors
     /// As [`Engine::activations`].
@@ -220,7 +225,8 @@ impl Engine {
         Ok(all)
     }
 
-    /// The mean activation over prompts at `sites`, as the single row of the result.
+    /// The mean activation over prompts at `sites`, as the single row of the result; without a site,
+    /// nothing is run.
     ///
     /// # Errors
     /// As [`Engine::activations`].
@@ -229,8 +235,12 @@ impl Engine {
         prompts: &[Prompt],
         sites: impl IntoIterator<Item = Site>,
     ) -> Result<Activations, EngineError> {
-        self.admit(prompts)?;
         let mut means = Activations::zeros(self, sites, 1);
+        if means.sites.is_empty() {
+            self.admissible(prompts)?;
+            return Ok(means);
+        }
+        self.admit(prompts)?;
         self.check_sites(&means.sites)?;
         let n_ctx = self.shape().n_ctx();
         let tokens: Vec<Token> = prompts.iter().flat_map(Prompt::tokens).collect();

@@ -14,7 +14,7 @@ pub(super) enum Record<'r> {
     Sites {
         sites: &'r [Site],
         values: &'r mut [Vec<f32>],
-        /// Whether the logits are wanted too.
+        /// Whether the pass goes on to the logits when all sites are recorded.
         and_logits: bool,
     },
     /// Attention weights summed over items, `[n_layers, n_heads, n_ctx, n_ctx]`.
