@@ -49,15 +49,14 @@ impl Matrix {
         let mut panels = Vec::with_capacity(columns.div_ceil(PANEL) * rows);
         for start in (0..columns).step_by(PANEL) {
             let width = PANEL.min(columns - start);
-            for row in 0..rows {
-                let values = &data[row * columns + start..][..width];
-                let mut line = PanelRow([0.0; PANEL]);
-                match values.first_chunk() {
-                    Some(whole) => line.0 = *whole,
-                    None => line.0[..width].copy_from_slice(values),
-                }
-                panels.push(line);
-            }
+            panels.extend(data.chunks_exact(columns).map(|row| {
+                let values = &row[start..][..width];
+                PanelRow(values.first_chunk().copied().unwrap_or_else(|| {
+                    let mut line = [0.0; PANEL];
+                    line[..width].copy_from_slice(values);
+                    line
+                }))
+            }));
         }
         Matrix {
             rows,
@@ -204,9 +203,10 @@ enum Left<'a> {
 enum TileLeft<'a> {
     /// Row by row.
     Rows(&'a [f32]),
-    /// As [`Packing`] has it.
-    Groups(&'a [f32]),
-    Steps(&'a [f32]),
+    /// As [`Packing::pack_groups`] copies it.
+    Groups(&'a [[f32; LANES]]),
+    /// As [`Packing::pack_steps`] copies it.
+    Steps(&'a [[f32; LANES]]),
 }
 
 struct Product<'a> {
@@ -221,8 +221,8 @@ struct Product<'a> {
     out: &'a mut [f32],
 }
 
-/// Values of the left side that are multiplied with one panel after another before the next ones are:
-/// they stay in the second-level cache beside a panel.
+/// Values of the left side that are multiplied by every panel before the next ones are: 256 KiB, which
+/// stay in the second-level cache beside a panel.
 const BLOCK: usize = 65_536;
 
 /// Panels from which on rows of the left side are packed into groups.
@@ -275,7 +275,7 @@ impl Kernel for Product<'_> {
                         Left::Rows(values) => {
                             TileLeft::Rows(&values[row * inner..][..rows * inner])
                         }
-                        Left::Columns(..) => TileLeft::Steps(packing.steps(number, rows)),
+                        Left::Columns(..) => TileLeft::Steps(packing.steps(number)),
                     };
                     tile.multiply_at(lanes, rows, lhs, out, (start, width, columns));
                 }
@@ -284,20 +284,21 @@ impl Kernel for Product<'_> {
     }
 }
 
-/// A copy of the left side, tile by tile. The values that a row of a panel is multiplied with lie at
-/// fixed distances, so that no instructions are spent on addresses.
+/// A copy of the left side, tile by tile, in pieces of [`LANES`] values. Those that a row of a panel is
+/// multiplied with lie at fixed distances, so that no instructions are spent on addresses.
 struct Packing {
     inner: usize,
     height: usize,
-    values: Vec<f32>,
+    pieces: Vec<[f32; LANES]>,
 }
 
 impl Packing {
     const fn new(inner: usize, height: usize) -> Self {
+        assert!(height <= LANES);
         Packing {
             inner,
             height,
-            values: Vec::new(),
+            pieces: Vec::new(),
         }
     }
 
@@ -305,56 +306,49 @@ impl Packing {
     /// with zeros.
     #[inline(always)]
     fn pack_groups(&mut self, rows: &[f32]) {
-        let Self {
-            inner,
-            height,
-            ref mut values,
-        } = *self;
-        values.clear();
-        values.reserve(rows.len() / inner * inner.next_multiple_of(LANES));
+        let Self { inner, height, .. } = *self;
+        self.pieces.clear();
+        (self.pieces).reserve(rows.len() / inner * inner.div_ceil(LANES));
         for tile in rows.chunks(height * inner) {
             for start in (0..inner).step_by(LANES) {
-                let width = LANES.min(inner - start);
-                for row in tile.chunks_exact(inner) {
-                    let mut group = [0.0; LANES];
-                    match row[start..].first_chunk() {
-                        Some(whole) => group = *whole,
-                        None => group[..width].copy_from_slice(&row[start..]),
-                    }
-                    values.extend_from_slice(&group);
-                }
+                let rows = tile.chunks_exact(inner);
+                self.pieces.extend(rows.map(|row| piece(&row[start..])));
             }
         }
     }
 
-    fn groups(&self, number: usize, rows: usize) -> &[f32] {
-        let of_row = self.inner.next_multiple_of(LANES);
-        &self.values[number * self.height * of_row..][..rows * of_row]
+    /// Those of a tile of `rows`.
+    fn groups(&self, number: usize, rows: usize) -> &[[f32; LANES]] {
+        let of_row = self.inner.div_ceil(LANES);
+        &self.pieces[number * self.height * of_row..][..rows * of_row]
     }
 
-    /// Copies the first `rows` of columns that are `width` apart: of each tile one column after the other.
+    /// Copies the first `rows` of columns that are `width` apart: of each tile a piece of one column after
+    /// the other, of which the first values are the tile's.
     #[inline(always)]
     fn pack_steps(&mut self, columns: &[f32], width: usize, rows: usize) {
-        self.values.clear();
-        self.values.reserve(rows * self.inner + LANES);
+        self.pieces.clear();
+        (self.pieces).reserve(rows.div_ceil(self.height) * self.inner);
         for start in (0..rows).step_by(self.height) {
-            let height = self.height.min(rows - start);
-            let filled = self.values.len();
-            for step in 0..self.inner {
-                let values = &columns[step * width + start..];
-                // A whole vector is copied faster than a tile's height; what is too much goes.
-                match values.first_chunk::<LANES>() {
-                    Some(whole) => self.values.extend_from_slice(whole),
-                    None => self.values.extend_from_slice(&values[..height]),
-                }
-                self.values.truncate(filled + (step + 1) * height);
-            }
+            let columns = columns[start..].chunks(width);
+            (self.pieces).extend(columns.take(self.inner).map(piece));
         }
     }
 
-    fn steps(&self, number: usize, rows: usize) -> &[f32] {
-        &self.values[number * self.height * self.inner..][..rows * self.inner]
+    /// Those of a tile.
+    fn steps(&self, number: usize) -> &[[f32; LANES]] {
+        &self.pieces[number * self.inner..][..self.inner]
     }
+}
+
+/// The first values, filled up with zeros.
+#[inline(always)]
+fn piece(values: &[f32]) -> [f32; LANES] {
+    values.first_chunk().copied().unwrap_or_else(|| {
+        let mut piece = [0.0; LANES];
+        piece[..values.len()].copy_from_slice(values);
+        piece
+    })
 }
 
 /// A panel and the operation on its columns.
@@ -475,11 +469,11 @@ impl Tile<'_> {
     fn add_groups<L: Lanes, const H: usize, const W: usize>(
         &self,
         lanes: L,
-        groups: &[f32],
+        groups: &[[f32; LANES]],
         column: usize,
         mut sums: [[L::V; W]; H],
     ) -> [[L::V; W]; H] {
-        let (groups, _) = groups.as_chunks::<LANES>().0.as_chunks::<H>();
+        let (groups, _) = groups.as_chunks::<H>();
         for (panel, group) in self.panel.chunks(LANES).zip(groups) {
             for (k, line) in (0..LANES).zip(panel) {
                 let columns = self.columns::<L, W>(lanes, line, column);
@@ -516,11 +510,11 @@ impl Tile<'_> {
     fn add_steps<L: Lanes, const H: usize, const W: usize>(
         &self,
         lanes: L,
-        steps: &[f32],
+        steps: &[[f32; LANES]],
         column: usize,
         mut sums: [[L::V; W]; H],
     ) -> [[L::V; W]; H] {
-        for (line, step) in self.panel.iter().zip(steps.as_chunks::<H>().0) {
+        for (line, step) in self.panel.iter().zip(steps) {
             let columns = self.columns::<L, W>(lanes, line, column);
             sums = add_line(lanes, sums, columns, |row| step[row]);
         }
