@@ -27,9 +27,7 @@ pub(super) struct LayerAdjoint {
     pub z: Vec<f32>,
     /// `[asking rows, d_model]`
     pub mid: Vec<f32>,
-    /// After the ReLU, `[asking rows, d_mlp]`.
-    pub post: Vec<f32>,
-    /// Before the ReLU.
+    /// Before the ReLU, `[asking rows, d_mlp]`.
     pub pre: Vec<f32>,
     /// `[asking rows, d_model]`
     pub after: Vec<f32>,
@@ -69,11 +67,10 @@ fn backward_layer(
     let forward = &network.forward;
     let shape = &forward.shape;
     let (block, back) = (&forward.blocks[layer], &network.layers[layer]);
-    let post = back.mlp_out.times(&after);
-    let masked = post.iter().zip(&tape.post);
-    let pre: Vec<f32> = masked
-        .map(|(gradient, &post)| if post > 0.0 { *gradient } else { 0.0 })
-        .collect();
+    let mut pre = back.mlp_out.times(&after);
+    for (gradient, &post) in pre.iter_mut().zip(&tape.post) {
+        *gradient = if post > 0.0 { *gradient } else { 0.0 };
+    }
     let mut mid = after.clone();
     let ln2 = norm_backward(&block.ln2, &tape.mid, &back.mlp_in.times(&pre), &mut mid);
     let z = back.output.times(&mid);
@@ -101,7 +98,6 @@ fn backward_layer(
         key_value,
         z,
         mid,
-        post,
         pre,
         after,
         ln1,

@@ -27,8 +27,9 @@ pub(super) struct Passes<'a> {
 /// The gradients at the sites of a slice.
 pub(super) struct SiteGradients<'a> {
     of: Passes<'a>,
-    /// What norms give, by layer, `[rows, d_model]` or, for the MLP's, `[asking rows, d_model]`.
-    normed: BTreeMap<(Point, usize), Vec<f32>>,
+    /// What a backward pass does not keep, by layer: of what norms give, `[rows, d_model]` or, for the
+    /// MLP's, `[asking rows, d_model]`; after the ReLU, `[asking rows, d_mlp]`.
+    recomputed: BTreeMap<(Point, usize), Vec<f32>>,
     /// The stream that enters the network, `[rows, d_model]`.
     entering: Option<Vec<f32>>,
 }
@@ -49,15 +50,15 @@ impl<'a> SiteGradients<'a> {
     /// Computes what these sites need beyond the backward pass.
     pub fn new(of: Passes<'a>, sites: &[Site]) -> Self {
         let shape = of.network.shape();
-        let mut normed = BTreeMap::new();
+        let mut recomputed = BTreeMap::new();
         let mut enters = false;
         for site in sites {
             let (point, layer) = (site.point(), site.layer_in(&shape));
             match point {
-                Point::Ln1 | Point::Ln2 | Point::LnFinal => {
-                    normed
+                Point::Ln1 | Point::Ln2 | Point::LnFinal | Point::Post => {
+                    recomputed
                         .entry((point, layer))
-                        .or_insert_with(|| of.normed(point, layer));
+                        .or_insert_with(|| of.recomputed(point, layer));
                 }
                 Point::Embed | Point::PosEmbed => enters = true,
                 Point::ResidPre => enters |= layer == 0,
@@ -67,7 +68,7 @@ impl<'a> SiteGradients<'a> {
         let entering = enters.then(|| of.entering());
         SiteGradients {
             of,
-            normed,
+            recomputed,
             entering,
         }
     }
@@ -98,7 +99,7 @@ impl<'a> SiteGradients<'a> {
         let (shape, heads) = (network.shape(), network.forward.heads);
         let (layer, head) = (site.layer_in(&shape), site.head().unwrap_or(0));
         let of_layer = &self.of.adjoint.layers[layer];
-        let normed = || &self.normed[&(site.point(), layer)];
+        let recomputed = || &self.recomputed[&(site.point(), layer)];
         let entering = || self.entering.as_ref().expect("computed for these sites");
         let asked = asking(&shape, layer);
         let all = 0..live(&shape);
@@ -114,7 +115,7 @@ impl<'a> SiteGradients<'a> {
             Point::Embed | Point::PosEmbed => rows(entering(), all, width),
             Point::ResidPre if layer == 0 => rows(entering(), all, width),
             Point::ResidPre => rows(&of_layer.x, all, width),
-            Point::Ln1 => rows(normed(), all, width),
+            Point::Ln1 => rows(recomputed(), all, width),
             Point::Q => Rows {
                 start: of_head,
                 // The engine's queries have the scale of the scores in them.
@@ -135,11 +136,11 @@ impl<'a> SiteGradients<'a> {
             },
             // They are added to the stream, so that all have its gradient.
             Point::Result | Point::AttnOut | Point::ResidMid => rows(&of_layer.mid, asked, width),
-            Point::Ln2 => rows(normed(), asked, width),
+            Point::Ln2 => rows(recomputed(), asked, width),
             Point::Pre => rows(&of_layer.pre, asked, shape.d_mlp),
-            Point::Post => rows(&of_layer.post, asked, shape.d_mlp),
+            Point::Post => rows(recomputed(), asked, shape.d_mlp),
             Point::MlpOut | Point::ResidPost => rows(&of_layer.after, asked, width),
-            Point::LnFinal => rows(normed(), answering(&shape), width),
+            Point::LnFinal => rows(recomputed(), answering(&shape), width),
             Point::Pattern => unreachable!("a pattern has no rows of one width"),
         }
     }
@@ -151,12 +152,13 @@ const fn answering(shape: &Shape) -> Range<usize> {
 }
 
 impl Passes<'_> {
-    /// The gradient of what a norm gives.
-    fn normed(&self, point: Point, layer: usize) -> Vec<f32> {
+    /// The gradient of what a norm gives, or the ReLU.
+    fn recomputed(&self, point: Point, layer: usize) -> Vec<f32> {
         let (back, of_layer) = (&self.network.layers[layer], &self.adjoint.layers[layer]);
         match point {
             Point::LnFinal => self.network.unembed.times(self.logits),
             Point::Ln2 => back.mlp_in.times(&of_layer.pre),
+            Point::Post => back.mlp_out.times(&of_layer.after),
             _ => {
                 let shape = self.network.shape();
                 let mut normed = spread(&shape, layer, &back.query.times(&of_layer.query));
@@ -169,7 +171,7 @@ impl Passes<'_> {
     /// The gradient of the stream that enters the first layer.
     fn entering(&self) -> Vec<f32> {
         let mut x = self.adjoint.layers[0].x.clone();
-        let normed = self.normed(Point::Ln1, 0);
+        let normed = self.recomputed(Point::Ln1, 0);
         let norm = &self.network.forward.blocks[0].ln1;
         norm_backward(norm, &self.tape.layers[0].x, &normed, &mut x);
         x
