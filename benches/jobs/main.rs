@@ -65,7 +65,7 @@ fn main() {
         .collect();
     let wants = |job: &str| wanted.is_empty() || wanted.iter().any(|w| w == job);
     if wanted == ["train"] {
-        // As the command does, before there are threads.
+        // As the command does, before there are threads; other jobs' commands do not.
         keep_freed_memory();
     }
     println!(

@@ -144,6 +144,7 @@ impl Cli {
     fn run(self) -> Result<ExitCode, CliError> {
         let global = self.global;
         if let Command::Train(_) = self.command {
+            // Before there are threads, each of which would get an arena of its own.
             keep_freed_memory();
         }
         interrupt::listen();

@@ -208,7 +208,7 @@ impl Weights {
                     found: array.shape().to_vec(),
                 });
             }
-            // Without a way out in its middle, the loop is done several values at a time.
+            // Without an early exit, the compiler vectorises the loop.
             let finite = |all, weight: &f32| all & weight.is_finite();
             if !array.data().iter().fold(true, finite) {
                 let offset = array.data().iter().position(|weight| !weight.is_finite());
