@@ -187,7 +187,7 @@ fn logits_and_activations_together_are_those_apart() {
         .collect();
     for sites in [
         "P14L2H1 P13L0.resid_mid P14.ln_final P3L1H1.k P5L0H2.pattern P16L2.ln2",
-        // The pass goes on behind all of them.
+        // The pass goes on past all of these to the logits.
         "P5L0H2.pattern P3L1H1.k",
         // No answer depends on the last layer before the answer.
         "P14L2H1 P4L2H0",

@@ -317,7 +317,7 @@ impl Packing {
         }
     }
 
-    /// Those of a tile of `rows`.
+    /// The pieces of a tile of `rows` rows.
     fn groups(&self, number: usize, rows: usize) -> &[[f32; LANES]] {
         let of_row = self.inner.div_ceil(LANES);
         &self.pieces[number * self.height * of_row..][..rows * of_row]
@@ -335,7 +335,7 @@ impl Packing {
         }
     }
 
-    /// Those of a tile.
+    /// The pieces of a tile, one for each step.
     fn steps(&self, number: usize) -> &[[f32; LANES]] {
         &self.pieces[number * self.inner..][..self.inner]
     }

@@ -277,7 +277,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Checks that nothing speaks against running prompts.
+    /// Checks that no stop was asked for and that the prompts fit the network.
     fn admissible(&self, prompts: &[Prompt]) -> Result<(), EngineError> {
         StopSignal::check()?;
         check_digits(self.shape().n_digits, prompts)
