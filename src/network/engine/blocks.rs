@@ -70,18 +70,28 @@ impl LayerWeights {
             array("attn.b_V"),
             1.0,
         );
+        // In pieces of about the same size, for threads to share.
+        let (mlp_in, (mlp_out, output)) = rayon::join(
+            || Matrix::new(d, shape.d_mlp, array("mlp.W_in")),
+            || {
+                rayon::join(
+                    || Matrix::new(shape.d_mlp, d, array("mlp.W_out")),
+                    || Matrix::new(heads.results(), d, array("attn.W_O")),
+                )
+            },
+        );
         LayerWeights {
             ln1: norm("ln1"),
             query: Matrix::new(d, width, &query),
             query_bias,
             key_value: Matrix::new(d, 2 * width, &key_value),
             key_value_bias,
-            output: Matrix::new(heads.results(), d, array("attn.W_O")),
+            output,
             output_bias: array("attn.b_O").to_vec(),
             ln2: norm("ln2"),
-            mlp_in: Matrix::new(d, shape.d_mlp, array("mlp.W_in")),
+            mlp_in,
             mlp_in_bias: array("mlp.b_in").to_vec(),
-            mlp_out: Matrix::new(shape.d_mlp, d, array("mlp.W_out")),
+            mlp_out,
             mlp_out_bias: array("mlp.b_out").to_vec(),
         }
     }

@@ -4,6 +4,7 @@
 //! inner dimension from first to last. A row's result therefore does not depend on the rows
 //! computed with it, nor on where a product is split.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::lanes::{Kernel, LANES, Lanes, dispatch};
@@ -31,6 +32,8 @@ pub struct Matrix {
 /// What a product is added to.
 #[derive(Debug, Clone, Copy)]
 pub enum Onto<'a> {
+    /// Nothing: the result is overwritten.
+    Nothing,
     /// The current values of the result.
     Result,
     /// The same row for every row of the result, which is overwritten.
@@ -113,31 +116,44 @@ impl Matrix {
 
     /// `lhs · self` added to `onto` for every row of `lhs` (`[m, rows]`), into `out` (`[m, columns]`).
     pub fn multiply(&self, lhs: &[f32], onto: Onto, out: &mut [f32]) {
-        self.product(0..self.rows, lhs, onto, false, out);
+        self.product(0..self.rows, lhs, onto, false, as_written(out));
     }
 
     /// As [`Matrix::multiply`], with negative values replaced by zero.
     pub fn multiply_relu(&self, lhs: &[f32], onto: Onto, out: &mut [f32]) {
-        self.product(0..self.rows, lhs, onto, true, out);
+        self.product(0..self.rows, lhs, onto, true, as_written(out));
     }
 
     /// `lhs · self + bias` for every row of `lhs`, `[m, columns]`.
     pub fn apply(&self, lhs: &[f32], bias: &[f32]) -> Vec<f32> {
-        let mut out = vec![0.0; lhs.len() / self.rows * self.columns];
-        self.multiply(lhs, Onto::Bias(bias), &mut out);
-        out
+        self.fresh(lhs, Onto::Bias(bias), false)
+    }
+
+    /// As [`Matrix::apply`], with negative values replaced by zero.
+    pub fn apply_relu(&self, lhs: &[f32], bias: &[f32]) -> Vec<f32> {
+        self.fresh(lhs, Onto::Bias(bias), true)
     }
 
     /// `lhs · self` for every row of `lhs`, `[m, columns]`.
     pub fn times(&self, lhs: &[f32]) -> Vec<f32> {
-        let mut out = vec![0.0; lhs.len() / self.rows * self.columns];
-        self.multiply(lhs, Onto::Result, &mut out);
+        self.fresh(lhs, Onto::Nothing, false)
+    }
+
+    /// A product in memory of its own, which is not cleared before.
+    fn fresh(&self, lhs: &[f32], onto: Onto, relu: bool) -> Vec<f32> {
+        assert!(matches!(onto, Onto::Nothing | Onto::Bias(_)));
+        let count = lhs.len() / self.rows * self.columns;
+        let mut out = Vec::with_capacity(count);
+        let values = &mut out.spare_capacity_mut()[..count];
+        self.product(0..self.rows, lhs, onto, relu, values);
+        // SAFETY: onto nothing or a bias, the product has written every value, and read none.
+        unsafe { out.set_len(count) };
         out
     }
 
     /// Adds the product of `lhs` (`[m, rows.len()]`) and some rows of the matrix to `out`.
     pub fn add_rows(&self, rows: Range<usize>, lhs: &[f32], out: &mut [f32]) {
-        self.product(rows, lhs, Onto::Result, false, out);
+        self.product(rows, lhs, Onto::Result, false, as_written(out));
     }
 
     /// Adds the product of some columns of `lhs` (`[rows, width]`), transposed, and the matrix to `out`
@@ -162,11 +178,19 @@ impl Matrix {
             height: columns.len(),
             onto: Onto::Result,
             relu: false,
-            out,
+            out: as_written(out),
         });
     }
 
-    fn product(&self, rows: Range<usize>, lhs: &[f32], onto: Onto, relu: bool, out: &mut [f32]) {
+    /// Writes every value of `out`; reads them only if they are part of what the product is added to.
+    fn product(
+        &self,
+        rows: Range<usize>,
+        lhs: &[f32],
+        onto: Onto,
+        relu: bool,
+        out: &mut [MaybeUninit<f32>],
+    ) {
         assert!(rows.end <= self.rows);
         if rows.is_empty() || lhs.is_empty() {
             // Nothing to multiply. No caller asks for a bias alone.
@@ -187,6 +211,12 @@ impl Matrix {
             out,
         });
     }
+}
+
+/// Values as memory that is written to.
+fn as_written(values: &mut [f32]) -> &mut [MaybeUninit<f32>] {
+    // SAFETY: the layout is the same, and a product writes nothing but numbers.
+    unsafe { &mut *(std::ptr::from_mut(values) as *mut [MaybeUninit<f32>]) }
 }
 
 /// The left side of a product.
@@ -218,7 +248,8 @@ struct Product<'a> {
     height: usize,
     onto: Onto<'a>,
     relu: bool,
-    out: &'a mut [f32],
+    /// Initialised, if it is part of what the product is added to.
+    out: &'a mut [MaybeUninit<f32>],
 }
 
 /// Values of the left side that are multiplied by every panel before the next ones are: 256 KiB, which
@@ -259,11 +290,12 @@ impl Kernel for Product<'_> {
                 let tile = Tile {
                     panel,
                     bias,
-                    onto_result: !matches!(self.onto, Onto::Bias(_)),
+                    onto_result: matches!(self.onto, Onto::Result | Onto::ResultAnd(_)),
                     relu: self.relu,
                 };
                 for (number, out) in out.chunks_mut(height * columns).enumerate() {
-                    let next = out.as_ptr().wrapping_add(height * columns + start);
+                    let next = out.as_ptr().cast::<f32>();
+                    let next = next.wrapping_add(height * columns + start);
                     for row in 0..height {
                         let next = next.wrapping_add(row * columns);
                         lanes.prefetch(next);
@@ -351,6 +383,19 @@ fn piece(values: &[f32]) -> [f32; LANES] {
     })
 }
 
+/// Copies a row of less than a panel, as two vectors that may overlap: a copy of unknown length is a call.
+#[inline(always)]
+fn copy_narrow(from: &[MaybeUninit<f32>], to: &mut [MaybeUninit<f32>]) {
+    match (from.first_chunk::<LANES>(), from.last_chunk::<LANES>()) {
+        (Some(first), Some(last)) if from.len() <= 2 * LANES && from.len() == to.len() => {
+            let end = to.len() - LANES;
+            to[..LANES].copy_from_slice(first);
+            to[end..].copy_from_slice(last);
+        }
+        _ => to.copy_from_slice(from),
+    }
+}
+
 /// A panel and the operation on its columns.
 struct Tile<'a> {
     panel: &'a [PanelRow],
@@ -368,20 +413,22 @@ impl Tile<'_> {
         lanes: L,
         height: usize,
         lhs: TileLeft,
-        out: &mut [f32],
+        out: &mut [MaybeUninit<f32>],
         (start, width, columns): (usize, usize, usize),
     ) {
         if width == PANEL {
             return self.multiply(lanes, height, lhs, &mut out[start..], columns);
         }
         // If the result is narrower than a panel, the panel is computed in a wider buffer.
-        let mut wide = [0.0; TALLEST * PANEL];
-        for (row, wide) in (out.chunks_exact(columns)).zip(wide.chunks_exact_mut(PANEL)) {
-            wide[..width].copy_from_slice(&row[start..][..width]);
+        let mut wide = [MaybeUninit::new(0.0); TALLEST * PANEL];
+        if self.onto_result {
+            for (row, wide) in (out.chunks_exact(columns)).zip(wide.chunks_exact_mut(PANEL)) {
+                copy_narrow(&row[start..][..width], &mut wide[..width]);
+            }
         }
         self.multiply(lanes, height, lhs, &mut wide, PANEL);
         for (row, wide) in (out.chunks_exact_mut(columns)).zip(wide.chunks_exact(PANEL)) {
-            row[start..][..width].copy_from_slice(&wide[..width]);
+            copy_narrow(&wide[..width], &mut row[start..][..width]);
         }
     }
 
@@ -391,7 +438,7 @@ impl Tile<'_> {
         lanes: L,
         height: usize,
         lhs: TileLeft,
-        out: &mut [f32],
+        out: &mut [MaybeUninit<f32>],
         stride: usize,
     ) {
         if L::TILE.1 * LANES == PANEL {
@@ -409,7 +456,7 @@ impl Tile<'_> {
         lanes: L,
         height: usize,
         lhs: TileLeft,
-        out: &mut [f32],
+        out: &mut [MaybeUninit<f32>],
         stride: usize,
         column: usize,
     ) {
@@ -431,7 +478,7 @@ impl Tile<'_> {
         &self,
         lanes: L,
         lhs: TileLeft,
-        out: &mut [f32],
+        out: &mut [MaybeUninit<f32>],
         stride: usize,
         column: usize,
     ) {
@@ -444,6 +491,8 @@ impl Tile<'_> {
             if self.onto_result {
                 let (old, _) = out[row * stride + column..].as_chunks::<LANES>();
                 for (sum, old) in sums.iter_mut().zip(old) {
+                    // SAFETY: what a product is added to is initialised.
+                    let old = unsafe { &*std::ptr::from_ref(old).cast::<[f32; LANES]>() };
                     *sum = lanes.add(lanes.load(old), *sum);
                 }
             }
@@ -458,7 +507,9 @@ impl Tile<'_> {
             let (new, _) = out[row * stride + column..].as_chunks_mut::<LANES>();
             for (new, &sum) in new.iter_mut().zip(sums) {
                 let value = if self.relu { lanes.max(zero, sum) } else { sum };
-                lanes.store(new, value);
+                let mut values = [0.0; LANES];
+                lanes.store(&mut values, value);
+                *new = values.map(MaybeUninit::new);
             }
         }
     }
@@ -601,7 +652,7 @@ mod tests {
                         height: m,
                         onto: Onto::ResultAnd(&bias),
                         relu: true,
-                        out: &mut out,
+                        out: as_written(&mut out),
                     };
                     lanes::run_on(instructions, product);
                     out
@@ -623,6 +674,20 @@ mod tests {
             if let [_, avx2, avx512] = results.as_slice() {
                 assert_eq!(bits(avx2), bits(avx512), "{m}x{inner}x{columns}");
             }
+        }
+    }
+
+    #[test]
+    fn a_product_in_memory_of_its_own_is_that_onto_zeros() {
+        for (m, inner, columns) in SHAPES {
+            let (lhs, bias) = (values(m * inner), values(columns));
+            let matrix = Matrix::new(inner, columns, &values(inner * columns));
+            let mut expected = vec![0.0; m * columns];
+            matrix.multiply(&lhs, Onto::Result, &mut expected);
+            assert_eq!(bits(&matrix.times(&lhs)), bits(&expected));
+            let mut expected = vec![f32::NAN; m * columns];
+            matrix.multiply_relu(&lhs, Onto::Bias(&bias), &mut expected);
+            assert_eq!(bits(&matrix.apply_relu(&lhs, &bias)), bits(&expected));
         }
     }
 

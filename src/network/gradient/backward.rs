@@ -3,7 +3,7 @@
 use super::Differentiable;
 use super::attention::AttentionBackward;
 use super::forward::{LayerTape, Tape, asking, attended, live};
-use super::norm::{NormGradient, norm_backward};
+use super::norm::norm_backward;
 use crate::domain::arithmetic::Token;
 use crate::domain::shape::Shape;
 use crate::network::engine::matrix::Onto;
@@ -11,7 +11,8 @@ use crate::network::engine::matrix::Onto;
 /// The gradients of a slice's activations, with rows as in its [`Tape`].
 pub(super) struct Adjoint {
     pub layers: Vec<LayerAdjoint>,
-    pub ln_final: NormGradient,
+    /// After the final norm, `[answer rows, d_model]`.
+    pub normed: Vec<f32>,
 }
 
 /// The gradients of one layer's activations.
@@ -19,6 +20,8 @@ pub(super) struct LayerAdjoint {
     /// `[rows, d_model]`: in the first layer along the residual stream alone, without what attention
     /// reads.
     pub x: Vec<f32>,
+    /// After the first norm, `[rows, d_model]`; `None` in the first layer, where a table is read.
+    pub normed: Option<Vec<f32>>,
     /// `[asking rows, heads]`
     pub query: Vec<f32>,
     /// `[rows, 2 * heads]`
@@ -27,13 +30,12 @@ pub(super) struct LayerAdjoint {
     pub z: Vec<f32>,
     /// `[asking rows, d_model]`
     pub mid: Vec<f32>,
+    /// After the second norm, `[asking rows, d_model]`.
+    pub normed_mid: Vec<f32>,
     /// Before the ReLU, `[asking rows, d_mlp]`.
     pub pre: Vec<f32>,
     /// `[asking rows, d_model]`
     pub after: Vec<f32>,
-    /// Zero in the first layer, whose norm reads a table.
-    pub ln1: NormGradient,
-    pub ln2: NormGradient,
 }
 
 /// Goes back from the gradient of the logits, `[answer rows, 15]`.
@@ -46,7 +48,7 @@ pub(super) fn backward(
     let forward = &network.forward;
     let mut gradient = vec![0.0; tape.x.len()];
     let normed = network.unembed.times(logits);
-    let ln_final = norm_backward(&forward.ln_final, &tape.x, &normed, &mut gradient);
+    norm_backward(&forward.ln_final, &tape.x, &normed, &mut gradient);
     let mut layers = Vec::with_capacity(tape.layers.len());
     for (layer, of_layer) in tape.layers.iter().enumerate().rev() {
         let adjoint = backward_layer(network, layer, tokens, of_layer, gradient);
@@ -54,7 +56,7 @@ pub(super) fn backward(
         layers.push(adjoint);
     }
     layers.reverse();
-    Adjoint { layers, ln_final }
+    Adjoint { layers, normed }
 }
 
 fn backward_layer(
@@ -72,7 +74,8 @@ fn backward_layer(
         *gradient = if post > 0.0 { *gradient } else { 0.0 };
     }
     let mut mid = after.clone();
-    let ln2 = norm_backward(&block.ln2, &tape.mid, &back.mlp_in.times(&pre), &mut mid);
+    let normed_mid = back.mlp_in.times(&pre);
+    norm_backward(&block.ln2, &tape.mid, &normed_mid, &mut mid);
     let z = back.output.times(&mid);
     let (query, key_value) = AttentionBackward {
         heads: forward.heads,
@@ -84,24 +87,22 @@ fn backward_layer(
     }
     .run();
     let mut x = spread(shape, layer, &mid);
-    let ln1 = match &tape.projected {
-        None => NormGradient::zeros(shape.d_model),
-        Some(_) => {
-            let mut normed = spread(shape, layer, &back.query.times(&query));
-            (back.key_value).multiply(&key_value, Onto::Result, &mut normed);
-            norm_backward(&block.ln1, &tape.x, &normed, &mut x)
-        }
-    };
+    let normed = tape.projected.as_ref().map(|_| {
+        let mut normed = spread(shape, layer, &back.query.times(&query));
+        (back.key_value).multiply(&key_value, Onto::Result, &mut normed);
+        norm_backward(&block.ln1, &tape.x, &normed, &mut x);
+        normed
+    });
     LayerAdjoint {
         x,
+        normed,
         query,
         key_value,
         z,
         mid,
+        normed_mid,
         pre,
         after,
-        ln1,
-        ln2,
     }
 }
 

@@ -185,8 +185,7 @@ fn forward_layer(
     );
     (block.output).multiply(&z, Onto::ResultAnd(&block.output_bias), &mut mid);
     let normed_mid = block.ln2.apply(&mid);
-    let mut post = vec![0.0; rows * shape.d_mlp];
-    (block.mlp_in).multiply_relu(&normed_mid, Onto::Bias(&block.mlp_in_bias), &mut post);
+    let post = (block.mlp_in).apply_relu(&normed_mid, &block.mlp_in_bias);
     let mut after = mid.clone();
     (block.mlp_out).multiply(&post, Onto::ResultAnd(&block.mlp_out_bias), &mut after);
     let tape = LayerTape {

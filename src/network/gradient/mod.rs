@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use self::backward::backward;
 use self::forward::forward;
 use self::sites::{Passes, SiteGradients};
-use self::weights::{SliceFactors, weight_gradient};
+use self::weights::{Factors, weight_gradient};
 use super::engine::blocks::{LayerWeights, Packed};
 use super::engine::matrix::Matrix;
 use super::engine::{EngineError, Site, check_digits};
@@ -29,7 +29,8 @@ use crate::inputs::model::Weights;
 
 pub use self::weights::Tensors;
 
-/// Questions in a slice: enough rows for the kernel's tiles, and a batch of 64 occupies four threads.
+/// Questions in a slice: enough rows for the kernel's tiles, and a batch of 64 occupies four threads. The
+/// gradients of norms are sums of the slices' sums, so that another number would change their last bits.
 const SLICE: usize = 16;
 
 /// A network that can be differentiated: its weights, packed for both directions.
@@ -58,12 +59,18 @@ struct Transposes {
 
 impl Transposes {
     fn of(layer: &LayerWeights) -> Self {
+        let attention = || {
+            let matrices = [&layer.query, &layer.key_value, &layer.output];
+            matrices.map(Matrix::transposed)
+        };
+        let mlp = || rayon::join(|| layer.mlp_in.transposed(), || layer.mlp_out.transposed());
+        let ([query, key_value, output], (mlp_in, mlp_out)) = rayon::join(attention, mlp);
         Transposes {
-            query: layer.query.transposed(),
-            key_value: layer.key_value.transposed(),
-            output: layer.output.transposed(),
-            mlp_in: layer.mlp_in.transposed(),
-            mlp_out: layer.mlp_out.transposed(),
+            query,
+            key_value,
+            output,
+            mlp_in,
+            mlp_out,
         }
     }
 }
@@ -115,7 +122,7 @@ impl Differentiable {
                 let tape = forward(&self.forward, tokens);
                 let (losses, logits) = cross_entropy(&self.shape(), tokens, &tape.logits, share);
                 let adjoint = backward(self, tokens, &tape, &logits);
-                let factors = SliceFactors::new(&self.shape(), tokens, tape, adjoint, &logits);
+                let factors = Factors::new(&self.shape(), tokens, tape, adjoint, &logits);
                 (losses, factors)
             })
             .unzip();
@@ -162,7 +169,6 @@ impl Differentiable {
                     tokens,
                     tape: &tape,
                     adjoint: &adjoint,
-                    logits: &logits,
                 };
                 let gradients = SiteGradients::new(passes, sites);
                 let of_question = |question| {

@@ -11,11 +11,18 @@ pub(super) struct NormGradient {
 }
 
 impl NormGradient {
-    pub fn zeros(width: usize) -> Self {
-        NormGradient {
-            weight: vec![0.0; width],
-            bias: vec![0.0; width],
-        }
+    /// The gradient of the weights of a norm with this factor, summed row after row.
+    pub fn of(factor: &NormFactor) -> Self {
+        assert_eq!(factor.x.len(), factor.gradient.len());
+        let mut own = NormGradient {
+            weight: vec![0.0; factor.width],
+            bias: vec![0.0; factor.width],
+        };
+        dispatch(OwnKernel {
+            of: factor,
+            own: &mut own,
+        });
+        own
     }
 
     pub fn add(&mut self, other: &Self) {
@@ -31,24 +38,51 @@ impl NormGradient {
     }
 }
 
+/// What was normalised and the gradient of the result, both `[m, width]`, from which the gradient of the
+/// norm's own weights follows.
+pub(super) struct NormFactor {
+    pub width: usize,
+    pub x: Vec<f32>,
+    pub gradient: Vec<f32>,
+}
+
+struct OwnKernel<'a> {
+    of: &'a NormFactor,
+    own: &'a mut NormGradient,
+}
+
+impl Kernel for OwnKernel<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        let width = self.own.weight.len();
+        let rows = (self.of.x.chunks_exact(width)).zip(self.of.gradient.chunks_exact(width));
+        for (x, gradient) in rows {
+            let middle = mean(lanes, x);
+            let scale = scale(lanes, x, middle);
+            let own = self.own.weight.iter_mut().zip(&mut self.own.bias);
+            for ((weight, bias), (gradient, x)) in own.zip(gradient.iter().zip(x)) {
+                *weight += gradient * ((x - middle) * scale);
+                *bias += gradient;
+            }
+        }
+    }
+}
+
 /// Adds to `x_gradient` the gradient of what is normalised, given that of the result; all matrices are
-/// `[m, d_model]`. Returns the gradient of the norm's own weights.
+/// `[m, d_model]`.
 pub(super) fn norm_backward(
     norm: &NormWeights,
     x: &[f32],
     gradient: &[f32],
     x_gradient: &mut [f32],
-) -> NormGradient {
+) {
     assert!(x.len() == gradient.len() && x.len() == x_gradient.len());
-    let mut own = NormGradient::zeros(norm.weight.len());
     dispatch(NormKernel {
         norm,
         x,
         gradient,
         x_gradient,
-        own: &mut own,
     });
-    own
 }
 
 struct NormKernel<'a> {
@@ -56,7 +90,6 @@ struct NormKernel<'a> {
     x: &'a [f32],
     gradient: &'a [f32],
     x_gradient: &'a mut [f32],
-    own: &'a mut NormGradient,
 }
 
 impl Kernel for NormKernel<'_> {
@@ -80,11 +113,6 @@ impl Kernel for NormKernel<'_> {
             let stretched = product_mean(lanes, &scaled, &normal);
             for (out, (scaled, normal)) in out.iter_mut().zip(scaled.iter().zip(&normal)) {
                 *out += scale * (scaled - moved - normal * stretched);
-            }
-            let own = self.own.weight.iter_mut().zip(&mut self.own.bias);
-            for ((weight, bias), (gradient, normal)) in own.zip(gradient.iter().zip(&normal)) {
-                *weight += gradient * normal;
-                *bias += gradient;
             }
         }
     }

@@ -20,15 +20,13 @@ pub(super) struct Passes<'a> {
     pub tokens: &'a [Token],
     pub tape: &'a Tape,
     pub adjoint: &'a Adjoint,
-    /// The gradient of the logits, `[answer rows, 15]`.
-    pub logits: &'a [f32],
 }
 
 /// The gradients at the sites of a slice.
 pub(super) struct SiteGradients<'a> {
     of: Passes<'a>,
-    /// What a backward pass does not keep, by layer: of what norms give, `[rows, d_model]` or, for the
-    /// MLP's, `[asking rows, d_model]`; after the ReLU, `[asking rows, d_mlp]`.
+    /// What a backward pass does not keep, by layer: of what the first layer's first norm gives, `[rows,
+    /// d_model]`; after the ReLU, `[asking rows, d_mlp]`.
     recomputed: BTreeMap<(Point, usize), Vec<f32>>,
     /// The stream that enters the network, `[rows, d_model]`.
     entering: Option<Vec<f32>>,
@@ -55,10 +53,15 @@ impl<'a> SiteGradients<'a> {
         for site in sites {
             let (point, layer) = (site.point(), site.layer_in(&shape));
             match point {
-                Point::Ln1 | Point::Ln2 | Point::LnFinal | Point::Post => {
+                Point::Post => {
                     recomputed
                         .entry((point, layer))
-                        .or_insert_with(|| of.recomputed(point, layer));
+                        .or_insert_with(|| of.after_relu(layer));
+                }
+                Point::Ln1 if layer == 0 => {
+                    recomputed
+                        .entry((point, layer))
+                        .or_insert_with(|| of.first_normed());
                 }
                 Point::Embed | Point::PosEmbed => enters = true,
                 Point::ResidPre => enters |= layer == 0,
@@ -115,7 +118,10 @@ impl<'a> SiteGradients<'a> {
             Point::Embed | Point::PosEmbed => rows(entering(), all, width),
             Point::ResidPre if layer == 0 => rows(entering(), all, width),
             Point::ResidPre => rows(&of_layer.x, all, width),
-            Point::Ln1 => rows(recomputed(), all, width),
+            Point::Ln1 => {
+                let normed = of_layer.normed.as_ref();
+                rows(normed.unwrap_or_else(|| recomputed()), all, width)
+            }
             Point::Q => Rows {
                 start: of_head,
                 // The engine's queries have the scale of the scores in them.
@@ -136,11 +142,11 @@ impl<'a> SiteGradients<'a> {
             },
             // They are added to the stream, so that all have its gradient.
             Point::Result | Point::AttnOut | Point::ResidMid => rows(&of_layer.mid, asked, width),
-            Point::Ln2 => rows(recomputed(), asked, width),
+            Point::Ln2 => rows(&of_layer.normed_mid, asked, width),
             Point::Pre => rows(&of_layer.pre, asked, shape.d_mlp),
             Point::Post => rows(recomputed(), asked, shape.d_mlp),
             Point::MlpOut | Point::ResidPost => rows(&of_layer.after, asked, width),
-            Point::LnFinal => rows(recomputed(), answering(&shape), width),
+            Point::LnFinal => rows(&self.of.adjoint.normed, answering(&shape), width),
             Point::Pattern => unreachable!("a pattern has no rows of one width"),
         }
     }
@@ -152,26 +158,25 @@ const fn answering(shape: &Shape) -> Range<usize> {
 }
 
 impl Passes<'_> {
-    /// The gradient of what a norm gives, or the ReLU.
-    fn recomputed(&self, point: Point, layer: usize) -> Vec<f32> {
-        let (back, of_layer) = (&self.network.layers[layer], &self.adjoint.layers[layer]);
-        match point {
-            Point::LnFinal => self.network.unembed.times(self.logits),
-            Point::Ln2 => back.mlp_in.times(&of_layer.pre),
-            Point::Post => back.mlp_out.times(&of_layer.after),
-            _ => {
-                let shape = self.network.shape();
-                let mut normed = spread(&shape, layer, &back.query.times(&of_layer.query));
-                (back.key_value).multiply(&of_layer.key_value, Onto::Result, &mut normed);
-                normed
-            }
-        }
+    /// The gradient of what the ReLU gives.
+    fn after_relu(&self, layer: usize) -> Vec<f32> {
+        let back = &self.network.layers[layer];
+        back.mlp_out.times(&self.adjoint.layers[layer].after)
+    }
+
+    /// The gradient of what the first layer's first norm gives.
+    fn first_normed(&self) -> Vec<f32> {
+        let (back, of_layer) = (&self.network.layers[0], &self.adjoint.layers[0]);
+        let shape = self.network.shape();
+        let mut normed = spread(&shape, 0, &back.query.times(&of_layer.query));
+        (back.key_value).multiply(&of_layer.key_value, Onto::Result, &mut normed);
+        normed
     }
 
     /// The gradient of the stream that enters the first layer.
     fn entering(&self) -> Vec<f32> {
         let mut x = self.adjoint.layers[0].x.clone();
-        let normed = self.recomputed(Point::Ln1, 0);
+        let normed = self.first_normed();
         let norm = &self.network.forward.blocks[0].ln1;
         norm_backward(norm, &self.tape.layers[0].x, &normed, &mut x);
         x

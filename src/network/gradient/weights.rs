@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::Differentiable;
 use super::backward::Adjoint;
 use super::forward::{Tape, asking, live, pick};
-use super::norm::{NormGradient, norm_backward};
+use super::norm::{NormFactor, NormGradient, norm_backward};
 use crate::domain::arithmetic::Token;
 use crate::domain::shape::{D_VOCAB, Shape};
 use crate::network::engine::attention::Heads;
@@ -85,31 +85,31 @@ impl Linear {
 struct ProjectionFactors {
     query: Factor,
     key_value: Factor,
-    ln1: NormGradient,
 }
 
 struct LayerFactors {
-    /// `None` in the first layer.
+    /// `None` in the first layer, as `ln1`.
     projections: Option<ProjectionFactors>,
+    ln1: Option<NormFactor>,
+    ln2: NormFactor,
     output: Factor,
     mlp_in: Factor,
     mlp_out: Factor,
-    ln2: NormGradient,
 }
 
 /// What a slice (`[questions, n_ctx]` tokens) contributes to the gradient of the weights.
-pub(super) struct SliceFactors<'a> {
+pub(super) struct Factors<'a> {
     tokens: &'a [Token],
     layers: Vec<LayerFactors>,
+    ln_final: NormFactor,
     unembed: Factor,
-    ln_final: NormGradient,
     /// Of the first layer's queries, keys and values, and of the embedding, by row.
     query: Vec<f32>,
     key_value: Vec<f32>,
     x: Vec<f32>,
 }
 
-impl<'a> SliceFactors<'a> {
+impl<'a> Factors<'a> {
     /// Of a slice's passes, `logits` being the gradient of its logits.
     pub fn new(
         shape: &Shape,
@@ -128,26 +128,39 @@ impl<'a> SliceFactors<'a> {
                     ProjectionFactors {
                         query: Factor::new(asked, d_model, &adjoint.query),
                         key_value: Factor::new(projected.normed, d_model, &adjoint.key_value),
-                        ln1: adjoint.ln1,
                     }
+                });
+                let ln1 = adjoint.normed.map(|gradient| NormFactor {
+                    width: d_model,
+                    x: tape.x,
+                    gradient,
                 });
                 let factors = LayerFactors {
                     projections,
+                    ln1,
+                    ln2: NormFactor {
+                        width: d_model,
+                        x: tape.mid,
+                        gradient: adjoint.normed_mid,
+                    },
                     output: Factor::new(tape.z, shape.d_heads(), &adjoint.mid),
                     mlp_in: Factor::new(tape.normed_mid, d_model, &adjoint.pre),
                     mlp_out: Factor::new(tape.post, shape.d_mlp, &adjoint.after),
-                    ln2: adjoint.ln2,
                 };
                 first.get_or_insert((adjoint.query, adjoint.key_value, adjoint.x));
                 factors
             })
             .collect();
         let (query, key_value, x) = first.expect("a network has a layer");
-        SliceFactors {
+        Factors {
             tokens,
             layers,
+            ln_final: NormFactor {
+                width: d_model,
+                x: tape.x,
+                gradient: adjoint.normed,
+            },
             unembed: Factor::new(tape.normed, d_model, logits),
-            ln_final: adjoint.ln_final,
             query,
             key_value,
             x,
@@ -155,64 +168,91 @@ impl<'a> SliceFactors<'a> {
     }
 }
 
-/// The gradients of the first layer's tables, row by row as in a [`TokenTable`].
+/// The gradients of some rows of the first layer's tables: those of [`TABLE_ROWS`] in a row that some
+/// question reads.
 struct TableGradient {
+    /// Which rows, in the order of a [`TokenTable`].
+    rows: Vec<usize>,
+    /// `[rows, heads]`, `[rows, 2 * heads]` and `[rows, d_model]`.
     query: Vec<f32>,
     key_value: Vec<f32>,
     x: Vec<f32>,
 }
 
 impl TableGradient {
-    /// Sums what the rows of all questions contribute to the rows of the tables they read.
-    fn new(network: &Differentiable, slices: &[SliceFactors]) -> Self {
+    /// Sums what all questions contribute to the rows of the tables that they read.
+    fn all(network: &Differentiable, slices: &[Factors]) -> Vec<Self> {
         let shape = &network.forward.shape;
         let heads = network.forward.heads.total();
-        let rows = shape.n_ctx() * D_VOCAB;
         let (live, asking) = (live(shape), asking(shape, 0));
-        let mut sums = TableGradient {
-            query: vec![0.0; rows * heads],
-            key_value: vec![0.0; rows * 2 * heads],
-            x: vec![0.0; rows * shape.d_model],
+        // A row of the tables for each row of a slice.
+        let read = |slice: &Factors| -> Vec<usize> {
+            let questions = slice.tokens.chunks_exact(shape.n_ctx());
+            let rows = questions.flat_map(|question| question[..live].iter().enumerate());
+            rows.map(|(position, &token)| TokenTable::index(position, token))
+                .collect()
         };
+        let mut is_read = vec![false; shape.n_ctx() * D_VOCAB];
+        for row in slices.iter().flat_map(read) {
+            is_read[row] = true;
+        }
+        // Where the gradient of a row of the tables is.
+        let mut places = vec![(0, 0); is_read.len()];
+        let mut parts = Vec::new();
+        for (part, is_read) in is_read.chunks(TABLE_ROWS).enumerate() {
+            let rows = (0..is_read.len()).filter(|&row| is_read[row]);
+            let rows: Vec<usize> = rows.map(|row| part * TABLE_ROWS + row).collect();
+            for (number, &row) in rows.iter().enumerate() {
+                places[row] = (part, number);
+            }
+            parts.push(TableGradient {
+                query: vec![0.0; rows.len() * heads],
+                key_value: vec![0.0; rows.len() * 2 * heads],
+                x: vec![0.0; rows.len() * shape.d_model],
+                rows,
+            });
+        }
         for slice in slices {
-            for (number, question) in slice.tokens.chunks_exact(shape.n_ctx()).enumerate() {
-                for (position, &token) in question[..live].iter().enumerate() {
-                    let to = TokenTable::index(position, token);
-                    let row = number * live + position;
-                    add_row(&mut sums.key_value, to, &slice.key_value, row, 2 * heads);
-                    add_row(&mut sums.x, to, &slice.x, row, shape.d_model);
-                    if asking.contains(&position) {
-                        let row = number * asking.len() + position - asking.start;
-                        add_row(&mut sums.query, to, &slice.query, row, heads);
-                    }
+            for (row, table_row) in read(slice).into_iter().enumerate() {
+                let (part, to) = places[table_row];
+                let part = &mut parts[part];
+                add_row(&mut part.key_value, to, &slice.key_value, row, 2 * heads);
+                add_row(&mut part.x, to, &slice.x, row, shape.d_model);
+                let (question, position) = (row / live, row % live);
+                if asking.contains(&position) {
+                    let row = question * asking.len() + position - asking.start;
+                    add_row(&mut part.query, to, &slice.query, row, heads);
                 }
             }
         }
-        sums
+        parts.retain(|part| !part.rows.is_empty());
+        parts
     }
 
     /// Goes back through the first layer's projections and norm; leaves the gradient of the embedding's
     /// rows in `x`.
-    fn factors(&mut self, network: &Differentiable) -> Vec<ProjectionFactors> {
+    fn factors(&mut self, network: &Differentiable) -> (ProjectionFactors, NormFactor) {
         let forward = &network.forward;
-        let (d_model, heads) = (forward.shape.d_model, forward.heads.total());
+        let d_model = forward.shape.d_model;
         let (block, back) = (&forward.blocks[0], &network.layers[0]);
-        let embedding = forward.embedding.rows().par_chunks(TABLE_ROWS * d_model);
-        embedding
-            .zip(self.query.par_chunks(TABLE_ROWS * heads))
-            .zip(self.key_value.par_chunks(TABLE_ROWS * 2 * heads))
-            .zip(self.x.par_chunks_mut(TABLE_ROWS * d_model))
-            .map(|(((embedding, query), key_value), x)| {
-                let normed = block.ln1.apply(embedding);
-                let mut gradient = back.query.times(query);
-                (back.key_value).multiply(key_value, Onto::Result, &mut gradient);
-                ProjectionFactors {
-                    query: Factor::new(normed.clone(), d_model, query),
-                    key_value: Factor::new(normed, d_model, key_value),
-                    ln1: norm_backward(&block.ln1, embedding, &gradient, x),
-                }
-            })
-            .collect()
+        let embedding: Vec<f32> = (self.rows.iter())
+            .flat_map(|row| &forward.embedding.rows()[row * d_model..][..d_model])
+            .copied()
+            .collect();
+        let normed = block.ln1.apply(&embedding);
+        let mut gradient = back.query.times(&self.query);
+        (back.key_value).multiply(&self.key_value, Onto::Result, &mut gradient);
+        norm_backward(&block.ln1, &embedding, &gradient, &mut self.x);
+        let ln1 = NormFactor {
+            width: d_model,
+            x: embedding,
+            gradient,
+        };
+        let factors = ProjectionFactors {
+            query: Factor::new(normed.clone(), d_model, &self.query),
+            key_value: Factor::new(normed, d_model, &self.key_value),
+        };
+        (factors, ln1)
     }
 }
 
@@ -233,8 +273,11 @@ type Part<'a> = Box<dyn Fn() -> Named + Send + Sync + 'a>;
 /// One of the linear maps of a layer.
 type FactorOf = fn(&LayerFactors) -> &Factor;
 
+/// One of its norms; `None` if the layer has no such factor.
+type NormFactorOf = fn(&LayerFactors) -> Option<&NormFactor>;
+
 /// The gradient of all weights, from what the slices contribute, in order.
-pub(super) fn weight_gradient(network: &Differentiable, slices: &[SliceFactors]) -> Tensors {
+pub(super) fn weight_gradient(network: &Differentiable, slices: &[Factors]) -> Tensors {
     let forward = &network.forward;
     // No part needs another: one thread goes on to the next while others finish the last.
     let mut parts: Vec<Part> = vec![Box::new(|| first_projections(network, slices))];
@@ -248,6 +291,15 @@ pub(super) fn weight_gradient(network: &Differentiable, slices: &[SliceFactors])
                 projections(forward.heads, &block, &factors.collect::<Vec<_>>())
             }));
         }
+        for (name, factor) in [
+            ("ln1", (|layer| layer.ln1.as_ref()) as NormFactorOf),
+            ("ln2", |layer| Some(&layer.ln2)),
+        ] {
+            if of_layer().any(|layer| factor(layer).is_some()) {
+                let name = format!("{block}.{name}");
+                parts.push(Box::new(move || norm(&name, of_layer().filter_map(factor))));
+            }
+        }
         let linears: [(_, _, FactorOf); 3] = [
             ("attn", "O", |layer| &layer.output),
             ("mlp", "in", |layer| &layer.mlp_in),
@@ -259,13 +311,11 @@ pub(super) fn weight_gradient(network: &Differentiable, slices: &[SliceFactors])
                 linear(&module, part, of_layer().map(factor))
             }));
         }
-        parts.push(Box::new(move || {
-            norm(&format!("{block}.ln2"), of_layer().map(|layer| &layer.ln2))
-        }));
     }
     parts.push(Box::new(|| {
         let mut tensors = linear("unembed", "U", slices.iter().map(|slice| &slice.unembed));
-        tensors.extend(norm("ln_final", slices.iter().map(|slice| &slice.ln_final)));
+        let factors = slices.iter().map(|slice| &slice.ln_final);
+        tensors.extend(norm("ln_final", factors));
         tensors
     }));
     parts.par_iter().flat_map_iter(|part| part()).collect()
@@ -280,9 +330,9 @@ fn linear<'a>(module: &str, part: &str, factors: impl Iterator<Item = &'a Factor
     ]
 }
 
-/// The gradient of a norm's own weights.
-fn norm<'a>(name: &str, parts: impl Iterator<Item = &'a NormGradient>) -> Named {
-    let sum = parts.cloned().reduce(|mut sum, part| {
+/// The gradient of a norm's own weights: the sum of the factors' sums.
+fn norm<'a>(name: &str, factors: impl Iterator<Item = &'a NormFactor>) -> Named {
+    let sum = factors.map(NormGradient::of).reduce(|mut sum, part| {
         sum.add(&part);
         sum
     });
@@ -294,30 +344,31 @@ fn norm<'a>(name: &str, parts: impl Iterator<Item = &'a NormGradient>) -> Named 
 }
 
 /// The gradients of the first layer's norm, queries, keys and values, and of the embeddings.
-fn first_projections(network: &Differentiable, slices: &[SliceFactors]) -> Named {
+fn first_projections(network: &Differentiable, slices: &[Factors]) -> Named {
     let shape = &network.forward.shape;
-    let mut table = TableGradient::new(network, slices);
-    let factors = table.factors(network);
-    let factors: Vec<&ProjectionFactors> = factors.iter().collect();
-    let mut tensors = projections(network.forward.heads, "blocks.0", &factors);
+    let mut table = TableGradient::all(network, slices);
+    let factors = table.par_iter_mut().map(|part| part.factors(network));
+    let factors: Vec<(ProjectionFactors, NormFactor)> = factors.collect();
+    let mut tensors = norm("blocks.0.ln1", factors.iter().map(|(_, ln1)| ln1));
+    let factors: Vec<&ProjectionFactors> = factors.iter().map(|(factors, _)| factors).collect();
+    tensors.extend(projections(network.forward.heads, "blocks.0", &factors));
     let width = shape.d_model;
     let mut tokens = vec![0.0; D_VOCAB * width];
     let mut positions = vec![0.0; shape.n_ctx() * width];
-    for row in 0..shape.n_ctx() * D_VOCAB {
-        add_row(&mut tokens, row % D_VOCAB, &table.x, row, width);
-        add_row(&mut positions, row / D_VOCAB, &table.x, row, width);
+    for part in &table {
+        for (number, row) in part.rows.iter().enumerate() {
+            add_row(&mut tokens, row % D_VOCAB, &part.x, number, width);
+            add_row(&mut positions, row / D_VOCAB, &part.x, number, width);
+        }
     }
     tensors.push(("embed.W_E".to_owned(), tokens));
     tensors.push(("pos_embed.W_pos".to_owned(), positions));
     tensors
 }
 
-/// The gradients of a layer's first norm, queries, keys and values.
+/// The gradients of a layer's queries, keys and values.
 fn projections(heads: Heads, block: &str, factors: &[&ProjectionFactors]) -> Named {
-    let mut tensors = norm(
-        &format!("{block}.ln1"),
-        factors.iter().map(|factors| &factors.ln1),
-    );
+    let mut tensors = Vec::with_capacity(6);
     let queries: Vec<&Factor> = factors.iter().map(|factors| &factors.query).collect();
     let key_values: Vec<&Factor> = factors.iter().map(|factors| &factors.key_value).collect();
     let (query, key_value) = rayon::join(|| Linear::of(&queries), || Linear::of(&key_values));
