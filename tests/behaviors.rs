@@ -114,7 +114,7 @@ fn true_behaviours_come_out_again_on_fresh_sets_and_false_ones_do_not() {
         ];
         program(&arguments)
     };
-    let truth = write(r#""Fail%:58","Impact:A4","Attn:P6=44","Probe:A4.LINXFER=96""#);
+    let truth = write(r#""Fail%:58","Impact:A4","Attn:P6=44","Other:A4.LINXFER=96""#);
     assert_eq!(truth.status.code(), Some(0));
     let names: Vec<String> = verdicts(&json(&truth))
         .into_iter()
@@ -191,7 +191,7 @@ fn the_strict_protocol_claims_only_what_the_method_supports() {
         },
         ..Options::default()
     };
-    let found = strict(&folder, &engine, &set, &options, &mut |_| {}).unwrap();
+    let found = strict(&folder, &engine, &set, &options, false, &mut |_| {}).unwrap();
     let claims: Vec<String> = claims_of(&found.features)
         .iter()
         .map(ToString::to_string)

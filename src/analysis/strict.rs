@@ -5,6 +5,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
+use super::evidence_map::combined_by;
 use super::represents::{self, Carriers};
 use crate::domain::arithmetic::Prompt;
 use crate::domain::causal::Quantity;
@@ -51,7 +52,8 @@ pub enum StrictError {
     Verify(#[from] VerifyError),
 }
 
-/// Describes a model by the strict protocol over a question set.
+/// Describes a model by the strict protocol over a question set. With `combiners`, STC and its kin are among
+/// the candidates, of the last MLP of each position where a digit is predicted.
 ///
 /// # Errors
 /// [`StrictError`] where a question does not fit the model, or the candidates cannot be verified.
@@ -60,6 +62,7 @@ pub fn strict(
     engine: &Engine,
     set: &[Prompt],
     options: &Options,
+    combiners: bool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Strict, StrictError> {
     let mut phase = |done| {
@@ -86,7 +89,14 @@ pub fn strict(
     let search = represents::CarrierSearch::new(folder, engine, rules)?;
     let nodes: Vec<Node> = found.nodes.iter().map(|useful| useful.node).collect();
     let carriers = search.of_all(&nodes, progress)?;
-    let candidates = claims_made(&carriers);
+    let mut candidates = claims_made(&carriers);
+    if combiners {
+        let shape = engine.shape();
+        candidates.extend(nodes.iter().flat_map(|&node| {
+            let combined = combined_by(&shape, folder.operations(), node).into_iter();
+            combined.map(move |(_, variable)| (node.name(), variable))
+        }));
+    }
     let evidence = if candidates.is_empty() {
         None
     } else {

@@ -41,6 +41,8 @@ fn kind(tag: &str) -> &'static str {
         Some(("Attn", _)) => "Attn",
         Some(("Math.Add" | "Math.Sub" | "Math.Neg", minor)) if minor.contains('.') => "clustering",
         Some(("Math.Add" | "Math.Sub" | "Math.Neg", _)) => "Math",
+        Some(("Probe", _)) => "Probe",
+        Some(("Edge", _)) => "Edge",
         _ => "other",
     }
 }
@@ -64,6 +66,9 @@ pub fn reading_text(reading: Option<&TagReading>, said: &str) -> String {
                 .map(|p| format!("{:.1} [{:.1}, {:.1}]", p.mean, p.lower, p.upper))
                 .collect();
             texts.join(" or ")
+        }
+        Some(TagReading::BeyondUntrained { mean, lower, upper }) => {
+            format!("{mean:+.1} [{lower:+.1}, {upper:+.1}] beyond the untrained network")
         }
         Some(TagReading::Text { same, given }) => {
             let mut text = format!("{} of {}", same.hits, same.trials);
@@ -107,10 +112,11 @@ pub fn verdict_text(reproduction: &Reproduction) -> String {
 }
 
 /// The columns of the summary: every verdict, in the order of how much of the tag is left.
-pub fn verdict_names() -> [&'static str; 5] {
+pub fn verdict_names() -> [&'static str; 6] {
     [
         Reproduction::Reproduced,
         Reproduction::OnlyWithQuirk { quirks: Vec::new() },
+        Reproduction::OnlyAsPublished,
         Reproduction::NotReproduced,
         Reproduction::Undecided,
         Reproduction::NotMeasured,
@@ -145,7 +151,7 @@ fn write_markdown(text: &mut String, evidence: &BehaviorEvidence) -> std::fmt::R
         evidence.clusterings, evidence.seed, evidence.alpha
     )?;
     writeln!(text, "| kind | {} |", verdict_names().join(" | "))?;
-    writeln!(text, "|---|---|---|---|---|---|")?;
+    writeln!(text, "|---|{}", "---|".repeat(verdict_names().len()))?;
     for (kind, verdicts) in &evidence.summary {
         let counts =
             verdict_names().map(|name| verdicts.get(name).copied().unwrap_or(0).to_string());

@@ -11,10 +11,15 @@ mod reading;
 mod shapes;
 mod steps;
 mod switches;
+mod tags;
 mod transport;
 
 pub use lab::{Lab, MapOptions};
 pub use measure::{Expect, In, Row, Settled};
+pub use tags::{
+    BEYOND_UNTRAINED, MapQuantity, MapReading, MapReadings, MapTagAssay, combined_by,
+    combiners_published, find_tags, measure_tags,
+};
 
 use std::fmt;
 use std::time::{Duration, Instant};

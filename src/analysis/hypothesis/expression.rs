@@ -108,6 +108,18 @@ pub struct Digits {
 }
 
 impl Digits {
+    /// This digit alone.
+    pub const fn only(digit: usize) -> Self {
+        let number = Number {
+            base: NumberBase::Zero,
+            plus: digit as isize,
+        };
+        Digits {
+            from: number,
+            to: number,
+        }
+    }
+
     /// The digits in a model; empty if the first is above the last.
     pub fn values(&self, shape: &Shape) -> Range<usize> {
         let from = self.from.value(0, shape).unwrap_or(0);

@@ -1,13 +1,18 @@
 //! Whether published behaviours can be reproduced: remeasures every tag on fresh question sets,
 //! with the published protocol and without its quirks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
+use crate::analysis::evidence_map::{
+    BEYOND_UNTRAINED, Lab, MapError, MapOptions, MapQuantity, MapReading, MapReadings, measure_tags,
+};
 use crate::domain::arithmetic::{Operation, Prompt};
 use crate::domain::node::Node;
+use crate::domain::shape::Shape;
+use crate::experiment::Baseline;
 use crate::experiment::stats::{Count, Rate, rounded};
 use crate::experiment::stream;
 use crate::inputs::claims::Tag;
@@ -45,6 +50,8 @@ pub enum Reproduction {
     },
     /// Not reproduced, even by the published protocol.
     NotReproduced,
+    /// A tag of 2026: reproduced by the assay as published, but not by one that can fail.
+    OnlyAsPublished,
     /// The sets vary so much that almost any percentage would count as reproduced.
     Undecided,
     /// A kind of tag that this protocol does not produce.
@@ -56,6 +63,7 @@ impl Reproduction {
         match self {
             Reproduction::Reproduced => "reproduced",
             Reproduction::OnlyWithQuirk { .. } => "only with quirk",
+            Reproduction::OnlyAsPublished => "only as published",
             Reproduction::NotReproduced => "not reproduced",
             Reproduction::Undecided => "undecided",
             Reproduction::NotMeasured => "not measured",
@@ -82,6 +90,18 @@ pub enum TagReading {
         /// the kind.
         given: BTreeMap<String, usize>,
     },
+    /// By how many percentage points more is read of the trained than of the untrained network.
+    #[serde(rename = "beyond_untrained")]
+    BeyondUntrained {
+        /// The mean over the repetitions.
+        #[serde(serialize_with = "rounded")]
+        mean: f64,
+        /// Lower end of the confidence interval of the mean.
+        #[serde(serialize_with = "rounded")]
+        lower: f64,
+        #[serde(serialize_with = "rounded")]
+        upper: f64,
+    },
 }
 
 /// Prediction of a percentage in one more question set of a kind.
@@ -105,7 +125,7 @@ pub struct TagEvidence {
     pub tag: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<TagReading>,
-    /// The reading without quirks, if quirks affect this kind of tag.
+    /// The reading without quirks, if quirks affect this kind of tag; of a tag of 2026 by a sound assay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<TagReading>,
     /// Whether it was reproduced.
@@ -137,14 +157,15 @@ struct MeasuredTags {
 /// Remeasures the tags of these nodes. `progress` receives the number of steps done and the total.
 ///
 /// # Errors
-/// [`EngineError`] where a question does not fit the model, or an ablation was not applied.
+/// [`MapError`] where a question does not fit the model, an ablation was not applied, or a probe cannot be
+/// fitted.
 pub fn remeasure(
     folder: &ModelFolder,
     engine: &Engine,
     behaviors: &[(Node, Vec<Tag>)],
     options: &Remeasuring,
     progress: &mut dyn FnMut(usize, usize),
-) -> Result<Vec<TagEvidence>, EngineError> {
+) -> Result<Vec<TagEvidence>, MapError> {
     let mut kinds = Enrichment::all(folder.operations());
     let sets: Vec<Vec<Prompt>> = match options.questions {
         Some(set) => vec![set.to_vec()],
@@ -160,7 +181,9 @@ pub fn remeasure(
         kinds.clear();
     }
     let nodes: Vec<Node> = behaviors.iter().map(|&(node, _)| node).collect();
-    let steps = sets.len() + options.sets;
+    let tags = || behaviors.iter().flat_map(|(_, tags)| tags);
+    let quantities: BTreeSet<MapQuantity> = tags().filter_map(MapQuantity::of).collect();
+    let steps = sets.len() + options.sets + quantities.len();
     let mut measured = MeasuredByQuirks {
         quirky: MeasuredTags::default(),
         plain: MeasuredTags::default(),
@@ -181,8 +204,26 @@ pub fn remeasure(
         let seed = stream_seed(options.seed, draw);
         measured.cluster(engine, folder.operations(), (&heads, &outputs), seed)?;
     }
+    let clustered = sets.len() + options.sets;
+    let of_2026 = match quantities.is_empty() {
+        true => BTreeMap::new(),
+        false => {
+            let baseline =
+                Baseline::measure(engine, folder.operations(), options.alpha, options.seed)?;
+            let map = MapOptions {
+                alpha: options.alpha,
+                seed: options.seed,
+            };
+            let lab = Lab::new(folder, engine, &baseline, map);
+            measure_tags(&lab, &quantities, &mut |done, _| {
+                progress(clustered + done, steps);
+            })?
+        }
+    };
     progress(steps, steps);
     let judge = Judge {
+        shape: engine.shape(),
+        of_2026,
         measured,
         draws: options.sets,
         alpha: options.alpha,
@@ -377,6 +418,9 @@ fn read(tag: &Tag) -> Said {
 
 /// All measurements, for comparison with the published tags.
 struct Judge {
+    shape: Shape,
+    /// Of the tags of 2026, what was measured; without those that the model cannot be asked about.
+    of_2026: BTreeMap<MapQuantity, MapReadings>,
     measured: MeasuredByQuirks,
     draws: usize,
     alpha: f64,
@@ -386,6 +430,9 @@ struct Judge {
 
 impl Judge {
     fn tag(&self, node: Node, tag: &Tag) -> TagEvidence {
+        if let Some(quantity) = MapQuantity::of(tag) {
+            return self.tag_of_2026(node, tag, quantity);
+        }
         let (published, strict, reproduction) = match read(tag) {
             Said::Failing(percent) => {
                 // Truncated, so that anything up to the next percent matches.
@@ -434,6 +481,70 @@ impl Judge {
             strict,
             reproduction,
         }
+    }
+
+    fn tag_of_2026(&self, node: Node, tag: &Tag, quantity: MapQuantity) -> TagEvidence {
+        let evidence = |published, strict, reproduction| TagEvidence {
+            node,
+            tag: tag.to_string(),
+            published,
+            strict,
+            reproduction,
+        };
+        if !quantity.fits(node, &self.shape) {
+            return evidence(None, None, Reproduction::NotReproduced);
+        }
+        let Some(readings) = self.of_2026.get(&quantity) else {
+            return evidence(None, None, Reproduction::NotMeasured);
+        };
+        if let MapQuantity::OwnDigit { .. } = quantity {
+            let (published, strict, verdict) = self.own_digit(tag, &readings.published);
+            return evidence(Some(published), Some(strict), verdict);
+        }
+        let texts = |readings: &[MapReading]| {
+            let texts: Vec<String> = (readings.iter())
+                .filter_map(|reading| match reading {
+                    MapReading::Said(text) => Some(text.clone()),
+                    MapReading::Percents { .. } => None,
+                })
+                .collect();
+            (!texts.is_empty()).then(|| self.text(&texts, &tag.minor))
+        };
+        let (published, sound) = (texts(&readings.published), texts(&readings.sound));
+        let holds = |reading: &Option<TagReading>| reading.as_ref().is_some_and(passes);
+        let verdict = verdict_of_2026(holds(&published), holds(&sound));
+        evidence(published, sound, verdict)
+    }
+
+    /// The percentage of a probe that reads a digit at its own position, which is read of an untrained
+    /// network too.
+    fn own_digit(
+        &self,
+        tag: &Tag,
+        readings: &[MapReading],
+    ) -> (TagReading, TagReading, Reproduction) {
+        let percents = readings.iter().filter_map(|reading| match reading {
+            MapReading::Percents { trained, untrained } => Some((*trained, trained - untrained)),
+            MapReading::Said(_) => None,
+        });
+        let (trained, beyond): (Vec<f64>, Vec<f64>) = percents.unzip();
+        let predicted = predict(&trained, &[], self.alpha);
+        let said = tag
+            .minor
+            .split_once('=')
+            .and_then(|(_, said)| said.parse().ok());
+        let holds = said.is_some_and(|said: f64| {
+            let in_it = |p: &Predicted| p.lower <= said + 0.5 && p.upper >= said - 0.5;
+            predicted.iter().any(in_it)
+        });
+        let strict = beyond_untrained(&beyond, self.alpha);
+        let is_beyond = matches!(strict, TagReading::BeyondUntrained { lower, .. } if lower >= BEYOND_UNTRAINED);
+        let published = TagReading::Percent {
+            predicted,
+            pooled: None,
+        };
+        let verdict = verdict_of_2026(holds, holds && is_beyond);
+        (published, strict, verdict)
     }
 
     /// The quirks whose removal alone changes whether a text is reproduced.
@@ -502,8 +613,37 @@ impl Judge {
 fn passes(reading: &TagReading) -> bool {
     match reading {
         TagReading::Text { same, .. } => same.trials > 0 && 2 * same.hits >= same.trials,
-        TagReading::Percent { .. } => false,
+        TagReading::Percent { .. } | TagReading::BeyondUntrained { .. } => false,
     }
+}
+
+/// The verdict on a tag of 2026, by the assay as published and by the sound one.
+fn verdict_of_2026(published: bool, sound: bool) -> Reproduction {
+    match (published, sound) {
+        (_, true) => Reproduction::Reproduced,
+        (true, false) => Reproduction::OnlyAsPublished,
+        (false, false) => Reproduction::NotReproduced,
+    }
+}
+
+/// The mean of differences with its interval, as of independent normal values.
+fn beyond_untrained(differences: &[f64], alpha: f64) -> TagReading {
+    let count = differences.len() as f64;
+    let mean = differences.iter().sum::<f64>() / count;
+    let squares: f64 = differences.iter().map(|d| (d - mean).powi(2)).sum();
+    let reach = t_quantile(alpha, count - 1.0) * (squares / (count - 1.0) / count).sqrt();
+    TagReading::BeyondUntrained {
+        mean,
+        lower: mean - reach,
+        upper: mean + reach,
+    }
+}
+
+/// The quantile of Student's t that an error of `alpha` on both sides together leaves.
+fn t_quantile(alpha: f64, freedom: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, freedom)
+        .expect("there are degrees of freedom")
+        .inverse_cdf(1.0 - alpha / 2.0)
 }
 
 fn verdict(published: bool, strict: bool, quirks: Vec<Quirk>) -> Reproduction {
@@ -537,12 +677,7 @@ fn predict(values: &[f64], kinds: &[&'static str], alpha: f64) -> Vec<Predicted>
         .map(|(i, value)| (value - means[i % kinds.len()].0).powi(2))
         .sum();
     let freedom = (values.len() - kinds.len()) as f64;
-    let spread = (freedom > 0.0).then(|| {
-        let t = StudentsT::new(0.0, 1.0, freedom)
-            .expect("there are degrees of freedom")
-            .inverse_cdf(1.0 - alpha / 2.0);
-        t * (squares / freedom).sqrt()
-    });
+    let spread = (freedom > 0.0).then(|| t_quantile(alpha, freedom) * (squares / freedom).sqrt());
     let predicted = kinds.iter().zip(means);
     predicted
         .map(|(&sets, (mean, count))| {

@@ -4,18 +4,21 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use circuitcheck::analysis::evidence_map::{
+    Lab, MapOptions, MapTagAssay, combiners_published, find_tags,
+};
 use circuitcheck::analysis::published::{Changes, Discovered, Quirk, Quirks, describe, draw_set};
 use circuitcheck::analysis::strict::strict;
 use circuitcheck::domain::arithmetic::Prompt;
-use circuitcheck::experiment::Rules;
-use circuitcheck::experiment::stream;
+use circuitcheck::domain::node::Node;
+use circuitcheck::experiment::{Baseline, Rules, stream};
 use circuitcheck::inputs::claims::{TaggedNode, read_tagged_nodes, write_tagged_nodes};
 use circuitcheck::inputs::model::RawFile;
 use circuitcheck::report::{changes_text, strict_markdown};
 use circuitcheck::storage::lock::Lock;
 use circuitcheck::storage::write_files;
-use circuitcheck::verify::Options;
 use circuitcheck::verify::evidence::by_name;
+use circuitcheck::verify::{Options, Progress};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
@@ -46,6 +49,11 @@ use crate::cli::usage_error;
 /// one layer, are found to carry (`carries`); these are put to the method of `verify`, and those that
 /// hold are written. It also writes the evidence, and a report of what the quirks and the method
 /// change.
+///
+/// With --tags-2026, tags of 2026 are written too: as published, or, by the strict protocol, those that
+/// hold when measured so that they can fail. Algo:A3.STC (and MTC, NTC) is a claim, in features.json;
+/// Probe:A3.LINXFER, Probe:A4.CARRYLAYER and CARRYDEFER, Probe:DELIVERY.ADD and Edge:A3.STC<-L0H1 are
+/// behaviours (docs/METHOD.md). No published technique writes edges.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -84,6 +92,9 @@ pub struct Discover {
     /// Search for claims among the behaviours of this file, not among those found
     #[arg(long, value_name = "FILE")]
     behaviors: Option<PathBuf>,
+    /// Write the tags of 2026 too: STC, MTC and NTC, probes, delivery and edges; takes minutes
+    #[arg(long = "tags-2026")]
+    tags_2026: bool,
     /// Remove one quirk of the published protocol; may be given several times
     #[arg(long, value_name = "QUIRK", value_parser = quirks())]
     without: Vec<Quirk>,
@@ -150,10 +161,13 @@ impl Discover {
             .map(read_tagged_file)
             .transpose()?;
         let given = given.map(|file| self.read(&model, &file)).transpose()?;
-        let made = match self.protocol {
+        let mut made = match self.protocol {
             ProtocolArg::Published => self.published(&model, &set, given.as_deref())?,
             ProtocolArg::Strict => self.strict(&model, &set)?,
         };
+        if self.tags_2026 {
+            self.add_tags_of_2026(&model, &mut made)?;
+        }
         let mut files = vec![
             ("behaviors.json", write_tagged_nodes(&made.behaviors) + "\n"),
             ("features.json", write_tagged_nodes(&made.features) + "\n"),
@@ -211,7 +225,14 @@ impl Discover {
             ..Options::default()
         };
         let strict = with_progress(|progress| {
-            strict(&model.folder, &model.engine, set, &options, progress)
+            strict(
+                &model.folder,
+                &model.engine,
+                set,
+                &options,
+                self.tags_2026,
+                progress,
+            )
         })?;
         let mut more = vec![("report.md", strict_markdown(&model.folder.name, &strict))];
         if let Some(evidence) = &strict.evidence {
@@ -232,6 +253,46 @@ impl Discover {
             }),
             more,
         })
+    }
+
+    /// Adds the tags of 2026 to the files; claims that hold soundly are among the strict ones already.
+    fn add_tags_of_2026(&self, model: &Model, made: &mut FilesMade) -> Result<(), CliError> {
+        let (folder, engine) = (&model.folder, &model.engine);
+        let operations = folder.operations();
+        let nodes: Vec<Node> = made.found.nodes.iter().map(|useful| useful.node).collect();
+        let options = MapOptions {
+            alpha: Rules::default().alpha,
+            seed: self.draws.seed,
+        };
+        let baseline = Baseline::measure(engine, operations, options.alpha, options.seed)?;
+        let lab = Lab::new(folder, engine, &baseline, options);
+        let assay = match self.protocol {
+            ProtocolArg::Published => MapTagAssay::Published,
+            ProtocolArg::Strict => MapTagAssay::Sound,
+        };
+        let found = with_progress(|progress| {
+            find_tags(&lab, &nodes, assay, &mut |done, of| {
+                progress(Progress {
+                    phase: "tags of 2026",
+                    done,
+                    of,
+                });
+            })
+        })?;
+        for (node, mut tags) in found {
+            let name = node.name();
+            let of_node = |tagged: &&mut TaggedNode| tagged.node == name;
+            if let Some(tagged) = made.behaviors.iter_mut().find(of_node) {
+                tagged.tags.append(&mut tags);
+            }
+            if assay == MapTagAssay::Published
+                && let Some(tagged) = made.features.iter_mut().find(of_node)
+            {
+                let claims = combiners_published(engine, operations, node)?;
+                tagged.tags.extend(claims);
+            }
+        }
+        Ok(())
     }
 
     /// Holds the output folder, which must not be the model's own.

@@ -60,11 +60,13 @@ use crate::cli::usage_error;
 /// With --behaviors the tags of behaviors.json are measured again instead, on fresh question sets
 /// drawn as the published one was. Enriched and plain sets alternate, since percents depend on
 /// that. A percent is reproduced if it lies in the prediction interval for one more set of some kind
-/// (undecided where that is wider than 20 points), a text if at least half of the sets give it. Verdicts: reproduced (also without quirks), only with the quirks named, not
-/// reproduced, undecided, not measured. The files are behaviors-evidence.json and behaviors.md, and
+/// (undecided where that is wider than 20 points), a text if at least half of the sets give it. Tags of
+/// 2026 (Probe, Edge) are measured on questions of their own, as published and by an assay that can
+/// fail. Verdicts: reproduced (also without quirks, or soundly), only with the quirks named, only as
+/// published, not reproduced, undecided, not measured. The files are behaviors-evidence.json and behaviors.md, and
 /// --alpha is the error of each interval. With --json: schema, inputs, sets, clusterings, alpha, seed,
 /// summary, and tags[], each with node, tag, published (the reading under the published protocol),
-/// strict (that without quirks) and verdict.
+/// strict (that without quirks, or soundly) and verdict.
 #[derive(Debug, Args)]
 pub struct Verify {
     #[command(flatten)]

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use circuitcheck::analysis::accuracy::{QuestionsError, SavedError};
 use circuitcheck::analysis::circuit::NamedCircuitError;
+use circuitcheck::analysis::evidence_map::MapError;
 use circuitcheck::analysis::hypothesis::{HypothesisError, TestError};
 use circuitcheck::analysis::property::PropertyError;
 use circuitcheck::analysis::strict::StrictError;
@@ -140,6 +141,7 @@ fn no_hint<E>(_: &E) -> Option<&'static str> {
 told_with_hint! {
     ClaimsError: no_hint;
     EngineError: no_hint;
+    MapError: no_hint;
     NamedCircuitError: no_hint;
     OutputError: no_hint;
     ReportError: no_hint;
