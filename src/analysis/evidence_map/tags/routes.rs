@@ -19,7 +19,7 @@ use crate::experiment::{Act, Asked, Change, Stage};
 /// The column whose carry is exchanged: it is read at A2, as published.
 const COLUMN: usize = 1;
 
-/// Repetitions of the one published pair.
+/// Pairs asked for of the published stimulus, which has two questions of a class.
 const PUBLISHED_PAIRS: usize = 20;
 
 /// Random pairs of the sound assay, and of an edge.
@@ -169,7 +169,7 @@ fn counts(
         let mut nodes = Node::all_at(&shape, position, layer).into_iter();
         let node = nodes.find(|node| node.head() == Some(head));
         let node = node.expect("a head of the network");
-        Edge::new(Sender::new(Site::from(node))?, receiver.clone())
+        Edge::new(Sender::new(Site::from(node))?, receiver)
     };
     let edges: Vec<Edge> = heads
         .iter()
