@@ -181,8 +181,12 @@ pub fn remeasure(
         kinds.clear();
     }
     let nodes: Vec<Node> = behaviors.iter().map(|&(node, _)| node).collect();
-    let tags = || behaviors.iter().flat_map(|(_, tags)| tags);
-    let quantities: BTreeSet<MapQuantity> = tags().filter_map(MapQuantity::of).collect();
+    let shape = engine.shape();
+    let stated = behaviors.iter().flat_map(|(node, tags)| {
+        let quantities = tags.iter().filter_map(MapQuantity::of);
+        quantities.filter(|quantity| quantity.fits(*node, &shape))
+    });
+    let quantities: BTreeSet<MapQuantity> = stated.collect();
     let steps = sets.len() + options.sets + quantities.len();
     let mut measured = MeasuredByQuirks {
         quirky: MeasuredTags::default(),
@@ -222,7 +226,7 @@ pub fn remeasure(
     };
     progress(steps, steps);
     let judge = Judge {
-        shape: engine.shape(),
+        shape,
         of_2026,
         measured,
         draws: options.sets,
@@ -505,6 +509,7 @@ impl Judge {
             let texts: Vec<String> = (readings.iter())
                 .filter_map(|reading| match reading {
                     MapReading::Said(text) => Some(text.clone()),
+                    MapReading::Open => Some(OPEN.to_owned()),
                     MapReading::Percents { .. } => None,
                 })
                 .collect();
@@ -512,7 +517,11 @@ impl Judge {
         };
         let (published, sound) = (texts(&readings.published), texts(&readings.sound));
         let holds = |reading: &Option<TagReading>| reading.as_ref().is_some_and(passes);
-        let verdict = verdict_of_2026(holds(&published), holds(&sound));
+        let open = readings.sound.iter().filter(|&r| *r == MapReading::Open);
+        let verdict = match holds(&sound) {
+            false if 2 * open.count() > readings.sound.len() => Reproduction::Undecided,
+            sound => verdict_of_2026(holds(&published), sound),
+        };
         evidence(published, sound, verdict)
     }
 
@@ -525,7 +534,7 @@ impl Judge {
     ) -> (TagReading, TagReading, Reproduction) {
         let percents = readings.iter().filter_map(|reading| match reading {
             MapReading::Percents { trained, untrained } => Some((*trained, trained - untrained)),
-            MapReading::Said(_) => None,
+            MapReading::Said(_) | MapReading::Open => None,
         });
         let (trained, beyond): (Vec<f64>, Vec<f64>) = percents.unzip();
         let predicted = predict(&trained, &[], self.alpha);
@@ -539,11 +548,15 @@ impl Judge {
         });
         let strict = beyond_untrained(&beyond, self.alpha);
         let is_beyond = matches!(strict, TagReading::BeyondUntrained { lower, .. } if lower >= BEYOND_UNTRAINED);
+        let tells = predicted.iter().any(|p| p.upper - p.lower <= WIDEST);
+        let verdict = match holds && !tells {
+            true => Reproduction::Undecided,
+            false => verdict_of_2026(holds, holds && is_beyond),
+        };
         let published = TagReading::Percent {
             predicted,
             pooled: None,
         };
-        let verdict = verdict_of_2026(holds, holds && is_beyond);
         (published, strict, verdict)
     }
 
@@ -653,6 +666,9 @@ fn verdict(published: bool, strict: bool, quirks: Vec<Quirk>) -> Reproduction {
         (false, false) => Reproduction::NotReproduced,
     }
 }
+
+/// What stands in place of a text where a sound assay is open.
+const OPEN: &str = "open";
 
 /// Widest prediction interval, in percentage points, in which a percentage is meaningful.
 const WIDEST: f64 = 20.0;

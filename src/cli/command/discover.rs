@@ -281,15 +281,17 @@ impl Discover {
         })?;
         for (node, mut tags) in found {
             let name = node.name();
-            let of_node = |tagged: &&mut TaggedNode| tagged.node == name;
-            if let Some(tagged) = made.behaviors.iter_mut().find(of_node) {
+            let mut behaviors = made.behaviors.iter_mut();
+            if let Some(tagged) = behaviors.find(|tagged| tagged.node == name) {
                 tagged.tags.append(&mut tags);
             }
-            if assay == MapTagAssay::Published
-                && let Some(tagged) = made.features.iter_mut().find(of_node)
-            {
-                let claims = combiners_published(engine, operations, node)?;
-                tagged.tags.extend(claims);
+        }
+        if assay == MapTagAssay::Published {
+            for tagged in &mut made.features {
+                if let Ok(node) = tagged.node.resolve(&engine.shape()) {
+                    let claims = combiners_published(engine, operations, node)?;
+                    tagged.tags.extend(claims);
+                }
             }
         }
         Ok(())

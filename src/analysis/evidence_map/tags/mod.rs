@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::MapError;
 use super::lab::Lab;
+use super::measure::Settled;
 use crate::domain::arithmetic::{AnswerToken, Class};
 use crate::domain::node::Node;
 use crate::domain::shape::Shape;
@@ -56,6 +57,8 @@ pub enum MapQuantity {
 pub enum MapReading {
     /// The minor part of the tag; empty where there would be none.
     Said(String),
+    /// Intervals lie on both sides of a limit, or there was nothing to ask.
+    Open,
     /// Percentages right of the trained and of the untrained network.
     Percents { trained: f64, untrained: f64 },
 }
@@ -136,7 +139,7 @@ impl MapQuantity {
                 own && node.layer() == 0 && node.head().is_some()
             }
             MapQuantity::CarryLayer { digit } | MapQuantity::CarryDefer { digit } => {
-                is_last_mlp && digit + 1 == n && predicts(digit)
+                is_last_mlp && digit.checked_add(1) == Some(n) && predicts(digit)
             }
             MapQuantity::Delivery(_) => is_last_mlp && (1..n).any(predicts),
             MapQuantity::Edge {
@@ -190,11 +193,20 @@ impl MapQuantity {
             }
             MapQuantity::CarryLayer { digit } | MapQuantity::CarryDefer { digit } => {
                 let n = lab.shape().n_digits;
-                lab.answers(Class::Add) && n >= probes::FEWEST_DIGITS && digit + 1 == n
+                let is_highest = digit.checked_add(1) == Some(n);
+                lab.answers(Class::Add) && n >= probes::FEWEST_DIGITS && is_highest
             }
             MapQuantity::Delivery(class) => lab.answers(class),
-            MapQuantity::Edge { variable, .. } => {
-                routes::class_of(variable).is_some_and(|class| lab.answers(class))
+            MapQuantity::Edge {
+                variable,
+                layer,
+                head,
+            } => {
+                let shape = lab.shape();
+                let is_head = layer < shape.n_layers && head < shape.n_heads;
+                let is_digit = variable.digit.is_some_and(|digit| digit <= shape.n_digits);
+                let answers = routes::class_of(variable).is_some_and(|class| lab.answers(class));
+                is_head && is_digit && answers
             }
         }
     }
@@ -225,9 +237,11 @@ pub fn measure_tags(
             continue;
         }
         let mut readings = MapReadings::default();
+        // The first draw is that of the tags that were written.
+        let repeats = 1..=REPEATS;
         match quantity {
             MapQuantity::OwnDigit { digit } => {
-                for repeat in 0..REPEATS {
+                for repeat in repeats {
                     let read = probes::own_digit(lab, digit, repeat)?;
                     readings.published.push(read.clone());
                     readings.sound.push(read);
@@ -237,7 +251,7 @@ pub fn measure_tags(
                 let carries = match &mut carries {
                     Some(known) => known,
                     unknown => unknown.insert(
-                        (0..REPEATS)
+                        repeats
                             .map(|repeat| probes::carry_onsets(lab, repeat))
                             .collect::<Result<_, _>>()?,
                     ),
@@ -251,9 +265,11 @@ pub fn measure_tags(
             MapQuantity::Delivery(class) => {
                 let route = routes::published(lab, class)?;
                 readings.published.push(said(quantity, Some(route)));
-                for repeat in 0..REPEATS {
+                for repeat in repeats {
                     let route = routes::sound(lab, class, repeat)?;
-                    readings.sound.push(said(quantity, Some(route)));
+                    let open = || MapReading::Open;
+                    let reading = route.map(|route| said(quantity, Some(route)));
+                    readings.sound.push(reading.unwrap_or_else(open));
                 }
             }
             MapQuantity::Edge {
@@ -261,10 +277,13 @@ pub fn measure_tags(
                 layer,
                 head,
             } => {
-                for repeat in 0..REPEATS {
+                for repeat in repeats {
                     let carry = routes::carrying(lab, variable, &[(layer, head)], repeat)?[0];
-                    let value = carry.then(String::new);
-                    readings.sound.push(said(quantity, value));
+                    readings.sound.push(match carry {
+                        Settled::Holds => said(quantity, Some(String::new())),
+                        Settled::Fails => said(quantity, None),
+                        Settled::Open => MapReading::Open,
+                    });
                 }
             }
         }
@@ -320,9 +339,7 @@ pub fn find_tags(
             (MapQuantity::Delivery(class), MapTagAssay::Published) => {
                 Some(routes::published(lab, class)?)
             }
-            (MapQuantity::Delivery(class), MapTagAssay::Sound) => {
-                Some(routes::sound(lab, class, 0)?)
-            }
+            (MapQuantity::Delivery(class), MapTagAssay::Sound) => routes::sound(lab, class, 0)?,
             (MapQuantity::Edge { .. }, MapTagAssay::Published) => None,
             (
                 MapQuantity::Edge {
@@ -336,8 +353,10 @@ pub fn find_tags(
                 if (layer, head) == (0, 0) {
                     let heads = routes::heads(&shape);
                     let carry = routes::carrying(lab, variable, &heads, 0)?;
-                    for ((layer, head), _) in
-                        heads.into_iter().zip(carry).filter(|(_, carry)| *carry)
+                    for ((layer, head), _) in heads
+                        .into_iter()
+                        .zip(carry)
+                        .filter(|(_, carry)| *carry == Settled::Holds)
                     {
                         let edge = MapQuantity::Edge {
                             variable,
@@ -435,5 +454,8 @@ mod tests {
             head: 2,
         };
         assert!(edge(4).fits(last, &shape) && !edge(3).fits(last, &shape));
+        assert!(!edge(99).fits(last, &shape));
+        let digit = usize::MAX;
+        assert!(!MapQuantity::CarryDefer { digit }.fits(last, &shape));
     }
 }

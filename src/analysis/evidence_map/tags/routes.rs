@@ -76,9 +76,12 @@ fn is_taken(
     route: Route,
     sound: bool,
     name: &str,
-) -> Result<Option<bool>, MapError> {
+) -> Result<Option<Settled>, MapError> {
     let rows = |kind| exchange(class, route, kind, sound).measure(lab, &format!("{name}/{kind:?}"));
     let (flips, null) = (rows(Kind::Counterfactual)?, rows(Kind::Control)?);
+    if flips.is_empty() {
+        return Ok(None);
+    }
     let by = match sound {
         true => By::Bounds,
         false => By::Values,
@@ -91,37 +94,38 @@ fn is_taken(
         at_most: Some(NULL),
         ..Expect::default()
     };
-    if flips.is_empty() {
-        return Ok(None);
-    }
-    // The published null has no pair of different questions to be asked of where the class has one question
-    // for each carry.
-    let null = null.is_empty() || silent.judge(&null, by) == Some(Settled::Holds);
-    Ok(Some(
-        null && carries.judge(&flips, by) == Some(Settled::Holds),
+    // The published stimulus has one question for each carry, so no two with the same.
+    let silent = match sound || !null.is_empty() {
+        true => silent.judge(&null, by),
+        false => None,
+    };
+    Ok(Settled::of_all(
+        [carries.judge(&flips, by), silent].into_iter().flatten(),
     ))
 }
 
-fn route(lab: &Lab, class: Class, sound: bool, name: &str) -> Result<String, MapError> {
+/// The route; `None` where one of the two is open.
+fn route(lab: &Lab, class: Class, sound: bool, name: &str) -> Result<Option<String>, MapError> {
     let taken = |route: Route| is_taken(lab, class, route, sound, &format!("{name}/{route:?}"));
     let value = match (taken(Route::Residual)?, taken(Route::Attention)?) {
-        (Some(true), Some(true)) => "resatt",
-        (Some(true), _) => "res",
-        (_, Some(true)) => "att",
+        (Some(Settled::Open), _) | (_, Some(Settled::Open)) => return Ok(None),
+        (Some(Settled::Holds), Some(Settled::Holds)) => "resatt",
+        (Some(Settled::Holds), _) => "res",
+        (_, Some(Settled::Holds)) => "att",
         (None, None) => "na",
         _ => "none",
     };
-    Ok(value.to_owned())
+    Ok(Some(value.to_owned()))
 }
 
-/// The route as published: one fixed pair of questions, and the heads attend anew where the residual stream
-/// is exchanged.
+/// The route as published: fixed questions, and the heads attend anew where the residual stream is exchanged.
 pub(super) fn published(lab: &Lab, class: Class) -> Result<String, MapError> {
-    route(lab, class, false, &format!("tags/delivery/{class}"))
+    let route = route(lab, class, false, &format!("tags/delivery/{class}"))?;
+    Ok(route.expect("values are not open"))
 }
 
-/// The route by random pairs, the heads held where the residual stream is exchanged.
-pub(super) fn sound(lab: &Lab, class: Class, repeat: usize) -> Result<String, MapError> {
+/// The route by random pairs, the heads held where the residual stream is exchanged; `None` where it is open.
+pub(super) fn sound(lab: &Lab, class: Class, repeat: usize) -> Result<Option<String>, MapError> {
     let name = format!("tags/delivery/{class}/{repeat}");
     route(lab, class, true, &name)
 }
@@ -141,12 +145,19 @@ pub(super) fn carrying(
     variable: Variable,
     heads: &[(usize, usize)],
     repeat: usize,
-) -> Result<Vec<bool>, MapError> {
+) -> Result<Vec<Settled>, MapError> {
     let alpha = lab.options.alpha / (2 * heads.len().max(1)) as f64;
     let share = |kind| counts(lab, variable, heads, kind, repeat);
     let (flips, null) = (share(Kind::Counterfactual)?, share(Kind::Control)?);
     let carries = |(flips, null): (&Count, &Count)| {
-        flips.bounds(alpha).lower >= CARRIES && null.bounds(alpha).upper <= NULL
+        let (flips, null) = (flips.bounds(alpha), null.bounds(alpha));
+        if flips.lower >= CARRIES && null.upper <= NULL {
+            Settled::Holds
+        } else if flips.upper < CARRIES || null.lower > NULL {
+            Settled::Fails
+        } else {
+            Settled::Open
+        }
     };
     Ok(flips.iter().zip(&null).map(carries).collect())
 }
