@@ -423,14 +423,7 @@ mod tests {
 
     #[test]
     fn a_quantity_is_stated_of_the_nodes_it_is_about() {
-        let shape = Shape {
-            n_digits: 5,
-            n_layers: 2,
-            n_heads: 3,
-            d_model: 126,
-            d_head: 42,
-            d_mlp: 504,
-        };
+        let shape = Shape::EXAMPLE;
         let node = |text: &str| {
             let name: crate::domain::node::NodeName = text.parse().unwrap();
             name.resolve(&shape).unwrap()
